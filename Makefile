@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-young trial-mutants clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-inflight trial-young trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -88,7 +88,7 @@ fmt-diff:
 golden: ## rewrite the golden files, the tables of docs/metrics.md and the dashboards; read the difference before you commit
 	go test ./collectors/ -skip Docs -update
 	go run ./grafana/generate
-	go test ./collectors/ ./internal/web/ -update
+	go test ./collectors/ ./internal/web/ ./internal/webhook/ ./internal/heal/ ./internal/health/ ./internal/mysql/ ./internal/redis/ ./cmd/resp-exporter/ -update
 
 docs: ## compare docs/ with the code: metrics, keys, variables, flags
 	go test ./collectors/ ./internal/config/ ./cmd/resp-exporter/ -run 'Doc' -v
@@ -117,6 +117,19 @@ trial-cost: build ## OLD=path: CPU and memory of a scrape, old and new build in 
 	@test -x "$(OLD)" || { echo "trial-cost: OLD= names the program to compare with" >&2; exit 2; }
 	cd e2e && go build -o ../build/ ./bench/cmd/cost
 	@bash e2e/trials/apart.sh build/cost -old $(OLD) -rounds 9 -scenarios idle,many -csv build/trials/cost.csv $(COST)
+
+trial-overhead: build ## CPU of a worker per request while the exporter samples and while it is stopped, 24 alternating pairs, as root; OVERHEAD= flags; about 5 minutes
+	cd e2e && go build -o ../build/ ./bench/cmd/overhead
+	@bash e2e/trials/apart.sh build/overhead $(OVERHEAD)
+
+trial-chains: deps build ## 24 chains of waits on real MariaDB, Redis and apps, and 200 looks at healthy busy apps, as root; CHAINS= flags; about 12 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/chains
+	@bash e2e/trials/apart.sh build/chains $(CHAINS)
+
+trial-inflight: deps build ## requests in flight as the exporter sees them against nginx's access log (apt-get install nginx-light), as root; INFLIGHT= flags; about 3 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/inflight
+	@bash e2e/trials/apart.sh build/inflight -csv build/trials/inflight-sync.csv $(INFLIGHT)
+	@bash e2e/trials/apart.sh build/inflight -class gthread -csv build/trials/inflight-gthread.csv $(INFLIGHT)
 
 trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/locks"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
@@ -162,6 +163,8 @@ type MySQLServer interface {
 	LockWaits(ctx context.Context) ([]mysql.LockWait, error)
 	StatementTime(ctx context.Context) (time.Duration, error)
 	LastStatements(ctx context.Context, ids []uint64) (map[uint64]string, error)
+	MetadataLocks(ctx context.Context) ([]locks.Lock, error)
+	ClientPIDs(ctx context.Context) (map[uint64]int, error)
 	LeftOut() mysql.LeftOut
 }
 

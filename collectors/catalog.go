@@ -13,6 +13,7 @@ type Entry struct {
 // needs.
 type Deps struct {
 	Apps       Apps
+	Ends       WorkerEnds
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
@@ -45,11 +46,11 @@ func Catalog() []Entry {
 		{"pool", "database connections of the apps, by pool and by worker", func(d Deps) Collector { return NewPool(d.Pools) }},
 		{"pressure", "the host's pressure stall information", func(d Deps) Collector { return NewPressure(d.ProcRoot) }},
 		{"process", "processes of the apps", func(d Deps) Collector { return NewProcess(d.Apps, d.Limits, d.Cores) }},
-		{"redis", "Redis servers", func(d Deps) Collector { return NewRedis(d.Redis) }},
+		{"redis", "Redis servers", func(d Deps) Collector { return NewRedis(d.Redis, RedisOptions{d.Apps, d.Pools.Connections}) }},
 		{"requests", "requests, as reported by the apps' servers", func(d Deps) Collector { return d.Requests }},
 		{"sessions", "sessions of the apps in Redis", func(d Deps) Collector { return NewSessions(d.Sessions) }},
 		{"statsd", "StatsD sockets that receive request reports", func(d Deps) Collector { return NewSockets(d.Sockets) }},
 		{"tasks", "background tasks of the apps in RQ and Celery", func(d Deps) Collector { return NewTasks(d.Tasks, d.Apps) }},
-		{"workers", "states of the apps' workers", func(d Deps) Collector { return NewWorkers(d.Apps) }},
+		{"workers", "states of the apps' workers, and how they ended", func(d Deps) Collector { return NewWorkers(d.Apps, d.Ends) }},
 	}
 }

@@ -104,8 +104,8 @@ func TestDiskBound(t *testing.T) {
 	}
 }
 
-// TestDiskStuck: a filesystem that never answers costs one goroutine and one
-// wait, and the others are published all the while.
+// TestDiskStuck: a filesystem that never responds costs one goroutine and one wait, and the
+// others are still published.
 func TestDiskStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -172,7 +172,7 @@ func TestDiskLeavesTimeForTheRest(t *testing.T) {
 	})
 }
 
-// TestDiskReal holds this machine's numbers against df.
+// TestDiskReal compares the values of this machine with df.
 func TestDiskReal(t *testing.T) {
 	s, err := collectors.NewDisk("/proc", "/").Collect(t.Context())
 	if reason, detail := collectors.ReasonOf(err); reason != collectors.OK && reason != collectors.Permission {

@@ -21,7 +21,7 @@ const (
 
 var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*?)"(?:, unit: "[^"]*")?, constLabels: \{\}, variableLabels: \{([^}]*)\}\}$`)
 
-// The tables of docs/metrics.md are what the code publishes, no more and no less.
+// The tables of docs/metrics.md have exactly the metrics that the code publishes.
 func TestDocs(t *testing.T) {
 	types := goldenTypes(t)
 	used := usages(t, types)

@@ -19,8 +19,8 @@ var (
 	rowOfOne = regexp.MustCompile("^\\| `(resp_[a-z0-9_]+)` \\|")
 )
 
-// usage is where each metric is used: the names of dashboards and of alerts. The metrics
-// of a recording rule are used where the rule is.
+// usage maps each metric to the dashboards and alerts that use it. The metrics of a
+// recording rule are used where the rule is used.
 type usage map[string][]string
 
 // usages returns the usage of metrics in the shipped dashboards and rules.
@@ -142,7 +142,7 @@ func (u usage) filled(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// A rule, or a panel, that names what no golden file has is a fault.
+// Rules and panels use only metrics that a golden file has.
 func TestDocsUsedExist(t *testing.T) {
 	types := goldenTypes(t)
 	for _, m := range []string{"resp_scrape_collector_success", "resp_scrape_collector_duration_seconds", "resp_collector_available", "resp_scrape_collector_left_behind", "resp_exporter_build_info"} {

@@ -2,7 +2,7 @@ package collectors
 
 import "time"
 
-// Lookups is the hits and misses of one server over the last minutes.
+// Lookups counts the hits and misses of one server over the last minutes.
 type Lookups struct{ l lookups }
 
 // Ratio adds a reading and returns the hit ratio of the window.

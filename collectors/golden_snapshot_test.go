@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+	"github.com/resp-exporter/resp-exporter/internal/workerends"
 )
 
 // fakeApps returns one snapshot.
@@ -31,9 +32,25 @@ type fakeApps struct {
 
 func (f fakeApps) Snapshot(context.Context) (*discovery.Snapshot, error) { return f.snap, f.err }
 
+// fakeEnds are the ends of the workers of the app shop.
+type fakeEnds struct{}
+
+func (fakeEnds) Of(app string) (out []workerends.Count) {
+	for i, r := range workerends.Reasons() {
+		c := workerends.Count{Reason: r}
+		if app == "shop" {
+			c.Ends = uint64(10 - i)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (fakeEnds) Dropped() uint64 { return 2 }
+
 func at(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }
 
-// shop is an app with a master and two workers, and a second app that is down.
+// shop returns an app with a master and two workers, and a second app that is down.
 func shop() *discovery.Snapshot {
 	process := func(pid int, rss, pss, uss uint64) discovery.Process {
 		return discovery.Process{PID: pid, RSS: rss, Memory: procfs.Memory{RSS: rss, PSS: pss, USS: uss, Swap: 4096}, Taken: at(-10)}
@@ -57,7 +74,7 @@ func shop() *discovery.Snapshot {
 	}}
 }
 
-// groups returns limits with the app in a group of 64 MB and two cores.
+// groups returns limits with the app in a cgroup of 64 MB and two cores.
 func groups(t *testing.T) *collectors.Limits {
 	t.Helper()
 	dir := t.TempDir()
@@ -100,7 +117,7 @@ func TestMemory(t *testing.T) {
 	golden(t, m)
 }
 
-func TestWorkers(t *testing.T) { golden(t, collectors.NewWorkers(fakeApps{snap: shop()})) }
+func TestWorkers(t *testing.T) { golden(t, collectors.NewWorkers(fakeApps{snap: shop()}, fakeEnds{})) }
 
 func TestListener(t *testing.T) {
 	dir := t.TempDir()
@@ -131,7 +148,7 @@ func TestStatsD(t *testing.T) {
 	golden(t, collectors.NewSockets(func() []collectors.Socket { return list }))
 }
 
-// What may not be seen is absent, and the reason says who may.
+// Values that may not be read are absent, and the reason has the missing right.
 func TestReasons(t *testing.T) {
 	blind := shop()
 	a := &blind.Apps[1]
@@ -165,7 +182,7 @@ func TestReasons(t *testing.T) {
 		"cut descriptors": {collectors.NewProcess(fakeApps{snap: cut}, groups(t), 4), collectors.Failed, nil},
 		"memory":          {collectors.NewMemory(fakeApps{snap: blind}, groups(t), total), collectors.Permission, []string{"resp_app_memory_bytes"}},
 		"large memory":    {collectors.NewMemory(fakeApps{snap: large}, groups(t), total), collectors.Unsupported, nil},
-		"states":          {collectors.NewWorkers(fakeApps{snap: blind}), collectors.Permission, []string{"resp_app_workers", "resp_worker_heartbeat_age_seconds"}},
+		"states":          {collectors.NewWorkers(fakeApps{snap: blind}, fakeEnds{}), collectors.Permission, []string{"resp_app_workers", "resp_worker_heartbeat_age_seconds"}},
 		"listeners":       {collectors.NewListener(fakeApps{snap: blind}, t.TempDir()), collectors.Permission, []string{"resp_listener_queue_length", "resp_listen_drops_total"}},
 		"foreign queues":  {collectors.NewListener(fakeApps{snap: foreign}, t.TempDir()), collectors.Permission, []string{"resp_listener_queue_limit"}},
 		"no listener":     {collectors.NewListener(fakeApps{snap: silent}, t.TempDir()), collectors.NotFound, nil},
@@ -174,8 +191,8 @@ func TestReasons(t *testing.T) {
 		"no folder":       {sockets(os.ErrNotExist), collectors.NotFound, nil},
 		"other":           {sockets(errors.New("strange")), collectors.Failed, nil},
 		"nothing":         {collectors.NewSockets(func() []collectors.Socket { return nil }), collectors.Disabled, nil},
-		"no /proc":        {collectors.NewWorkers(fakeApps{err: errors.New("list processes: no /proc")}), collectors.Failed, nil},
-		"late":            {collectors.NewWorkers(fakeApps{err: context.DeadlineExceeded}), collectors.Timeout, nil},
+		"no /proc":        {collectors.NewWorkers(fakeApps{err: errors.New("list processes: no /proc")}, fakeEnds{}), collectors.Failed, nil},
+		"late":            {collectors.NewWorkers(fakeApps{err: context.DeadlineExceeded}, fakeEnds{}), collectors.Timeout, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := c.c.Collect(t.Context())
@@ -193,7 +210,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// Resident sizes are not added up: forks share their pages.
+// Resident sizes are not summed, because forks share their pages.
 func TestResidentIsNoSum(t *testing.T) {
 	s, err := collectors.NewMemory(fakeApps{snap: shop()}, groups(t), total).Collect(t.Context())
 	if err != nil {
@@ -206,11 +223,11 @@ func TestResidentIsNoSum(t *testing.T) {
 	}
 }
 
-// What a worker waits for, and for whom, is a reading and no series.
+// The wait of a worker and its peer are in the state and not in a series.
 func TestWorkerWaits(t *testing.T) {
 	snap := shop()
 	snap.Apps[1].Workers[1].Wait = &discovery.Wait{On: conns.OnUpstream, Peer: "10.0.0.9:5432 (postgresql)"}
-	s, err := collectors.NewWorkers(fakeApps{snap: snap}).Collect(t.Context())
+	s, err := collectors.NewWorkers(fakeApps{snap: snap}, fakeEnds{}).Collect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

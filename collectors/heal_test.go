@@ -29,7 +29,7 @@ func TestHeal(t *testing.T) {
 	}))
 }
 
-// Before anything happened every gauge has its value, and what has none is absent.
+// Before the first alert every gauge has its value, and those without a value are absent.
 func TestHealNothingYet(t *testing.T) {
 	r := heal.New(heal.Options{})
 	goldenAs(t, collectors.NewHeal(func() collectors.HealStats { return collectors.HealStats{Actions: r.Stats()} }), "heal_nothing_yet")

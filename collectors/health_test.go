@@ -24,7 +24,7 @@ func TestHealth(t *testing.T) {
 	golden(t, collectors.NewHealth(func() health.Evaluation { return j }))
 }
 
-// Before the first look there is no health, not even a good one.
+// Before the first evaluation no health is published.
 func TestHealthBeforeTheFirstLook(t *testing.T) {
 	s, err := collectors.NewHealth(func() health.Evaluation { return health.Evaluation{} }).Collect(t.Context())
 	if err != nil || len(s.Metrics) != 0 {

@@ -14,7 +14,7 @@ import (
 
 func TestHostGolden(t *testing.T) { golden(t, collectors.NewHost("testdata/host")) }
 
-// With a reading of the CPU to compare with, the golden is complete.
+// With an earlier reading of the CPU the golden file is complete.
 func TestHostGoldenSecondReading(t *testing.T) {
 	dir := writeHostTree(t, map[string]string{"meminfo": hostMeminfo})
 	synctest.Test(t, func(t *testing.T) {

@@ -49,7 +49,7 @@ func TestLacks(t *testing.T) {
 	}
 }
 
-// However many apps lack something, the sentence has an end.
+// The length of the reason is limited for any number of apps.
 func TestReasonIsBounded(t *testing.T) {
 	var errs []error
 	for i := range 50 {
@@ -60,8 +60,7 @@ func TestReasonIsBounded(t *testing.T) {
 	}
 }
 
-// The set keeps what the last read lacked, and what is optional takes nothing
-// from availability.
+// The set keeps the lacks of the last read, and optional ones do not affect availability.
 func TestSetLacks(t *testing.T) {
 	err := error(&collectors.Unavailable{Reason: collectors.Unsupported, Detail: "extra", Remedy: "set it", Optional: true})
 	s := collectors.NewSet([]collectors.Collector{&stub{name: "a", do: func(context.Context) (collectors.Sample, error) { return collectors.Sample{}, err }}}, []string{"off"}, silent)

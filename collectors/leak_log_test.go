@@ -32,7 +32,7 @@ func captureLeakLog(t *testing.T, r *poolFixture, f func(look func())) string {
 	return r.log.String()
 }
 
-// One line a leak, with all that diagnoses it and no word of the login.
+// A leak is logged once, with everything to diagnose it and without the login.
 func TestLeakIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeMySQL{
@@ -68,7 +68,7 @@ func TestLeakIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// A flood of leaks is 100 lines a minute, and one that counts the rest.
+// At most 100 leaks a minute are logged, and one line has the number of the others.
 func TestLeakLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeMySQL{}

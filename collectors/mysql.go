@@ -31,10 +31,15 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "Run time of the longest-running statement of a client; 0 if there is none.", "mysql")
 )
 
-// The grants to read the statement times and, of MySQL 8, the lock waits.
+// The grants to read the statement times, the lock waits of MySQL 8, and who is at
+// both ends of a wait.
 const (
 	RemedyStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
 	RemedyLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
+	RemedyLockedTables  = "GRANT SELECT (ENGINE_LOCK_ID, OBJECT_SCHEMA, OBJECT_NAME) ON performance_schema.data_locks TO " + mysql.Placeholder + ";"
+	RemedyMetadataLocks = "GRANT SELECT ON performance_schema.metadata_locks TO " + mysql.Placeholder + "; " +
+		"GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + ";"
+	RemedyClientPIDs = "GRANT SELECT (PROCESSLIST_ID, ATTR_NAME, ATTR_VALUE) ON performance_schema.session_connect_attrs TO " + mysql.Placeholder + ";"
 )
 
 // MySQL is the collector "mysql": the state of MySQL and MariaDB servers.
@@ -42,7 +47,8 @@ type MySQL struct {
 	activity *Activity
 
 	mu      sync.Mutex
-	leftOut mysql.LeftOut // rows over the limits, of all servers, since the start
+	leftOut mysql.LeftOut        // rows over the limits, of all servers, since the start
+	full    map[string]time.Time // since when it has had no connection left, by the name of the server
 }
 
 // NewMySQL returns the collector "mysql".
@@ -78,6 +84,7 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 		errs = append(errs, reads[i].errs...)
 	}
 	c.addLeftOut(&s, reads)
+	c.addFull(&s, time.Now())
 	return s, errors.Join(errs...)
 }
 
@@ -93,6 +100,26 @@ func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	s.add(seriesDropped, float64(c.leftOut.Threads), "mysql_thread")
 	s.add(seriesDropped, float64(c.leftOut.Transactions), "mysql_transaction")
 	s.add(seriesDropped, float64(c.leftOut.LockWaits), "mysql_lock_wait")
+}
+
+// addFull adds a wait to the state for each server that has no connection left, for
+// as long as reads have found it so.
+func (c *MySQL) addFull(s *Sample, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	full := make(map[string]time.Time)
+	for i := range s.State.MySQL {
+		m := &s.State.MySQL[i]
+		if !m.Full && (m.Connections == nil || m.MaxConnections == nil || *m.MaxConnections <= 0 || *m.Connections < *m.MaxConnections) {
+			continue
+		}
+		full[m.Name] = now
+		if since, ok := c.full[m.Name]; ok {
+			full[m.Name] = since
+		}
+		s.State.StoreWaits = append(s.State.StoreWaits, model.StoreWait{Server: "mysql:" + m.Name, Kind: "full", Seconds: max(0, now.Sub(full[m.Name]).Seconds())})
+	}
+	c.full = full
 }
 
 // mysqlRead is one read of one server.
@@ -176,7 +203,7 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	if !errors.As(err, &e) {
 		return false, false, lackOf("mysql", name, err)
 	}
-	u := &Unavailable{Reason: e.Reason, Short: e.Text, Remedy: e.Cure, Of: "mysql:" + name}
+	u := &Unavailable{Reason: e.Reason, Short: e.Text, Remedy: e.Remedy, Of: "mysql:" + name}
 	stop = e.Broken || e.Reason == NotFound || e.Reason == Busy || e.Reason == Timeout
 	if process = e.Need == "PROCESS"; process {
 		u.Short += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
@@ -280,8 +307,19 @@ func lockWaitsError(err error) error {
 	}
 	return &mysql.Error{
 		Reason: reason.Permission, Text: "lock waits cannot be read: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
-		Cure: RemedyLockWaits,
+		Remedy: RemedyLockWaits,
 	}
+}
+
+// LackOfMetadataLocks returns the optional lack of a server whose metadata locks cannot
+// be read for that error; nil if it is not for want of a right.
+func LackOfMetadataLocks(name string, err error) *Unavailable {
+	var e *mysql.Error
+	if !errors.As(err, &e) || e.Reason != reason.Permission {
+		return nil
+	}
+	const text = "who holds the lock of a table's definition cannot be read: as an administrator, GRANT SELECT ON performance_schema.metadata_locks to the exporter's user"
+	return &Unavailable{Reason: Permission, Of: "mysql:" + name, Optional: true, Detail: "mysql " + name + ": " + text, Short: text, Remedy: RemedyMetadataLocks}
 }
 
 // addBlockers adds the number of transactions that block others and wait for none
@@ -336,7 +374,7 @@ func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Reason == reason.Permission {
 		return &mysql.Error{
-			Reason: reason.Permission, Cure: RemedyStatementTime,
+			Reason: reason.Permission, Remedy: RemedyStatementTime,
 			Text: "query time cannot be read: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

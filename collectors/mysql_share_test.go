@@ -9,11 +9,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-func statement(id uint64, user string, seconds int, state string) mysql.Thread {
+func statementOf(id uint64, user string, seconds int, state string) mysql.Thread {
 	return mysql.Thread{ID: id, User: user, Host: fmt.Sprintf("10.0.0.7:%d", 40000+id), Command: "Query", Time: time.Duration(seconds) * time.Second, State: state}
 }
 
-// One statement that takes long is told from what the apps wait for.
+// The duration of a slow statement counts for the server only if several statements or
+// waits of apps are slow, and for an app only if the statement is the app's own.
 func TestMySQLQueryTime(t *testing.T) {
 	apps := map[string]string{"shop": "shop"}
 	for name, c := range map[string]struct {
@@ -21,17 +22,17 @@ func TestMySQLQueryTime(t *testing.T) {
 		threads     []mysql.Thread
 		shared, own float64
 	}{
-		"a dump":              {nil, []mysql.Thread{statement(1, "backup", 900, "Sending data")}, 0, 0},
-		"a dump, apps known":  {apps, []mysql.Thread{statement(1, "backup", 900, "Sending data"), statement(2, "shop", 1, "")}, 0, 1},
-		"a dump in two":       {nil, []mysql.Thread{statement(1, "backup", 900, "Writing to net"), statement(2, "backup", 900, "Writing to net")}, 0, 0},
-		"two dumps":           {apps, []mysql.Thread{statement(1, "backup", 900, ""), statement(2, "backup", 900, "")}, 0, 0},
-		"one of the app":      {apps, []mysql.Thread{statement(1, "shop", 40, "User sleep")}, 0, 40},
-		"two of the app":      {apps, []mysql.Thread{statement(1, "shop", 40, ""), statement(2, "shop", 8, "")}, 8, 40},
-		"two of many":         {nil, append([]mysql.Thread{statement(1, "x", 40, ""), statement(2, "y", 30, "")}, shortStatements(10)...), 0, 0},
-		"three of many":       {nil, append([]mysql.Thread{statement(1, "x", 40, ""), statement(2, "y", 30, ""), statement(3, "y", 20, "")}, shortStatements(9)...), 20, 20},
-		"one that waits":      {apps, []mysql.Thread{statement(1, "backup", 900, ""), statement(2, "shop", 7, "Waiting for table metadata lock")}, 7, 7},
-		"a stranger waits":    {apps, []mysql.Thread{statement(2, "batch", 7, "Waiting for table metadata lock")}, 7, 7},
-		"replication":         {nil, []mysql.Thread{statement(1, "system user", 5000, "Applying batch"), statement(2, "event_scheduler", 5000, "")}, 0, 0},
+		"a dump":              {nil, []mysql.Thread{statementOf(1, "backup", 900, "Sending data")}, 0, 0},
+		"a dump, apps known":  {apps, []mysql.Thread{statementOf(1, "backup", 900, "Sending data"), statementOf(2, "shop", 1, "")}, 0, 1},
+		"a dump in two":       {nil, []mysql.Thread{statementOf(1, "backup", 900, "Writing to net"), statementOf(2, "backup", 900, "Writing to net")}, 0, 0},
+		"two dumps":           {apps, []mysql.Thread{statementOf(1, "backup", 900, ""), statementOf(2, "backup", 900, "")}, 0, 0},
+		"one of the app":      {apps, []mysql.Thread{statementOf(1, "shop", 40, "User sleep")}, 0, 40},
+		"two of the app":      {apps, []mysql.Thread{statementOf(1, "shop", 40, ""), statementOf(2, "shop", 8, "")}, 8, 40},
+		"two of many":         {nil, append([]mysql.Thread{statementOf(1, "x", 40, ""), statementOf(2, "y", 30, "")}, shortStatements(10)...), 0, 0},
+		"three of many":       {nil, append([]mysql.Thread{statementOf(1, "x", 40, ""), statementOf(2, "y", 30, ""), statementOf(3, "y", 20, "")}, shortStatements(9)...), 20, 20},
+		"one that waits":      {apps, []mysql.Thread{statementOf(1, "backup", 900, ""), statementOf(2, "shop", 7, "Waiting for table metadata lock")}, 7, 7},
+		"a stranger waits":    {apps, []mysql.Thread{statementOf(2, "batch", 7, "Waiting for table metadata lock")}, 7, 7},
+		"replication":         {nil, []mysql.Thread{statementOf(1, "system user", 5000, "Applying batch"), statementOf(2, "event_scheduler", 5000, "")}, 0, 0},
 		"a replica that asks": {nil, []mysql.Thread{{ID: 1, User: "replica", Command: "Binlog Dump", Time: time.Hour}, {ID: 2, User: "replica", Command: "Binlog Dump", Time: time.Hour}}, 0, 0},
 		"nothing":             {apps, nil, 0, 0},
 	} {
@@ -57,13 +58,13 @@ func TestMySQLQueryTime(t *testing.T) {
 func shortStatements(n uint64) []mysql.Thread {
 	var out []mysql.Thread
 	for i := range n {
-		out = append(out, statement(100+i, "shop", 0, ""))
+		out = append(out, statementOf(100+i, "shop", 0, ""))
 	}
 	return out
 }
 
-// Who holds the connections of a server that is full is noted, cleaned and cut;
-// of one that is not, nobody is.
+// The holders of the connections of a full server are in the state, with clean and short
+// names; those of other servers are not.
 func TestMySQLHolders(t *testing.T) {
 	f := busyMySQL()
 	f.status["Threads_connected"] = 10

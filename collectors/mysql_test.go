@@ -14,7 +14,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/locks"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
@@ -28,6 +30,8 @@ type fakeMySQL struct {
 	transactions []mysql.Transaction
 	waits        []mysql.LockWait
 	statements   map[uint64]string
+	locks        []locks.Lock
+	pids         map[uint64]int
 	over         int // rows more than are looked at, at each question
 
 	left  mysql.LeftOut
@@ -84,6 +88,14 @@ func (f *fakeMySQL) LastStatements(ctx context.Context, _ []uint64) (map[uint64]
 	return f.statements, f.answer(ctx, "statements")
 }
 
+func (f *fakeMySQL) MetadataLocks(ctx context.Context) ([]locks.Lock, error) {
+	return f.locks, f.answer(ctx, "locks")
+}
+
+func (f *fakeMySQL) ClientPIDs(ctx context.Context) (map[uint64]int, error) {
+	return f.pids, f.answer(ctx, "pids")
+}
+
 func (f *fakeMySQL) LeftOut() mysql.LeftOut {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,8 +144,29 @@ func TestMySQLGolden(t *testing.T) {
 	golden(t, mysqlOf(map[string]*fakeMySQL{"main": busyMySQL()}))
 }
 
-// A server that does not tell how many threads run has them counted, without
-// those that sleep, its own, and ours.
+// A server without a connection left is a wait of everybody, for as long as it is so.
+func TestMySQLFull(t *testing.T) {
+	f, refused := busyMySQL(), &fakeMySQL{errs: map[string]error{"ping": &mysql.Error{Reason: reason.Busy, Full: true, Text: "full"}}}
+	c := mysqlOf(map[string]*fakeMySQL{"main": f, "refused": refused})
+	waits := func() []model.StoreWait {
+		s, _ := c.Collect(t.Context())
+		return s.State.StoreWaits
+	}
+	if got := waits(); len(got) != 1 || got[0] != (model.StoreWait{Server: "mysql:refused", Kind: "full"}) {
+		t.Errorf("one refuses: %+v", got)
+	}
+	f.status["Threads_connected"] = 151
+	if got := waits(); len(got) != 2 || got[0].Server != "mysql:main" || got[0].Seconds != 0 || got[1].Seconds <= 0 {
+		t.Errorf("the other one has none left: %+v", got)
+	}
+	f.status["Threads_connected"], refused.errs = 150, nil
+	if got := waits(); len(got) != 0 {
+		t.Errorf("both have some left: %+v", got)
+	}
+}
+
+// If a server does not report how many threads run, they are counted, without idle ones,
+// the server's own and the exporter's.
 func TestMySQLCountsRunningThreads(t *testing.T) {
 	f := busyMySQL()
 	delete(f.status, "Threads_running")
@@ -152,8 +185,8 @@ func TestMySQLCountsRunningThreads(t *testing.T) {
 	}
 }
 
-// Rows that a bound kept out of a look are counted once for each look, and what
-// is made of the others is said to be too low.
+// Rows above a limit are counted once for each read, and the lack says that values are too
+// low.
 func TestMySQLLeavesOut(t *testing.T) {
 	servers := map[string]*fakeMySQL{"main": busyMySQL(), "other": busyMySQL()}
 	servers["main"].over, servers["other"].over = 5, 2
@@ -244,8 +277,7 @@ func TestMySQLLacks(t *testing.T) {
 	}
 }
 
-// Where nobody adds up the time, and where names are not known, values are
-// absent, not 0.
+// If the server does not sum times, or its names are not known, values are absent, not 0.
 func TestMySQLAbsentNotZero(t *testing.T) {
 	f := busyMySQL()
 	f.variables, f.status = map[string]string{"performance_schema": "OFF"}, map[string]float64{}
@@ -265,8 +297,8 @@ func TestMySQLAbsentNotZero(t *testing.T) {
 	}
 }
 
-// A server that hangs takes its share of the time and the other's numbers are
-// all there, before the scrape's own end.
+// A server that hangs uses only its share of the time; the values of the other are complete
+// before the deadline of the scrape.
 func TestMySQLHangingServerBesideAGoodOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

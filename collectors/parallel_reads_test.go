@@ -13,7 +13,7 @@ type panickingMySQL struct{ *fakeMySQL }
 
 func (panickingMySQL) Ping(context.Context) (time.Duration, error) { panic("on purpose") }
 
-// A panic in the read of one MySQL server costs neither the other nor the exporter.
+// A panic in the read of one MySQL server affects neither the other nor the exporter.
 func TestMySQLPanicIsOneServersOwn(t *testing.T) {
 	c := collectors.NewMySQL(collectors.NewActivity(func() []collectors.MySQLTarget {
 		return []collectors.MySQLTarget{{Name: "mad", Server: panickingMySQL{busyMySQL()}}, {Name: "well", Server: busyMySQL()}}

@@ -53,6 +53,8 @@ type Pool struct {
 	mu      sync.Mutex
 	servers map[string]*poolServer // by name
 	dropped int                    // series over maxWorkerSeries, since the start
+
+	droppedConnections, droppedWaits int // over the bounds of the state, since the start
 }
 
 // NewPool returns the collector "pool".
@@ -75,10 +77,12 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	targets := c.o.Activity.currentTargets()
-	activities := make([]*activity, len(targets))
+	activities, details := make([]*activity, len(targets)), make([]lockDetails, len(targets))
 	lacks := make([]error, len(targets))
 	eachServer(ctx, len(targets), func(ctx context.Context, i int) {
-		activities[i], lacks[i] = c.o.Activity.read(ctx, targets[i], c.Name())
+		if activities[i], lacks[i] = c.o.Activity.read(ctx, targets[i], c.Name()); lacks[i] == nil {
+			details[i] = readLockDetails(ctx, targets[i].Server, activities[i])
+		}
 	}, func(i int, err error) { lacks[i] = err })
 
 	c.mu.Lock()
@@ -95,7 +99,7 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 			servers[t.Name] = &poolServer{seen: make(map[uint64]*seenConnection)}
 		}
 		if lacks[i] = poolsLack(t.Name, activities[i], lacks[i]); lacks[i] == nil {
-			c.server(&s, servers[t.Name], poolRead{t, activities[i], v})
+			c.server(&s, servers[t.Name], poolRead{MySQLTarget: t, activity: activities[i], view: v, details: details[i]})
 			if activities[i].leftOut != (mysql.LeftOut{}) {
 				lacks[i] = incompleteLack(t.Name)
 			}
@@ -174,6 +178,8 @@ func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 	}
 	s.add(seriesDropped, float64(c.dropped+v.dropped), workerConnectionsFamily.name)
 	s.add(seriesDropped, float64(v.descriptors), "connection_descriptor")
+	s.add(seriesDropped, float64(c.droppedConnections), "mysql_store_connection")
+	s.add(seriesDropped, float64(c.droppedWaits), "mysql_store_wait")
 	return lack
 }
 

@@ -114,9 +114,9 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 	return clients, named
 }
 
-// find returns the index of the sampled connection that a server lists as c, or −1.
-// Several with that port are ranked: first those whose ends the kernel proves, then
-// those to the server's configured address, then those to any MySQL. Where two rank
+// find returns the index of the sampled connection that a server, such as "mysql:main",
+// lists as c, or −1. Several with that port are ranked: first those whose ends the kernel proves, then
+// those to the server's configured address, then those to any server of its kind. Where two rank
 // first, none is returned. Connections in a network namespace that any user could have
 // created are ignored. A server that resolves names lists the host by its name, which
 // says only whether it is the loopback, so such a port must be unique.
@@ -134,7 +134,7 @@ func (v *sampledConnections) find(c client, server string, named map[uint16]int)
 		if !x.Vouched || !c.fits(x.Local.Addr()) {
 			continue
 		}
-		switch n := certainty(x, server); {
+		switch n := certainty(x.Connection, server); {
 		case n > score:
 			best, score, rivals = i, n, 0
 		case n == score && n > 0:
@@ -148,12 +148,13 @@ func (v *sampledConnections) find(c client, server string, named map[uint16]int)
 }
 
 // certainty returns the rank of a connection as one to that server; 0 if it is not to
-// MySQL.
-func certainty(x *sampledConnection, server string) (n int) {
+// one of its kind.
+func certainty(x *conns.Connection, server string) (n int) {
+	kind, _, _ := strings.Cut(server, ":")
 	switch x.Component {
-	case "mysql:" + server:
+	case server:
 		n = 2
-	case "mysql":
+	case kind:
 		n = 1
 	default:
 		return 0

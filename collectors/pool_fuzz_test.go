@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 )
 
-// However a server names a client, a port is one that the text ends with, and
-// an address is one that can be compared with the kernel's.
+// FuzzParseClient: a port is the end of the text, and an address can be compared with those
+// of the kernel.
 func FuzzParseClient(f *testing.F) {
 	for _, s := range []string{"", "localhost", "localhost:1", "10.0.0.1:41872", "::1:41872", "[::1]:1", "::ffff:10.0.0.1:9", "fe80::1%lo:9", "web:99999", ":", "a:b"} {
 		f.Add(s)

@@ -1,9 +1,11 @@
 package collectors
 
 import (
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/locks"
 )
 
 // addLockSuspect adds the connection that is likely to hold the lock of a table for
@@ -71,4 +73,45 @@ func (l *poolRead) onlySleeper(owners []model.Owner, least time.Duration) int {
 		place = i
 	}
 	return place
+}
+
+// onlyCandidate returns the only connection that can hold the lock for which another
+// one waits, where the server does not list who holds which; 0 if there are several. It
+// is the only one whose transaction or statement has been open since before the wait
+// and waits for nothing, else the only one of no watched app that has slept since then.
+// A lock that stops the whole server is held by no transaction, so for it both count
+// alike, and only those of no watched app.
+func (l *poolRead) onlyCandidate(w locks.Wait, waiting map[uint64]bool) uint64 {
+	least, global := time.Duration(0), false
+	open := make(map[uint64]bool)
+	for i := range l.threads {
+		if t := &l.threads[i]; t.ID == w.Waiter {
+			// What wants to stop the server itself waits for those that work.
+			least, global = t.Time, w.Kind == locks.Global && !strings.HasPrefix(t.Summary.Verb, "FLUSH") && !strings.HasPrefix(t.Summary.Verb, "BACKUP")
+		}
+	}
+	for i := range l.transactions {
+		if t := &l.transactions[i]; !t.Waits && t.Age+time.Second >= least {
+			open[t.Thread] = true
+		}
+	}
+	var holders, sleepers []uint64
+	for i := range l.threads {
+		t := &l.threads[i]
+		old := t.Time+time.Second >= least
+		switch {
+		case t.Own || t.Command == "Daemon" || waiting[t.ID]:
+		case !global && (open[t.ID] || old && isClientStatement(t)):
+			holders = append(holders, t.ID)
+		case l.owners[i].App == "" && (t.Command == "Sleep" && old || open[t.ID]):
+			sleepers = append(sleepers, t.ID)
+		}
+	}
+	switch {
+	case len(holders) == 1:
+		return holders[0]
+	case len(holders) == 0 && len(sleepers) == 1:
+		return sleepers[0]
+	}
+	return 0
 }

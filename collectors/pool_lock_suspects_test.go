@@ -8,8 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Who is likely to hold the lock of a table is named where one connection fits,
-// and nobody where several do.
+// The likely holder of a table lock is reported if exactly one connection fits.
 func TestPoolLockSuspects(t *testing.T) {
 	const waits = "Waiting for table metadata lock"
 	worker := mysql.Thread{ID: 20, User: "shop", Host: "10.0.0.1:20", Command: "Query", Time: 12 * time.Second, State: waits}

@@ -7,20 +7,21 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/statement"
 )
 
-// The statements that run longest are named with who sent them: no sleeper,
-// no replication, no event and not the exporter's own.
+// The longest statements are reported with their senders, without idle connections,
+// replication, events and the exporter's own.
 func TestPoolQueries(t *testing.T) {
-	run := func(id uint64, user, host, command, statement string, seconds int) mysql.Thread {
-		return mysql.Thread{ID: id, User: user, Host: host, Command: command, Time: time.Duration(seconds) * time.Second, Statement: mysql.KeywordOf([]byte(statement))}
+	run := func(id uint64, user, host, command, text string, seconds int) mysql.Thread {
+		return mysql.Thread{ID: id, User: user, Host: host, Command: command, Time: time.Duration(seconds) * time.Second, Statement: statement.KeywordOf([]byte(text))}
 	}
 	f := busyMySQL()
 	f.transactions, f.waits = nil, nil
 	f.threads = []mysql.Thread{
 		run(1, "event_scheduler", "localhost", "Daemon", "", 9000), run(2, "system user", "", "Query", "INSERT", 9000),
 		run(3, "repl", "10.0.0.3:40000", "Binlog Dump", "", 9000), run(4, "shop", "10.0.0.1:4004", "Sleep", "", 9000),
-		{ID: 5, User: "resp", Host: "10.0.0.1:4005", Command: "Query", Time: time.Hour, Own: true, Statement: mysql.KeywordOf([]byte("SELECT"))},
+		{ID: 5, User: "resp", Host: "10.0.0.1:4005", Command: "Query", Time: time.Hour, Own: true, Statement: statement.KeywordOf([]byte("SELECT"))},
 		run(10, "shop", "10.0.0.1:4010", "Query", "SELECT", 3), run(11, "shop", "10.0.0.1:4011", "Execute", "UPDATE", 42),
 		run(12, "backup", "localhost", "Query", "", 600), run(13, "shop", "10.0.0.1:4013", "Query", "SELECT", 0),
 		run(14, "a\x1b[2J", "web-1\u202e:4014", "Query", "", 2), run(15, strings.Repeat("u", 300), strings.Repeat("h", 255)+":1", "Query", "CALL", 4),

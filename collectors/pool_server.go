@@ -51,7 +51,10 @@ type poolRead struct {
 
 	*activity
 
-	view *sampledConnections
+	view    *sampledConnections
+	details lockDetails
+	owners  []model.Owner // of the threads
+	sockets []uint64      // inodes of the clients' ends of the threads; 0: not known
 }
 
 // pool is one pool of an app on one server.
@@ -84,7 +87,7 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 		}
 	}
 	clients, named := clientsOf(l.threads)
-	owners := make([]model.Owner, len(l.threads))
+	l.owners, l.sockets = make([]model.Owner, len(l.threads)), make([]uint64, len(l.threads))
 	fresh := false
 	for i := range l.threads {
 		t := &l.threads[i]
@@ -92,15 +95,17 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 			continue
 		}
 		at := p.markSeen(t, l.began)
-		who, known := l.owner(clients[i], at, named)
-		if !known && clients[i].port != 0 && l.view.taken.Before(at.first) {
+		var who model.Owner
+		if place := l.find(clients[i], at, named); place >= 0 {
+			who, l.sockets[i] = l.view.owner(place), l.view.list[place].Inode
+		} else if clients[i].port != 0 && l.view.taken.Before(at.first) {
 			fresh = true
 		}
 		if in := pools.poolFor(t, who); in != nil {
 			in.add(t, open[t.ID], who)
 			who.App = cmp.Or(who.App, in.app)
 		}
-		owners[i] = who
+		l.owners[i] = who
 	}
 	p.prune(l.began)
 	if fresh {
@@ -108,8 +113,9 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 	}
 	pools.publish(s, l)
 	c.logLeaks(p, l, pools)
-	l.addLockWaits(s, owners)
-	l.addQueries(s, owners)
+	l.addLockWaits(s, l.owners)
+	l.addQueries(s, l.owners)
+	c.addStore(s, p, l)
 }
 
 // markSeen records that a connection was seen at now, and returns its record.
@@ -133,19 +139,18 @@ func (p *poolServer) prune(now time.Time) {
 	p.lastRead = now
 }
 
-// owner returns the worker at the other end of a thread's connection; known is false
-// if it cannot be determined. A sample that is older than the connection is not used,
-// because another connection may have had its port.
-func (l *poolRead) owner(from client, at *seenConnection, named map[uint16]int) (who model.Owner, known bool) {
+// find returns the index of the sampled connection of a thread, or −1 if it cannot be
+// determined. A sample that is older than the connection is not used, because another
+// connection may have had its port.
+func (l *poolRead) find(from client, at *seenConnection, named map[uint16]int) int {
 	if l.view.taken.Before(at.after) {
-		return model.Owner{}, false
+		return -1
 	}
-	i := l.view.find(from, l.Name, named)
-	if i < 0 {
-		return model.Owner{}, false
+	i := l.view.find(from, "mysql:"+l.Name, named)
+	if i >= 0 {
+		l.view.list[i].component = "mysql:" + l.Name
 	}
-	l.view.list[i].component = "mysql:" + l.Name
-	return l.view.owner(i), true
+	return i
 }
 
 // add counts one connection.

@@ -157,8 +157,7 @@ func TestPoolGolden(t *testing.T) {
 	golden(t, r.Pool)
 }
 
-// Each connection is counted once, and belongs to the worker whose socket has
-// its port.
+// Each connection is counted once, for the worker whose socket has its port.
 func TestPoolStates(t *testing.T) {
 	f, list := leakingServer()
 	r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
@@ -183,7 +182,7 @@ func TestPoolStates(t *testing.T) {
 	})
 }
 
-// Which pool a connection is in.
+// The pool of a connection.
 func TestPoolMembership(t *testing.T) {
 	f, list := leakingServer()
 	count := func(pools ...config.Pool) map[string]float64 {
@@ -207,7 +206,7 @@ func TestPoolMembership(t *testing.T) {
 	compareReadings(t, "on another server", count(elsewhere), map[string]float64{"shop mysql:main": 7, "other main": 1})
 }
 
-// A pool without a bound, or of an app that is down, has no capacity.
+// A pool without a limit, or of an app that is down, has no capacity.
 func TestPoolWithoutCapacity(t *testing.T) {
 	f, list := leakingServer()
 	unbounded := mainPool()
@@ -223,7 +222,7 @@ func TestPoolWithoutCapacity(t *testing.T) {
 	}
 }
 
-// How a server names its clients.
+// The forms in which a server reports its clients.
 func TestPoolClients(t *testing.T) {
 	loop := func(app string, pid int, address string) conns.Connection {
 		return conns.Connection{App: app, PID: pid, Component: "mysql:main", Proven: true, Vouched: true, Local: netip.MustParseAddrPort(address), Remote: netip.MustParseAddrPort("127.0.0.1:3306")}
@@ -265,8 +264,8 @@ func TestPoolClients(t *testing.T) {
 	}
 }
 
-// A client that is newer than the sample asks for another one, once; a port
-// that the sample knows from before is not its own.
+// For a client newer than the sample another sample is requested, once; a port that the
+// sample has from before does not belong to it.
 func TestPoolFreshClients(t *testing.T) {
 	f := &fakeMySQL{threads: []mysql.Thread{thread(1, "shop", "10.0.0.1:1", "Query", 0)}}
 	r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
@@ -298,7 +297,7 @@ func TestPoolFreshClients(t *testing.T) {
 	}
 }
 
-// What cannot be known is absent, and the reason says why.
+// Unknown values are absent, with a reason.
 func TestPoolLacks(t *testing.T) {
 	open := config.Pool{Name: "any", MySQL: "main", Size: 1, LeakAfter: time.Minute}
 	for name, c := range map[string]struct {
@@ -316,11 +315,11 @@ func TestPoolLacks(t *testing.T) {
 		"half": {func(_ *poolFixture, f *fakeMySQL) {
 			f.errs = map[string]error{"transactions": &mysql.Error{Reason: reason.Timeout, Text: "late"}}
 		}, collectors.Timeout, "late", []string{"resp_worker_connections"}},
-		"descriptors": {func(r *poolFixture, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "the connections of shop need", nil},
+		"descriptors": {func(r *poolFixture, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "shop", nil},
 		"user is known": {func(r *poolFixture, _ *fakeMySQL) {
 			r.conns.sample.Errs, r.apps[0].Pools[0].User = map[string]error{"shop": syscall.EACCES}, "shop"
-		}, collectors.Permission, "the connections of shop need", []string{"resp_pool_connections"}},
-		"cut short": {func(_ *poolFixture, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "are too low", []string{"resp_pool_connections", "resp_worker_connections"}},
+		}, collectors.Permission, "shop", []string{"resp_pool_connections"}},
+		"cut short": {func(_ *poolFixture, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "", []string{"resp_pool_connections", "resp_worker_connections"}},
 		"sockets": {func(r *poolFixture, _ *fakeMySQL) {
 			r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")}
 		}, collectors.Failed, "broken", nil},
@@ -345,7 +344,7 @@ func TestPoolLacks(t *testing.T) {
 	}
 }
 
-// A server's lists are read once a scrape, whichever collectors are asked.
+// The lists of a server are read once per scrape, for any set of collectors.
 func TestActivityIsShared(t *testing.T) {
 	f, list := leakingServer()
 	servers := map[string]*fakeMySQL{"main": f}
@@ -372,7 +371,7 @@ func TestActivityIsShared(t *testing.T) {
 	}
 }
 
-// Who waits for whom, with the workers at both ends; who holds a table is not told.
+// Lock waits have the workers at both ends; the holder of a table lock is unknown.
 func TestPoolLockWaits(t *testing.T) {
 	f := busyMySQL() // 7 blocks 8 and 9, 8 blocks 9, 10 waits for a table
 	for i := range f.threads {

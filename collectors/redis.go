@@ -18,6 +18,7 @@ import (
 type RedisServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Info(ctx context.Context) (redis.Info, error)
+	Inspect(ctx context.Context, clients, slow bool) (redis.Inspection, error)
 }
 
 // RedisTarget is one server, or one cluster, of the configuration.
@@ -44,12 +45,21 @@ var (
 // scrape: for an app, a Redis that takes longer is down.
 const redisTimeout = 1500 * time.Millisecond
 
+// RedisOptions are what tells the workers at a server's connections.
+type RedisOptions struct {
+	Apps        Apps
+	Connections Connections
+}
+
 // Redis is the collector "redis": the state of Redis servers.
 type Redis struct {
 	targets func() []RedisTarget
+	o       RedisOptions
 
 	mu      sync.Mutex
-	lookups map[string]*lookups // by name, of those in the configuration
+	lookups map[string]*lookups      // by name, of those in the configuration
+	watches map[string]*redisClients // the same
+	dropped int                      // waits over the bound, since the start
 }
 
 // lookups is the hits and misses of one server over the last minutes.
@@ -60,8 +70,8 @@ type lookups struct {
 }
 
 // NewRedis returns the collector "redis".
-func NewRedis(targets func() []RedisTarget) *Redis {
-	return &Redis{targets: targets, lookups: make(map[string]*lookups)}
+func NewRedis(targets func() []RedisTarget, o RedisOptions) *Redis {
+	return &Redis{targets: targets, o: o, lookups: make(map[string]*lookups), watches: make(map[string]*redisClients)}
 }
 
 // Name implements [Collector].
@@ -70,7 +80,7 @@ func (*Redis) Name() string { return "redis" }
 // Descs implements [Collector].
 func (*Redis) Descs() []*prometheus.Desc {
 	return descs(upFamily, redisInfoFamily, redisPingFamily, redisHitsFamily, redisMissesFamily, redisEvictedFamily, redisMemoryFamily,
-		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily, redisCacheFamily)
+		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily, redisCacheFamily, seriesDropped)
 }
 
 // Collect implements [Collector]. The lacks are in the order of the configuration, so the
@@ -78,16 +88,20 @@ func (*Redis) Descs() []*prometheus.Desc {
 func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	reads := make([]redisRead, len(targets))
+	watches := c.clientsOf(targets)
+	snap := c.snapshot(ctx, len(targets))
 	for i, t := range targets {
 		reads[i].RedisTarget, reads[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
+		reads[i].workersWait = workersWaitFor(snap, t.Name)
 	}
 	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
-		ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+		short, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
-		reads[i].readServer(ctx)
+		reads[i].readServer(short)
+		watches[i].look(ctx, &reads[i], time.Now())
 	}, func(i int, err error) {
 		l := &reads[i]
-		l.Sample, l.server = Sample{}, model.RedisServer{Name: l.Name, Stateful: l.Stateful}
+		l.Sample, l.server, l.clients = Sample{}, model.RedisServer{Name: l.Name, Stateful: l.Stateful}, redisLook{}
 		l.add(upFamily, 0, "redis:"+l.Name)
 		l.err = lackOf("redis", l.Name, err)
 	})
@@ -95,12 +109,13 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	var errs []error
 	for i := range reads {
 		s.Metrics = append(s.Metrics, reads[i].Metrics...)
-		errs = append(errs, reads[i].err)
+		errs = append(append(errs, reads[i].err), reads[i].clients.lacks...)
 	}
 	c.setHitRatios(reads, time.Now())
 	for i := range reads {
 		s.State.Redis = append(s.State.Redis, reads[i].server)
 	}
+	c.addClients(&s, reads, snap)
 	return s, errors.Join(errs...)
 }
 
@@ -111,6 +126,11 @@ type redisRead struct {
 	server model.RedisServer
 	info   redis.Info
 	err    error
+
+	took        time.Duration // of the ping
+	failure     error         // why the server did not answer; nil: it did
+	workersWait bool          // a worker has waited for it for a second
+	clients     redisLook
 }
 
 // readServer sets the metrics and the state of the server. A server that refuses
@@ -125,6 +145,7 @@ func (l *redisRead) readServer(ctx context.Context) {
 		}
 		err = cmp.Or(err, refused)
 	}
+	l.took, l.failure = took, err
 	l.err = l.lackFor(err)
 	l.add(upFamily, up, "redis:"+l.Name)
 	if up == 0 {
@@ -153,7 +174,7 @@ func redisLack(name string, err error) error {
 	if !errors.As(err, &e) || e == nil {
 		return err
 	}
-	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Remedy, Of: "redis:" + name}
 }
 
 // publish adds the series and the state of a server that is up.

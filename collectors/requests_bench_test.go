@@ -35,7 +35,7 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// BenchmarkPacket20 is a packet of 20 of gunicorn's lines: parsed and counted.
+// BenchmarkPacket20 parses and counts a packet of 20 lines of gunicorn.
 func BenchmarkPacket20(b *testing.B) {
 	packet := strings.TrimSpace(strings.Repeat(strings.ReplaceAll(gunicorn, "shop.", ""), 7))
 	packet = packet[:strings.LastIndexByte(packet, '\n')]
@@ -59,8 +59,7 @@ func BenchmarkPacket20(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/20, "ns/line")
 }
 
-// BenchmarkCollectRequests is a scrape with the most pairs that the default
-// bounds allow.
+// BenchmarkCollectRequests collects the largest number of series within the default limits.
 func BenchmarkCollectRequests(b *testing.B) {
 	r := collectors.NewRequests(collectors.RequestsOptions{})
 	for i := range 20_000 {

@@ -50,7 +50,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// TestMillionTags: whatever comes, memory stays bounded and totals exact.
+// TestMillionTags: a million different tags use limited memory, and totals are exact.
 func TestMillionTags(t *testing.T) {
 	const events = 1_000_000
 	var stats statsd.Stats

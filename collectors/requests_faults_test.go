@@ -76,7 +76,7 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 	}
 }
 
-// A name that no watched app has is a note, as long as it is used.
+// A name of no watched app is an optional lack, as long as it is used.
 func TestMisnamedLines(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {1000}, "till": {1000}})
 	r := w.attributing(map[uint64]string{11: "shop", 12: "till"})
@@ -103,11 +103,11 @@ func TestMisnamedLines(t *testing.T) {
 		optionalLacks(t, r)
 	}
 	if got := optionalLacks(t, r); len(got) != 0 {
-		t.Errorf("after the cure: %q", got)
+		t.Errorf("after the remedy: %q", got)
 	}
 }
 
-// Senders that are nobody's cost no lookup, however many there are.
+// Senders without an app cause no lookup, for any number of them.
 func TestStrangersAreNotTraced(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {1000}})
 	r := w.attributing(nil)

@@ -120,7 +120,7 @@ const (
 	bad  = "shop.gunicorn.request.status.500:1|c"
 )
 
-// Only a user of the app's processes and root report for a watched app.
+// Only the users of an app's processes and root can report requests of the app.
 func TestWhoReportsForAnApp(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}, "cart": {44}})
 	r := w.requests(50)
@@ -139,7 +139,7 @@ func TestWhoReportsForAnApp(t *testing.T) {
 			fmt.Sprintf("resp_statsd_lines_total untrusted %d", 6*n), fmt.Sprintf("resp_statsd_lines_total parsed %d", 3*n))
 	}
 	_, err := r.Collect(t.Context())
-	if reason, detail := collectors.ReasonOf(err); reason != collectors.Untrusted || !strings.Contains(detail, "user id 65534") {
+	if reason, detail := collectors.ReasonOf(err); reason != collectors.Untrusted || !strings.Contains(detail, "65534") {
 		t.Errorf("%s: %s", reason, detail)
 	}
 	w.advance(11 * time.Minute)
@@ -148,7 +148,7 @@ func TestWhoReportsForAnApp(t *testing.T) {
 	}
 }
 
-// What a stranger reported before the app was seen is not the app's.
+// Requests that another user reported before the app was discovered do not count for it.
 func TestClaimBeforeTheAppStarts(t *testing.T) {
 	for name, users := range map[string][]uint32{"not there": nil, "down": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestClaimBeforeTheAppStarts(t *testing.T) {
 	}
 }
 
-// Strangers do not take the places of apps.
+// Other users do not use up the places of apps.
 func TestPlacesOfApps(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{})
 	r := w.requests(10)
@@ -229,8 +229,8 @@ func TestPlacesOfApps(t *testing.T) {
 	}
 }
 
-// Apps of a busy host that come and go take no place of a name that a trusted
-// sender reports, and what is kept of them is bounded.
+// Apps that start and end on a busy host do not use up the places of names from trusted
+// senders, and their number is limited.
 func TestPlacesOfTrustedNamesBesideApps(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{})
 	r := w.requests(10)
@@ -256,7 +256,7 @@ func TestPlacesOfTrustedNamesBesideApps(t *testing.T) {
 	}
 }
 
-// One app's flood of routes leaves others theirs.
+// Many routes of one app do not use up those of other apps.
 func TestRoutesOfOthers(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}, "evil0": {66}, "evil1": {66}, "evil2": {66}})
 	r := w.requests(50)
@@ -279,8 +279,7 @@ func TestRoutesOfOthers(t *testing.T) {
 	expect(t, got, "resp_http_requests_total shop 200 GET other absent")
 }
 
-// A port that another user has taken over does not inherit the trust, and one
-// that is shared or was closed has none.
+// A port that another user has bound again is not trusted, nor one that is shared or closed.
 func TestPortIsTakenOver(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}})
 	r := w.requests(50)
@@ -303,8 +302,8 @@ func TestPortIsTakenOver(t *testing.T) {
 	expect(t, collectWithLacks(t, r), "resp_http_requests_total shop 200   4")
 }
 
-// A scrape asks the kernel about a sender that is not proven yet, and about all
-// once their proofs are half a second old.
+// A scrape queries the kernel about senders without proof, and about all senders whose
+// proofs are half a second old.
 func TestScrapeRenewsOldProofs(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}})
 	r := w.requests(50)
@@ -334,7 +333,7 @@ func TestScrapeRenewsOldProofs(t *testing.T) {
 	expect(t, collectWithLacks(t, r), "resp_http_requests_total shop 200   3", "resp_http_requests_total shop 500   absent", "resp_statsd_lines_total untrusted 2")
 }
 
-// Run judges a sender that closes its socket soon after.
+// Run proves a sender that closes its socket soon after.
 func TestRunProvesAtOnce(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}})
 	r := w.requests(50)
@@ -362,7 +361,7 @@ func TestRunProvesAtOnce(t *testing.T) {
 	}
 }
 
-// A hostile crowd keeps memory bounded, and an app that starts amid it is heard.
+// With many hostile senders memory is limited, and a new app is still counted.
 func TestCrowdOfSenders(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}})
 	r := w.requests(50)

@@ -66,7 +66,8 @@ func TestSessionsReasons(t *testing.T) {
 	}
 }
 
-// A scrape reads what is in memory: it costs no more with a million sessions.
+// BenchmarkSessions: a scrape reads counts in memory, and costs the same with a million
+// sessions.
 func BenchmarkSessions(b *testing.B) {
 	var targets []collectors.SessionTarget
 	for app := range strings.FieldsSeq("a b c d e f g h i j") {

@@ -124,8 +124,8 @@ func TestScrapesShareOneRead(t *testing.T) {
 	})
 }
 
-// One that has little time must not fail the others that joined its read, and
-// says nothing about the source.
+// A scrape with little time does not fail the others that share its read, and does not make
+// the source unavailable.
 func TestShortScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &stub{name: "slow", do: slowCollect}
@@ -142,7 +142,7 @@ func TestShortScrapeHurtsNobody(t *testing.T) {
 	})
 }
 
-// One that hangs up must not fail the others that joined its read.
+// A scrape that is cancelled does not fail the others that share its read.
 func TestHungUpScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &stub{name: "slow", do: slowCollect}
@@ -177,8 +177,8 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 		"page.disk fine 1")
 }
 
-// Each lack is logged when it begins, also beside another of the same reason and
-// when it comes back, and not again while it lasts, whatever its sentence says.
+// Each lack is logged when it begins, also beside another of the same reason and when it
+// occurs again, and not again while it lasts, even if its text changes.
 func TestEachOutageIsLoggedOnce(t *testing.T) {
 	down := func(server, detail string) error {
 		return &collectors.Unavailable{Of: "mysql:" + server, Reason: collectors.NotFound, Detail: "mysql " + server + ": " + detail}
@@ -231,7 +231,7 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// What every collector publishes keeps to the naming rules.
+// The metrics of all collectors follow the naming rules.
 func TestSetLints(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -244,7 +244,7 @@ func TestSetLints(t *testing.T) {
 
 func BenchmarkSet(b *testing.B) {
 	apps := fakeApps{snap: shop()}
-	s := collectors.NewSet([]collectors.Collector{collectors.NewWorkers(apps), collectors.NewListener(apps, b.TempDir())}, nil, silent)
+	s := collectors.NewSet([]collectors.Collector{collectors.NewWorkers(apps, fakeEnds{}), collectors.NewListener(apps, b.TempDir())}, nil, silent)
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)

@@ -3,6 +3,7 @@ package collectors_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,7 +56,7 @@ func tasksOf(celery []discovery.CeleryWorker, targets ...collectors.TaskTarget) 
 	return collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: &discovery.Snapshot{Celery: celery}})
 }
 
-// In the bubble of synctest the clock stands still, so that ages are the same each time.
+// The clock of a synctest bubble stands still, so ages are the same in each run.
 func TestTasksGolden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ago := func(s int) time.Time { return time.Now().Add(-time.Duration(s) * time.Second) }
@@ -73,8 +74,8 @@ func TestTasksGolden(t *testing.T) {
 	})
 }
 
-// The age of a message that does not say when it was sent counts from when it
-// was first seen as the oldest, and not from when the exporter lost the server.
+// The age of a message without a time counts from when it was first seen as the oldest, also
+// if the server was unreachable in between.
 func TestTasksFirstSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeTaskServer{}
@@ -108,9 +109,8 @@ func TestTasksFirstSeen(t *testing.T) {
 	})
 }
 
-// Celery's workers are told by name of queue only, and only where that is
-// enough; when the last one has gone there are none, which is not the same as
-// never having seen one.
+// Celery workers are counted by the name of the queue, and only if it is unique; after the
+// last one has ended their number is 0, and it is absent if there never was one.
 func TestTasksCeleryWorkers(t *testing.T) {
 	s := &fakeTaskServer{}
 	snap := &discovery.Snapshot{}
@@ -181,7 +181,9 @@ func TestTasksReasons(t *testing.T) {
 	tasks := tasksOf(nil, celeryTask("shop", "broker", stub, "a", "b", "c"))
 	s, err := tasks.Collect(t.Context())
 	got, detail := collectors.ReasonOf(err)
-	if got != collectors.Permission || strings.Count(detail, "needs more rights") != 1 || !strings.Contains(detail, "too large") {
+	if got != collectors.Permission || strings.Count(detail, "needs more rights") != 1 || !slices.ContainsFunc(collectors.Lacks(err), func(u *collectors.Unavailable) bool {
+		return u.Reason == collectors.Unsupported && u.Of == "redis:broker"
+	}) {
 		t.Errorf("%s %q", got, detail)
 	}
 	for name, labels := range map[string][]string{

@@ -17,16 +17,21 @@ var (
 )
 
 // Workers is the collector "workers": the state of each worker.
-type Workers struct{ apps Apps }
+type Workers struct {
+	apps Apps
+	ends WorkerEnds
+}
 
 // NewWorkers returns the collector "workers".
-func NewWorkers(apps Apps) *Workers { return &Workers{apps: apps} }
+func NewWorkers(apps Apps, ends WorkerEnds) *Workers { return &Workers{apps: apps, ends: ends} }
 
 // Name implements [Collector].
 func (*Workers) Name() string { return "workers" }
 
 // Descs implements [Collector].
-func (*Workers) Descs() []*prometheus.Desc { return descs(workersFamily, heartbeatFamily) }
+func (*Workers) Descs() []*prometheus.Desc {
+	return descs(workersFamily, heartbeatFamily, workerEndsFamily, seriesDropped)
+}
 
 // Collect implements [Collector].
 func (c *Workers) Collect(ctx context.Context) (Sample, error) {
@@ -38,6 +43,7 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	var lacks []error
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
+		c.endsOf(&s, a.Name)
 		if !a.Up {
 			continue
 		}
@@ -46,6 +52,7 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 			lacks = append(lacks, lackOfApp(a.Name, Permission, "what the workers of "+a.Name+" do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0", RemedyProcesses))
 		}
 	}
+	s.add(seriesDropped, float64(c.ends.Dropped()), "worker_end")
 	return s, errors.Join(lacks...)
 }
 

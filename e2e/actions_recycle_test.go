@@ -110,7 +110,7 @@ func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
-	if err != nil || p.Refused != "" || p.Total != 1 {
+	if err != nil || !p.Refused.IsZero() || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if n, err := a.Apply(ctx, p); n != 1 || err != nil {
@@ -201,11 +201,11 @@ func TestRecycleBrokenApp(t *testing.T) {
 		args  []string
 		env   []string
 		check func(*app) []string
-		want  string
+		want  action.Code
 	}{
-		"gunicorn checks itself": {nil, untitled, nil, "import check of the app failed"},
-		"a check of its own":     {nil, nil, func(a *app) []string { return []string{python, "-c", "import " + a.name} }, "import check of the app failed"},
-		"a title, and no check":  {nil, nil, nil, "set import_check"},
+		"gunicorn checks itself": {nil, untitled, nil, action.CodeImportFailed},
+		"a check of its own":     {nil, nil, func(a *app) []string { return []string{python, "-c", "import " + a.name} }, action.CodeImportFailed},
+		"a title, and no check":  {nil, nil, nil, action.CodeNotReadable},
 		"preloaded":              {[]string{"--preload"}, untitled, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,14 +225,14 @@ func TestRecycleBrokenApp(t *testing.T) {
 			write(t, module, "import no_such_module_any_more\n")
 			r := recycling(w, a, settings)
 			p, err := r.Plan(t.Context(), action.PlanRequest{})
-			if late := c.want == "import check of the app failed"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
+			if late := c.want == action.CodeImportFailed; err != nil || late && !p.Refused.IsZero() || !late && p.Refused.Code != c.want {
 				t.Fatalf("%+v, %v", p, err)
 			}
-			if c.want == "import check of the app failed" { // found out by the first act, after the plan
+			if c.want == action.CodeImportFailed { // found out by the first act, after the plan
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				n, err := r.Apply(ctx, p)
-				if no, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || !strings.Contains(string(no), c.want) {
+				if no, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || no.Code != c.want {
 					t.Fatalf("%d, %v", n, err)
 				}
 			}
@@ -240,7 +240,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 			if a.get("/healthz") != http.StatusOK || fmt.Sprint(before) != fmt.Sprint(after) {
 				t.Errorf("the site is not as it was: %v, then %v", before, after)
 			}
-			if c.want != "import check of the app failed" {
+			if c.want != action.CodeImportFailed {
 				return
 			}
 			write(t, module, string(text))
@@ -282,7 +282,7 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 		"    print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ.get('SHOP_MARK'), os.getcwd(), *caps, file=f)"))
 	r := recycling(w, a, config.Recycle{Pick: config.PickLargest})
 	p, err := r.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Refused != "" {
+	if err != nil || !p.Refused.IsZero() {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if b, err := os.ReadFile(out); err != nil || len(b) > 0 {

@@ -93,11 +93,11 @@ func TestPurgeSessions(t *testing.T) {
 	}
 	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(purgeRights)...)...)
 	p, err := k.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Total != 5000 || p.Measure != 5000 || p.Refused != "" {
+	if err != nil || p.Total != 5000 || p.Measure != 5000 || !p.Refused.IsZero() {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
 	settings.MaxFraction = 0.3 // of 13,300
-	if p, err := purgeOf(store, settings).Plan(t.Context(), action.PlanRequest{}); err != nil || !strings.Contains(p.Refused, "max_fraction") {
+	if p, err := purgeOf(store, settings).Plan(t.Context(), action.PlanRequest{}); err != nil || p.Refused.Code != action.CodeOverFraction {
 		t.Errorf("plan: %+v, %v", p, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -159,7 +159,7 @@ func TestPurgeSessionsLFU(t *testing.T) {
 	r.restored("session:eternal:", 10, 0, "")
 	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(purgeRights)...)...)
 	p, err := purgeOf(r.store(), config.Purge{MaxKeys: 100, MaxFraction: 1}).Plan(t.Context(), action.PlanRequest{})
-	if err != nil || !strings.Contains(p.Refused, "LFU") {
+	if err != nil || p.Refused.Code != action.CodeRedisRefuses {
 		t.Errorf("plan: %+v, %v", p, err)
 	}
 	if _, err := os.Stat("../docs/actions.md"); err != nil {

@@ -29,7 +29,7 @@ healing:
 	healProcedures(t, s)
 	for _, f := range x.findings("mysql") {
 		if strings.Contains(f.Detail, "CONNECTION ADMIN") {
-			ways := strings.Split(f.Cure[0], ", then ")
+			ways := strings.Split(f.Remedy[0], ", then ")
 			execute(t, s, ways[len(ways)-1])
 		}
 	}
@@ -40,7 +40,7 @@ healing:
 	}
 	for _, f := range x.findings("mysql") {
 		if strings.Contains(f.Detail, "end any connection") {
-			t.Errorf("after the cure: %+v", f)
+			t.Errorf("after the remedy: %+v", f)
 		}
 	}
 	db, err := s.OpenTCP("healer", word)
@@ -55,7 +55,7 @@ healing:
 
 // A step that cannot end what it is to end is a fault of what is configured: of
 // a login without the right and a step without a procedure, and of a procedure
-// that is not there. The cure is run as it stands, and nothing is left to say.
+// that is not there. The remedy is run as it stands, and nothing is left to say.
 func TestTruthDoctorKnowsThatHealingCannotEnd(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -71,29 +71,29 @@ healing:
       steps: [{action: kill_long_queries, with: {mysql: main, users: [shop], min_time: 60s, max_victims: 5}}]
 `, s.Port, passwordFile(t), token)
 	state := "--state.dir=" + filepath.Join(t.TempDir(), "state")
-	cure := []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_query in the step, then "}
+	remedy := []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_query in the step, then "}
 	code, x := doctor(t, examination{config: config, args: []string{state}})
-	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "may not end", cure, true})); err != nil {
+	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "may not end", remedy, true})); err != nil {
 		t.Error(err)
 	}
 	code, x = doctor(t, examination{config: strings.Replace(config, "mode: enforce", "mode: dry_run", 1), args: []string{state}})
-	if err := all(wants("exit code of a plan", code, 0), x.says("mysql", found{"mysql:main", "permission", "may not end", cure, false})); err != nil {
+	if err := all(wants("exit code of a plan", code, 0), x.says("mysql", found{"mysql:main", "permission", "may not end", remedy, false})); err != nil {
 		t.Error(err)
 	}
 	config = strings.Replace(config, "max_victims: 5}", "max_victims: 5, procedure: resp_heal.kill_query}", 1)
 	code, x = doctor(t, examination{config: config, args: []string{state}})
-	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "not_found", "resp_heal.kill_query", cure, true})); err != nil {
+	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "not_found", "resp_heal.kill_query", remedy, true})); err != nil {
 		t.Fatal(err)
 	}
 	healProcedures(t, s)
 	for _, f := range x.findings("mysql") {
 		if f.Fault {
-			ways := strings.Split(f.Cure[0], ", then ")
+			ways := strings.Split(f.Remedy[0], ", then ")
 			execute(t, s, ways[len(ways)-1])
 		}
 	}
 	if code, x = doctor(t, examination{config: config, args: []string{state}}); code != 0 {
-		t.Errorf("after the cure: %d %+v", code, x.findings("mysql"))
+		t.Errorf("after the remedy: %d %+v", code, x.findings("mysql"))
 	}
 }
 
@@ -119,7 +119,7 @@ func TestTruthDoctorKnowsThatHealingIsOff(t *testing.T) {
 }
 
 // What the line for a leaked connection needs: where pools are, the server must
-// keep statements and the user must see them; each cure is run as it stands.
+// keep statements and the user must see them; each remedy is run as it stands.
 func TestDoctorLastStatements(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--performance-schema=ON")
@@ -138,10 +138,10 @@ func TestDoctorLastStatements(t *testing.T) {
 		if err := all(x.says("mysql", want), wants("findings", len(x.findings("mysql")), 1)); err != nil {
 			t.Fatal(err)
 		}
-		cure := x.findings("mysql")[0].Cure
-		execute(t, s, strings.TrimSuffix(cure[len(cure)-1], " which holds until its next restart"))
+		remedy := x.findings("mysql")[0].Remedy
+		execute(t, s, strings.TrimSuffix(remedy[len(remedy)-1], " which holds until its next restart"))
 	}
 	if _, x := doctor(t, examination{config: section}); len(x.findings("mysql")) != 0 {
-		t.Errorf("after the cures: %+v", x.findings("mysql"))
+		t.Errorf("after the remedies: %+v", x.findings("mysql"))
 	}
 }

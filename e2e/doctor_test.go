@@ -29,7 +29,7 @@ type examined struct {
 
 type found struct {
 	Of, Reason, Detail string
-	Cure               []string
+	Remedy             []string `json:"cure"`
 	Fault              bool
 }
 
@@ -96,8 +96,8 @@ func (x examined) says(section string, want found) error {
 			continue
 		}
 		for _, f := range s.Findings {
-			cure := strings.Join(f.Cure, "\n")
-			if f.Of == want.Of && f.Reason == want.Reason && f.Fault == want.Fault && strings.Contains(f.Detail, want.Detail) && strings.Contains(cure, strings.Join(want.Cure, "\n")) {
+			remedy := strings.Join(f.Remedy, "\n")
+			if f.Of == want.Of && f.Reason == want.Reason && f.Fault == want.Fault && strings.Contains(f.Detail, want.Detail) && strings.Contains(remedy, strings.Join(want.Remedy, "\n")) {
 				return nil
 			}
 			all = append(all, fmt.Sprintf("%+v", f))
@@ -116,7 +116,7 @@ func (x examined) tells(section, words string) error {
 	return fmt.Errorf("%s does not tell %q: %+v", section, words, x.Sections)
 }
 
-// Whatever is wrong with a MySQL server is a sentence with its cure, for the
+// Whatever is wrong with a MySQL server is a sentence with its remedy, for the
 // account that the server knows.
 func TestDoctorMySQL(t *testing.T) {
 	t.Parallel()
@@ -166,8 +166,8 @@ func TestDoctorMySQLStates(t *testing.T) {
 		[]string{"GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1';"}, true})); err != nil {
 		t.Error(err)
 	}
-	for _, f := range x.findings("mysql") { // the cure is one: what it says is run as it stands
-		execute(t, s, f.Cure[0])
+	for _, f := range x.findings("mysql") { // the remedy is one: what it says is run as it stands
+		execute(t, s, f.Remedy[0])
 	}
 	execute(t, s, "SET GLOBAL read_only = ON")
 	code, x = doctor(t, examination{config: section})

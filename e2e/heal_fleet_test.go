@@ -35,37 +35,37 @@ func TestFleet(t *testing.T) {
 	}
 	a, b, c := member("web-1"), member("web-2"), member("web-3")
 	for _, l := range []*leases.Leases{a, b, c} {
-		if err := l.Beat(t.Context()); err != nil {
+		if err := l.Heartbeat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const key = "recycle_worker/app:shop/workers"
-	if f, err := a.Ask(t.Context(), "recycle_worker"); err != nil || f != (leases.Fleet{Members: 3, Asked: 1}) {
+	if f, err := a.Request(t.Context(), "recycle_worker"); err != nil || f != (leases.Fleet{Members: 3, Requested: 1}) {
 		t.Errorf("one asked: %+v, %v", f, err)
 	}
-	if f, err := b.Ask(t.Context(), "recycle_worker"); err != nil || f != (leases.Fleet{Members: 3, Asked: 2}) {
+	if f, err := b.Request(t.Context(), "recycle_worker"); err != nil || f != (leases.Fleet{Members: 3, Requested: 2}) {
 		t.Errorf("two asked: %+v, %v", f, err)
 	}
-	if held, f, err := a.Take(t.Context(), "recycle_worker", key, "r-1", time.Minute); err != nil || !held || f.Repairing != 1 {
+	if held, f, err := a.Acquire(t.Context(), "recycle_worker", key, "r-1", time.Minute); err != nil || !held || f.Repairing != 1 {
 		t.Errorf("the lease: %v %+v %v", held, f, err)
 	}
-	if held, _, err := b.Take(t.Context(), "recycle_worker", key, "r-2", time.Minute); err != nil || held {
+	if held, _, err := b.Acquire(t.Context(), "recycle_worker", key, "r-2", time.Minute); err != nil || held {
 		t.Errorf("a second one has it: %v, %v", held, err)
 	}
-	if err := b.Give(t.Context(), "recycle_worker", key, "r-2"); err != nil { // not b's
+	if err := b.Release(t.Context(), "recycle_worker", key, "r-2"); err != nil { // not b's
 		t.Error(err)
 	}
 	if got := server.cli("GET", "resp:heal:lease:"+key); got != "r-1" {
 		t.Errorf("the lease is %q's", got)
 	}
-	if err := a.Give(t.Context(), "recycle_worker", key, "r-1"); err != nil {
+	if err := a.Release(t.Context(), "recycle_worker", key, "r-1"); err != nil {
 		t.Error(err)
 	}
-	if held, f, err := b.Take(t.Context(), "recycle_worker", key, "r-2", 300*time.Millisecond); err != nil || !held || f.Repairing != 1 {
+	if held, f, err := b.Acquire(t.Context(), "recycle_worker", key, "r-2", 300*time.Millisecond); err != nil || !held || f.Repairing != 1 {
 		t.Errorf("given back: %v %+v %v", held, f, err)
 	}
 	eventually(t, 5*time.Second, func() error { // by itself
-		held, _, err := c.Take(t.Context(), "recycle_worker", key, "r-3", time.Minute)
+		held, _, err := c.Acquire(t.Context(), "recycle_worker", key, "r-3", time.Minute)
 		return all(err, wants("held", held, true))
 	})
 	for k := range strings.FieldsSeq(server.cli("KEYS", "*")) {
@@ -75,7 +75,7 @@ func TestFleet(t *testing.T) {
 	}
 	server.proc.Stop()
 	var fault *redis.Error
-	if _, err := a.Ask(t.Context(), "recycle_worker"); !errors.As(err, &fault) {
+	if _, err := a.Request(t.Context(), "recycle_worker"); !errors.As(err, &fault) {
 		t.Errorf("with the Redis gone: %v", err)
 	}
 }

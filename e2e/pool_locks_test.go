@@ -28,7 +28,7 @@ func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() mode
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	w.SetServices([]conns.Service{{Component: "mysql:main", Kind: "mysql", Addrs: []string{address(s)}}})
+	w.SetServices([]conns.Service{{Component: "mysql:main", Kind: "mysql", Addrs: []string{address(s)}, Paths: []string{s.Socket}}})
 	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, s.Port))})
 	t.Cleanup(func() {
 		cancel()

@@ -161,7 +161,7 @@ def post_request(worker, req, environ, resp):
 		}
 		return all(d.says("requests", found{Of: "app:" + a.name, Reason: "malformed", Detail: "shape "}),
 			d.says("requests", found{Of: "app:" + a.name, Reason: "malformed", Detail: "value "}),
-			d.says("requests", found{Of: "app:" + a.name, Reason: "misnamed", Detail: dots, Cure: []string{"start gunicorn with --dogstatsd-tags app:" + a.name}}))
+			d.says("requests", found{Of: "app:" + a.name, Reason: "misnamed", Detail: dots, Remedy: []string{"start gunicorn with --dogstatsd-tags app:" + a.name}}))
 	})
 	if err := x.scrape(t).want(1, "resp_collector_available", "collector=requests", "reason=ok"); err != nil {
 		t.Error(err)
@@ -179,7 +179,7 @@ func TestTruthDoctorASGIWorkers(t *testing.T) {
 	var d examined
 	eventually(t, 20*time.Second, func() error {
 		d = beside(t, x)
-		return d.says("requests", found{Of: "app:" + a.name, Reason: "unsupported", Detail: "UvicornWorker", Cure: []string{"docs/statsd.md"}})
+		return d.says("requests", found{Of: "app:" + a.name, Reason: "unsupported", Detail: "UvicornWorker", Remedy: []string{"docs/statsd.md"}})
 	})
 	if err := d.says("requests", found{Of: "app:" + sync.name, Reason: "unsupported"}); err == nil {
 		t.Error("a sync worker is said to report nothing")
@@ -214,7 +214,7 @@ func TestTruthDoctorSeveredSocket(t *testing.T) {
 	x = watch(t, e)
 	a.get("/products")
 	eventually(t, 20*time.Second, func() error {
-		return beside(t, x).says("requests", found{Of: "app:" + a.name, Reason: "not_found", Cure: []string{"restart " + a.name}})
+		return beside(t, x).says("requests", found{Of: "app:" + a.name, Reason: "not_found", Remedy: []string{"restart " + a.name}})
 	})
 }
 

@@ -20,7 +20,7 @@ type doctorOptions struct {
 }
 
 // examine looks at all that the exporter would look at, prints what is missing
-// and how it is cured, and returns the exit code: 0 if all that is configured
+// and its remedy, and returns the exit code: 0 if all that is configured
 // works, 1 if not, or if the configuration cannot be loaded.
 func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -72,13 +72,13 @@ func printFinding(b *lines, section string, f *doctor.Finding, printed map[strin
 		word += ", " + string(f.Reason)
 	}
 	b.add("  %s: %s", word, f.Detail)
-	key := strings.Join(f.Cure, "\n")
+	key := strings.Join(f.Remedy, "\n")
 	if where, ok := printed[key]; ok && key != "" {
 		b.add("    remedy: same as in section %s", where)
 		return
 	}
 	printed[key] = section
-	for i, c := range f.Cure {
+	for i, c := range f.Remedy {
 		lead := "remedy"
 		if i > 0 {
 			lead = "    or"

@@ -68,7 +68,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// Every flag is told of in docs/config.md.
+// docs/config.md has every flag.
 func TestFlagsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/config.md")
 	if err != nil {

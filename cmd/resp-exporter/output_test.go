@@ -16,7 +16,7 @@ import (
 
 const hostile = "\x1b]0;PWN\x07\x1b[2J\nresp-exporter HEALTHY - fine\u202e\u009b31m\x7f"
 
-// printable is an error of the test where a terminal would obey what is printed.
+// printable fails the test if the output has a control sequence for a terminal.
 func printable(t *testing.T, out string) {
 	t.Helper()
 	if i := strings.IndexFunc(out, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }); i >= 0 {
@@ -27,12 +27,12 @@ func printable(t *testing.T, out string) {
 	}
 }
 
-// A process may be called anything.
+// The name of a process may contain anything.
 func TestPrintDiagnosisOfHostile(t *testing.T) {
 	t.Parallel()
 	d := &doctor.Diagnosis{Status: "fault", Summary: hostile, Sections: []doctor.Section{{
 		Name: hostile, Status: "fault", Facts: []string{hostile},
-		Findings: []doctor.Finding{{Of: hostile, Reason: collectors.InUse, Detail: hostile, Cure: []string{hostile, "two"}, Fault: true}},
+		Findings: []doctor.Finding{{Of: hostile, Reason: collectors.InUse, Detail: hostile, Remedy: []string{hostile, "two"}, Fault: true}},
 	}}}
 	for _, output := range []string{"text", "json"} {
 		var out bytes.Buffer
@@ -47,7 +47,7 @@ func TestPrintDiagnosisOfHostile(t *testing.T) {
 	}
 }
 
-// Whoever has the port may answer anything.
+// The program that listens on the port may send anything.
 func TestCheckOfHostile(t *testing.T) {
 	t.Parallel()
 	quoted, err := json.Marshal(hostile)

@@ -132,7 +132,7 @@ func (d *dashboard) mysqlReach() {
 		table("Servers", "The server that answers, and its limit of connections.", unitNumber).
 			now("max by (mysql, instance, flavour, version) ("+ofMySQL("resp_mysql_info")+" * 0) + on (mysql, instance) group_left () max by (mysql, instance) ("+ofMySQL("resp_mysql_max_connections")+")", "").
 			arranged("Time", "Value", "max connections").none("no server answers"),
-		table("Not seen", "Why something of the databases or of the pools is missing. The doctor of the exporter names each cure.", unitPlain).
+		table("Not seen", "Why something of the databases or of the pools is missing. The doctor of the exporter names each remedy.", unitPlain).
 			now("max by (collector, reason, instance) ("+on("resp_collector_available", `collector=~"mysql|pool"`)+" == 0)", "").
 			arranged("Time Value").none("nothing is missing").to("resp-exporter", "The exporter"),
 	)

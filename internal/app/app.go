@@ -21,7 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 // pageInterval is how often everything is read for the status page and its
@@ -60,7 +60,7 @@ type App struct {
 	*parts
 	heal    *healing
 	set     *collectors.Set
-	history *web.History
+	history *charts.History
 	server  *http.Server
 
 	reloading sync.Mutex
@@ -74,7 +74,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	h := newHealing(p)
-	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: web.NewHistory()}
+	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New()}
 	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func New(o Options) (*App, error) {
 func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
-		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
+		Apps: a.watcher, Ends: a.ends, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
@@ -126,7 +126,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // sources returns the Run functions of the parts from which collectors read.
 func (a *parts) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
+	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
 // poll reads everything for the page, as a scrape does, and judges it. A fault

@@ -71,7 +71,7 @@ func TestFilesCallOneWay(t *testing.T) {
 	}
 }
 
-// No package is so large that nobody reads it whole.
+// No package has more than maxRoom lines.
 func TestRoomsAreSmall(t *testing.T) {
 	t.Parallel()
 	packages, _ := rooms(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
 // The bounds of what is kept of one look, far within what a line of the journal
@@ -26,6 +27,7 @@ type evidenceJSON struct {
 	LastLook time.Time               `json:"last_look"`
 	Findings []health.Finding        `json:"findings,omitempty"`
 	Numbers  []numberJSON            `json:"numbers,omitempty"`
+	Waits    *waitstatus.Waits       `json:"waits,omitempty"`       // of the last look
 	Servers  map[string][]threadJSON `json:"connections,omitempty"` // by the name of a MySQL server
 	Missing  map[string]string       `json:"missing,omitempty"`     // why something is not here
 }
@@ -53,6 +55,7 @@ func (a *parts) evidence(ctx context.Context, target string) json.RawMessage {
 		}
 	}
 	e.Numbers = numbersOf(state, app, servers)
+	e.Waits = waitstatus.Of(state, evaluation.At, app, servers)
 	for _, t := range a.mysql.targets() {
 		if !slices.Contains(servers, "mysql:"+t.Name) {
 			continue

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// Evidence has the numbers of the app and of its servers, and no user or host.
+// Evidence has the numbers of the app and of its servers, without users and hosts.
 func TestEvidenceNumbers(t *testing.T) {
 	fact := func(name string, v float64, labels ...string) modeltest.Fact {
 		return modeltest.Fact{Name: name, Labels: labels, Value: v}

@@ -9,13 +9,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// SessionScanners are the session scanners of an app, over servers of their own.
+// SessionScanners are the session scanners of an App, with their own Redis servers.
 type SessionScanners struct {
 	servers *redisServers
 	w       *sessionScanners
 }
 
-// NewSessionScanners has no server yet.
+// NewSessionScanners returns session scanners without a server.
 func NewSessionScanners(off bool) *SessionScanners {
 	r := newRedisServers(slog.New(slog.DiscardHandler))
 	return &SessionScanners{r, newSessionScanners(r.server, off, slog.New(slog.DiscardHandler))}
@@ -27,10 +27,10 @@ func (w *SessionScanners) Apply(cfg config.Config) {
 	w.w.apply(cfg)
 }
 
-// Run runs them.
+// Run runs the scanners until ctx ends.
 func (w *SessionScanners) Run(ctx context.Context) error { return w.w.Run(ctx) }
 
-// Targets are what the collector sees.
+// Targets returns the targets that the collector reads.
 func (w *SessionScanners) Targets() []collectors.SessionTarget { return w.w.targets() }
 
 // Scanner returns the scanner of a Redis; nil if there is none.

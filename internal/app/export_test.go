@@ -61,12 +61,12 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 	}, func() { cancel(); <-done }
 }
 
-// Unwell reports whether a component is unwell by a judgement.
+// Unwell reports whether a component is unwell in an evaluation.
 func Unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	return unwell(j, app, component, now)
 }
 
-// NewHolders makes the connections of apps to one server, with the addresses of
+// NewHolders returns the connections of apps to one server, with the addresses of
 // names.
 func NewHolders(held *conns.Sample, snap *discovery.Snapshot, component string, names map[string]string) *holders {
 	h := newHolders(held, snap, func(s string) bool { return s == component })

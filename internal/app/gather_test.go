@@ -24,7 +24,7 @@ func registry(tb testing.TB, series int, families ...string) *prometheus.Registr
 	return r
 }
 
-// What two registries have is what prometheus.Gatherers makes of it.
+// Two registries are gathered into the same result as by prometheus.Gatherers.
 func TestGatherers(t *testing.T) {
 	summary := prometheus.NewRegistry()
 	summary.MustRegister(prometheus.NewSummary(prometheus.SummaryOpts{Name: "b_seconds", Help: "b"}))

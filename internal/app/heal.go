@@ -13,8 +13,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
-// fleetSettle is how long an exporter waits for the others to say that they were
-// asked for the same: Alertmanager's groups do not all come in one moment.
+// fleetSettle is how long an exporter waits for requests of the others for the same
+// action: Alertmanager does not send all groups at the same time.
 const fleetSettle = 2 * time.Second
 
 // healing is the part that acts: the runner, and what speaks to it.
@@ -71,44 +71,44 @@ func (l *serverLeases) on() (*leases.Leases, error) {
 	return nil, errNoServer
 }
 
-// Beat implements [heal.Leases].
-func (l *serverLeases) Beat(ctx context.Context) error {
+// Heartbeat implements [heal.Leases].
+func (l *serverLeases) Heartbeat(ctx context.Context) error {
 	on, err := l.on()
 	if err != nil {
 		return err
 	}
-	return on.Beat(ctx)
+	return on.Heartbeat(ctx)
 }
 
-// Ask implements [heal.Leases].
-func (l *serverLeases) Ask(ctx context.Context, action string) (heal.Fleet, error) {
+// Request implements [heal.Leases].
+func (l *serverLeases) Request(ctx context.Context, action string) (heal.Fleet, error) {
 	on, err := l.on()
 	if err != nil {
 		return heal.Fleet{}, err
 	}
-	f, err := on.Ask(ctx, action)
+	f, err := on.Request(ctx, action)
 	return fleetOf(f), err
 }
 
-// Take implements [heal.Leases].
-func (l *serverLeases) Take(ctx context.Context, want heal.Lease) (bool, heal.Fleet, error) {
+// Acquire implements [heal.Leases].
+func (l *serverLeases) Acquire(ctx context.Context, want heal.Lease) (bool, heal.Fleet, error) {
 	on, err := l.on()
 	if err != nil {
 		return false, heal.Fleet{}, err
 	}
-	held, f, err := on.Take(ctx, want.Action, want.Key, want.Run, want.For)
+	held, f, err := on.Acquire(ctx, want.Action, want.Key, want.Run, want.For)
 	return held, fleetOf(f), err
 }
 
-// Give implements [heal.Leases].
-func (l *serverLeases) Give(ctx context.Context, lease heal.Lease) error {
+// Release implements [heal.Leases].
+func (l *serverLeases) Release(ctx context.Context, lease heal.Lease) error {
 	on, err := l.on()
 	if err != nil {
 		return err
 	}
-	return on.Give(ctx, lease.Action, lease.Key, lease.Run)
+	return on.Release(ctx, lease.Action, lease.Key, lease.Run)
 }
 
 func fleetOf(f leases.Fleet) heal.Fleet {
-	return heal.Fleet{Members: f.Members, Firing: f.Asked, Repairing: f.Repairing}
+	return heal.Fleet{Members: f.Members, Firing: f.Requested, Repairing: f.Repairing}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killblockingtransaction"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
@@ -44,6 +45,10 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			d.Victims = func(ctx context.Context) killleakedconnections.Victims { return a.parties(ctx) }
 			return killleakedconnections.New(d, *s.KillLeaked), nil
 		},
+		config.ActionKillBlocking: func(s config.HealingStep) (action.Action, error) {
+			d := killblockingtransaction.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			return killblockingtransaction.New(d, *s.KillBlocking), nil
+		},
 		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {
 			d := killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}
 			return killlongqueries.New(d, *s.KillLong), nil
@@ -52,7 +57,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 		},
 		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
-			d := recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}
+			d := recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}
 			d.Victims = func(ctx context.Context) recycleworker.Victims { return a.parties(ctx) }
 			return recycleworker.New(d, *s.Recycle), nil
 		},

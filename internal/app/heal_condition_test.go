@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// A component is unwell or well by a judgement of now; otherwise nobody knows.
+// A component is unwell or well by a current evaluation; with an old one it is unknown.
 func TestUnwell(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// What is saved is read back, and what others could have written is not.
+// Saved names are read back; a file that others could have written is refused.
 func TestNameFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	f := nameFile{dir}

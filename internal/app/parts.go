@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
@@ -14,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
+	"github.com/resp-exporter/resp-exporter/internal/workerends"
 )
 
 // parts are what collectors, healing and the page read from, each of them ready
@@ -23,6 +25,7 @@ type parts struct {
 	log *slog.Logger
 
 	watcher         *discovery.Watcher
+	ends            *workerends.Watcher
 	requests        *collectors.Requests
 	thresholds      *collectors.Thresholds
 	receivers       *receivers
@@ -60,6 +63,9 @@ func newParts(o Options) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
+	a.ends = workerends.New(workerends.Options{
+		Processes: a.watcher, ProcRoot: o.ProcRoot, Groups: &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot}, Logger: o.Logger,
+	})
 	a.watcher.SetServices(services(&cfg))
 	counters := &statsd.Counters{}
 	a.senders = newSenders(o.Logger)

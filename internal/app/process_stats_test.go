@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// The exporter's own process has the same names, and near enough the same
-// values, as with client_golang's collector.
+// The metrics of the exporter's own process have the names of client_golang's
+// collector, and nearly the same values.
 func TestSelf(t *testing.T) {
 	s, err := newProcessStats()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// A reload leaves a scanner alone as long as its server and its sessions stay.
+// A reload keeps a scanner whose server and sessions are unchanged.
 func TestScannersFollowTheConfiguration(t *testing.T) {
 	cfg := func(url string, apps ...config.App) config.Config {
 		c := config.Default()

@@ -63,7 +63,7 @@ func TestField(t *testing.T) {
 	}
 }
 
-// FuzzLocate: whatever the two files say, a group's directory lies below its
+// FuzzLocate: for any content of the two files, a group's directory is below its
 // hierarchy's mount, never elsewhere by "..".
 func FuzzLocate(f *testing.F) {
 	f.Add("12:memory:/docker/abc\n4:cpu,cpuacct:/shop\n0::/\n", hybrid)

@@ -215,3 +215,17 @@ func (r *reader) exists(dir string) bool {
 	}
 	return true
 }
+
+// OOMKills returns [Stats.OOMKills] of a group, without reading the rest; false: it is not
+// known.
+func (f *FS) OOMKills(g Group) (uint64, bool) {
+	if g.memory.dir == "" {
+		return 0, false
+	}
+	name := "memory.oom_control"
+	if g.memory.v2 {
+		name = "memory.events"
+	}
+	r := reader{}
+	return field(r.readFile(g.memory.dir, name), "oom_kill")
+}

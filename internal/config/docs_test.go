@@ -44,7 +44,7 @@ func keysOf(v reflect.Value, path string) []key {
 	}
 }
 
-// text is a default as the documentation writes it; "" for none.
+// text returns a default as the documentation writes it; "" for none.
 func (k key) text() string {
 	if k.value.Kind() != reflect.Slice && strings.Contains(k.path, "[].") {
 		return "" // the value of a new item says nothing
@@ -124,7 +124,7 @@ func TestDocsHaveEachVariable(t *testing.T) {
 	})
 }
 
-// The messages that the page quotes are the ones that are given.
+// The error messages in the documentation are those of the code.
 func TestDocsQuoteRealMessages(t *testing.T) {
 	page := document(t, "config.md")
 	file := "thresholds:\n  memory: {warning: 0.8}\n  cpu:\n    warning: 80\n" + strings.Repeat("\n", 3) +
@@ -238,7 +238,7 @@ func TestDocsHaveEachAction(t *testing.T) {
 	}
 }
 
-// withOf is the one section of settings that a step has; an empty struct if none.
+// withOf returns the settings of a step; an empty struct if it has none.
 func withOf(s config.HealingStep) reflect.Value {
 	v := reflect.ValueOf(s)
 	for _, f := range v.Fields() {

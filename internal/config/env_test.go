@@ -18,7 +18,7 @@ var unknown = ": unknown variable; expected RESPONSIVENESS_MONITORING_INTERVAL, 
 	"RESPONSIVENESS_<X>_WARNING_THRESHOLD or RESPONSIVENESS_<X>_CRITICAL_THRESHOLD with X one of " +
 	strings.ToUpper(limitKeys)
 
-// Each threshold has its two variables, which reach that threshold only.
+// Each threshold has two variables, which set that threshold only.
 func TestEnvironmentOfEachThreshold(t *testing.T) {
 	config.Default().Thresholds.Each(func(resource string, def config.Limit) {
 		t.Run(resource, func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestEnvironmentWins(t *testing.T) {
 	}
 }
 
-// A service called responsiveness-something puts these into every pod of its
-// namespace; they must not keep the exporter from starting.
+// Kubernetes sets these in every pod of the namespace of a service whose name begins
+// with "responsiveness"; the exporter must start nevertheless.
 func TestEnvironmentOfKubernetes(t *testing.T) {
 	got, err := config.LoadFile("", []string{
 		"RESPONSIVENESS_SERVICE_HOST=10.0.0.1",

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// FuzzLoad: whatever the file holds, Load gives either a configuration that is
-// good and always the same, or an error whose every line names the file.
+// FuzzLoad: for any file, Load returns either a valid configuration, always the same,
+// or an error with the file's name in each line.
 func FuzzLoad(f *testing.F) {
 	for _, kind := range []string{"valid", "invalid"} {
 		for _, data := range testdata(f, kind) {

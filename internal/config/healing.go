@@ -76,7 +76,7 @@ type HealingRule struct {
 // HealingStep is one action with its settings. Exactly the section of its
 // action is set.
 type HealingStep struct {
-	Action string `yaml:"action" want:"one of kill_leaked_connections, kill_long_queries, recycle_worker, purge_sessions, restart_task, call_http, run_command, escalate"`
+	Action string `yaml:"action" want:"one of kill_leaked_connections, kill_blocking_transaction, kill_long_queries, recycle_worker, purge_sessions, restart_task, call_http, run_command, escalate"`
 	// Of the action itself.
 	Timeout time.Duration `yaml:"timeout" want:"a duration from 1s to 10m"`
 	// How long it may take until it has helped.
@@ -85,13 +85,14 @@ type HealingStep struct {
 	Approve bool `yaml:"approve" want:"true or false"`
 
 	// Its settings, in the file under "with".
-	KillLeaked  *KillLeaked  `yaml:"-"`
-	KillLong    *KillLong    `yaml:"-"`
-	Recycle     *Recycle     `yaml:"-"`
-	Purge       *Purge       `yaml:"-"`
-	RestartTask *RestartTask `yaml:"-"`
-	CallHTTP    *CallHTTP    `yaml:"-"`
-	RunCommand  *RunCommand  `yaml:"-"`
+	KillLeaked   *KillLeaked   `yaml:"-"`
+	KillBlocking *KillBlocking `yaml:"-"`
+	KillLong     *KillLong     `yaml:"-"`
+	Recycle      *Recycle      `yaml:"-"`
+	Purge        *Purge        `yaml:"-"`
+	RestartTask  *RestartTask  `yaml:"-"`
+	CallHTTP     *CallHTTP     `yaml:"-"`
+	RunCommand   *RunCommand   `yaml:"-"`
 }
 
 // The values of [KillLeaked.Clients].
@@ -119,6 +120,24 @@ type KillLeaked struct {
 	Clients string `yaml:"clients,omitempty" want:"app or user"`
 	// "schema.name" of the procedure that ends a connection; "": KILL itself.
 	Procedure string `yaml:"procedure,omitempty" want:"schema.name of a stored procedure"`
+}
+
+// KillBlocking are the settings of kill_blocking_transaction. App and Pool may be empty
+// where the alert's labels name them.
+type KillBlocking struct {
+	App  string `yaml:"app,omitempty" want:"the name of an app"`
+	Pool string `yaml:"pool,omitempty" want:"the name of a pool of the app"`
+	// Asleep for longer; required, 1s or more.
+	MinIdle time.Duration `yaml:"min_idle" want:"a duration from 1s to 24h"`
+	// Connections that wait for one that is ended; 1 to 1000.
+	MinBlocked int `yaml:"min_blocked" want:"a whole number from 1 to 1000"`
+	// Required; 1 to 100.
+	MaxVictims int `yaml:"max_victims" want:"a whole number from 1 to 100"`
+	// Rows changed in its transaction; required.
+	MaxTrxRows int `yaml:"max_trx_rows" want:"a whole number, 0 or more"`
+	// As of KillLeaked.
+	Users     []string `yaml:"users,omitempty" want:"a list of users of the server" item:"the name of a user of the server"`
+	Procedure string   `yaml:"procedure,omitempty" want:"schema.name of a stored procedure"`
 }
 
 // KillLong are the settings of kill_long_queries.

@@ -177,6 +177,8 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	switch {
 	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
 		c.killLeakedProblems(k, s.KillLeaked)
+	case s.KillBlocking != nil && s.Action == ActionKillBlocking:
+		c.killBlockingProblems(k, s.KillBlocking)
 	case s.KillLong != nil && s.Action == ActionKillLong:
 		c.killLongProblems(k, s.KillLong)
 	case s.Recycle != nil && s.Action == ActionRecycle:
@@ -223,11 +225,7 @@ func (c *Config) judged(k *checks, app, component string) {
 }
 
 func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
-	c.appNamed(k, s.App)
-	if a := c.appOf(s.App); a != nil && s.Pool != "" && len(a.Pools) > 0 {
-		k.need(slices.ContainsFunc(a.Pools, func(p Pool) bool { return p.Name == s.Pool }), "pool", s.Pool, "")
-	}
-	k.need(s.Pool == "" || isAppName(s.Pool), "pool", s.Pool, "")
+	c.poolNamed(k, s.App, s.Pool)
 	k.need(within(s.MinIdle, time.Second, maxDay), "min_idle", s.MinIdle, "")
 	required(k, "max_victims", s.MaxVictims, 0, 1, 1000)
 	k.fraction(s.MaxFraction)
@@ -235,6 +233,25 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 	k.users(s.Users)
 	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, "")
 	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
+}
+
+func (c *Config) killBlockingProblems(k *checks, s *KillBlocking) {
+	c.poolNamed(k, s.App, s.Pool)
+	required(k, "min_idle", s.MinIdle, 0, time.Second, maxDay)
+	k.need(within(s.MinBlocked, 1, 1000), "min_blocked", s.MinBlocked, "")
+	required(k, "max_victims", s.MaxVictims, 0, 1, 100)
+	required(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40)
+	k.users(s.Users)
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
+}
+
+// poolNamed checks the names of an app and of its pool.
+func (c *Config) poolNamed(k *checks, app, pool string) {
+	c.appNamed(k, app)
+	if a := c.appOf(app); a != nil && pool != "" && len(a.Pools) > 0 {
+		k.need(slices.ContainsFunc(a.Pools, func(p Pool) bool { return p.Name == pool }), "pool", pool, "")
+	}
+	k.need(pool == "" || isAppName(pool), "pool", pool, "")
 }
 
 func (c *Config) killLongProblems(k *checks, s *KillLong) {

@@ -4,20 +4,21 @@ import "time"
 
 // The names of the actions.
 const (
-	ActionKillLeaked  = "kill_leaked_connections"
-	ActionKillLong    = "kill_long_queries"
-	ActionRecycle     = "recycle_worker"
-	ActionPurge       = "purge_sessions"
-	ActionRestartTask = "restart_task"
-	ActionCallHTTP    = "call_http"
-	ActionRunCommand  = "run_command"
-	ActionEscalate    = "escalate"
+	ActionKillLeaked   = "kill_leaked_connections"
+	ActionKillBlocking = "kill_blocking_transaction"
+	ActionKillLong     = "kill_long_queries"
+	ActionRecycle      = "recycle_worker"
+	ActionPurge        = "purge_sessions"
+	ActionRestartTask  = "restart_task"
+	ActionCallHTTP     = "call_http"
+	ActionRunCommand   = "run_command"
+	ActionEscalate     = "escalate"
 )
 
 // ActionNames lists the actions in the order of the documentation.
 func ActionNames() []string {
 	return []string{
-		ActionKillLeaked, ActionKillLong, ActionRecycle, ActionPurge, ActionRestartTask, ActionCallHTTP, ActionRunCommand, ActionEscalate,
+		ActionKillLeaked, ActionKillBlocking, ActionKillLong, ActionRecycle, ActionPurge, ActionRestartTask, ActionCallHTTP, ActionRunCommand, ActionEscalate,
 	}
 }
 
@@ -51,6 +52,8 @@ func NewHealingStep(action string) HealingStep {
 	switch action {
 	case ActionKillLeaked:
 		s.KillLeaked = &KillLeaked{MinIdle: time.Minute, MaxTrxRows: notGiven}
+	case ActionKillBlocking:
+		s.KillBlocking = &KillBlocking{MinBlocked: 1, MaxTrxRows: notGiven}
 	case ActionKillLong:
 		s.KillLong = &KillLong{}
 	case ActionRecycle:

@@ -52,6 +52,12 @@ func fullHealing() config.Healing {
 				}),
 			}},
 			{Name: "script", Match: map[string]string{"alertname": "X"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
+				step("kill_blocking_transaction", func(s *config.HealingStep) {
+					s.KillBlocking = &config.KillBlocking{App: "shop", Pool: "main", MinIdle: 20 * time.Second, MinBlocked: 3, MaxVictims: 2, Users: []string{"shop"}, Procedure: "a.b"}
+				}),
+				step("kill_blocking_transaction", func(s *config.HealingStep) {
+					s.KillBlocking = &config.KillBlocking{MinIdle: time.Minute, MinBlocked: 1, MaxVictims: 1, MaxTrxRows: 10}
+				}),
 				step("run_command", func(s *config.HealingStep) {
 					s.RunCommand = &config.RunCommand{Argv: []string{"/usr/local/bin/heal", "--now"}, App: "shop", Component: "disk"}
 					s.VerifyWithin = 4 * time.Minute
@@ -61,7 +67,7 @@ func fullHealing() config.Healing {
 	}
 }
 
-// The switch of the environment only ever switches off.
+// The environment variable can switch healing off only, never on.
 func TestCleanupEnabled(t *testing.T) {
 	for _, c := range []struct{ mode, env, want string }{
 		{"dry_run", "false", "off"},
@@ -100,8 +106,8 @@ func TestMatchValue(t *testing.T) {
 	}
 }
 
-// Each action has a field of the step with its settings, but for escalate, which has
-// none, and the tag of the field Action names all of them.
+// Each action except escalate has a field with its settings in the step, and the tag of
+// the field Action has all actions.
 func TestEachActionHasSettings(t *testing.T) {
 	step := reflect.TypeFor[config.HealingStep]()
 	fields := 0

@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// What several messages end with.
+// The ends of messages that several files share.
 const (
 	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd, healing"
 	matchKeys = "cmdline, pid_file, listen, systemd_unit, cgroup, user"
@@ -27,7 +27,7 @@ const (
 	notShown  = "an invalid value (not shown, it may contain a password)"
 )
 
-// limitKeys lists the keys of the thresholds as messages do.
+// limitKeys is the list of the keys of all thresholds, as in messages.
 var limitKeys = strings.Join(resources(), ", ")
 
 // resources returns the key of each threshold, in the order of the file.
@@ -36,8 +36,8 @@ func resources() (out []string) {
 	return out
 }
 
-// invalid holds, for each testdata/invalid-<name>.yml, every line of its error
-// after the file's name.
+// invalid has, for each testdata/invalid-<name>.yml, every line of its error after the
+// file's name.
 var invalid = map[string][]string{
 	"unknown-key": {":5: apps[0].match.cmdlin: unknown key; expected one of " + matchKeys},
 	"unknown-section": {

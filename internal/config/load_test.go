@@ -53,7 +53,7 @@ func TestValidFiles(t *testing.T) {
 	}
 }
 
-// full is what testdata/valid-full.yml says.
+// full returns the configuration in testdata/valid-full.yml.
 func full() config.Config {
 	return config.Config{
 		MonitoringInterval: time.Minute,
@@ -103,8 +103,8 @@ func full() config.Config {
 	}
 }
 
-// What a configuration is written as reads back as the same one, but for the
-// secrets, which nothing writes.
+// A configuration that is written as YAML loads as the same one, except for the
+// secrets, which are never written.
 func TestWrittenFileLoads(t *testing.T) {
 	for name, c := range map[string]config.Config{"default": config.Default(), "full": full()} {
 		t.Run(name, func(t *testing.T) {

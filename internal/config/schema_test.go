@@ -7,11 +7,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// Each key says what is expected of its value: without it, an error would not.
+// Each key has a text about the values that it expects, for errors.
 func TestEachKeySaysWhatIsExpected(t *testing.T) {
 	types := []reflect.Type{
 		reflect.TypeFor[config.Config](), reflect.TypeFor[config.Healing](), reflect.TypeFor[config.HealingStep](), reflect.TypeFor[config.KillLeaked](),
-		reflect.TypeFor[config.KillLong](), reflect.TypeFor[config.Recycle](), reflect.TypeFor[config.Purge](), reflect.TypeFor[config.RestartTask](),
+		reflect.TypeFor[config.KillBlocking](), reflect.TypeFor[config.KillLong](), reflect.TypeFor[config.Recycle](), reflect.TypeFor[config.Purge](), reflect.TypeFor[config.RestartTask](),
 		reflect.TypeFor[config.CallHTTP](), reflect.TypeFor[config.RunCommand](),
 	}
 	keys := 0

@@ -74,7 +74,7 @@ func TestSecretHidesItself(t *testing.T) {
 	}
 }
 
-// Not even whether there is a secret can be seen.
+// The text of a secret does not show whether it is empty.
 func TestEmptySecret(t *testing.T) {
 	if got := fmt.Sprintf("%v %#v", config.Secret(""), config.Secret("")); got != "<secret> <secret>" {
 		t.Errorf("got %s", got)

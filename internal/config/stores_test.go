@@ -42,7 +42,7 @@ func TestStoreAddresses(t *testing.T) {
 	}
 }
 
-// However a secret is given wrongly, no word of it is in the error.
+// For every way to set a secret wrongly, no part of it is in the error.
 func TestSecretIsInNoFault(t *testing.T) {
 	const word = "hunter2"
 	for _, form := range []string{

@@ -16,7 +16,7 @@ func TestEachIsInOrder(t *testing.T) {
 	}
 }
 
-// What a caller does in f cannot reach the thresholds.
+// A caller of Each cannot change the thresholds.
 func TestEachGivesTheLimits(t *testing.T) {
 	c := full()
 	got := map[string]config.Limit{}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Directory tells which address is which service's.
+// Directory is the index of services by address.
 type Directory struct{ d *serviceIndex }
 
 // NewDirectory returns a directory of services.
@@ -15,11 +15,11 @@ func NewDirectory(services []Service) *Directory { return &Directory{newServiceI
 // SetLookup replaces the resolver.
 func (d *Directory) SetLookup(f func(context.Context, string) ([]netip.Addr, error)) { d.d.lookup = f }
 
-// Resolve brings the addresses up to date.
+// Resolve looks up the addresses again.
 func (d *Directory) Resolve(ctx context.Context, now time.Time) { d.d.resolve(ctx, now) }
 
-// Component names what a TCP connection leads to.
+// Component returns the component that listens at a TCP address.
 func (d *Directory) Component(to netip.AddrPort) string { return d.d.component(to) }
 
-// SocketComponent names what a UNIX socket is.
+// SocketComponent returns the component that listens at the path of a UNIX socket.
 func (d *Directory) SocketComponent(path string) string { return d.d.pathComponent(path) }

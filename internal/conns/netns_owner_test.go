@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// What an address proves depends on who owns the namespace of its socket.
+// An address is proof only in a network namespace whose owner is trusted.
 func TestProof(t *testing.T) {
 	t.Parallel()
 	host := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}
@@ -33,8 +33,7 @@ func TestProof(t *testing.T) {
 	}
 }
 
-// A namespace counts as ours by its own number only, and what cannot be read
-// counts for nothing.
+// A namespace is ours by its inode number only; one that cannot be read has no owner.
 func TestStanding(t *testing.T) {
 	t.Parallel()
 	s := NewNamespaces(procfs.New("/proc"))
@@ -73,8 +72,8 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// What an action does not ask about, and what proves nothing, takes no place of
-// the bound from what it asks about.
+// Sockets that an action does not want, and those without proof, do not count against
+// the limit of the others.
 func TestKeep(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[netnsOwner]int{ownerSelf: 1, ownerHost: 0, ownerForeign: 0} {

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// nameOf returns what a wait for a connection of the app shop is for, on a host
-// with these other apps.
+// nameOf returns the name of the peer that the app shop waits for, on a host with these
+// other apps.
 func nameOf(t *testing.T, component string, proven bool, c sockdiag.Connection) string {
 	t.Helper()
 	n := &Namespace{}
@@ -67,7 +67,7 @@ func TestNamePeer(t *testing.T) {
 	}
 }
 
-// What several sockets have in common: a name, a kind, or nothing.
+// The name of several sockets is the name or the kind that all have, or nothing.
 func TestNameSeveral(t *testing.T) {
 	t.Parallel()
 	n := &Namespace{peers: &peerCache{byInode: make(map[uint64]sockdiag.Peer)}}
@@ -93,12 +93,12 @@ func TestNameSeveral(t *testing.T) {
 	}
 }
 
-// The kernel is asked only for what neither the sample of connections has nor is
-// known to be accepted.
+// The kernel is queried only for sockets that are neither in the sample of connections
+// nor known to be accepted.
 func TestSampledSocketsAreNotAsked(t *testing.T) {
 	t.Parallel()
 	n := &Namespace{}
-	sample := &Sample{List: []Connection{{App: "shop", Component: "mysql:main", Remote: netip.MustParseAddrPort("10.0.0.2:3306"), inode: 1}}}
+	sample := &Sample{List: []Connection{{App: "shop", Component: "mysql:main", Remote: netip.MustParseAddrPort("10.0.0.2:3306"), Inode: 1}}}
 	sample.index()
 	by := &peerNamer{sample: sample}
 	waits := []SocketWait{{App: &AppListeners{Name: "shop", Namespace: n}, Sockets: []WaitSocket{{Inode: 1}, {Inode: 2}, {Inode: 3, Accepted: true}, {Path: "/run/a.sock"}}}}

@@ -19,18 +19,18 @@ import (
 // ConnectionsNow reads the connections of these apps now, or of all apps without
 // a name, to the servers whose component is wanted, as far as they are proven. It
 // waits for the kernel and is not for a scrape.
-func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Sample, error) {
-	from.directMu.Lock()
-	defer from.directMu.Unlock()
-	from.mu.Lock()
-	all, services := from.apps, from.services
-	from.mu.Unlock()
-	if from.directOf != services { // the configuration has changed
-		from.directOf, from.directServices = services, newServiceIndex(services.services)
+func (c *Sampler) ConnectionsNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Sample, error) {
+	c.directMu.Lock()
+	defer c.directMu.Unlock()
+	c.mu.Lock()
+	all, services := c.apps, c.services
+	c.mu.Unlock()
+	if c.directOf != services { // the configuration has changed
+		c.directOf, c.directServices = services, newServiceIndex(services.services)
 	}
-	s := NewSampler(from.r.Root, time.Hour, from.log)
+	s := NewSampler(c.r.Root, time.Hour, c.log)
 	defer s.nets.Close()
-	from.directServices.resolve(ctx, s.now())
+	c.directServices.resolve(ctx, s.now())
 	out := &Sample{Taken: s.now(), Errs: make(map[string]error)}
 	byNet := make(map[uint64]*netnsSockets)
 	spent := make(map[procfs.Account]*quota)
@@ -43,7 +43,7 @@ func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component s
 			return nil, err
 		}
 		if byNet[h.NetNS] == nil {
-			byNet[h.NetNS] = s.socketsOf(ctx, h, from.directServices)
+			byNet[h.NetNS] = s.socketsOf(ctx, h, c.directServices)
 			byNet[h.NetNS].keep(wanted)
 		}
 		if spent[h.Owner] == nil {

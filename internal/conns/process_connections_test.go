@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 )
 
-// A connection is its holder's, with both of its ends, and nobody else's.
+// A connection has both of its ends and belongs to the process that holds it only.
 func TestHeldBy(t *testing.T) {
 	t.Parallel()
 	for network, address := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0", "unix": filepath.Join(t.TempDir(), "s")} {

@@ -37,8 +37,7 @@ type Connection struct {
 	Remote    netip.AddrPort // not valid over a UNIX socket
 	Proven    bool           // its ends may be compared with what a server reports, see [HeldBy]
 	Vouched   bool           // its network namespace is ours, or one that took rights on this host to make
-
-	inode uint64 // of the socket
+	Inode     uint64         // of its socket
 }
 
 // Sample is the connections at one time. It is never changed once it is returned.
@@ -287,6 +286,6 @@ func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *se
 func (c *Sample) index() {
 	c.byInode = make(map[uint64]int, len(c.List))
 	for i := range c.List {
-		c.byInode[c.List[i].inode] = i
+		c.byInode[c.List[i].Inode] = i
 	}
 }

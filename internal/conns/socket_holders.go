@@ -145,7 +145,7 @@ func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *S
 	for _, ino := range order[:n] {
 		s := found.byInode[ino]
 		out.List = append(out.List, Connection{App: h.Name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote,
-			Proven: found.trust.proves(s.Local), Vouched: found.trust.owner != ownerForeign, inode: ino})
+			Proven: found.trust.proves(s.Local), Vouched: found.trust.owner != ownerForeign, Inode: ino})
 	}
 }
 

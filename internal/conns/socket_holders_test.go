@@ -28,7 +28,7 @@ func TestConnectionsBeyondTheBound(t *testing.T) {
 	}
 }
 
-// fakeHolder writes what is read of a process with these sockets.
+// fakeHolder writes the files below /proc of a process with these sockets.
 func fakeHolder(t *testing.T, root string, pid int, sockets ...int) {
 	t.Helper()
 	dir := filepath.Join(root, strconv.Itoa(pid))

@@ -151,12 +151,12 @@ func redisScenes() map[string]scene {
 		}, ""},
 		"as the store says": {model.State{
 			Workers:          []model.AppWorkers{app("shop", 4710, r(20, 11))},
-			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "", 20)}, StoreWaits: []model.StoreWait{wait(cache, 5, 0, "blpop", "", 20)},
+			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "", 20)}, StoreWaits: []model.StoreWait{wait(cache, 5, 0, "blocked", "", 20)},
 		}, ""},
 		"until it takes very long": {model.State{
 			Workers:          []model.AppWorkers{app("shop", 4710, r(70, 11))},
 			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "BLPOP", 70)},
-		}, "shop(1) redis redis:cache blpop 70: shop/0@redis:cache#5 => @redis:cache[]"},
+		}, "shop(1) redis redis:cache blocked 70: shop/0@redis:cache#5 => @redis:cache[]"},
 	}
 }
 

@@ -9,7 +9,7 @@ const (
 	kindUpstream = "upstream"
 	kindFull     = "full"
 	kindDown     = "down"
-	kindBlocking = "blpop" // a command of Redis that waits for data
+	kindBlocking = "blocked" // a command of Redis that waits for data
 )
 
 // likely is the kind of the node of a connection that is likely to hold what is waited

@@ -22,7 +22,7 @@ func host(t testing.TB) *Watcher {
 	return w
 }
 
-// server adds a server of that user; pid is its port, its start and its socket too.
+// server adds a server of that user; pid is also its port, its start and its socket.
 func server(w *Watcher, pid int, uid uint32, name string) *table.Process {
 	p := rooted(w, pid, uint16(pid))
 	p.Program.Name, p.UID = name, uid
@@ -36,7 +36,7 @@ func server(w *Watcher, pid int, uid uint32, name string) *table.Process {
 	return p
 }
 
-// discoverAt does one look at that second.
+// discoverAt runs one scan at that second.
 func discoverAt(w *Watcher, second int) {
 	w.scanNumber++
 	now := time.Unix(int64(second), 0)
@@ -71,7 +71,7 @@ func byOwner(w *Watcher) map[procfs.Account]int {
 	return out
 }
 
-// Whoever starts first, every user's first app has a place.
+// The first app of every user has a place, in any order of starts.
 func TestStrangersDoNotTakeAllPlaces(t *testing.T) {
 	w := host(t)
 	for i := range 3 * MaxApps {
@@ -116,7 +116,7 @@ func TestStrangersDoNotTakeAllPlaces(t *testing.T) {
 	}
 }
 
-// Root's apps that are known keep their places, up to half of all.
+// Known apps of root keep their places, up to half of all.
 func TestRootsAppsKeepTheirPlaces(t *testing.T) {
 	w := host(t)
 	for i := range rootQuota {
@@ -133,7 +133,7 @@ func TestRootsAppsKeepTheirPlaces(t *testing.T) {
 	}
 }
 
-// An app that is down keeps its place and its name; one that was hardly seen does not.
+// An app that is down keeps its place and its name; one that ran only briefly does not.
 func TestPlaceOfAnAppThatIsDown(t *testing.T) {
 	w := host(t)
 	known := server(w, 8000, 12345, "shop")
@@ -164,8 +164,8 @@ func TestPlaceOfAnAppThatIsDown(t *testing.T) {
 	}
 }
 
-// A fake that starts while the real app restarts does not take its name, its
-// slots and its counters; nor does it hours later, nor another service of the same user.
+// An impostor that starts while the real app restarts, or hours later, does not get its
+// name, slots and counters; neither does another service of the same user.
 func TestNameIsNotInherited(t *testing.T) {
 	w := host(t)
 	first := server(w, 8000, 33, "shop")
@@ -199,7 +199,7 @@ func TestNameIsNotInherited(t *testing.T) {
 	}
 }
 
-// When both are there at the exporter's start, who started first does not count.
+// If both run when the exporter starts, the order of their starts does not matter.
 func TestPlainNameAtTheStart(t *testing.T) {
 	for name, c := range map[string]struct {
 		real, fake uint32
@@ -225,7 +225,7 @@ func TestPlainNameAtTheStart(t *testing.T) {
 	}
 }
 
-// Names that are kept for apps long gone are bounded, by user too.
+// The number of names kept for apps that ended is limited, in all and by user.
 func TestReservedNamesAreBounded(t *testing.T) {
 	w := host(t)
 	w.reserve(&app{name: "shop", owner: 12345, established: true}, time.Unix(0, 0))

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// The pool's processes are a worker's whether they have titles or not.
+// The processes of a pool belong to their worker, with and without titles.
 func TestCeleryWorkers(t *testing.T) {
 	w := &Watcher{table: table.New(procfs.New("/proc")), celeryGen: -1}
 	w.table.Boot = time.Unix(0, 0)

@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// settleAt does one look at that second; it returns the app's user and how many
-// roots and strangers there are.
+// settleAt runs one scan at that second and returns the app's user and the numbers of
+// its roots and of processes of other users.
 func settleAt(w *Watcher, a *app, second int, tops ...*table.Process) (owner procfs.Account, roots, strangers int) {
 	w.scanNumber++
 	now := time.Unix(int64(second), 0)
@@ -32,7 +32,7 @@ func settleAt(w *Watcher, a *app, second int, tops ...*table.Process) (owner pro
 	return a.owner, len(a.roots), len(a.strangers)
 }
 
-// Whatever their command lines say, the roots of a configured app are of one user.
+// The roots of a configured app have one user, for any command lines.
 func TestConfiguredAppHasOneUser(t *testing.T) {
 	w := host(t)
 	real, second := server(w, 9000, 12345, "shop"), server(w, 9001, 12345, "shop")
@@ -67,7 +67,7 @@ func TestConfiguredAppHasOneUser(t *testing.T) {
 	}
 }
 
-// A place is held for an hour, and for the user before who comes back at once.
+// The place of a user is kept for an hour; the previous user gets it back at once.
 func TestConfiguredAppChangesItsUser(t *testing.T) {
 	w := host(t)
 	real, fake, roots := server(w, 9000, 12345, "shop"), server(w, 8000, 65534, "shop"), server(w, 9500, 0, "shop")

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
-// The look of an action is as the samples in the background, and now.
+// ConnectionsNow has the limits of the background samples and reads the current state.
 func TestConnectionsNowIsBounded(t *testing.T) {
 	t.Parallel()
 	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: 3600e9})

@@ -33,7 +33,7 @@ for n in (1, 2):
 while True: time.sleep(60)
 `
 
-// accept takes connections and keeps them.
+// accept accepts connections and keeps them open.
 func accept(t *testing.T, network, address string) net.Addr {
 	t.Helper()
 	ln, err := net.Listen(network, address)
@@ -57,8 +57,8 @@ func accept(t *testing.T, network, address string) net.Addr {
 	return ln.Addr()
 }
 
-// Each connection is the one worker's that holds it; one that the master
-// opened before it forked is nobody's.
+// Each connection belongs to the one worker that holds it; one that the master opened
+// before the fork belongs to none.
 func TestConnectionsOfWorkers(t *testing.T) {
 	dir, err := os.MkdirTemp("", "pc") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {

@@ -61,7 +61,7 @@ func wantListed(t *testing.T, w *Watcher, second int, want string) {
 	}
 }
 
-// In a rolling update the new replica goes on under the name of the old one.
+// In a rolling update the new replica gets the name of the old one.
 func TestRollingUpdateKeepsTheName(t *testing.T) {
 	w := host(t)
 	old := replica(w, 10, "app", "", 8000)
@@ -78,7 +78,7 @@ func TestRollingUpdateKeepsTheName(t *testing.T) {
 	wantListed(t, w, 9000, "app=20")
 }
 
-// The same on a busy host, where both are out of sight for a look.
+// The same on a busy host, where one scan sees neither.
 func TestRollingUpdateOutOfSight(t *testing.T) {
 	for _, missing := range []int{1, 2, 5} {
 		w := host(t)
@@ -103,8 +103,8 @@ func TestRollingUpdateOutOfSight(t *testing.T) {
 	}
 }
 
-// The same where all places are taken: the old replica's goes to its successor,
-// not to a new app that comes at the same look.
+// The same if all places are in use: the place of the old replica goes to its successor,
+// not to a new app of the same scan.
 func TestRollingUpdateOnAFullHost(t *testing.T) {
 	w := host(t)
 	for i := range MaxApps - 2 {
@@ -125,7 +125,7 @@ func TestRollingUpdateOnAFullHost(t *testing.T) {
 	}
 }
 
-// Two replicas are two: when one ends it is down, and the next one takes its name.
+// Of two replicas, one that ends is down, and the next one that starts gets its name.
 func TestReplicaSucceedsItsLike(t *testing.T) {
 	w := host(t)
 	first, second := replica(w, 10, "app", "", 8000), replica(w, 20, "app", "", 8000)
@@ -154,7 +154,8 @@ func TestReplicaSucceedsItsLike(t *testing.T) {
 	wantListed(t, w, 15_000, "app=down app~2=60")
 }
 
-// Containers of one image are told apart by what stays, in whatever order they start.
+// Containers of one image are distinguished by what does not change, in any order of
+// starts.
 func TestContainersOfOneImage(t *testing.T) {
 	w := host(t)
 	replica(w, 10, "web", "", 8000)
@@ -172,7 +173,8 @@ func TestContainersOfOneImage(t *testing.T) {
 	wantListed(t, w, 320, "app=50 app@api=40 app@till=30")
 }
 
-// At the exporter's start the smallest identity is plain, whoever started first.
+// At the exporter's start the smallest identity gets the plain name, in any order of
+// starts.
 func TestSmallestIdentityIsPlain(t *testing.T) {
 	for _, order := range [][2]int{{10, 20}, {20, 10}} {
 		w := host(t)
@@ -184,8 +186,8 @@ func TestSmallestIdentityIsPlain(t *testing.T) {
 	}
 }
 
-// Two apps of one module keep their names over a restart of both, in any order,
-// and over a restart of the exporter that kept its map.
+// Two apps of one module keep their names after a restart of both, in any order, and
+// after a restart of the exporter with its saved names.
 func TestNamesDoNotSwap(t *testing.T) {
 	w := host(t)
 	second := server(w, 8001, 33, "shop")
@@ -211,7 +213,7 @@ func TestNamesDoNotSwap(t *testing.T) {
 	wantListed(t, next, 330, "shop=8001 shop@:8000=8000 shop@:8002=8002")
 }
 
-// An app that another one of its name has replaced at its address is not down.
+// An app is not down if another one with its name has replaced it at its address.
 func TestReplacedAtItsAddress(t *testing.T) {
 	w := host(t)
 	blue := server(w, 8000, 33, "shop")
@@ -226,7 +228,7 @@ func TestReplacedAtItsAddress(t *testing.T) {
 	wantListed(t, w, 130, "shop@green=9000")
 }
 
-// A stranger at that address replaces nobody.
+// An app of another user at that address does not replace it.
 func TestStrangerReplacesNobody(t *testing.T) {
 	w := host(t)
 	real := server(w, 8000, 33, "shop")
@@ -242,7 +244,7 @@ func TestStrangerReplacesNobody(t *testing.T) {
 	}
 }
 
-// Names hold no number that changes with each start.
+// Names contain no number that changes with each start.
 func TestNamesHoldNoPID(t *testing.T) {
 	w := host(t)
 	for i := range 5 {
@@ -262,7 +264,7 @@ func TestNamesHoldNoPID(t *testing.T) {
 	}
 }
 
-// What is read back as a map of names is checked like anything that was found.
+// Saved names are checked like names that were discovered.
 func TestRecallChecksWhatItReads(t *testing.T) {
 	w := host(t)
 	long := strings.Repeat("x", 300)
@@ -288,7 +290,8 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 	}
 }
 
-// A title that has no name, or one with a colon, does not lose what the command line said.
+// A title without a name, or with a colon in it, does not replace the name of the
+// command line.
 func TestTitleKeepsTheName(t *testing.T) {
 	for name, c := range map[string]struct{ before, title, want string }{
 		"a name with a colon":       {"gunicorn|-n|shop:app|store:app", "gunicorn: master [shop:app]", "shop:app"},

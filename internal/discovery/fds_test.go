@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// fakeProcess writes what is read of a process with these sockets.
+// fakeProcess writes the files below /proc of a process with these sockets.
 func fakeProcess(t *testing.T, root string, pid int, sockets ...int) {
 	t.Helper()
 	dir := filepath.Join(root, strconv.Itoa(pid))
@@ -30,8 +30,8 @@ func fakeProcess(t *testing.T, root string, pid int, sockets ...int) {
 	}
 }
 
-// Descriptors beyond the bound are counted, by each who looks, and an app that
-// has such a process says so.
+// Each reader counts the descriptors above the limit, and an app with such a process
+// reports it.
 func TestDescriptorsBeyondTheBound(t *testing.T) {
 	root := t.TempDir()
 	fakeProcess(t, root, 7, 101, 102, 103, 104, 105)

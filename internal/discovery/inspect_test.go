@@ -18,7 +18,7 @@ type inspector struct {
 	finished []conns.Scan
 }
 
-// seen is what it keeps of a worker: how often it was inspected.
+// seen is the state that it keeps of a worker: how often it was inspected.
 type seen struct{ times int }
 
 func (s *seen) Unready() bool { return s.times == 0 }
@@ -44,7 +44,7 @@ func (i *inspector) State(_ context.Context, in *Inspected) (State, error) {
 
 func (i *inspector) Finish(_ context.Context, scan conns.Scan) { i.finished = append(i.finished, scan) }
 
-// inspected is an app with workers in slots and others that wait for one.
+// inspected returns an app with workers in slots and workers that wait for one.
 func inspected(w *Watcher, inSlots, waiting int) *app {
 	a := newApp("shop", -1)
 	root := rooted(w, 1, 8000)
@@ -62,7 +62,7 @@ func inspected(w *Watcher, inSlots, waiting int) *app {
 	return a
 }
 
-// What an inspector keeps stays with the worker, and why it fails is reported.
+// The state of an inspector stays with its worker, and its error is reported.
 func TestInspection(t *testing.T) {
 	t.Parallel()
 	w := host(t)

@@ -26,7 +26,7 @@ func (n *memoryStore) Save(list []appname.Record) error {
 	return n.err
 }
 
-// Names are saved when they have changed, and are there after a restart.
+// Names are saved after a change, and loaded after a restart.
 func TestNamesAreSaved(t *testing.T) {
 	t.Parallel()
 	w, store := host(t), new(memoryStore)
@@ -56,7 +56,8 @@ func TestNamesAreSaved(t *testing.T) {
 	}
 }
 
-// What cannot be saved or loaded stops nothing, and ends with its context.
+// Discovery continues if names cannot be saved or loaded, and the store stops with its
+// context.
 func TestNamesAreNotSaved(t *testing.T) {
 	t.Parallel()
 	w, store := host(t), &memoryStore{err: errors.New("read-only file system")}

@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
-// waiting is a pre-forking server with one worker a request: the first line of a
-// request is what the worker does, until it is killed.
+// waiting is a pre-forking server with one worker per request: the worker runs the
+// first line of the request, until it is killed.
 const waiting = `
 import os, select, socket, subprocess, sys, tempfile, threading, time
 def to(port, *a): return socket.create_connection(("127.0.0.1", int(port)), *a)
@@ -84,7 +84,7 @@ func ask(t testing.TB, port int, request string) {
 	}
 }
 
-// quiet listens with a queue of that length and accepts nothing.
+// quiet listens with a queue of that length and never accepts.
 func quiet(t testing.TB, at syscall.Sockaddr, family, backlog int) (port int) {
 	t.Helper()
 	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -113,7 +113,7 @@ func loopback(t testing.TB, backlog int) (port int) {
 	return quiet(t, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}, syscall.AF_INET, backlog)
 }
 
-// waitsOf returns how many workers wait for what.
+// waitsOf returns the number of workers by what they wait for.
 func waitsOf(a discovery.App) map[string]int {
 	out := make(map[string]int)
 	for i := range a.Workers {
@@ -129,8 +129,8 @@ func waitsOf(a discovery.App) map[string]int {
 	return out
 }
 
-// Each worker says what it waits for, and for whom: each kind of wait, each way
-// to wait for a socket, and each kind of peer.
+// The wait and the peer of each worker are reported: each kind of wait, each system call
+// that waits for a socket, and each kind of peer.
 func TestWhatWorkersWaitFor(t *testing.T) {
 	dir, err := os.MkdirTemp("", "pw") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
@@ -196,8 +196,8 @@ func TestWhatWorkersWaitFor(t *testing.T) {
 	}
 }
 
-// The kernel is not asked while nobody waits, nor for a socket that the sample of
-// connections has.
+// The kernel is not queried while no worker waits, or for a socket in the sample of
+// connections.
 func TestWaitIsSampled(t *testing.T) {
 	database := loopback(t, 64)
 	name := fmt.Sprintf("sampled%d", os.Getpid())

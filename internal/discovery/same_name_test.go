@@ -40,7 +40,7 @@ func names(w *Watcher) map[string]int {
 	return out
 }
 
-// Two apps of one name keep apart, and each is known again by where it listens.
+// Two apps with one name stay separate, and each is recognised by its address.
 func TestTwoAppsOfOneName(t *testing.T) {
 	w, err := New(Options{ProcRoot: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -83,8 +83,8 @@ func TestTooManyAppsAreCountedOnce(t *testing.T) {
 	}
 }
 
-// A server that we may not look into counts once it is old enough to be no
-// mere "gunicorn --version"; one that ended meanwhile never does.
+// A server whose descriptors cannot be read counts once it is too old to be a
+// "gunicorn --version"; one that ended before does not.
 func TestUnseenServers(t *testing.T) {
 	w, err := New(Options{ProcRoot: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -252,8 +252,8 @@ func TestConfigured(t *testing.T) {
 	}
 }
 
-// A program that becomes a server by exec, long after the table first saw it,
-// is found because its socket belongs to nobody known.
+// A program that becomes a server by exec, long after the table first read it, is found
+// because its socket belongs to no known app.
 func TestExecIsNoticed(t *testing.T) {
 	name := fmt.Sprintf("exec%d", os.Getpid())
 	dir := t.TempDir()

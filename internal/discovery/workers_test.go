@@ -132,7 +132,7 @@ func TestWhoIsAWorker(t *testing.T) {
 	}
 }
 
-// A script that only holds the sockets of servers that it started is no app.
+// A script that only holds the sockets of the servers it started is no app.
 func TestParentThatKeepsASocket(t *testing.T) {
 	w := host(t)
 	parent, child := server(w, 8000, 33, ""), server(w, 8001, 33, "shop")
@@ -153,7 +153,7 @@ func TestParentThatKeepsASocket(t *testing.T) {
 	}
 }
 
-// One of another user is not silenced so.
+// A parent of another user stays an app.
 func TestStrangerDoesNotSilenceItsParent(t *testing.T) {
 	w := host(t)
 	parent, child := server(w, 8000, 0, ""), server(w, 8001, 65534, "shop")
@@ -167,7 +167,7 @@ func TestStrangerDoesNotSilenceItsParent(t *testing.T) {
 	}
 }
 
-// Workers whose master has gone are one app, under its name.
+// Workers whose master has ended are one app, with its name.
 func TestOrphansAreOneApp(t *testing.T) {
 	w := host(t)
 	master := server(w, 8000, 33, "shop")
@@ -192,8 +192,8 @@ func TestOrphansAreOneApp(t *testing.T) {
 	}
 }
 
-// A master that has ended and is not waited for is no root, though its
-// descriptors were read before, and its successor has the name.
+// A zombie master is no root, although its descriptors were read before, and its
+// successor gets the name.
 func TestZombieKeepsNoName(t *testing.T) {
 	w := host(t)
 	master := server(w, 8000, 33, "shop")

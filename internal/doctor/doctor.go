@@ -1,5 +1,5 @@
 // Package doctor examines what keeps the exporter from what it is configured to
-// do, and names the cure for this host and this server. It changes nothing.
+// do, and names the remedy for this host and this server. It changes nothing.
 package doctor
 
 import (
@@ -46,7 +46,7 @@ type Finding struct {
 	Of     string            `json:"of"`     // as in resp_up: "app:shop", "mysql:main"; "" is all of the section
 	Reason collectors.Reason `json:"reason"` // "ok" where nothing is missing
 	Detail string            `json:"detail"` // a sentence without a full stop
-	Cure   []string          `json:"cure"`   // ways to have it, any of them, ready to be pasted
+	Remedy []string          `json:"cure"`   // ways to have it, any of them, ready to be pasted
 	Fault  bool              `json:"fault"`  // something configured cannot work
 }
 
@@ -73,7 +73,7 @@ type Flags struct {
 }
 
 // Examine reads everything that the collectors read until two reads agree, and
-// returns what is missing and its cures. It serves nothing and logs nothing.
+// returns what is missing and its remedies. It serves nothing and logs nothing.
 func Examine(ctx context.Context, s Subject) *Diagnosis {
 	d := &doctor{Subject: s, who: currentUser(), sections: make(map[string]*Section)}
 	d.readUntilStable(ctx)

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
-// What is missing is a fault only of what the configuration asks for.
+// A lack is a fault only if the configuration needs what is missing.
 func TestFaults(t *testing.T) {
 	cfg := config.Default()
 	cfg.Apps = []config.App{{Name: "shop", Sessions: []config.Sessions{{Redis: "cache"}}}}

@@ -7,15 +7,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// IsFault tells what the doctor makes of something that is missing.
+// IsFault reports whether doctor reports a lack as a fault.
 func IsFault(cfg config.Config, collector string, u *collectors.Unavailable) bool {
 	return (&doctor{Subject: Subject{Config: cfg}}).fault(collector, u)
 }
 
-// Holder is the process, other than this one, that has an address.
+// Holder returns the pid of the process, other than this one, that listens at an
+// address; 0 if there is none.
 func Holder(procRoot, listen string) int { return holderOf(procRoot, listen).pid }
 
-// Inodes are the sockets at an address.
+// Inodes returns the inodes of the sockets at an address.
 func Inodes(procRoot, listen string) []uint64 {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil {
@@ -24,8 +25,9 @@ func Inodes(procRoot, listen string) []uint64 {
 	return inodesOf(fs, procRoot, listen)
 }
 
-// Instead is the way from rights that are too strong, and what the rules say.
+// Instead returns the remedy for rights that are too strong, and the settings of the
+// rules that act on the server.
 func Instead(cfg config.Config, server string, rights []string, account string, mariadb bool) (way string, heals, bare bool) {
 	k, heals := killTargetsOn(cfg, server)
-	return k.procedureCure(rights, account, mariadb), heals, k.bare
+	return k.procedureRemedy(rights, account, mariadb), heals, k.bare
 }

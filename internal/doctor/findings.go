@@ -17,8 +17,8 @@ func (d *doctor) section(name string) *Section {
 
 func (d *doctor) add(section string, f Finding) {
 	s := d.section(section)
-	if f.Cure == nil {
-		f.Cure = []string{}
+	if f.Remedy == nil {
+		f.Remedy = []string{}
 	}
 	if slices.ContainsFunc(s.Findings, func(have Finding) bool { return reflect.DeepEqual(have, f) }) {
 		return

@@ -16,7 +16,7 @@ import (
 )
 
 // setUser returns a shell command for an administrator that gives the user of a
-// Redis its rights. rules are those of the cure; they hold a password where the
+// Redis its rights. rules are those of the remedy; they hold a password where the
 // login was refused.
 func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) string {
 	argv := []string{"redis-cli"}
@@ -90,10 +90,10 @@ func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) 
 	if err == nil && serves && strings.EqualFold(values["performance_schema"], "ON") {
 		out = append(out, collectors.RemedyStatementTime)
 		if d.hasPool(name) {
-			out = append(out, cureStatements)
+			out = append(out, remedyStatements)
 		}
 		if !v.MariaDB && v.Major >= 8 {
-			out = append(out, collectors.RemedyLockWaits)
+			out = append(out, collectors.RemedyLockWaits, collectors.RemedyLockedTables, collectors.RemedyMetadataLocks)
 		}
 	}
 	return strings.Join(out, " ")

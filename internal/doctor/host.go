@@ -108,7 +108,7 @@ func (d *doctor) secretFiles() {
 	}
 	for _, note := range config.FileNotes(d.Flags.ConfigFile) {
 		d.add("exporter", Finding{
-			Reason: collectors.OK, Detail: "the configuration file is not safe: " + note, Cure: []string{"chown root " + d.Flags.ConfigFile + "; chmod go-w " + d.Flags.ConfigFile},
+			Reason: collectors.OK, Detail: "the configuration file is not safe: " + note, Remedy: []string{"chown root " + d.Flags.ConfigFile + "; chmod go-w " + d.Flags.ConfigFile},
 		})
 	}
 	if inline && d.Flags.ConfigFile != "" {
@@ -125,7 +125,7 @@ func (d *doctor) secretFiles() {
 		}
 		d.add("exporter", Finding{
 			Reason: collectors.OK, Detail: fmt.Sprintf("%s contains a password, and %s (mode %04o)", file, what, info.Mode().Perm()),
-			Cure: []string{"chmod o-rwx,g-w " + file},
+			Remedy: []string{"chmod o-rwx,g-w " + file},
 		})
 	}
 	slices.SortFunc(d.section("exporter").Findings, func(a, b Finding) int { return cmp.Compare(a.Detail, b.Detail) })
@@ -147,10 +147,10 @@ func (d *doctor) token(file string) {
 	_, err := secret.Read(file)
 	if e, ok := errors.AsType[*secret.Error](err); ok {
 		f := Finding{Reason: e.Reason(), Fault: true, Detail: "token_file " + file + " cannot be read: " + e.Why()}
-		if cure := e.Cure(); cure != "" {
-			f.Cure = []string{secret.Cured(cure, file)}
+		if remedy := e.Remedy(); remedy != "" {
+			f.Remedy = []string{secret.RemedyWithPath(remedy, file)}
 		} else {
-			f.Cure = d.files("", file)
+			f.Remedy = d.files("", file)
 		}
 		d.add("exporter", f)
 	}
@@ -171,7 +171,7 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 			_ = l.Close()
 			continue
 		}
-		f := Finding{Reason: collectors.Failed, Detail: fmt.Sprintf("cannot listen on %s: %v", address, err), Cure: []string{"--web.listen-address=:9869"}, Fault: true}
+		f := Finding{Reason: collectors.Failed, Detail: fmt.Sprintf("cannot listen on %s: %v", address, err), Remedy: []string{"--web.listen-address=:9869"}, Fault: true}
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			f.Reason, f.Detail = collectors.InUse, address+" is in use by another program, so the exporter cannot listen there"
@@ -180,7 +180,7 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 			}
 		case errors.Is(err, fs.ErrPermission):
 			f.Reason = collectors.Permission
-			f.Cure = append(f.Cure, "in the unit: AmbientCapabilities=CAP_NET_BIND_SERVICE")
+			f.Remedy = append(f.Remedy, "in the unit: AmbientCapabilities=CAP_NET_BIND_SERVICE")
 		}
 		d.add("exporter", f)
 	}
@@ -232,7 +232,7 @@ func (d *doctor) processes() {
 	if len(d.Config.Apps) == 0 && found == 0 {
 		d.add("process", Finding{
 			Reason: collectors.NotFound, Detail: "no app found: gunicorn, uWSGI, uvicorn, hypercorn, waitress, granian, flask run and Python scripts are found if they listen on a socket; other apps must be configured",
-			Cure: []string{`in the configuration: apps: [{name: shop, match: {listen: ":8000"}}]`},
+			Remedy: []string{`in the configuration: apps: [{name: shop, match: {listen: ":8000"}}]`},
 		})
 	}
 	d.hidden()
@@ -247,11 +247,11 @@ func (d *doctor) notFound(app config.App) {
 	f := Finding{
 		Of: "app:" + app.Name, Reason: collectors.NotFound, Fault: true,
 		Detail: "no process found for " + app.Name + ": it does not run, or its match is wrong (" + strings.Join(conditions(app.Match), ", ") + ")",
-		Cure:   []string{"ps -eo pid,user,args: check that it runs and that every part of match is true"},
+		Remedy: []string{"ps -eo pid,user,args: check that it runs and that every part of match is true"},
 	}
 	if app.Match.Listen != "" && !d.who.caps[unix.CAP_SYS_PTRACE] {
 		f.Detail += "; to see the sockets of other users' processes, the exporter needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
-		f.Cure = append(f.Cure, collectors.RemedyProcesses)
+		f.Remedy = append(f.Remedy, collectors.RemedyProcesses)
 	}
 	d.add("process", f)
 }
@@ -282,7 +282,7 @@ func (d *doctor) group(groups *cgroup.FS, a *discovery.App) {
 	}
 	d.add("process", Finding{
 		Of: "app:" + a.Name, Reason: reason, Detail: fmt.Sprintf("the control group of %s cannot be read, so the limits of the host are used (%v)", a.Name, err),
-		Cure: []string{"in a container: mount the host's /sys read-only, and set --path.sysfs to that path"},
+		Remedy: []string{"in a container: mount the host's /sys read-only, and set --path.sysfs to that path"},
 	})
 }
 
@@ -306,10 +306,10 @@ func (d *doctor) hidden() {
 		}
 		f := Finding{
 			Reason: collectors.Permission, Detail: d.Flags.ProcRoot + " does not show the processes of other users (hidepid=" + how + ")", Fault: len(d.Config.Apps) > 0,
-			Cure: []string{collectors.RemedyProcesses, "in the unit: ProtectProc=default", "mount -o remount,hidepid=0 " + d.Flags.ProcRoot},
+			Remedy: []string{collectors.RemedyProcesses, "in the unit: ProtectProc=default", "mount -o remount,hidepid=0 " + d.Flags.ProcRoot},
 		}
 		if gid := m.SuperOptions["gid"]; gid != "" && gid != "0" {
-			f.Cure = append(f.Cure, "in the unit: SupplementaryGroups="+groupName(gid))
+			f.Remedy = append(f.Remedy, "in the unit: SupplementaryGroups="+groupName(gid))
 		}
 		d.add("process", f)
 	}

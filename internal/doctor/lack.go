@@ -9,11 +9,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// lack adds what a collector lacks, with a cure for this host and this server.
+// lack adds what a collector lacks, with a remedy for this host and this server.
 func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unavailable) {
 	f := Finding{Of: u.Of, Reason: u.Reason, Detail: u.Detail, Fault: d.fault(collector, u)}
 	if u.Remedy != "" {
-		f.Cure = strings.Split(u.Remedy, "\n")
+		f.Remedy = strings.Split(u.Remedy, "\n")
 	}
 	kind, name, _ := strings.Cut(u.Of, ":")
 	switch {
@@ -25,14 +25,14 @@ func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unava
 			return
 		}
 	case kind == "app" && u.Reason == collectors.Permission:
-		d.cureApp(collector, name, &f)
+		d.addAppRemedies(collector, name, &f)
 	case kind == "mysql":
-		d.cureMySQL(ctx, name, &f)
+		d.completeMySQL(ctx, name, &f)
 	case kind == "redis":
-		d.cureRedis(ctx, name, &f)
+		d.completeRedis(ctx, name, &f)
 	}
-	for i := range f.Cure {
-		f.Cure[i] = strings.ReplaceAll(f.Cure[i], "-o USER", "-o "+d.who.name)
+	for i := range f.Remedy {
+		f.Remedy[i] = strings.ReplaceAll(f.Remedy[i], "-o USER", "-o "+d.who.name)
 	}
 	d.add(collector, f)
 }

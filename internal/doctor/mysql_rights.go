@@ -10,12 +10,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// cureStatements are the rights to the last statement of a leaked connection,
+// remedyStatements are the rights to the last statement of a leaked connection,
 // of single columns: docs/mysql.md.
 const (
-	cureStatements = "GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + "; " +
+	remedyStatements = "GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + "; " +
 		"GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_current TO " + mysql.Placeholder + ";"
-	cureConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
+	remedyConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
 )
 
 // killTargets is what the healing rules may end on one MySQL server.
@@ -44,8 +44,12 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 			case s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == ""):
 				add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
 			case s.KillLeaked != nil:
-				if pools, users := leaksOn(cfg.Apps, *s.KillLeaked, server); pools {
+				if pools, users := poolsOn(cfg.Apps, poolStep{s.KillLeaked.App, s.KillLeaked.Pool, s.KillLeaked.Users}, server); pools {
 					add("resp_heal.kill_idle", s.KillLeaked.Procedure, users)
+				}
+			case s.KillBlocking != nil:
+				if pools, users := poolsOn(cfg.Apps, poolStep{s.KillBlocking.App, s.KillBlocking.Pool, s.KillBlocking.Users}, server); pools {
+					add("resp_heal.kill_idle", s.KillBlocking.Procedure, users)
 				}
 			}
 		}
@@ -57,20 +61,26 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 	return k, heals
 }
 
-// leaksOn reports whether a step may be about pools on a server, and whose
-// connections they have. What the step leaves out, an alert may name.
-func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool, users []string) {
+// poolStep is what a step says about the pool whose connections it may end.
+type poolStep struct {
+	app, pool string
+	users     []string
+}
+
+// poolsOn reports whether a step may be about pools on a server, and whose connections
+// they have. What the step leaves out, an alert may name.
+func poolsOn(apps []config.App, s poolStep, server string) (pools bool, users []string) {
 	for _, a := range apps {
 		for _, p := range a.Pools {
-			if p.MySQL != server || s.App != "" && s.App != a.Name || s.Pool != "" && s.Pool != p.Name {
+			if p.MySQL != server || s.app != "" && s.app != a.Name || s.pool != "" && s.pool != p.Name {
 				continue
 			}
-			if pools = true; len(s.Users) == 0 && p.User != "" {
+			if pools = true; len(s.users) == 0 && p.User != "" {
 				users = append(users, p.User)
 			}
 		}
 	}
-	return pools, append(users, s.Users...)
+	return pools, append(users, s.users...)
 }
 
 // excessPrivileges adds a note on a login that may end any connection: it
@@ -84,7 +94,7 @@ func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysq
 	f := Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
 		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", which allow it to end any connection and to run statements as other users; ",
-		Cure:   []string{k.procedureCure(rights, server.Account(ctx), v.MariaDB)},
+		Remedy: []string{k.procedureRemedy(rights, server.Account(ctx), v.MariaDB)},
 	}
 	switch {
 	case heals && k.bare:
@@ -108,7 +118,7 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	lacks := func(reason collectors.Reason, detail string) {
 		d.add("mysql", Finding{
 			Of: "mysql:" + name, Reason: reason, Fault: d.Config.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
-			Cure: []string{k.procedureCure(nil, server.Account(ctx), v.MariaDB)},
+			Remedy: []string{k.procedureRemedy(nil, server.Account(ctx), v.MariaDB)},
 		})
 	}
 	if rights, err := server.ExcessPrivileges(ctx); err == nil && k.bare && len(rights) == 0 {
@@ -127,9 +137,9 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	}
 }
 
-// procedureCure returns how to replace excess privileges by the procedures.
+// procedureRemedy returns how to replace excess privileges by the procedures.
 // From a login with all privileges, an administrator's, none are revoked.
-func (k killTargets) procedureCure(rights []string, account string, mariadb bool) string {
+func (k killTargets) procedureRemedy(rights []string, account string, mariadb bool) string {
 	var way, statements []string
 	if slices.Contains(rights, "ALL PRIVILEGES") {
 		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]

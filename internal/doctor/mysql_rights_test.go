@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
-// What is to be pasted instead of a right to kill is for the procedures and the
-// users of those steps that may act on that very server.
+// The remedy for a right to kill has the procedures and the users of those steps that
+// may act on this server.
 func TestInstead(t *testing.T) {
 	t.Parallel()
 	step := func(s config.HealingStep) config.HealingRule {
@@ -21,6 +21,9 @@ func TestInstead(t *testing.T) {
 	}
 	leaked := func(appName, pool string, users ...string) config.HealingRule {
 		return step(config.HealingStep{KillLeaked: &config.KillLeaked{App: appName, Pool: pool, Users: users}})
+	}
+	blocking := func(appName string, users ...string) config.HealingRule {
+		return step(config.HealingStep{KillBlocking: &config.KillBlocking{App: appName, Users: users, Procedure: "resp_heal.kill_idle"}})
 	}
 	const idle, query = "GRANT EXECUTE ON PROCEDURE resp_heal.kill_idle TO 'x'@'h';", "GRANT EXECUTE ON PROCEDURE resp_heal.kill_query TO 'x'@'h';"
 	for name, c := range map[string]struct {
@@ -34,6 +37,8 @@ func TestInstead(t *testing.T) {
 		"another server": {[]config.HealingRule{long("other", ""), leaked("shop", "second")}, "SUPER", false, false, false, nil, []string{"resp_heal"}},
 		"of the pool":    {[]config.HealingRule{leaked("shop", "")}, "CONNECTION ADMIN,SUPER", false, true, true, []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_idle in the step", "VALUES ('shop');", idle, "REVOKE CONNECTION ADMIN, SUPER ON *.*"}, []string{"kill_query", "'other'"}},
 		"of the step":    {[]config.HealingRule{leaked("", "", "admin")}, "SUPER", false, true, true, []string{"VALUES ('admin');", idle}, []string{"'shop'"}},
+		"of a root":      {[]config.HealingRule{blocking("shop")}, "SUPER", false, true, false, []string{"procedure: resp_heal.kill_idle in the step", "VALUES ('shop');", idle}, []string{"kill_query", "'other'"}},
+		"another's root": {[]config.HealingRule{blocking("blog")}, "SUPER", false, false, false, nil, []string{"resp_heal"}},
 		"of the alert":   {[]config.HealingRule{long("", "resp_heal.kill_query")}, "CONNECTION_ADMIN", true, true, false, []string{"mysql < deploy/sql/mysql8-heal.sql", "VALUES ('report');", "VALUES ('o''neil');", query}, []string{"kill_idle", "mariadb"}},
 		"an admin":       {[]config.HealingRule{long("main", "")}, "ALL PRIVILEGES", false, true, true, []string{"CREATE USER 'resp'@'h' IDENTIFIED BY 'PASSWORD'", "TO 'resp'@'h';"}, []string{"REVOKE", "'x'"}},
 		"an idle admin":  {nil, "ALL PRIVILEGES,SUPER", false, false, false, []string{"CREATE USER 'resp'@'h'"}, []string{"REVOKE", "deploy/sql"}},

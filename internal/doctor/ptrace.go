@@ -53,12 +53,12 @@ func (b ptraceLimits) explain(collector string) string {
 	return ""
 }
 
-// cureApp adds to a cure what else allows to read an app: its user, or
+// addAppRemedies adds to a remedy what else allows to read an app: its user, or
 // capabilities of the binary or of the container. Network namespaces need one
 // more capability, and no uid replaces it.
-func (d *doctor) cureApp(collector, app string, f *Finding) {
+func (d *doctor) addAppRemedies(collector, app string, f *Finding) {
 	names := []string{"sys_ptrace", "dac_read_search"}
-	spaces := strings.Contains(strings.Join(f.Cure, " "), "CAP_SYS_ADMIN")
+	spaces := strings.Contains(strings.Join(f.Remedy, " "), "CAP_SYS_ADMIN")
 	if spaces {
 		names = append(names, "sys_admin")
 	}
@@ -67,18 +67,18 @@ func (d *doctor) cureApp(collector, app string, f *Finding) {
 		b, uid, one := d.ptraceLimitsOfApp(at)
 		f.Detail += b.explain(collector)
 		if one && uid != 0 && uid != d.who.uid && b.sameUser(collector) {
-			f.Cure = append(f.Cure, "in the unit: User="+userName(uid))
+			f.Remedy = append(f.Remedy, "in the unit: User="+userName(uid))
 		}
 		if b.yama == 3 && collector == "workers" { // then no capability serves, and only a boot sets it back
-			f.Cure = []string{"echo kernel.yama.ptrace_scope=1 > /etc/sysctl.d/99-resp-exporter.conf && reboot"}
+			f.Remedy = []string{"echo kernel.yama.ptrace_scope=1 > /etc/sysctl.d/99-resp-exporter.conf && reboot"}
 			return
 		}
 	}
 	if binary, err := os.Executable(); err == nil && d.who.uid != 0 {
-		f.Cure = append(f.Cure, "as root: setcap cap_"+strings.Join(names, ",cap_")+"=ep "+shellLine([]string{binary}))
+		f.Remedy = append(f.Remedy, "as root: setcap cap_"+strings.Join(names, ",cap_")+"=ep "+shellLine([]string{binary}))
 	}
 	if d.who.uid == 0 {
-		f.Cure = append(f.Cure, "in a container: cap_add: ["+strings.ToUpper(strings.Join(names, ", "))+"]")
+		f.Remedy = append(f.Remedy, "in a container: cap_add: ["+strings.ToUpper(strings.Join(names, ", "))+"]")
 	}
 }
 

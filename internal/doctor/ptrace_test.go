@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What Yama and a process that is not dumpable bar is told from what they do not.
+// Only the reads that Yama or a process that is not dumpable prevents are reported.
 func TestBarred(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -8,8 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
-// Sockets are found by their address, and the doctor never takes itself for
-// their holder.
+// Sockets are found by their address, and the holder is never the doctor itself.
 func TestHolder(t *testing.T) {
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -25,7 +25,7 @@ func (d *doctor) stateDirectory() {
 	switch {
 	case err != nil:
 		d.add("heal", Finding{
-			Of: "heal", Reason: collectors.Permission, Fault: true, Cure: d.cureState(dir, err),
+			Of: "heal", Reason: collectors.Permission, Fault: true, Remedy: d.stateRemedies(dir, err),
 			Detail: "healing is off: the state directory cannot be used: " + err.Error(),
 		})
 	case bad > 0:
@@ -47,14 +47,14 @@ func (d *doctor) mode() {
 		d.fact("heal", "mode dry_run: plans are made and shown, but not executed")
 	default:
 		d.add("heal", Finding{
-			Of: "heal", Reason: collectors.Disabled, Cure: []string{"healing: {mode: dry_run} in the configuration, to see plans that are not executed"},
+			Of: "heal", Reason: collectors.Disabled, Remedy: []string{"healing: {mode: dry_run} in the configuration, to see plans that are not executed"},
 			Detail: "healing is off in the configuration: alerts are accepted, but no plans are made",
 		})
 	}
 }
 
-// cureState returns what makes the state directory usable.
-func (d *doctor) cureState(dir string, err error) []string {
+// stateRemedies returns what makes the state directory usable.
+func (d *doctor) stateRemedies(dir string, err error) []string {
 	whole := strings.TrimSuffix(dir, "/") + "/" // also where it is a link that root made
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

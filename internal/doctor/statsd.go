@@ -139,7 +139,7 @@ func (d *doctor) addStatusNotes(r *exporterStatus) {
 		}
 		f := Finding{Of: text.Label(n.Of, noteBytes), Reason: reason, Detail: text.Label(n.Detail, noteBytes)}
 		if app, ok := strings.CutPrefix(f.Of, "app:"); ok && reason == collectors.Misnamed {
-			f.Cure = strings.Split(collectors.RemedyMisnamed(app), "\n")
+			f.Remedy = strings.Split(collectors.RemedyMisnamed(app), "\n")
 		}
 		d.add("requests", f)
 	}
@@ -179,19 +179,19 @@ func (d *doctor) client(a *discovery.App, class string, l link, r *exporterStatu
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.Unsupported,
 			Detail: fmt.Sprintf("%s reports no requests: gunicorn workers of class %s do not send StatsD lines", a.Name, class),
-			Cure:   []string{"send resp.request lines from the app: docs/statsd.md", "serve it with hypercorn --statsd-host"},
+			Remedy: []string{"send resp.request lines from the app: docs/statsd.md", "serve it with hypercorn --statsd-host"},
 		})
 	case class == "asgi" && reported(r, a.Name) != "yes":
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.Unsupported,
 			Detail: a.Name + " reports requests only if gunicorn writes an access log: without one, its worker class asgi does not send StatsD lines",
-			Cure:   []string{"start gunicorn with --access-logfile /dev/null or another file"},
+			Remedy: []string{"start gunicorn with --access-logfile /dev/null or another file"},
 		})
 	case l == disconnected:
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.NotFound,
 			Detail: a.Name + " has a UNIX datagram socket that is not connected: if it is that of --statsd-host, the exporter has restarted and gunicorn does not reconnect",
-			Cure:   []string{"restart " + a.Name + "; a socket that systemd holds (docs/statsd.md) survives a restart of the exporter"},
+			Remedy: []string{"restart " + a.Name + "; a socket that systemd holds (docs/statsd.md) survives a restart of the exporter"},
 		})
 	case class == "" && l == connected && time.Since(a.Start) > unreportedAt && reported(r, a.Name) == "no":
 		d.add("requests", Finding{

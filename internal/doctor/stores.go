@@ -39,7 +39,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 	}
 }
 
-// lockWaits reads the lock waits, which a scrape does only while somebody
+// lockWaits reads the lock waits and the metadata locks, which a scrape does only while somebody
 // waits, where that needs a right of its own: in MySQL 8.
 func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	if v.MariaDB || v.Major < 8 {
@@ -49,6 +49,10 @@ func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Serve
 		for _, u := range collectors.LacksOfMySQL(name, err) {
 			d.lack(ctx, "mysql", u)
 		}
+	}
+	_, err := server.MetadataLocks(ctx)
+	if u := collectors.LackOfMetadataLocks(name, err); u != nil {
+		d.lack(ctx, "mysql", u)
 	}
 }
 
@@ -98,19 +102,19 @@ func (d *doctor) statements(ctx context.Context, name string, server *mysql.Serv
 	var e *mysql.Error
 	switch {
 	case errors.As(err, &e) && e.Reason == reason.Permission:
-		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
+		f.Reason, f.Remedy = collectors.Permission, []string{remedyStatements}
 		f.Detail += "the user needs SELECT on two columns each of two tables"
 	case errors.As(err, &e) && e.Reason == reason.Unsupported:
-		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
+		f.Reason, f.Remedy = collectors.Unsupported, []string{"performance_schema=ON and " + remedyConsumer + ", then " + remedyStatements}
 		f.Detail += "the server needs performance_schema=ON in its configuration"
 	case err == nil && !kept:
-		f.Reason, f.Cure = collectors.Disabled, []string{
-			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
+		f.Reason, f.Remedy = collectors.Disabled, []string{
+			remedyConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
 		}
 		f.Detail += "the consumer events_statements_current is off"
 	default:
 		return // it keeps them; or what is wrong is said elsewhere
 	}
-	d.cureMySQL(ctx, name, &f)
+	d.completeMySQL(ctx, name, &f)
 	d.add("mysql", f)
 }

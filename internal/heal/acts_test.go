@@ -13,8 +13,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
-// What was done to a target is known after a restart and a reload: from the
-// journal, also of a run that was cut off. What came to nothing is not in it.
+// The acts on a target are known after a restart and a reload: from the journal, also those
+// of a run that was interrupted. A run without an act is not among them.
 func TestActsOutliveTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// marking is an action that leaves a line in a file each time it is applied, as
-// an action that reaches out of the process does.
+// marking is an action that appends a line to a file each time it is applied, so that its
+// effect is outside of the process.
 type marking struct {
 	name, file string
 	pause      time.Duration // in each method, so that a crash can come in the middle
@@ -55,7 +55,7 @@ func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	return action.Unchanged, nil
 }
 
-// crashRunner is the same before and after the crash: the first step does not
+// crashRunner returns the runner for before and after the crash: the first step does not
 // help, the second one does.
 func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *heal.Runner {
 	t.Helper()
@@ -100,20 +100,21 @@ func TestCrashChild(t *testing.T) {
 	t.Fatal("not killed")
 }
 
-// Killed at each state that the journal knows: after the restart no action is
-// done a second time, and the alert that was accepted is not lost.
+// The exporter is killed in each state of the journal: after the restart no action is
+// applied a second time, and the accepted alert is not lost.
 func TestCrashInEachState(t *testing.T) {
 	for _, c := range []struct {
 		state        string
 		first, again int    // how often the two steps are done in all
 		end          string // of the run after the restart
+		interrupted  bool   // its first step was
 	}{
-		{"queued", 1, 1, "verified"},
-		{"awaiting_approval", 0, 0, "awaiting_approval"},
-		{"running", 1, 0, "escalated"},   // it was cut off: looked at, and not done again
-		{"verifying", 1, 0, "escalated"}, // the same
-		{"step_failed", 1, 1, "verified"},
-		{"verified", 1, 1, "verified"},
+		{"queued", 1, 1, "verified", false},
+		{"awaiting_approval", 0, 0, "awaiting_approval", false},
+		{"running", 1, 0, "escalated", true},   // it was cut off: looked at, and not done again
+		{"verifying", 1, 0, "escalated", true}, // the same
+		{"step_failed", 1, 1, "verified", false},
+		{"verified", 1, 1, "verified", false},
 	} {
 		t.Run(c.state, func(t *testing.T) {
 			t.Parallel()
@@ -148,6 +149,9 @@ func TestCrashInEachState(t *testing.T) {
 			if string(last.State) != c.end {
 				t.Errorf("it is %s: %s", last.State, last.Reason)
 			}
+			if last.Interrupted || (len(last.Before) > 0 && last.Before[0].Interrupted) != c.interrupted {
+				t.Errorf("interrupted: %v, the steps before %+v", last.Interrupted, last.Before)
+			}
 			marks, _ := os.ReadFile(filepath.Join(dir, "applied"))
 			if first, again := strings.Count(string(marks), config.ActionKillLeaked), strings.Count(string(marks), config.ActionRecycle); first != c.first || again != c.again {
 				t.Errorf("done %d and %d times, want %d and %d", first, again, c.first, c.again)
@@ -159,7 +163,7 @@ func TestCrashInEachState(t *testing.T) {
 	}
 }
 
-// ready waits until the runner has its directory.
+// ready waits until the runner has opened its directory.
 func ready(t *testing.T, r *heal.Runner) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); r.Snapshot().Why != ""; time.Sleep(time.Millisecond) {

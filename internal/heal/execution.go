@@ -39,17 +39,17 @@ type execution struct {
 	rule  *guard.Rule
 	alert action.Alert
 
-	mu          sync.Mutex
-	run         journal.Run
-	interrupted bool // the exporter ended in the middle of the step: it is only verified
-	notBefore   time.Time
-	cancelled   bool
+	mu        sync.Mutex
+	run       journal.Run
+	notBefore time.Time
+	cancelled bool
 }
 
 // newExecution returns the execution of a run. One whose action may have been applied
 // is interrupted.
 func newExecution(run journal.Run, rl *guard.Rule, a action.Alert) *execution {
-	return &execution{id: run.ID, rule: rl, alert: a, run: run, interrupted: run.State.Inflight()}
+	run.Interrupted = run.State.Inflight()
+	return &execution{id: run.ID, rule: rl, alert: a, run: run}
 }
 
 // snapshot returns the run as it is now.
@@ -64,7 +64,7 @@ func (e *execution) snapshot() journal.Run {
 func (e *execution) step() (config.HealingStep, action.Action, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.rule.Steps[e.run.Step], e.rule.Actions[e.run.Step], e.interrupted
+	return e.rule.Steps[e.run.Step], e.rule.Actions[e.run.Step], e.run.Interrupted
 }
 
 // isFor reports whether the run is of a rule and an alert.
@@ -77,14 +77,14 @@ func (e *execution) isFor(rule, fingerprint string) bool {
 func (e *execution) due(now, warm time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.notBefore.After(now) && (e.interrupted || !now.Before(warm))
+	return !e.notBefore.After(now) && (e.run.Interrupted || !now.Before(warm))
 }
 
 // cancel ends a run that waits; false: it is interrupted, and is verified first.
 func (e *execution) cancel(reason string, now time.Time) (journal.Run, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.interrupted {
+	if e.run.Interrupted {
 		return e.run, false
 	}
 	e.run.State, e.run.Reason, e.run.Updated = journal.DecisionCancelled, reason, now
@@ -187,13 +187,13 @@ func (e *execution) advance(r result, next int, now time.Time) journal.Run {
 	}
 	run.Before = append(slices.Clone(run.Before), journal.StepResult{
 		Action: run.Action, Target: run.Target, Result: r.decision, Reason: text.Clip(r.reason, action.MaxText), Summary: summary,
-		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
+		Applied: run.Applied, Ended: run.Settled, Done: run.Done, Interrupted: run.Interrupted,
 	})
 	run.Step, run.Action, run.Target = next, e.rule.Steps[next].Action, e.rule.Actions[next].Target(e.alert)
 	run.Settled, run.Applied = time.Time{}, time.Time{}
 	run.Plan, run.Done, run.Outcome, run.Approved, run.Facts = nil, 0, "", nil, nil
 	run.State, run.Reason, run.Updated = journal.DecisionStepFailed, text.Clip(r.reason, action.MaxText), now
-	e.interrupted = false
+	run.Interrupted = false
 	return e.run
 }
 

@@ -10,15 +10,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
-const beatEvery = 20 * time.Second // between two registrations of this exporter as alive
+const heartbeatInterval = 20 * time.Second // between two registrations of this exporter as alive
 
-// keepBeating registers this exporter as alive again and again, until ctx ends.
-func (s *state) keepBeating(ctx context.Context) {
-	t := time.NewTicker(beatEvery)
+// sendHeartbeats registers this exporter as alive again and again, until ctx ends.
+func (s *state) sendHeartbeats(ctx context.Context) {
+	t := time.NewTicker(heartbeatInterval)
 	defer t.Stop()
 	for {
 		if l := s.current.Load().leases; l != nil {
-			if err := l.Beat(ctx); err != nil {
+			if err := l.Heartbeat(ctx); err != nil {
 				s.log.Debug("Fleet heartbeat failed", "err", err)
 			}
 		}
@@ -30,10 +30,10 @@ func (s *state) keepBeating(ctx context.Context) {
 	}
 }
 
-// askFleet registers that this exporter is asked for an action, waits for pause so that
-// the others can do the same, and counts them. It returns why the action is not done;
-// "": it may be.
-func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) string {
+// checkFleet registers that this exporter requests an action, waits for pause so that
+// the others can do the same, and counts them. It returns why the action is refused;
+// "": it is allowed.
+func (s *state) checkFleet(ctx context.Context, name string, pause time.Duration) string {
 	set := s.current.Load()
 	l := set.leases
 	if set.Coordination.Redis == "" {
@@ -42,10 +42,10 @@ func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) 
 	if l == nil {
 		return "no Redis is configured for the fleet"
 	}
-	if _, err := l.Ask(ctx, name); err == nil {
+	if _, err := l.Request(ctx, name); err == nil {
 		retry.Sleep(ctx, pause)
 	}
-	f, err := l.Ask(ctx, name)
+	f, err := l.Request(ctx, name)
 	if err != nil {
 		return "the fleet's Redis does not answer: " + err.Error()
 	}
@@ -62,7 +62,7 @@ func (s *state) acquire(ctx context.Context, want Lease) result {
 	if set.leases == nil {
 		return result{}
 	}
-	held, f, err := set.leases.Take(ctx, want)
+	held, f, err := set.leases.Acquire(ctx, want)
 	var r result
 	switch {
 	case err != nil:
@@ -89,7 +89,7 @@ func (s *state) release(ctx context.Context, l Lease) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	if err := leases.Give(ctx, l); err != nil {
+	if err := leases.Release(ctx, l); err != nil {
 		s.log.Warn("Lease not released, it will expire", "run", l.Run, "err", err)
 	}
 }

@@ -3,6 +3,7 @@ package heal_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// fakeAction is an action whose every answer a test chooses.
+// fakeAction is an action with the results that a test sets.
 type fakeAction struct {
 	mu       sync.Mutex
 	plan     action.Plan
@@ -35,6 +36,9 @@ type fakeAction struct {
 	workers  bool          // it is about an app's workers, not its pool
 	acts     []time.Time   // that the last plan knew of
 }
+
+// refused is why a plan of a test must not be carried out.
+var refused = action.Refuse(action.CodeOverFraction, "all of them match")
 
 func newFakeAction() *fakeAction {
 	return &fakeAction{
@@ -87,27 +91,27 @@ func (f *fakeAction) count() (plans, applied int) {
 	return f.plans, f.applied
 }
 
-// fleet is a Redis of the fleet that tells what a test wants.
+// fleet returns the fleet, the error and the lease that a test sets.
 type fleet struct {
-	mu    sync.Mutex
-	f     heal.Fleet
-	err   error
-	held  bool
-	given int
+	mu       sync.Mutex
+	f        heal.Fleet
+	err      error
+	held     bool // by another run
+	released int
 }
 
-func (*fleet) Beat(context.Context) error { return nil }
+func (*fleet) Heartbeat(context.Context) error { return nil }
 
-func (l *fleet) Ask(context.Context, string) (heal.Fleet, error) { return l.f, l.err }
+func (l *fleet) Request(context.Context, string) (heal.Fleet, error) { return l.f, l.err }
 
-func (l *fleet) Take(context.Context, heal.Lease) (bool, heal.Fleet, error) {
+func (l *fleet) Acquire(context.Context, heal.Lease) (bool, heal.Fleet, error) {
 	return !l.held, l.f, l.err
 }
 
-func (l *fleet) Give(context.Context, heal.Lease) error {
+func (l *fleet) Release(context.Context, heal.Lease) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.given++
+	l.released++
 	return nil
 }
 
@@ -156,7 +160,7 @@ func (b *harness) setBudget(n int) {
 	b.use(h)
 }
 
-// lockJournal makes each write of the journal fail, as others may write to its
+// lockJournal makes each write of the journal fail, by letting others write to its
 // directory, until free is called.
 func (b *harness) lockJournal() (free func()) {
 	b.t.Helper()
@@ -184,8 +188,7 @@ func section(change func(*config.Healing)) config.Healing {
 	return h
 }
 
-// start makes a runner in its own directory and lets it run. It is for inside
-// of a synctest bubble.
+// start starts a runner with its own directory, inside a synctest bubble.
 func start(t *testing.T, dir string, h config.Healing, change func(*harness)) *harness {
 	t.Helper()
 	b := &harness{t: t, dir: dir, first: newFakeAction(), next: newFakeAction()}
@@ -225,18 +228,23 @@ func firing(labels ...string) action.Alert {
 	return a
 }
 
-// take hands alerts over and gives what they come to.
+// take sends alerts to the runner and returns the decisions, with the name of the error.
 func (b *harness) take(alerts ...action.Alert) string {
 	b.t.Helper()
 	ds, err := b.Take(context.Background(), alerts)
 	text := strings.Trim(fmt.Sprint(ds), "[]")
+	for name, e := range map[string]error{"ErrFull": heal.ErrFull, "ErrUnwritten": heal.ErrUnwritten} {
+		if errors.Is(err, e) {
+			return text + " " + name
+		}
+	}
 	if err != nil {
-		text += " (" + err.Error() + ")"
+		b.t.Errorf("take: %v", err)
 	}
 	return text
 }
 
-// last is the newest run.
+// last returns the newest run.
 func (b *harness) last() journal.Run {
 	b.t.Helper()
 	s := b.Snapshot()

@@ -27,21 +27,21 @@ var (
 // Fleet is the state of all exporters that share a Redis.
 type Fleet struct {
 	Members   int // exporters that live
-	Firing    int // of these, that were asked for the action lately
-	Repairing int // of these, that carry it out
+	Firing    int // exporters that requested the action within five minutes
+	Repairing int // exporters that hold a lease for it
 }
 
 // Leases are shared by all exporters of a fleet. With an error the state of the fleet is
 // unknown, and nothing is done.
 type Leases interface {
-	// Beat registers this exporter as alive.
-	Beat(ctx context.Context) error
-	// Ask registers that this exporter was asked for an action, and returns the fleet.
-	Ask(ctx context.Context, action string) (Fleet, error)
-	// Take acquires the lease of a key for a run. held is false when another run has it.
-	Take(ctx context.Context, l Lease) (held bool, f Fleet, err error)
-	// Give releases it, if the run has it.
-	Give(ctx context.Context, l Lease) error
+	// Heartbeat registers this exporter as alive.
+	Heartbeat(ctx context.Context) error
+	// Request registers that this exporter requests an action, and returns the fleet.
+	Request(ctx context.Context, action string) (Fleet, error)
+	// Acquire acquires the lease of a key for a run. held is false when another run has it.
+	Acquire(ctx context.Context, l Lease) (held bool, f Fleet, err error)
+	// Release releases it, if the run has it.
+	Release(ctx context.Context, l Lease) error
 }
 
 // Lease is the right to do one action to one target.

@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// withOtherRule is a section with a second rule, whose runs find nothing to do.
+// withOtherRule returns a section with a second rule, whose runs have nothing to do.
 func withOtherRule(change func(*config.Healing)) config.Healing {
 	return section(func(h *config.Healing) {
 		h.Rules[0].Cooldown = time.Hour
@@ -28,7 +28,8 @@ func withOtherRule(change func(*config.Healing)) config.Healing {
 	})
 }
 
-// fillJournal has runs written until the journal's files were all begun anew, twice over.
+// fillJournal starts runs until the journal has been rotated often enough to replace both
+// files twice.
 func fillJournal(b *harness) {
 	b.t.Helper()
 	budget := b.section.Budgets.MaxRuns
@@ -46,7 +47,7 @@ func fillJournal(b *harness) {
 	}
 }
 
-// Each guard is as it was after the lines that it came from are gone.
+// Each guard is unchanged after its lines were rotated out of the journal.
 func TestRotationKeepsGuards(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
@@ -97,12 +98,12 @@ func TestRotationKeepsGuards(t *testing.T) {
 	}
 }
 
-// That a rule calls for a person outlives the rotation, until the alert is resolved.
+// A rule needs a person also after a rotation, until the alert is resolved.
 func TestRotationKeepsNeed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		quiet := func(b *harness) {
-			b.next.plan.Cleared, b.first.plan.Refused, b.journalSize = true, "all of them match", 8<<10
+			b.next.plan.Cleared, b.first.plan.Refused, b.journalSize = true, refused, 8<<10
 		}
 		b := start(t, dir, withOtherRule(nil), quiet)
 		b.take(firing())
@@ -157,8 +158,8 @@ func TestDecisionsWithoutRunAreNotWritten(t *testing.T) {
 	})
 }
 
-// Plans that anybody can ask for in dry-run are bounded for each rule, and leave
-// the others their places in the queue and on the page.
+// Plans in dry-run are limited for each rule, and leave the other rules their places in the
+// queue and on the page.
 func TestDryRunIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -193,7 +194,7 @@ func TestDryRunIsBounded(t *testing.T) {
 	})
 }
 
-// Runs of a rule push only runs of the same rule out of what is shown.
+// New runs of a rule replace only runs of the same rule in the list.
 func TestShownRunsAreShared(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

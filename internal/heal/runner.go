@@ -57,7 +57,7 @@ func (r *Runner) Prepare(h config.Healing, build Builder) (apply func(), err err
 func (r *Runner) Run(ctx context.Context) error {
 	tick := time.NewTicker(housekeeping)
 	defer tick.Stop()
-	r.executor.wg.Go(func() { r.state.keepBeating(ctx) })
+	r.executor.wg.Go(func() { r.state.sendHeartbeats(ctx) })
 	for {
 		r.openStorage(ctx) // here and not in Prepare: only what runs may hold the directory
 		r.executor.startDue(ctx)

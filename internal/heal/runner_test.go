@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// Each row lets one guard say no, when the alert comes.
+// In each row one guard refuses the alert.
 func TestGuards(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
@@ -89,7 +89,7 @@ func TestGuards(t *testing.T) {
 			b.take(firing("app", "a"))
 			b.wait(time.Second)
 			b.take(firing("app", "b"))
-		}, firing("app", "c"), "queue_full (the queue is full)"},
+		}, firing("app", "c"), "queue_full ErrFull"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -111,7 +111,7 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// What is decided when a run begins: each row ends one run.
+// The decisions at the start of a run: each row ends one run.
 func TestRuns(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
@@ -123,7 +123,7 @@ func TestRuns(t *testing.T) {
 	}{
 		"verified":  {nil, nil, "verified", "queued running verifying verified", 1, 0},
 		"cleared":   {nil, func(b *harness) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
-		"refused":   {nil, func(b *harness) { b.first.plan.Refused = "all of them match" }, "escalated", "queued escalated", 0, 0},
+		"refused":   {nil, func(b *harness) { b.first.plan.Refused = refused }, "escalated", "queued escalated", 0, 0},
 		"unplanned": {nil, func(b *harness) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
 		"ladder": {nil, func(b *harness) { b.first.outcome = []action.Outcome{action.Unchanged} },
 			"verified", "queued running verifying step_failed running verifying verified", 1, 1},
@@ -153,7 +153,7 @@ func TestRuns(t *testing.T) {
 			b.first.apply = func(ctx context.Context) { <-ctx.Done() }
 		}, "verified", "queued running verifying verified", 1, 0},
 		"dry run":        {func(h *config.Healing) { h.Mode = config.HealDryRun }, nil, "dry_run", "queued dry_run", 0, 0},
-		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = "no" }, "refused", "queued refused", 0, 0},
+		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = refused }, "refused", "queued refused", 0, 0},
 		"approval":       {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
 		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 10}}
@@ -195,8 +195,8 @@ func TestRuns(t *testing.T) {
 				if s := b.Stats(); s.NeedsHuman["leaked"] != (c.state == "escalated") {
 					t.Errorf("needs a person: %v", s.NeedsHuman)
 				}
-				if b.fleet != nil && c.applied > 0 && b.fleet.given != 1 {
-					t.Errorf("the lease was given back %d times", b.fleet.given)
+				if b.fleet != nil && c.applied > 0 && b.fleet.released != 1 {
+					t.Errorf("the lease was released back %d times", b.fleet.released)
 				}
 			})
 		})
@@ -267,7 +267,7 @@ func TestApproved(t *testing.T) {
 	}
 }
 
-// The same notification fifteen times, and from two senders: one run.
+// The same notification fifteen times, and from two senders, creates one run.
 func TestSameNotificationAgain(t *testing.T) {
 	for _, result := range []action.Outcome{action.Verified, action.Unchanged} {
 		dir := t.TempDir()
@@ -292,7 +292,7 @@ func TestSameNotificationAgain(t *testing.T) {
 	}
 }
 
-// Resolved cancels what has not begun, and lets what acts come to its end.
+// A resolved alert cancels a run that has not started; a run that acts continues.
 func TestResolved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestResolved(t *testing.T) {
 	})
 }
 
-// An alert that is resolved while its run is planned touches nothing.
+// If an alert is resolved while its run is planned, nothing is applied.
 func TestResolvedWhilePlanning(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type Snapshot struct {
 	Mode     string         `json:"mode"`          // in force
 	Why      string         `json:"why,omitempty"` // it is another one than in the configuration
+	Err      error          `json:"-"`             // of the state directory or the journal, from which Why is
 	Used     bool           `json:"used"`          // the configuration has rules or a token
 	Approve  bool           `json:"-"`             // there is a token to order with
 	Paused   *journal.Pause `json:"paused"`        // null: it is not
@@ -30,7 +31,7 @@ func (s *state) snapshot() Snapshot {
 		Used: set.Used(), Approve: set.TokenFile != "", Human: s.guards.RulesInNeed(), Firing: s.firing.list(), Runs: s.index.list(),
 		Breakers: s.guards.OpenBreakers(set, now),
 	}
-	out.Mode, out.Why = s.storage.shownMode(set)
+	out.Mode, out.Why, out.Err = s.storage.shownMode(set)
 	queue, awaiting := s.runs.waiting()
 	out.Queue = queue
 	for _, n := range awaiting {
@@ -46,7 +47,7 @@ func (s *state) snapshot() Snapshot {
 func (s *state) stats() Stats {
 	now, set := time.Now(), s.settings()
 	out := s.count.copy()
-	out.Mode, _ = s.storage.shownMode(set)
+	out.Mode, _, _ = s.storage.shownMode(set)
 	out.Paused, out.JournalBytes = s.pause.Load().Active(now), s.storage.bytes()
 	out.Queue, out.Awaiting = s.runs.waiting()
 	out.Breakers, out.NeedsHuman = make(map[string]bool), make(map[string]bool)

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// What a step may come to is counted from 0 on, so that increase() sees the
-// first of its kind; and no more than that.
+// The counter of each possible result of a step starts at 0, so that increase() counts the
+// first; there are no others.
 func TestStatsBeginAtZero(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

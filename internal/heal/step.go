@@ -84,7 +84,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, run.Target)); d != "" {
 		return action.Plan{}, result{d, why, blocked}
 	}
-	if why := x.askFleet(ctx, step.Action, x.settlePause); why != "" {
+	if why := x.checkFleet(ctx, step.Action, x.settlePause); why != "" {
 		return action.Plan{}, result{journal.DecisionFleet, why, blocked}
 	}
 	plan, err := x.plan(ctx, e, act, step)
@@ -94,8 +94,8 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	switch {
 	case plan.Cleared:
 		return plan, result{journal.DecisionCleared, "the condition no longer holds, nothing to do", flowEnd}
-	case plan.Refused != "":
-		return plan, result{journal.DecisionRefused, plan.Refused, flowEscalate}
+	case !plan.Refused.IsZero():
+		return plan, result{journal.DecisionRefused, plan.Refused.Reason, flowEscalate}
 	}
 	// By now the target is known for sure.
 	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, plan.Target)); d != "" {
@@ -181,7 +181,7 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 		return result{flow: flowStop}
 	}
 	if refusal, ok := errors.AsType[action.Refusal](err); ok && done == 0 {
-		return result{journal.DecisionRefused, string(refusal), flowEscalate}
+		return result{journal.DecisionRefused, refusal.Reason, flowEscalate}
 	}
 	x.record(e.verifying(err, time.Now()))
 	patience := step.VerifyWithin
@@ -215,7 +215,7 @@ func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act actio
 	}
 	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
 	if r.decision == journal.DecisionFailed {
-		r.reason, r.flow = guard.InterruptedReason+"the step was not repeated; "+r.reason, flowEscalate
+		r.reason, r.flow = "the exporter ended in the middle of it; the step was not repeated; "+r.reason, flowEscalate
 	}
 	return r
 }

@@ -152,21 +152,22 @@ func (s *storage) mode(set *guard.Settings) string {
 }
 
 // shownMode returns the mode in force, and why it is not that of the configuration:
-// nothing begins while the journal cannot be written.
-func (s *storage) shownMode(set *guard.Settings) (mode, why string) {
+// nothing begins while the journal cannot be written. The error is that of the directory or
+// of the last write; nil: there is none.
+func (s *storage) shownMode(set *guard.Settings) (mode, why string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case !set.Used():
-		return set.Mode, ""
+		return set.Mode, "", nil
 	case s.store == nil && s.openErr == nil:
-		return config.HealOff, "the state directory cannot be used"
+		return config.HealOff, "the state directory cannot be used", nil
 	case s.store == nil:
-		return config.HealOff, "the state directory cannot be used: " + s.openErr.Error()
+		return config.HealOff, "the state directory cannot be used: " + s.openErr.Error(), s.openErr
 	case s.writeErr != nil:
-		return config.HealOff, "the journal cannot be written: " + s.writeErr.Error()
+		return config.HealOff, "the journal cannot be written: " + s.writeErr.Error(), s.writeErr
 	}
-	return set.Mode, ""
+	return set.Mode, "", nil
 }
 
 // bytes returns the size of the journal's files; 0: there is none.

@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal/journaltest"
 )
 
-// Nothing is done while the journal cannot be written: neither is an alert taken,
-// nor does a run that was taken before act. It waits, and is done once.
+// While the journal cannot be written, alerts are rejected and accepted runs wait. A run
+// that waited is applied once.
 func TestUnwritableJournal(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestUnwritableJournal(t *testing.T) {
 		if _, applied := b.first.count(); applied != 0 {
 			t.Error("it was done without a line in the journal")
 		}
-		if got := b.take(firing("app", "blog")); !strings.HasPrefix(got, "unwritten (") {
+		if got := b.take(firing("app", "blog")); got != "unwritten ErrUnwritten" {
 			t.Errorf("an alert without a journal: %s", got)
 		}
 		if got := b.take(firing("alertname", "Other")); got != "unmatched" {
@@ -49,7 +49,8 @@ func TestUnwritableJournal(t *testing.T) {
 	})
 }
 
-// The queue is full: nothing of the alert is remembered, and sent again it is taken.
+// An alert that is rejected because the queue is full is not stored, and is accepted when
+// it is sent again.
 func TestQueueFull(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,7 +61,7 @@ func TestQueueFull(t *testing.T) {
 		defer b.stop()
 		b.take(firing("app", "a"))
 		synctest.Wait() // it is in Plan and no longer in the queue
-		if got := b.take(firing("app", "b"), firing("app", "c"), firing("app", "d")); got != "queued queued queue_full (the queue is full)" {
+		if got := b.take(firing("app", "b"), firing("app", "c"), firing("app", "d")); got != "queued queued queue_full ErrFull" {
 			t.Error(got)
 		}
 		if strings.Contains(journalOf(t, dir), `"app":"d"`) {
@@ -74,8 +75,8 @@ func TestQueueFull(t *testing.T) {
 	})
 }
 
-// BenchmarkTake is a notification of one alert with a full queue, as a storm sends
-// them: it must cost neither a write nor memory that stays.
+// BenchmarkTake sends notifications of one alert with a full queue: they must cause no
+// write and use no memory that stays.
 func BenchmarkTake(b *testing.B) {
 	hold := make(chan struct{})
 	r := heal.New(heal.Options{StateDir: b.TempDir()})
@@ -116,8 +117,8 @@ func BenchmarkTake(b *testing.B) {
 	}
 }
 
-// What people are shown of a run is all of its plan, also where a line of the journal
-// has no room for it; and what they approve are the victims that they saw.
+// A published run has its whole plan, also if it does not fit into a line of the journal,
+// and an approval covers the victims that were shown.
 func TestPublishedRunKeepsVictims(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,7 +153,7 @@ func TestPublishedRunKeepsVictims(t *testing.T) {
 	})
 }
 
-// An exporter that finds a broken line in its journal starts, counts it, and heals.
+// With a broken line in its journal an exporter starts, counts the line, and heals.
 func TestBrokenJournal(t *testing.T) {
 	for name, text := range journaltest.BrokenLines() {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +170,7 @@ func TestBrokenJournal(t *testing.T) {
 	}
 }
 
-// A cooldown that a line of the future began ends, however often the exporter starts.
+// A cooldown from a line with a time in the future ends, after any number of restarts.
 func TestFutureEnds(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

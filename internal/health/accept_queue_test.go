@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// A queue is full whatever may wait at other listeners.
+// A full queue is reported for any queues of the other listeners.
 func TestQueuesAreJudgedOneByOne(t *testing.T) {
 	type listener struct {
 		name          string

@@ -43,17 +43,43 @@ func rootCause(cause, line string) adviser {
 	return func(time.Duration) []advice { return []advice{{rankRoot, cause, line}} }
 }
 
-// lines returns the advice sorted by rank, one line per cause.
-func lines(all []advice) []string {
-	ranked := slices.Clone(all)
-	slices.SortStableFunc(ranked, func(a, b advice) int { return cmp.Compare(a.rank, b.rank) })
+// Advice is one line about what to do, with what it is about.
+type Advice struct {
+	Cause string // what it ends, e.g. "mysql:main/connection:812"; of a symptom its alert, e.g. "shop/error_rate"
+	Text  string // sentences
+}
+
+// given is advice of a rule.
+type given struct {
+	advice
+	rule Subject
+}
+
+// ranked returns the advice sorted by rank, one line per cause.
+func ranked(all []given) []Advice {
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b given) int { return cmp.Compare(a.rank, b.rank) })
 	seen := make(map[string]bool)
-	out := []string{}
-	for _, a := range ranked {
-		if a.line != "" && !seen[a.cause] {
-			seen[a.cause] = true
-			out = append(out, a.line)
+	var out []Advice
+	for _, a := range sorted {
+		if a.line == "" || seen[a.cause] {
+			continue
 		}
+		seen[a.cause] = true
+		cause := a.cause
+		if cause == a.line {
+			cause = a.rule.App + "/" + a.rule.title()
+		}
+		out = append(out, Advice{cause, a.line})
+	}
+	return out
+}
+
+// texts returns the lines of advice.
+func texts(all []Advice) []string {
+	out := make([]string, len(all))
+	for i, a := range all {
+		out[i] = a.Text
 	}
 	return out
 }

@@ -92,7 +92,7 @@ func (e *evaluator) exists(k Subject) bool {
 // result is a finding with its advice.
 type result struct {
 	Finding
-	advice []advice
+	advice []given
 	ended  *time.Time // when it was last unhealthy; nil: it is present
 }
 
@@ -102,7 +102,7 @@ func (e *evaluator) evaluation() Evaluation {
 	all := e.advance(statuses)
 	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Evaluation{At: e.At}
-	var todo []advice
+	var todo []given
 	for i := range all {
 		switch t := &all[i]; {
 		case t.ended != nil:
@@ -112,7 +112,7 @@ func (e *evaluator) evaluation() Evaluation {
 		}
 		todo = append(todo, all[i].advice...)
 	}
-	out.advice = lines(todo)
+	out.advice = ranked(todo)
 	disk, bounds := statuses[""].Components["disk"]
 	for _, app := range slices.Sorted(maps.Keys(statuses)) {
 		s := statuses[app]
@@ -162,7 +162,9 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 		t.Severity, t.ended = h.worst, &last
 	}
 	if r.level > Healthy && r.advice != nil {
-		t.advice = r.advice(e.At.Sub(h.since))
+		for _, a := range r.advice(e.At.Sub(h.since)) {
+			t.advice = append(t.advice, given{a, r.Subject})
+		}
 	}
 	return t
 }
@@ -170,7 +172,7 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 // fill sets the alerts, recommendations and overall level from the results of the
 // app, and of disks, which concern every app.
 func (s *Status) fill(all []result) {
-	var todo []advice
+	var todo []given
 	for i := range all {
 		t := &all[i]
 		switch {
@@ -182,7 +184,7 @@ func (s *Status) fill(all []result) {
 			todo = append(todo, t.advice...)
 		}
 	}
-	s.Recommendations = lines(todo)
+	s.Recommendations = texts(ranked(todo))
 	for _, l := range s.Components {
 		s.Overall = max(s.Overall, l)
 	}
@@ -190,11 +192,4 @@ func (s *Status) fill(all []result) {
 
 func (e *evaluator) status(app string) *Status {
 	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
-}
-
-func (k Subject) title() string {
-	if k.Of == "" {
-		return k.Rule
-	}
-	return k.Rule + " " + k.Of
 }

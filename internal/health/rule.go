@@ -19,6 +19,14 @@ type rule struct {
 	advice    adviser // nil: there is none
 }
 
+// title returns the name of the subject's alert, e.g. "disk /var".
+func (k Subject) title() string {
+	if k.Of == "" {
+		return k.Rule
+	}
+	return k.Rule + " " + k.Of
+}
+
 // ruleState is what is kept of one rule between evaluations.
 type ruleState struct {
 	level     Level // at the last evaluation

@@ -97,7 +97,7 @@ type Evaluation struct {
 
 	findings   []Finding
 	recovering []Ended
-	advice     []string
+	advice     []Advice
 }
 
 // Finding is an alert with its app.
@@ -128,6 +128,8 @@ func (j Evaluation) Findings() []Finding { return j.findings }
 // intervals, the worst first.
 func (j Evaluation) Recovering() []Ended { return j.recovering }
 
-// Recommendations returns the advice for all apps, stores and the host, root causes
-// first.
-func (j Evaluation) Recommendations() []string { return j.advice }
+// Advice returns the advice for all apps, stores and the host, root causes first.
+func (j Evaluation) Advice() []Advice { return j.advice }
+
+// Recommendations returns the lines of the advice.
+func (j Evaluation) Recommendations() []string { return texts(j.advice) }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Of workers that wait for a store that is down the advice names the store, and ends
-// nobody: once for all of them, whatever the store is.
+// If workers wait for a store that is down, the advice has the store, once for all of them,
+// and never says to end a worker.
 func TestAdviceOfStoreThatIsDown(t *testing.T) {
 	for _, kind := range []string{"mysql", "redis"} {
 		x := newTrial()

@@ -41,15 +41,7 @@ func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	}
 	name, open, most := s.Name, *s.Connections, *s.MaxConnections
 	r := rule{Subject: Subject{Rule: "connections", Of: name}, component: "mysql"}
-	level := func(v float64) Level {
-		switch {
-		case v >= most:
-			return Critical
-		case v >= nearlyFull*most:
-			return Warning
-		}
-		return Healthy
-	}
+	level := func(v float64) Level { return levelOf(v >= most, v >= nearlyFull*most) }
 	r.level, r.release = level(open), level(open/(1-margin))
 	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(open), FormatCount(most), e.heldBy(name))
 	r.advice = e.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(open), FormatCount(most), name))

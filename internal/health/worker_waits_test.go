@@ -11,12 +11,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// waiting is what a worker waits for.
+// waiting returns the fact of a worker that waits.
 func waiting(slot, on, peer string) modeltest.Fact {
 	return fact("page.worker_wait", 42, "shop", slot, on, peer)
 }
 
-// held is a connection of a worker that waits for one of another.
+// held returns the fact of a worker's connection that waits for another connection.
 func held(waiter, slot, blocker string, of ...string) modeltest.Fact {
 	app := ""
 	if slot != "" {
@@ -30,117 +30,121 @@ func statement(id string, seconds float64, of ...string) modeltest.Fact {
 	return fact("page.mysql_query", seconds, append([]string{"main", id}, of...)...)
 }
 
-// The advice names the root first, one line a cause, and never to end a victim.
-func TestAdviceBeginsAtTheRoot(t *testing.T) {
+// rootCase is a state in which workers wait, and the advice about it.
+type rootCase struct {
+	rs     []modeltest.Fact
+	causes []string // of the advice, in its order
+	not    []string // commands in no line
+}
+
+func (c rootCase) evaluate() health.Evaluation {
+	x := newTrial()
+	x.in.MySQL = []string{"main"}
+	return x.look(0, c.rs...)
+}
+
+// rootCases returns states with locks, statements, stores and peers for which workers wait.
+func rootCases() map[string]rootCase {
 	stuck := appOf("shop", 9, "stuck", "stuck", "stuck")
 	up := []modeltest.Fact{fact("resp_up", 1, "mysql:main"), fact("resp_mysql_longest_query_seconds", 41, "main")}
 	foreign := []string{"", "", "", "sleeping", "ann", "10.0.0.7"}
-	for name, c := range map[string]struct {
-		rs      []modeltest.Fact
-		want    []string // what the lines begin with; there are no more
-		not     []string // in no line
-		contain string   // in the first line
-	}{
+	return map[string]rootCase{
 		"a lock of a foreign shell": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", "91", foreign...), held("12", "1", "91", foreign...), held("13", "2", "91", foreign...)}),
-			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 other connections wait for"}, []string{"kill -"},
-			"let it finish, or end it with KILL 91. Do not end workers 0, 1 and 2 of shop: they wait for it.",
+			[]string{"mysql:main/connection:91"}, []string{"kill -"},
 		},
 		"a chain of locks": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "upstream", "10.0.0.9:443"),
 				held("11", "0", "12", "shop", "1", "4711", "running"), held("12", "1", "13", "shop", "2", "4712", "sleeping")}),
-			[]string{"Connection 13 of worker 2 (pid 4712) of shop on MySQL main, sleeping, holds a lock that 2 other connections wait for", "Worker 2 (pid 4712) of shop waits for 10.0.0.9:443 for 40 s"},
-			nil, "its worker waits for 10.0.0.9:443: let it finish, or end it with KILL 13. Do not end workers 0 and 1 of shop: they wait for it.",
+			[]string{"mysql:main/connection:13", "shop/upstream/10.0.0.9:443"}, nil,
 		},
 		"a lock, and one that hangs by itself": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "cpu", ""), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", "91", foreign...), held("12", "2", "91", foreign...), fact("page.worker_cpu_ratio", 0.99, "shop", "1")}),
-			[]string{"Connection 91 ", "Worker 1 (pid 4711) of shop computes for 41 s with 99 % of a core"}, []string{"kill -QUIT 4710", "kill -QUIT 4712"}, "workers 0 and 2 of shop",
+			[]string{"mysql:main/connection:91", "shop/cpu/"}, []string{"kill -QUIT 4710", "kill -QUIT 4712"},
 		},
 		"a slow statement": {
 			slices.Concat(stuck[:0:0], appOf("shop", 0, "stuck", "idle"), up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"),
 				statement("812", 41, "shop", "10.0.0.7", "shop", "0", "4710", "SELECT")}),
-			[]string{"Connection 812 of worker 0 (pid 4710) of shop has run a SELECT on MySQL main for 41 s: end it with KILL QUERY 812"}, []string{"kill -QUIT"}, "",
+			[]string{"mysql:main/connection:812"}, []string{"kill -QUIT"},
 		},
 		"a statement of somebody": {
 			slices.Concat(appOf("shop", 0, "idle"), up, []modeltest.Fact{statement("7", 5, "x", "y", "", "", "", "SELECT"), statement("812", 41, "ann", "10.0.0.7", "", "", "", "ALTER")}),
-			[]string{"Connection 812 of user ann from 10.0.0.7 has run an ALTER on MySQL main for 41 s: end it with KILL QUERY 812"}, nil, "",
+			[]string{"mysql:main/connection:812"}, nil,
 		},
 		"slow statements": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				statement("812", 41, "shop", "h", "shop", "0", "4710", "SELECT"), statement("813", 40, "shop", "h", "shop", "1", "4711", "UPDATE"), statement("814", 39, "shop", "h", "shop", "2", "4712", "SELECT")}),
-			[]string{"Connections 812 of worker 0 (pid 4710) of shop, 813 of worker 1 (pid 4711) of shop and 814 of worker 2 (pid 4712) of shop each run a statement on MySQL main, the longest, a SELECT, for 41 s: KILL QUERY 812, KILL QUERY 813 and KILL QUERY 814 end them"},
-			[]string{"kill -"}, "",
+			[]string{"mysql:main/connection:812"}, []string{"kill -"},
 		},
 		"a table lock of a shell": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", ""), held("12", "1", ""), held("13", "2", ""), fact("page.lock_suspect", 44, "main", "30", "ann", "localhost", "", "", "", "slept"),
 				statement("99", 3, "x", "y", "", "", "", "SELECT")}),
-			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it. It is probably connection 30 of user ann from localhost: it has slept for 44 s. Let it finish, or end it with KILL 30"},
-			[]string{"KILL QUERY", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
+			[]string{"mysql:main/table-lock"}, []string{"KILL QUERY", "kill -"},
 		},
 		"a table lock of nobody known": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"), held("11", "0", ""), held("12", "1", ""), held("13", "2", "")}),
-			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it: look for a sleeping connection in SHOW PROCESSLIST"},
-			[]string{"KILL", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
+			[]string{"mysql:main/table-lock"}, []string{"KILL", "kill -"},
 		},
 		"waiters that wait for each other too": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", "91", foreign...), held("12", "1", "91", foreign...), held("12", "1", "11", "shop", "0", "4710", "running"), held("13", "2", "91", foreign...), held("13", "2", "12", "shop", "1", "4711", "running")}),
-			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 other connections wait for"}, nil, "",
+			[]string{"mysql:main/connection:91"}, nil,
 		},
 		"Redis, a blocking command": {
 			slices.Concat(stuck, []modeltest.Fact{fact("resp_redis_blocked_clients", 3, "cache"), waiting("0", "redis", "redis:cache"), waiting("1", "redis", "redis:cache"), waiting("2", "redis", "redis:cache")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for Redis cache, the longest for 42 s: 3 clients wait in a blocking command: CLIENT LIST marks them with flags=b"}, nil,
-			"kill -QUIT 4710 4711 4712 aborts the requests of workers 0, 1 and 2.",
+			[]string{"shop/redis/redis:cache"}, nil,
 		},
 		"spins": {
 			slices.Concat(stuck, []modeltest.Fact{waiting("0", "cpu", ""), waiting("1", "cpu", ""), waiting("2", "cpu", ""), fact("page.worker_cpu_ratio", 0.03, "shop", "0")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop compute, the longest for 42 s, in one request: kill -QUIT 4710 4711 4712 aborts the requests of workers 0, 1 and 2."}, []string{"of a core"}, "",
+			[]string{"shop/cpu/"}, nil,
 		},
 		"an upstream": {
 			slices.Concat(stuck, []modeltest.Fact{waiting("0", "upstream", "10.0.0.9:443"), waiting("1", "upstream", "10.0.0.9:443"), waiting("2", "upstream", "10.0.0.9:443")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: find out why it is slow"}, nil, "",
+			[]string{"shop/upstream/10.0.0.9:443"}, nil,
 		},
 		"another app": {
 			slices.Concat(stuck, []modeltest.Fact{waiting("0", "upstream", "app:blog"), waiting("1", "upstream", "app:blog"), waiting("2", "upstream", "app:blog"), fact("resp_up", 0, "app:blog")}),
-			[]string{"No process of blog", "Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for the app blog"}, []string{"kill -"}, "",
+			[]string{"app:blog", "shop/upstream/app:blog"}, []string{"kill -"},
 		},
 		"a store that hangs": {
 			slices.Concat(stuck, unavailable("mysql", "timeout", "mysql main: it does not answer"), []modeltest.Fact{fact("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
-			[]string{"MySQL main did not answer at the last check (it does not answer): if it accepts connections but does not answer"}, []string{"kill -"}, "",
+			[]string{"mysql:main"}, []string{"kill -"},
 		},
 		"a store that is down": {
 			slices.Concat(stuck, []modeltest.Fact{fact("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
-			[]string{"MySQL main did not answer at the last check"}, []string{"kill -"}, "",
+			[]string{"mysql:main"}, []string{"kill -"},
 		},
 		"a spin": {
 			slices.Concat(appOf("shop", 0, "stuck", "idle"), []modeltest.Fact{waiting("0", "cpu", "")}),
-			[]string{"Worker 0 (pid 4710) of shop computes for 42 s, in one request: kill -QUIT 4710 aborts the request of worker 0."}, nil, "",
+			[]string{"shop/cpu/"}, nil,
 		},
 		"a deadlock": {
 			slices.Concat(appOf("shop", 0, "stuck"), []modeltest.Fact{waiting("0", "lock", "")}),
-			[]string{"Worker 0 (pid 4710) of shop waits for a lock of its process for 42 s: all its threads are blocked. kill -KILL 4710"}, nil, "",
+			[]string{"shop/lock/"}, nil,
 		},
 		"all busy with short requests": {
 			slices.Concat(appOf("shop", 9, "busy"), []modeltest.Fact{fact("page.worker_wait", 0.2, "other", "0", "cpu", "")}),
-			[]string{"All 1 worker of shop are busy or stuck"}, []string{"kill"}, "",
+			[]string{"shop/workers"}, []string{"kill"},
 		},
-	} {
+	}
+}
+
+// The advice names the root first, one line a cause, and never to end a victim.
+func TestAdviceBeginsAtTheRoot(t *testing.T) {
+	for name, c := range rootCases() {
 		t.Run(name, func(t *testing.T) {
-			x := newTrial()
-			x.in.MySQL = []string{"main"}
-			got := x.look(0, c.rs...).Recommendations()
-			for i, want := range c.want {
-				if i >= len(got) || !strings.HasPrefix(got[i], want) {
-					t.Fatalf("line %d is not %q:\n%s", i, want, strings.Join(got, "\n"))
-				}
+			j := c.evaluate()
+			var causes []string
+			for _, a := range j.Advice() {
+				causes = append(causes, a.Cause)
 			}
-			all := strings.Join(got, "\n")
-			if len(got) != len(c.want) || !strings.Contains(got[0], c.contain) {
-				t.Errorf("want %d lines and %q:\n%s", len(c.want), c.contain, all)
+			if !slices.Equal(causes, c.causes) {
+				t.Errorf("got  %q\nwant %q", causes, c.causes)
 			}
+			all := strings.Join(j.Recommendations(), "\n")
 			for _, not := range c.not {
 				if strings.Contains(all, not) {
 					t.Errorf("%q is advised:\n%s", not, all)
@@ -150,8 +154,8 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 	}
 }
 
-// However locks wait for each other, and in circles, the judge ends and names a
-// connection that blocks.
+// For any lock waits, also in circles, the evaluation ends and reports a connection that
+// blocks.
 func TestAdviceOfCircles(t *testing.T) {
 	x := newTrial()
 	x.in.MySQL = []string{"main"}
@@ -161,8 +165,8 @@ func TestAdviceOfCircles(t *testing.T) {
 	go func() { done <- x.look(0, rs...) }()
 	select {
 	case j := <-done:
-		if a := j.Recommendations(); len(a) == 0 || !strings.HasPrefix(a[0], "Connection ") {
-			t.Errorf("%q", a)
+		if a := j.Advice(); len(a) == 0 || !strings.HasPrefix(a[0].Cause, "mysql:main/connection:") {
+			t.Errorf("%+v", a)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("it goes round for ever")

@@ -59,7 +59,8 @@ type StoreWait struct {
 	// Likely is whether the store does not say that the blocker blocks, but it is
 	// the only connection that can.
 	Likely  bool
-	Kind    string // "row", "metadata", "table", "global", "script", "slow_command", "full", "blpop" (a command that waits by itself)
+	Over    bool   // it had ended when it was found, as of a slow command of Redis
+	Kind    string // "row", "metadata", "table", "global", "script", "slow_command", "full", "blocked" (in a command such as BLPOP)
 	Object  string // "shop.orders"; "": not known
 	Seconds float64
 }

@@ -15,7 +15,7 @@ const maxAccount = 512
 
 // Account returns the account that the server takes the exporter for, as its
 // statements write it: 'resp'@'127.0.0.1' (CURRENT_USER()). Where the server
-// does not let us in, it is the user of the DSN, and HOST. It is for the cures
+// does not let us in, it is the user of the DSN, and HOST. It is for the remedies
 // of `doctor`; never publish it.
 func (s *Server) Account(ctx context.Context) string {
 	account := "USER@HOST"

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// The account is the server's word for us, or what the DSN tells.
+// The account is the one that the server reports, or that of the DSN.
 func TestAccount(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	for told, want := range map[string]string{
@@ -36,7 +36,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// FuzzQuoteAccount: whatever a server says, it stays inside of its two quotes.
+// FuzzQuoteAccount: any account from a server stays inside its quotes.
 func FuzzQuoteAccount(f *testing.F) {
 	for _, s := range []string{"resp@localhost", "it's@%", `\@\'`, "", "@", "a\x9bb@c", strings.Repeat("x@", 1000)} {
 		f.Add(s)

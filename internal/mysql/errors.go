@@ -30,31 +30,31 @@ type Error struct {
 	Text   string // a sentence without a full stop
 	Need   string // the right that is missing, such as "PROCESS"; "" for none
 	Full   bool   // the server has no connection left for anybody
-	// Cure is what an administrator does about it, one way a line, with
+	// Remedy is what an administrator does about it, one way a line, with
 	// [Placeholder] for the account; "" where there is nothing to paste.
-	Cure string
+	Remedy string
 
 	lost bool // the connection cannot be used any more
 	cut  bool // the other side ended it
 }
 
-// Placeholder stands for the exporter's account in a cure.
+// Placeholder stands for the exporter's account in a remedy.
 const Placeholder = "'USER'@'HOST'"
 
-// The cures of what a server answers.
+// The remedies of what a server answers.
 const (
-	cureLogin = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file\n" +
+	remedyLogin = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file\n" +
 		"CREATE USER " + Placeholder + " IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS ON *.* TO " + Placeholder + ";"
-	curePassword = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file"
-	cureHost     = "CREATE USER " + Placeholder + " IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS ON *.* TO " + Placeholder + "; with the address of this host for HOST"
-	cureLimit    = "ALTER USER " + Placeholder + " WITH MAX_USER_CONNECTIONS 3;"
-	cureFull     = "SHOW PROCESSLIST as an administrator (one connection is reserved) shows who holds the connections\nmax_connections higher, below [mysqld] in its my.cnf"
-	cureBlocked  = "FLUSH HOSTS;\nTRUNCATE TABLE performance_schema.host_cache; (MySQL 8.0.23 and later)"
-	cureUnlock   = "ALTER USER " + Placeholder + " ACCOUNT UNLOCK;"
-	cureProcess  = "GRANT PROCESS ON *.* TO " + Placeholder + ";"
-	cureNoTLS    = "ssl_cert and ssl_key below [mysqld] in its my.cnf\nno tls= in the dsn, if the network between them is trusted"
-	cureNobody   = "systemctl status mariadb (or mysql): check that it runs, and its port and bind-address"
-	cureStranger = "copy the certificate of its CA to /usr/local/share/ca-certificates, then update-ca-certificates"
+	remedyPassword = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file"
+	remedyHost     = "CREATE USER " + Placeholder + " IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS ON *.* TO " + Placeholder + "; with the address of this host for HOST"
+	remedyLimit    = "ALTER USER " + Placeholder + " WITH MAX_USER_CONNECTIONS 3;"
+	remedyFull     = "SHOW PROCESSLIST as an administrator (one connection is reserved) shows who holds the connections\nmax_connections higher, below [mysqld] in its my.cnf"
+	remedyBlocked  = "FLUSH HOSTS;\nTRUNCATE TABLE performance_schema.host_cache; (MySQL 8.0.23 and later)"
+	remedyUnlock   = "ALTER USER " + Placeholder + " ACCOUNT UNLOCK;"
+	remedyProcess  = "GRANT PROCESS ON *.* TO " + Placeholder + ";"
+	remedyNoTLS    = "ssl_cert and ssl_key below [mysqld] in its my.cnf\nno tls= in the dsn, if the network between them is trusted"
+	remedyNobody   = "systemctl status mariadb (or mysql): check that it runs, and its port and bind-address"
+	remedyStranger = "copy the certificate of its CA to /usr/local/share/ca-certificates, then update-ca-certificates"
 )
 
 // Error implements error.
@@ -89,21 +89,21 @@ func classify(err error) *Error {
 
 // answers are the server's error numbers that mean something to us.
 var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothing changes
-	1040: {Reason: reason.Busy, Full: true, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
-	1203: {Reason: reason.Busy, Text: "the user has no connection left (max_user_connections)", Cure: cureLimit, lost: true},
-	1226: {Reason: reason.Busy, Text: "the user has reached a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
+	1040: {Reason: reason.Busy, Full: true, Text: "it has no connection left (max_connections)", Remedy: remedyFull, lost: true},
+	1203: {Reason: reason.Busy, Text: "the user has no connection left (max_user_connections)", Remedy: remedyLimit, lost: true},
+	1226: {Reason: reason.Busy, Text: "the user has reached a limit of its account, such as max_user_connections", Remedy: remedyLimit, lost: true},
 	1044: {Reason: reason.Permission, Text: "the user has no access to this database", lost: true},
-	1045: {Reason: reason.Permission, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
-	1698: {Reason: reason.Permission, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
-	1130: {Reason: reason.Permission, Text: "it accepts no connections from this host", Cure: cureHost, lost: true},
-	1129: {Reason: reason.Permission, Text: "it has blocked this host after too many failed connections (FLUSH HOSTS)", Cure: cureBlocked, lost: true},
-	1820: {Reason: reason.Permission, Text: "the user's password has expired", Cure: curePassword},
-	1862: {Reason: reason.Permission, Text: "the user's password has expired", Cure: curePassword, lost: true},
-	3118: {Reason: reason.Permission, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
-	4151: {Reason: reason.Permission, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
+	1045: {Reason: reason.Permission, Text: "it refuses the user or the password", Remedy: remedyLogin, lost: true},
+	1698: {Reason: reason.Permission, Text: "it refuses the user or the password", Remedy: remedyLogin, lost: true},
+	1130: {Reason: reason.Permission, Text: "it accepts no connections from this host", Remedy: remedyHost, lost: true},
+	1129: {Reason: reason.Permission, Text: "it has blocked this host after too many failed connections (FLUSH HOSTS)", Remedy: remedyBlocked, lost: true},
+	1820: {Reason: reason.Permission, Text: "the user's password has expired", Remedy: remedyPassword},
+	1862: {Reason: reason.Permission, Text: "the user's password has expired", Remedy: remedyPassword, lost: true},
+	3118: {Reason: reason.Permission, Text: "the user's account is locked", Remedy: remedyUnlock, lost: true},
+	4151: {Reason: reason.Permission, Text: "the user's account is locked", Remedy: remedyUnlock, lost: true},
 	1142: {Reason: reason.Permission, Text: "the user lacks a right", Need: "SELECT"},
 	1143: {Reason: reason.Permission, Text: "the user lacks a right", Need: "SELECT"},
-	1227: {Reason: reason.Permission, Text: "the user lacks a right", Need: "PROCESS", Cure: cureProcess},
+	1227: {Reason: reason.Permission, Text: "the user lacks a right", Need: "PROCESS", Remedy: remedyProcess},
 	1095: {Reason: reason.Permission, Text: "the user may not end connections of other users", Need: "CONNECTION ADMIN"},
 	1370: {Reason: reason.Permission, Text: "the user may not call the procedure", Need: "EXECUTE"},
 	1305: {Reason: reason.Unsupported, Text: "it has no such procedure"},
@@ -134,14 +134,14 @@ func explainTLS(err error) *Error {
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var verify *tls.CertificateVerificationError
-	text, cure := "", ""
+	text, remedy := "", ""
 	switch {
 	case errors.Is(err, mysqldriver.ErrNoTLS):
-		return &Error{Reason: reason.Unsupported, Text: "the DSN requires TLS, which the server does not offer", Cure: cureNoTLS, lost: true}
+		return &Error{Reason: reason.Unsupported, Text: "the DSN requires TLS, which the server does not offer", Remedy: remedyNoTLS, lost: true}
 	case errors.As(err, &host):
 		text = "its certificate is for another name"
 	case errors.As(err, &authority):
-		cure = cureStranger
+		remedy = remedyStranger
 		text = "its certificate is signed by a CA that this host does not trust"
 	case errors.As(err, &invalid):
 		text = "its certificate is not valid"
@@ -150,7 +150,7 @@ func explainTLS(err error) *Error {
 	default:
 		return nil
 	}
-	return &Error{Reason: reason.Failed, Text: text, Cure: cure, lost: true}
+	return &Error{Reason: reason.Failed, Text: text, Remedy: remedy, lost: true}
 }
 
 func explainNet(err error) *Error {
@@ -161,7 +161,7 @@ func explainNet(err error) *Error {
 	case errors.As(err, &dns):
 		lost.Text = "its host name cannot be resolved"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		lost.Text, lost.Cure = "connection refused at its address", cureNobody
+		lost.Text, lost.Remedy = "connection refused at its address", remedyNobody
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		lost.Text = "there is no route to its host"
 	case errors.Is(err, fs.ErrNotExist):

@@ -38,7 +38,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, our words for it are ours.
+// The text of an error is the exporter's own, never the server's.
 func TestExplain(t *testing.T) {
 	const word = "hunter2"
 	answer := func(n uint16) error { return &mysqldriver.MySQLError{Number: n, Message: word} }
@@ -60,8 +60,8 @@ func TestExplain(t *testing.T) {
 		if e.Reason != test.kind || e.Text == "" || strings.Contains(fmt.Sprintf("%v %+v", e, *e), word) {
 			t.Errorf("%T %v gives kind %s, %+v; want kind %s", test.err, test.err, e.Reason, *e, test.kind)
 		}
-		if (test.kind == reason.Busy || errors.Is(test.err, syscall.ECONNREFUSED)) && e.Cure == "" {
-			t.Errorf("%v has no cure", test.err)
+		if (test.kind == reason.Busy || errors.Is(test.err, syscall.ECONNREFUSED)) && e.Remedy == "" {
+			t.Errorf("%v has no remedy", test.err)
 		}
 		if errors.Is(e, context.DeadlineExceeded) != (test.kind == reason.Timeout) {
 			t.Errorf("%v is a deadline: %t", e, errors.Is(e, context.DeadlineExceeded))

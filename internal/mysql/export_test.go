@@ -1,11 +1,27 @@
 package mysql
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
-// SetAgain shortens the pause between two tries of the primary.
+// SetAgain sets the pause between two attempts to reach the primary.
 func SetAgain(s *Server, d time.Duration) { s.refreshAfter = d }
 
-// Explain turns an error into one in our own words.
+// The errors of the guard.
+var (
+	ErrProtocol = errProtocol
+	ErrTooLarge = errTooLarge
+)
+
+// Answers are the error numbers of servers that have sentences of their own.
+func Answers() []uint16 { return slices.Collect(maps.Keys(answers)) }
+
+// PasswordError explains why a password_file cannot be used.
+func PasswordError(err error) error { return passwordError(err) }
+
+// Explain returns the classified error.
 func Explain(err error) *Error { return classify(err) }
 
 // Backoff is the pause after n failures in a row.
@@ -16,9 +32,6 @@ func SessionOf(v Version) string { return sessionSetup(v) }
 
 // QuoteAccount writes an account as statements do.
 func QuoteAccount(account string) string { return quoteAccount(account) }
-
-// Keywords are the words of statements that may be published.
-func Keywords() []string { k := keywords(); return k[:] }
 
 // CheckPackets runs every check on a copy of p, and returns how many bytes the
 // strings of a row that was accepted have.

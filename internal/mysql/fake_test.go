@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// fake speaks as much of the client/server protocol as one exporter needs.
+// fake is a server with the part of the client/server protocol that the exporter uses.
 type fake struct {
 	ln net.Listener
 
@@ -65,7 +65,7 @@ func (f *fake) count(n int) {
 	f.taken += max(n, 0)
 }
 
-// counts returns the connections now and ever.
+// counts returns the numbers of open connections and of all accepted ones.
 func (f *fake) counts() (open, taken int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -29,10 +29,10 @@ const (
 	goodEOF      = "\xfe\x00\x00\x02\x00"
 )
 
-// script is what a hostile server does with one connection.
+// script is the behaviour of a hostile server on one connection.
 type script func(w *wire)
 
-// hostile serves each connection by the script and ends with the test.
+// hostile starts a server that runs the script on each connection, until the test ends.
 func hostile(t testing.TB, s script) string {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -69,7 +69,7 @@ func flood(w *wire, b string) {
 	}
 }
 
-// sequence is the same packet 256 times, with the numbers from first on.
+// sequence returns the same packet 256 times, numbered from first on.
 func sequence(first byte, payload string) string {
 	var b strings.Builder
 	for i := range 256 {
@@ -79,7 +79,8 @@ func sequence(first byte, payload string) string {
 	return b.String()
 }
 
-// loggedIn answers everything up to the first statement that starts with query.
+// loggedIn responds to everything up to the first statement that starts with query, and
+// then runs the script.
 func loggedIn(query string, then script) script {
 	return func(w *wire) {
 		w.send(goodGreeting)
@@ -107,7 +108,7 @@ func loggedIn(query string, then script) script {
 	}
 }
 
-// ecKey is a public key that is none of RSA.
+// ecKey returns a public key that is not RSA.
 func ecKey(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -130,7 +131,7 @@ func heading(w *wire, n int) {
 	w.send(goodEOF)
 }
 
-// Whatever a server sends, a read ends with an error of ours, in bounded memory.
+// A read from a hostile server ends with an error of this package, in limited memory.
 func TestHostileServer(t *testing.T) {
 	sha2 := strings.Replace(goodGreeting, "mysql_native_password", "caching_sha2_password", 1)
 	key := ecKey(t)
@@ -205,7 +206,8 @@ func TestHostileServer(t *testing.T) {
 	}
 }
 
-// A server that sends a byte now and then is given up with its reader.
+// The connection to a server that sends single bytes is closed when the reader's context
+// ends.
 func TestSlowServer(t *testing.T) {
 	s := open(t, hostile(t, loggedIn("SHOW PROCESSLIST", func(w *wire) {
 		_, _ = w.c.Write([]byte("\x00\x10\x00\x01")) // 4 KiB are to come
@@ -226,7 +228,7 @@ func TestSlowServer(t *testing.T) {
 	}
 }
 
-// What a server sends as a name or a state is valid text of bounded length.
+// Names and states from a server become valid text of limited length.
 func TestTextOfServers(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	long := strings.Repeat("\xff\xc3\x00a", 60)
@@ -249,7 +251,7 @@ func TestTextOfServers(t *testing.T) {
 	}
 }
 
-// No packet makes a check panic, and what is accepted is within its own bounds.
+// FuzzGuard: no packet makes a check panic, and accepted strings are within the packet.
 func FuzzGuard(f *testing.F) {
 	for _, p := range []string{goodGreeting, goodOK, goodColumn, goodEOF, "\xff\x15\x04#28000no", "\xfemysql_native_password\x0012345678901234567890\x00", "\x01\x04", "\x08"} {
 		f.Add([]byte(p), byte(3))

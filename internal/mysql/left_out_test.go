@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Of lists that are longer than their bounds the rest is counted.
+// The rows of a list above its limit are counted.
 func TestLeftOut(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	rows := func(n int, row string) []string { return slices.Repeat([]string{row}, n) }
@@ -15,7 +15,7 @@ func TestLeftOut(t *testing.T) {
 		f.rows = map[string][]string{
 			"SHOW PROCESSLIST":  rows(20_003, "8|shop|h:1|s|Sleep|4||~|0.0"),
 			"SELECT trx_id":     rows(20_002, "70|8|9|8|~|RUNNING|3|2"),
-			"SELECT requesting": rows(1001, "80|70"),
+			"SELECT requesting": rows(1001, "80|70|1:2"),
 		}
 	})
 	s := open(t, f.address())

@@ -14,7 +14,7 @@ func passwordError(err error) *Error {
 	if !ok {
 		return &Error{Reason: reason.Failed, Text: "its password_file cannot be read"}
 	}
-	return &Error{Reason: e.Reason(), Text: "its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
+	return &Error{Reason: e.Reason(), Text: "its password_file cannot be read: " + e.Why(), Remedy: e.Remedy()}
 }
 
 // passwordChanged reports whether the password file has changed since the last

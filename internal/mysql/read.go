@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/resp-exporter/resp-exporter/internal/mysql/statement"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
@@ -35,7 +35,8 @@ type Thread struct {
 	State   string // what it does; "" for nothing
 	Own     bool   // the connection of this exporter
 
-	Statement Keyword // of the statement that it runs
+	Statement statement.Keyword // of the statement that it runs
+	Summary   statement.Summary // of that statement
 }
 
 // Transaction is one open transaction of InnoDB.
@@ -53,6 +54,7 @@ type Transaction struct {
 // may have several blockers.
 type LockWait struct {
 	Waiting, Blocking string // ids of transactions
+	Table             string // "shop.orders", whose row it is; "": not known
 }
 
 // LeftOut counts the rows beyond the bounds of what one read keeps.
@@ -207,7 +209,7 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 		if len(columns) < 7 {
 			return Thread{}, &Error{Reason: reason.Unsupported, Text: "its list of threads has an unexpected format", lost: true}
 		}
-		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, of which only the keyword is kept
+		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, of which no value is kept
 		for i := range l.cells {
 			l.into = append(l.into, &l.cells[i])
 		}
@@ -223,18 +225,22 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 	if err != nil || seconds < 0 {
 		seconds = 0 // NULL, or a step of the clock
 	}
-	return Thread{
+	t := Thread{
 		ID: id, User: l.text(1), Host: clip(string(l.cells[2])), DB: l.text(3), Command: l.text(4),
-		Time: time.Duration(seconds) * time.Second, State: l.text(6), Statement: l.statement(),
-	}, nil
+		Time: time.Duration(seconds) * time.Second, State: l.text(6),
+	}
+	if text := l.statement(); len(text) > 0 {
+		t.Statement, t.Summary = statement.KeywordOf(text), statement.Of(text, t.DB)
+	}
+	return t, nil
 }
 
-// statement returns the keyword of the statement in the row that was scanned.
-func (l *threadList) statement() Keyword {
+// statement returns the beginning of the statement in the row that was scanned.
+func (l *threadList) statement() []byte {
 	if len(l.cells) < 8 {
-		return 0
+		return nil
 	}
-	return KeywordOf(l.cells[7])
+	return l.cells[7]
 }
 
 func (l *threadList) text(i int) string {
@@ -307,35 +313,6 @@ func seconds(v float64) time.Duration {
 		return 0
 	}
 	return time.Duration(min(v, 1e9) * float64(time.Second))
-}
-
-// LockWaits reads who waits for whom: information_schema.innodb_lock_waits, in
-// MySQL 8 performance_schema.data_lock_waits. It gives ids of transactions, at
-// most 1,000 pairs; join them with [Server.Transactions] here, for a join in
-// the server costs it fifty times as much. It needs the right PROCESS, and in
-// MySQL 8 SELECT on performance_schema.data_lock_waits.
-func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
-	var out []LockWait
-	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
-		out = nil
-		query := "SELECT requesting_trx_id, blocking_trx_id FROM information_schema.innodb_lock_waits"
-		if !l.version.MariaDB && l.version.Major >= 8 {
-			query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"
-		}
-		return l.each(ctx, fmt.Sprintf("%s LIMIT %d", query, maxLockWaits+1), func(rows *sql.Rows) error {
-			var w LockWait
-			if err := rows.Scan(&w.Waiting, &w.Blocking); err != nil {
-				return err
-			}
-			w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
-			out = appendBounded(out, w, maxLockWaits, &s.left.lockWaits)
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // StatementTime returns the time that all statements took since the server

@@ -10,12 +10,15 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/statement"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
@@ -30,7 +33,7 @@ func open(t testing.TB, address string, fallbacks ...string) *mysql.Server {
 	return s
 }
 
-// kind returns the kind of an error, which must be one of ours and keep quiet.
+// kind returns the reason of an error, which must be an [mysql.Error] without secrets.
 func kind(t *testing.T, err error) reason.Reason {
 	t.Helper()
 	var e *mysql.Error
@@ -45,7 +48,7 @@ func kind(t *testing.T, err error) reason.Reason {
 	return e.Reason
 }
 
-// nobody is an address at which nobody listens.
+// nobody returns an address where no server listens.
 func nobody(t *testing.T) string {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -64,7 +67,8 @@ func TestReads(t *testing.T) {
 		"SHOW GLOBAL VARIABLES": {"max_connections|151"},
 		"SHOW PROCESSLIST":      {"7|resp|127.0.0.1:50000|~|Query|0|init|SHOW PROCESSLIST|0.000", "8|shop|10.0.0.1:4711|shop|Sleep|42||~|0.000", "9|system user||~|Daemon|~|~|~|0.000", "10|shop|x|~|Query|-3|~|/* a */ select secret FROM t|0"},
 		"SELECT trx_id":         {"70|8|1000|958|~|RUNNING|3|2", "80|9|1000|1001|995|LOCK WAIT|1|0"},
-		"SELECT requesting":     {"80|70"},
+		"SELECT requesting":     {"80|70|80:5:3:2"},
+		"SELECT lock_id":        {"70:5:3:2|`shop`.`carts`", "80:5:3:2|`shop`.`orders` /* Partition `p0` */"},
 		"SELECT COALESCE(SUM(":  {"1500000000.5000"},
 	}
 	f.set(func() { f.rows = rows })
@@ -80,10 +84,10 @@ func TestReads(t *testing.T) {
 	check(t, "variables", variables, map[string]string{"max_connections": "151"}, err)
 	threads, err := s.Threads(t.Context())
 	check(t, "threads", threads, []mysql.Thread{
-		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true},
+		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true, Summary: statement.Summary{Verb: "SHOW"}},
 		{ID: 8, User: "shop", Host: "10.0.0.1:4711", DB: "shop", Command: "Sleep", Time: 42 * time.Second},
 		{ID: 9, User: "system user", Command: "Daemon"},
-		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: mysql.KeywordOf([]byte("SELECT"))},
+		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: statement.KeywordOf([]byte("SELECT")), Summary: statement.Summary{Verb: "SELECT FROM", Tables: []string{"t"}}},
 	}, err)
 	transactions, err := s.Transactions(t.Context())
 	check(t, "transactions", transactions, []mysql.Transaction{
@@ -91,7 +95,7 @@ func TestReads(t *testing.T) {
 		{ID: "80", Thread: 9, Waits: true, Waiting: 5 * time.Second, RowsLocked: 1},
 	}, err)
 	waits, err := s.LockWaits(t.Context())
-	check(t, "lock waits", waits, []mysql.LockWait{{Waiting: "80", Blocking: "70"}}, err)
+	check(t, "lock waits", waits, []mysql.LockWait{{Waiting: "80", Blocking: "70", Table: "shop.orders"}}, err)
 	took, err := s.StatementTime(t.Context())
 	check(t, "statement time", took, 1500*time.Millisecond, err)
 	if _, err := s.Variables(t.Context()); err != nil {
@@ -151,9 +155,8 @@ func TestLockWaitsOfMySQL8(t *testing.T) {
 	}
 }
 
-// MySQL is asked for all four at once, because what MariaDB tells about the
-// session is not known to be the server's there; and so is a MariaDB that does
-// not let its threads be counted.
+// MySQL, whose session values are not known to be those of the server, is read by SHOW
+// GLOBAL STATUS only; so is a MariaDB that refuses to count its threads.
 func TestStatusByGlobalScope(t *testing.T) {
 	for version, refused := range map[string]uint16{"8.0.36": 0, "10.11.6-MariaDB": 1227} {
 		f := newFake(t, "127.0.0.1:0")
@@ -173,8 +176,8 @@ func TestStatusByGlobalScope(t *testing.T) {
 	}
 }
 
-// A server that takes connections and says nothing has one of ours, however
-// often it is asked, and is used as soon as it speaks.
+// A server that accepts connections and sends nothing gets only one, for any number of
+// reads, and is used as soon as it responds.
 func TestMuteServerHasOneConnection(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() { f.mute = make(chan struct{}) })
@@ -196,7 +199,7 @@ func TestMuteServerHasOneConnection(t *testing.T) {
 	}
 }
 
-// A statement without an answer ends with the reader, and so does its
+// A statement without a response ends with the reader's context, and so does its
 // connection.
 func TestDeafServer(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
@@ -219,7 +222,7 @@ func TestDeafServer(t *testing.T) {
 	soon(t, "it is asked again", func() bool { _, err := s.Ping(t.Context()); return err == nil })
 }
 
-// A connection that was cut while it was idle costs no failed read but one.
+// An idle connection that the server closed makes at most one read fail.
 func TestCutConnection(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	s := open(t, f.address())
@@ -262,7 +265,7 @@ func TestFallbackAndBack(t *testing.T) {
 	}
 }
 
-// A primary that refuses us is there: a fallback must not hide that.
+// A primary that refuses the login is up, and the fallback must not hide that.
 func TestFallbackDoesNotHideRefusal(t *testing.T) {
 	first, second := newFake(t, "127.0.0.1:0"), newFake(t, "127.0.0.1:0")
 	first.set(func() { first.refuse["SELECT VERSION"] = 1045 })
@@ -308,7 +311,8 @@ func TestPasswordFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	s := mysql.Open(mysql.Options{DSN: config.Secret("resp@tcp(" + f.address() + ")/"), PasswordFile: file})
 	defer s.Close()
-	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || !strings.Contains(err.Error(), "password_file") || strings.Contains(err.Error(), file) {
+	because := func(cause error) string { return mysql.PasswordError(&secret.Error{Err: cause}).Error() }
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || err.Error() != because(syscall.ENOENT) {
 		t.Errorf("got %v", err)
 	}
 	write := func(text string) {
@@ -318,14 +322,14 @@ func TestPasswordFile(t *testing.T) {
 		}
 	}
 	write(strings.Repeat("x", 5000))
-	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Failed || !strings.HasPrefix(err.Error(), because(safefile.ErrTooLarge)) {
 		t.Errorf("got %v", err)
 	}
 	for _, empty := range []string{"", "\n", " \r\n"} { // else it would log in with an empty password
 		write(empty)
 		_, tries := f.counts()
 		_, err := s.Ping(t.Context())
-		if kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") || !strings.Contains(err.Error(), secret.ErrEmpty.Error()) {
+		if kind(t, err) != reason.Failed || err.Error() != because(secret.ErrEmpty) {
 			t.Errorf("a password file with %q: %v", empty, err)
 		}
 		if _, after := f.counts(); after != tries {
@@ -350,7 +354,7 @@ func TestPasswordFile(t *testing.T) {
 	}
 }
 
-// After Close nothing is left, also of a connect under way, and reads fail.
+// After Close no connection is left, also if a connect was in progress, and reads fail.
 func TestClose(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	before := runtime.NumGoroutine()

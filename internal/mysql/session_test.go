@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// session opens one on a fake that tells who it is.
+// session opens a session on a fake that reports its identity.
 func session(t *testing.T, f *fake, s *mysql.Server) *mysql.Session {
 	t.Helper()
 	f.set(func() { f.rows["SELECT CONCAT(UNIX_TIMESTAMP()"] = []string{"1700000000-77|re@sp@10.0.0.1"} })
@@ -24,7 +24,7 @@ func session(t *testing.T, f *fake, s *mysql.Server) *mysql.Session {
 	return v
 }
 
-// lastAsked is the last statement that begins like that.
+// lastAsked returns the last statement with that beginning.
 func (f *fake) lastAsked(start string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,8 +111,8 @@ func TestSessionRefused(t *testing.T) {
 	}
 }
 
-// A server that takes no more connections: an action has that of scrapes, which
-// get it back; without one, it cannot be looked at.
+// On a server without a free connection an action uses that of the scrapes, which get it
+// back; without one, the action cannot read the server.
 func TestSessionOfFullServer(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "127.0.0.1:0")
@@ -122,6 +122,7 @@ func TestSessionOfFullServer(t *testing.T) {
 	}
 	f.set(func() { f.full = true })
 	v := session(t, f, s)
+	until(t, f, 1) // the server sees the end of the one that it refused later than the client
 	if open, taken := f.counts(); open != 1 || taken < 2 {
 		t.Errorf("%d connections open of %d", open, taken)
 	}
@@ -218,7 +219,7 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// MySQL numbers no statements, and is asked for nothing that it does not have.
+// MySQL has no statement ids, and no statement asks for what only MariaDB has.
 func TestSessionOfMySQL(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "127.0.0.1:0")
@@ -282,7 +283,7 @@ func TestExcess(t *testing.T) {
 	}
 }
 
-// Whatever the lines hold, nothing of them but the names of rights comes out.
+// FuzzExcess: the result has only names of rights.
 func FuzzExcess(f *testing.F) {
 	f.Add("GRANT SUPER, PROCESS ON *.* TO `x`@`%` IDENTIFIED BY PASSWORD '*B690'")
 	f.Add("GRANT ALL PRIVILEGES ON *.* TO x")
@@ -293,4 +294,33 @@ func FuzzExcess(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSessionWaits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		waits, transactions []string
+		want                []mysql.ConnectionWait
+		fails               bool
+	}{
+		"none":              {},
+		"a chain":           {[]string{"80|70|5:2:3", "90|80|5:2:3"}, []string{"70|8", "80|9", "90|10"}, []mysql.ConnectionWait{{Waiter: 9, Blocker: 8}, {Waiter: 10, Blocker: 9}}, false},
+		"the blocker ended": {[]string{"80|70|5:2:3"}, []string{"80|9"}, []mysql.ConnectionWait{{Waiter: 9}}, false},
+		"the waiter ended":  {[]string{"80|70|5:2:3"}, []string{"70|8"}, nil, false},
+		"one id of two":     {[]string{"80|0|5:2:3"}, []string{"0|8", "80|9", "0|10", "0|11"}, []mysql.ConnectionWait{{Waiter: 9}}, false},
+		"one id of one":     {[]string{"80|0|5:2:3"}, []string{"0|8", "80|9"}, []mysql.ConnectionWait{{Waiter: 9, Blocker: 8}}, false},
+		"too many":          {slices.Repeat([]string{"80|70|5:2:3"}, 1001), nil, nil, true},
+		"nonsense":          {[]string{"80|70|5:2:3"}, []string{"70|x"}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, "127.0.0.1:0")
+			v := session(t, f, open(t, f.address()))
+			f.set(func() { f.rows["SELECT requesting"], f.rows["SELECT trx_id"] = c.waits, c.transactions })
+			got, err := v.Waits(t.Context())
+			if !slices.Equal(got, c.want) || (err != nil) != c.fails {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// The digests come by connection; threads, values that are not there and
-// statements inside of others stay out.
+// Digests are by connection; background threads, missing values and nested statements are
+// left out.
 func TestLastStatements(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	rows := map[string][]string{
@@ -45,7 +45,7 @@ func TestLastStatements(t *testing.T) {
 	}
 }
 
-// Our own row is there exactly when the server keeps statements.
+// The exporter's own row is present exactly if the server keeps statements.
 func TestKeepsStatements(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	s := open(t, f.address())
@@ -78,7 +78,7 @@ func TestKeepsStatements(t *testing.T) {
 	}
 }
 
-// Where nobody keeps statements, nobody is asked for them.
+// If no server keeps statements, they are not queried.
 func TestLastStatementsSwitchedOff(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() { f.rows = map[string][]string{"SHOW GLOBAL VARIABLES": {"performance_schema|OFF"}} })

@@ -39,7 +39,7 @@ func TestUnixPath(t *testing.T) {
 	}
 }
 
-// Whatever memory of a stranger's holds, a path comes out of it or nothing.
+// FuzzUnixPath: any memory of another process results in a path or in nothing.
 func FuzzUnixPath(f *testing.F) {
 	f.Add([]byte{1, 0, '/', 'x', 0})
 	f.Add([]byte{1, 0, 0, 'x'})

@@ -62,7 +62,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// The directory that was removed, as a release that was cleaned away.
+// The working directory was removed, as an old release after a deployment.
 func TestLaunchWithoutItsDirectory(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "/bin/sleep", "60")
@@ -84,7 +84,7 @@ func TestLaunchWithoutItsDirectory(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// A child is its process's, whichever thread forked it.
+// The children of a process are those of all its threads.
 func TestChildrenOfEveryThread(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat(procRoot + "/thread-self/children"); err != nil {

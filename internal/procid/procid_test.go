@@ -90,7 +90,7 @@ func TestListenerLines(t *testing.T) {
 	}
 }
 
-// What is read of ourselves is what the kernel says of ourselves.
+// The identity of this process has the values that the kernel reports.
 func TestReadSelf(t *testing.T) {
 	t.Parallel()
 	p, err := Read("/proc", os.Getpid())

@@ -2,6 +2,9 @@ package redis_test
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,15 +12,17 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// A server that does not answer is not hammered, and leaves nothing behind.
+// A server without a response is retried with a backoff, and no connection is left.
 func TestBackoff(t *testing.T) {
 	f := redistest.Serve(t, func(string, net.Conn) bool { return true })
 	var now atomic.Int64 // seconds; it stands still until it is moved
@@ -54,7 +59,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A connection that breaks while nobody looks costs no scrape.
+// A connection that breaks between two scrapes makes no scrape fail.
 func TestBrokenConnection(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, redistest.Well(nil))
@@ -77,7 +82,8 @@ func TestBrokenConnection(t *testing.T) {
 	}
 }
 
-// A password file is read at each connect, and a new one at once, backoff or not.
+// The password file is read at each connect; a new one is used at once, without waiting
+// for the backoff.
 func TestPasswordFile(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, func(command string, c net.Conn) bool {
@@ -88,11 +94,11 @@ func TestPasswordFile(t *testing.T) {
 	})
 	file := filepath.Join(t.TempDir(), "password")
 	s := redistest.Open(t, "redis://resp:unused@"+f.Addr, file)
-	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "password_file") || strings.Contains(detail, file) {
+	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || detail != redis.Explain(&secret.Error{Err: syscall.ENOENT}, "", false).Detail {
 		t.Errorf("without a file: %s %s", k, detail)
 	}
 	save(t, file, "first\n")
-	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "refuses") {
+	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || detail != redis.ReplyFault("-WRONGPASS x").Detail {
 		t.Errorf("with the wrong password: %s %s", k, detail)
 	}
 	tries := f.Accepted.Load()
@@ -128,18 +134,18 @@ func TestNobodyThere(t *testing.T) {
 	addr := ln.Addr().String()
 	_ = ln.Close()
 	dir := t.TempDir()
-	for url, want := range map[string]string{
-		"redis://" + addr:                        "does not listen",
-		"rediss://" + addr:                       "does not listen",
-		"unix://" + dir + "/none.sock":           "no socket",
-		"redis://nobody.invalid:6379":            "host name",
-		"redis+cluster://" + addr:                "does not listen",
-		"redis+sentinel://" + addr + "/mymaster": "no sentinel",
+	for url, because := range map[string]error{
+		"redis://" + addr:                        syscall.ECONNREFUSED,
+		"rediss://" + addr:                       syscall.ECONNREFUSED,
+		"unix://" + dir + "/none.sock":           fs.ErrNotExist,
+		"redis://nobody.invalid:6379":            &net.DNSError{},
+		"redis+cluster://" + addr:                syscall.ECONNREFUSED,
+		"redis+sentinel://" + addr + "/mymaster": errors.Join(redis.ErrSentinel, syscall.ECONNREFUSED),
 	} {
-		s := redistest.Open(t, url, "")
-		k, detail := redistest.Fault(t, ping(t, s))
-		if k != reason.NotFound || !strings.Contains(detail, want) {
-			t.Errorf("%s: %s %q, want %q", url, k, detail, want)
+		want := redis.Explain(because, "", false)
+		k, detail := redistest.Fault(t, ping(t, redistest.Open(t, url, "")))
+		if k != reason.NotFound || k != want.Reason || detail != want.Detail {
+			t.Errorf("%s: %s %q, want %+v", url, k, detail, want)
 		}
 	}
 	if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != reason.NotFound {
@@ -147,7 +153,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// What a sentinel says is not taken on trust, and one that hangs is not waited for.
+// The address from a sentinel is checked, and a sentinel that hangs is skipped.
 func TestSentinels(t *testing.T) {
 	t.Parallel()
 	master := redistest.Serve(t, redistest.Well(nil))
@@ -162,33 +168,34 @@ func TestSentinels(t *testing.T) {
 	}
 	for answer, want := range map[string]struct {
 		kind reason.Reason
-		has  string
+		of   error // whose sentence it has; nil: any
 	}{
-		"*-1\r\n":                  {reason.NotFound, "do not know a master"},
-		"*1\r\n$1\r\nx\r\n":        {reason.Failed, "no sentinel returned its address"},
-		"*0\r\n":                   {reason.Failed, "no sentinel returned its address"},
-		":1\r\n":                   {reason.Failed, "no sentinel returned its address"},
-		"-NOAUTH hunter2\r\n":      {reason.Permission, "no sentinel returned its address"},
-		"*2\r\n$1\r\nx\r\n$-1\r\n": {reason.NotFound, ""},
+		"*-1\r\n":                  {reason.NotFound, redis.ErrNoMaster},
+		"*1\r\n$1\r\nx\r\n":        {reason.Failed, redis.ErrSentinel},
+		"*0\r\n":                   {reason.Failed, redis.ErrSentinel},
+		":1\r\n":                   {reason.Failed, redis.ErrSentinel},
+		"-NOAUTH hunter2\r\n":      {reason.Permission, redis.ErrSentinel},
+		"*2\r\n$1\r\nx\r\n$-1\r\n": {reason.NotFound, nil},
 	} {
-		if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "redis+sentinel://"+say(answer).Addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {
+		k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "redis+sentinel://"+say(answer).Addr+"/m", "")))
+		if k != want.kind || want.of != nil && detail != redis.Explain(want.of, "", false).Detail {
 			t.Errorf("%q: %s %s", answer, k, detail)
 		}
 	}
 }
 
-// TLS asked of a server that has none, and the other way around, each says so.
+// TLS with a server without it, and plain text with a TLS server, have their own errors.
 func TestTLSMismatch(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, func(string, net.Conn) bool { return true })
 	answer := func(_ string, c net.Conn) bool { return redistest.Write(c, "-ERR unknown command\r\n") }
 	f.Answer.Store(&answer)
-	if _, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+f.Addr, ""))); !strings.Contains(detail, "TLS") && !strings.Contains(detail, "in time") {
+	if _, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+f.Addr, ""))); detail != redis.Explain(tls.RecordHeaderError{}, "", true).Detail && detail != redis.Explain(errors.Join(redis.ErrHandshake, context.DeadlineExceeded), "", true).Detail {
 		t.Error(detail)
 	}
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "empty.pem"), "")
-	if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+f.Addr+"?ca_file="+dir+"/empty.pem", ""))); k != reason.Permission || !strings.Contains(detail, "certificate file") {
+	if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+f.Addr+"?ca_file="+dir+"/empty.pem", ""))); k != reason.Permission || detail != redis.Explain(redis.ErrCertificate, "", true).Detail {
 		t.Error(k, detail)
 	}
 }

@@ -23,27 +23,29 @@ import (
 type Error struct {
 	Reason reason.Reason
 	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
-	// Cure is what an administrator does about it, one way a line, with
+	// Remedy is what an administrator does about it, one way a line, with
 	// [Placeholder] for the user; "" where there is nothing to paste.
-	Cure string
+	Remedy string
 	// Answered is that the server answers, and refused no more than a command.
 	Answered bool
+	// Script is that the server runs a script or a function, and nothing else.
+	Script bool
 }
 
-// Placeholder stands for the exporter's user in a cure.
+// Placeholder stands for the exporter's user in a remedy.
 const Placeholder = "<user>"
 
-// The cures of what a server answers. Before version 6 it has no users.
+// The remedies of what a server answers. Before version 6 it has no users.
 const (
-	cureNoLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD +ping +info +client|setname; and that user into the url, PASSWORD into password_file\n" +
+	remedyNoLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD +ping +info +client|setname; and that user into the url, PASSWORD into password_file\n" +
 		"before Redis 6: no user in the url, and the password of requirepass into password_file"
-	cureLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD; and PASSWORD into password_file\n" +
+	remedyLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD; and PASSWORD into password_file\n" +
 		"before Redis 6: no user in the url, and the password of requirepass into password_file"
-	cureProtected = "requirepass PASSWORD in its redis.conf, and PASSWORD into password_file"
-	cureLoading   = "INFO persistence: loading_eta_seconds is the remaining time"
-	cureScript    = "SCRIPT KILL"
-	cureNobody    = "systemctl status redis-server: check that it runs, and its port and bind"
-	cureFull      = "CLIENT LIST shows who holds the connections\nCONFIG SET maxclients with a larger number"
+	remedyProtected = "requirepass PASSWORD in its redis.conf, and PASSWORD into password_file"
+	remedyLoading   = "INFO persistence: loading_eta_seconds is the remaining time"
+	remedyScript    = "SCRIPT KILL"
+	remedyNobody    = "systemctl status redis-server: check that it runs, and its port and bind"
+	remedyFull      = "CLIENT LIST shows who holds the connections\nCONFIG SET maxclients with a larger number"
 )
 
 // Error implements error.
@@ -69,7 +71,7 @@ var ErrStale = errors.New("the connection was replaced")
 // What a server says is repeated only where it is one of them.
 const used = `ping|info|select|cluster\|slots|cluster|client\|setname|client\|list|client|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|` +
 	`hmget|hlen|scan|ttl|memory\|usage|memory|time|set|get|del|expire|zadd|zremrangebyscore|zrem|watch|unwatch|multi|exec|` +
-	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel`
+	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel|slowlog\|get|slowlog`
 
 var (
 	// command is what a user may not run: "… no permissions to run the 'client|setname' command".
@@ -163,7 +165,7 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 // for anything else.
 func localFault(err error) *Error {
 	if e, ok := errors.AsType[*secret.Error](err); ok {
-		return &Error{Reason: reason.Permission, Detail: "cannot be queried: its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
+		return &Error{Reason: reason.Permission, Detail: "cannot be queried: its password_file cannot be read: " + e.Why(), Remedy: e.Remedy()}
 	}
 	switch {
 	case errors.Is(err, errCertificate):
@@ -184,28 +186,28 @@ func ReplyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
 	case code == "NOAUTH":
-		return &Error{Reason: reason.Permission, Detail: "requires authentication: set a user in its url, and a password_file", Cure: cureNoLogin}
+		return &Error{Reason: reason.Permission, Detail: "requires authentication: set a user in its url, and a password_file", Remedy: remedyNoLogin}
 	case code == "WRONGPASS", strings.HasPrefix(rest, "invalid password"), strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH"):
-		return &Error{Reason: reason.Permission, Detail: "refuses the user or the password", Cure: cureLogin}
+		return &Error{Reason: reason.Permission, Detail: "refuses the user or the password", Remedy: remedyLogin}
 	case code == "NOPERM":
 		if m := command.FindStringSubmatch(text); m != nil {
 			if m[1] == "memory" { // before Redis 7 the command is named without the rest
 				m[1] = "memory|usage"
 			}
-			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
-			return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure, Answered: true}
+			remedy := "ACL SETUSER " + Placeholder + " +" + m[1]
+			return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + remedy, Remedy: remedy, Answered: true}
 		}
-		return &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
+		return &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see docs/redis.md", Remedy: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
 	case code == "DENIED":
-		return &Error{Reason: reason.Permission, Detail: "is in protected mode: it accepts only connections from the loopback", Cure: cureProtected}
+		return &Error{Reason: reason.Permission, Detail: "is in protected mode: it accepts only connections from the loopback", Remedy: remedyProtected}
 	case code == "LOADING":
-		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Cure: cureLoading}
+		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Remedy: remedyLoading}
 	case code == "BUSY":
-		return &Error{Reason: reason.Busy, Detail: "is busy with a script and answers no other commands", Cure: cureScript}
+		return &Error{Reason: reason.Busy, Detail: "is busy with a script and answers no other commands", Remedy: remedyScript, Script: true}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
 		return &Error{Reason: reason.Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
-		return &Error{Reason: reason.Busy, Detail: "has reached maxclients and accepts no more connections", Cure: cureFull}
+		return &Error{Reason: reason.Busy, Detail: "has reached maxclients and accepts no more connections", Remedy: remedyFull}
 	case missing.MatchString(strings.TrimPrefix(text, "-")):
 		return missingFault(text)
 	case strings.HasPrefix(rest, "DB index"):
@@ -251,7 +253,7 @@ func networkFault(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return &Error{Reason: reason.Timeout, Detail: "was not queried in time: the scrape was cancelled"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{Reason: reason.NotFound, Detail: "does not listen at its address", Cure: cureNobody}
+		return &Error{Reason: reason.NotFound, Detail: "does not listen at its address", Remedy: remedyNobody}
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{Reason: reason.NotFound, Detail: "has no socket at its path"}
 	case errors.Is(err, fs.ErrPermission):

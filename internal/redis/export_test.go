@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Guarded reads from r through a guard and returns what came through, and why it ended.
+// Guarded reads from r through a guard until its end, and returns the number of bytes, the
+// last error reply and the error at the end.
 func Guarded(r net.Conn) (read int, reply string, err error) {
 	var last atomic.Pointer[string]
 	g := &guard{Conn: r, reply: &last}
@@ -27,5 +28,18 @@ func Guarded(r net.Conn) (read int, reply string, err error) {
 	}
 }
 
-// ErrProtocol is what a guard ends with.
+// ErrProtocol is the error of a guard.
 var ErrProtocol = errProtocol
+
+// Other errors that are explained.
+var (
+	ErrCertificate = errCertificate
+	ErrHandshake   = errHandshake
+	ErrNodes       = errNodes
+	ErrSentinel    = errSentinel
+	ErrNoMaster    = errNoMaster
+)
+
+// Explain returns the error for err after a reply, "" for none, on a connection with TLS or
+// without.
+func Explain(err error, reply string, encrypted bool) *Error { return classify(err, reply, encrypted) }

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// wire is a connection that only gives what is in it, at most step bytes at a time.
+// wire is a connection from which its content is read, at most step bytes at a time.
 type wire struct {
 	net.Conn
 
@@ -66,7 +66,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// What comes through does not depend on how it is cut, and is whole or refused.
+// FuzzGuard: the result does not depend on how the input is split, and is complete or
+// refused.
 func FuzzGuard(f *testing.F) {
 	f.Add([]byte("*2\r\n$1\r\nx\r\n-ERR no\r\n"))
 	f.Add([]byte("$5\r\nhel"))

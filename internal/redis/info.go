@@ -19,6 +19,7 @@ type Info struct {
 	Memory           *float64 // bytes
 	MaxMemory        *float64 // bytes; nil also where no limit is set, of a cluster on one master at least
 	Clients, Blocked *float64 // connections, and those that wait in a blocking command
+	Time             *float64 // microseconds since 1970, by the server's clock; nil before Redis 6 and for a cluster
 }
 
 // maxText bounds a version, a mode and a role, in bytes.
@@ -37,6 +38,9 @@ func ParseInfo(reply string) Info {
 		}
 		if to := numbers[key]; to != nil {
 			*to = Number(value)
+		}
+		if key == "server_time_usec" {
+			i.Time = Number(value)
 		}
 		if to := texts[key]; to != nil {
 			*to = plainText(value)
@@ -101,6 +105,7 @@ func sum(infos []Info) Info {
 		}
 	}
 	for _, i := range infos[1:] {
+		all.Time = nil
 		all.Version = min(all.Version, i.Version)
 	}
 	return all

@@ -13,7 +13,7 @@ const reply = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nos:L
 	"\r\n# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n" +
 	"\r\n# Stats\r\nkeyspace_hits:90\r\nkeyspace_misses:10\r\nevicted_keys:0\r\n\r\n# Replication\r\nrole:master\r\n"
 
-// show writes an Info in one line: "-" is a number that is not known.
+// show returns an Info in one line: "-" is an unknown number.
 func show(i redis.Info) string {
 	out := fmt.Sprintf("%s %s %s", i.Version, i.Mode, i.Role)
 	for _, n := range []*float64{i.Hits, i.Misses, i.Evicted, i.Memory, i.MaxMemory, i.Clients, i.Blocked} {
@@ -44,8 +44,8 @@ func TestParseInfo(t *testing.T) {
 	}
 }
 
-// Whatever a server says: numbers are finite and not negative, texts are short
-// and plain, a limit of 0 is none, and nothing is made up.
+// FuzzParseInfo: numbers are finite and not negative, texts are short and plain, a limit
+// of 0 is none, and missing values stay unknown.
 func FuzzParseInfo(f *testing.F) {
 	f.Add(reply)
 	f.Add("maxmemory:0\nmaxmemory:5\nrole:slave")

@@ -25,7 +25,8 @@ func TestMostNodes(t *testing.T) {
 	}
 }
 
-// rogue is a server of one slot a node: each at an address of its own on its port.
+// rogue starts a cluster node that reports one slot per node, each node at its own
+// address with the same port.
 func rogue(t *testing.T, named int) (port string, accepted *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", ":0") //nolint:gosec // 127.0.0.0/8 is what it names
@@ -58,7 +59,7 @@ func rogue(t *testing.T, named int) (port string, accepted *atomic.Int64) {
 	return port, accepted
 }
 
-// answerRogue answers one connection: +OK to all but CLUSTER SLOTS.
+// answerRogue serves one connection: +OK to all commands except CLUSTER SLOTS.
 func answerRogue(c net.Conn, slots string) {
 	defer func() { _ = c.Close() }()
 	for r := bufio.NewReader(c); ; {
@@ -77,7 +78,7 @@ func answerRogue(c net.Conn, slots string) {
 	}
 }
 
-// A cluster that names more nodes than the bound is connected to at none of them.
+// No node of a cluster with more nodes than the limit is connected to.
 func TestClusterOfTooManyNodes(t *testing.T) {
 	for named, want := range map[int]bool{8: true, 40: false, 16384: false} {
 		port, accepted := rogue(t, named)
@@ -98,7 +99,7 @@ func TestClusterOfTooManyNodes(t *testing.T) {
 	}
 }
 
-// A cluster that names ever more nodes has those that it named first.
+// If a cluster reports new nodes again and again, only the first ones are used.
 func TestNodesAreBounded(t *testing.T) {
 	n := &nodes{most: 3, seen: make(map[string]bool)}
 	admitted := 0

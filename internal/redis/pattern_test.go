@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// The pattern of a prefix has nothing of a meaning but its end, and says the prefix.
+// FuzzKeyPattern: only the end of the pattern is special, and it matches the prefix.
 func FuzzKeyPattern(f *testing.F) {
 	f.Add("session:")
 	f.Add(`a*b?[c]\d^-`)

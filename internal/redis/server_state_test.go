@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
 )
 
-// A server that does not say which one it is cannot be told from others.
+// A server that does not report its run id has no identity.
 func TestServerID(t *testing.T) {
 	t.Parallel()
 	for reply, want := range map[string]redis.ServerID{"run_id:c0ffee\r\n": "c0ffee", "role:master\r\n": "", "run_id:a+b\r\n": "", "run_id:" + strings.Repeat("a", 65) + "\r\n": ""} {
@@ -20,8 +20,8 @@ func TestServerID(t *testing.T) {
 	}
 }
 
-// Whatever a list of clients holds: none of them has a long name or no address,
-// and there are no more than the bound.
+// FuzzParseClients: each client has an address and a short name, and their number is
+// within the limit.
 func FuzzParseClients(f *testing.F) {
 	f.Add("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=a db=0 cmd=brpop\n")
 	f.Add("id=3 addr=/run/redis.sock:0 name= db=15\nid=4 addr=[::1]:7 name=x db=-1\naddr=? db=1")

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// locate opens the place of a path, and closes it with the test.
+// locate opens the place of a path, and closes it after the test.
 func locate(t *testing.T, path string) *safefile.Place {
 	t.Helper()
 	p, err := safefile.Locate(path)
@@ -67,7 +67,7 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// A link that takes the place of what was made is neither followed nor changed.
+// A link that replaces a created file is neither followed nor changed.
 func TestPlaceFollowsNoLink(t *testing.T) {
 	dir := t.TempDir()
 	victim, name := filepath.Join(dir, "victim"), filepath.Join(dir, "name")

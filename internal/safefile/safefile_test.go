@@ -14,7 +14,7 @@ import (
 
 const stranger = 65534
 
-// base is a directory that belongs to this user, below one where nobody else writes.
+// base returns a directory of this user, below one where no other user can write.
 func base(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "safefile-") //nolint:usetesting // t.TempDir is below /tmp, where all may write
@@ -164,7 +164,7 @@ func TestOpenRoot(t *testing.T) {
 	}
 }
 
-// A directory is made where no stranger can lead, and only there.
+// A directory is created only where no other user can change its path.
 func TestMakeRoot(t *testing.T) {
 	at := base(t)
 	theirs := dir(t, at+"/theirs", 0o755, stranger)

@@ -25,11 +25,11 @@ var (
 	ErrText  = errors.New("it holds a character that cannot be part of a secret")
 )
 
-// placeholder stands for the file in a cure.
+// placeholder stands for the file in a remedy.
 const placeholder = "FILE"
 
-// cure is what an administrator does about a file that is refused.
-const cure = "one line of text without spaces around it in " + placeholder + ", then chown root and chmod 0400 (0440 with the exporter's group), or mount it read-only"
+// remedy is what an administrator does about a file that is refused.
+const remedy = "one line of text without spaces around it in " + placeholder + ", then chown root and chmod 0400 (0440 with the exporter's group), or mount it read-only"
 
 // Error says why a file cannot be used as a secret.
 type Error struct {
@@ -61,19 +61,19 @@ func (e *Error) Reason() reason.Reason {
 	return reason.OfFile(e.Err)
 }
 
-// Cure returns what an administrator does about it, with FILE for the path, see
-// [Cured]; "" where the exporter's user may not read the file, or there is none.
-func (e *Error) Cure() string {
+// Remedy returns what an administrator does about it, with FILE for the path, see
+// [RemedyWithPath]; "" where the exporter's user may not read the file, or there is none.
+func (e *Error) Remedy() string {
 	if errors.Is(e.Err, fs.ErrPermission) || errors.Is(e.Err, fs.ErrNotExist) {
 		return ""
 	}
-	return cure
+	return remedy
 }
 
-// Cured returns a cure of [Error.Cure] with the path of the file; any other text
+// RemedyWithPath returns a remedy of [Error.Remedy] with the path of the file; any other text
 // as it is.
-func Cured(text, file string) string {
-	if text != cure {
+func RemedyWithPath(text, file string) string {
+	if text != remedy {
 		return text
 	}
 	return strings.ReplaceAll(text, placeholder, file)

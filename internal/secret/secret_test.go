@@ -14,7 +14,7 @@ import (
 
 const stranger = 65534
 
-// put writes a file where nobody else writes, and returns its path.
+// put writes a file in a directory where no other user can write, and returns its path.
 func put(t *testing.T, text string, mode os.FileMode, uid int) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "secret-") //nolint:usetesting // t.TempDir is below /tmp, where all may write
@@ -66,13 +66,13 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// An error has its reason and its cure; the path is in neither what is published
-// nor, before it is filled in, in the cure.
+// An error has a reason and a remedy. The path is not in the published text, and in
+// the remedy only after it is filled in.
 func TestError(t *testing.T) {
 	for name, c := range map[string]struct {
-		file  string
-		want  reason.Reason
-		cured bool
+		file      string
+		want      reason.Reason
+		hasRemedy bool
 	}{
 		"empty":     {put(t, "", 0o600, 0), reason.Failed, true},
 		"mode":      {put(t, "x", 0o666, 0), reason.Permission, true},
@@ -82,15 +82,15 @@ func TestError(t *testing.T) {
 	} {
 		_, err := secret.Read(c.file)
 		e, ok := errors.AsType[*secret.Error](err)
-		if !ok || e.Reason() != c.want || strings.Contains(e.Why(), c.file) || (e.Cure() != "") != c.cured {
+		if !ok || e.Reason() != c.want || strings.Contains(e.Why(), c.file) || (e.Remedy() != "") != c.hasRemedy {
 			t.Errorf("%s: %v, %+v", name, err, e)
 			continue
 		}
-		if cure := secret.Cured(e.Cure(), c.file); strings.Contains(cure, c.file) != c.cured {
-			t.Errorf("%s: %s", name, cure)
+		if remedy := secret.RemedyWithPath(e.Remedy(), c.file); strings.Contains(remedy, c.file) != c.hasRemedy {
+			t.Errorf("%s: %s", name, remedy)
 		}
 	}
-	if got := secret.Cured("GRANT FILE", "/x"); got != "GRANT FILE" {
+	if got := secret.RemedyWithPath("GRANT FILE", "/x"); got != "GRANT FILE" {
 		t.Error(got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// fake is a connection of a remote address that notes its end.
+// fake is a connection of a remote address that records whether it was closed.
 type fake struct {
 	net.Conn
 
@@ -26,7 +26,7 @@ func (f *fake) RemoteAddr() net.Addr {
 
 func (f *fake) Close() error { f.closed = true; return nil }
 
-// crowd is a tracker with a clock of its own.
+// crowd is a tracker with a clock that the test sets.
 type crowd struct {
 	*Connections
 
@@ -81,7 +81,8 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// One remote has three quarters at most, however it chooses its addresses.
+// One remote network has at most three quarters of the connections, from any number of
+// addresses.
 func TestShareOfOneRemote(t *testing.T) {
 	for name, remotes := range map[string][]string{
 		"one address":     {"10.0.0.1:1"},
@@ -99,8 +100,8 @@ func TestShareOfOneRemote(t *testing.T) {
 	}
 }
 
-// A client that does not read is closed for a new one after a second; one whose
-// request is being worked at is not.
+// After a second, the connection of a client that does not read is closed for a new
+// one; a connection whose request is in progress is not.
 func TestSlowConnectionIsClosed(t *testing.T) {
 	c := newCrowd(4)
 	var all []*fake

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what happens at once on an idle machine.
+// patience is how long a test waits for an event that an idle machine has at once.
 const patience = 30 * time.Second
 
-// slowServer is a server of few connections that itself waits an hour for its
-// clients. It reads the bodies of requests for /read only.
+// slowServer returns a server of few connections with timeouts of an hour. It reads
+// bodies only of requests for /read.
 func slowServer(t *testing.T, encrypted, h2 bool) (*httptest.Server, *Connections) {
 	t.Helper()
 	c := NewConnections(8)
@@ -62,7 +62,7 @@ func raw(t *testing.T, s *httptest.Server, what string) net.Conn {
 	return conn
 }
 
-// answers reports an error unless a new client gets in.
+// answers returns an error if a new client gets no response.
 func answers(s *httptest.Server) error {
 	base, ok := s.Client().Transport.(*http.Transport)
 	if !ok {
@@ -85,7 +85,7 @@ func answers(s *httptest.Server) error {
 
 const withBody = " HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
 
-// slowSenders are bytes after which a client sends nothing more.
+// slowSenders returns incomplete requests, after which a client sends nothing more.
 func slowSenders() map[string]string {
 	return map[string]string{
 		"nothing": "", "half a line": "GE", "half the headers": "GET / HTTP/1.1\r\nHost: a\r\nX-Y: ",
@@ -101,7 +101,7 @@ func slowSenders() map[string]string {
 	}
 }
 
-// Whatever a client does not send, it keeps nobody else out.
+// A client that sends only a part of a request does not block the others.
 func TestSlowSendersAreClosed(t *testing.T) {
 	for name, encrypted := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestSlowSendersAreClosed(t *testing.T) {
 	}
 }
 
-// A request other than POST has its response at once, and no more of its body is awaited;
-// that of a POST is for BodyLimit.
+// A request other than POST has its response at once, without waiting for its body; for
+// the body of a POST the server waits for BodyLimit.
 func TestBodyThatDoesNotCome(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		for name, want := range map[string]string{
@@ -155,7 +155,7 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	}
 }
 
-// Bodies that come are read, and their connections kept.
+// Bodies that arrive are read, and their connections stay open.
 func TestConnectionIsKept(t *testing.T) {
 	s, _ := slowServer(t, false, false)
 	conn := raw(t, s, strings.Repeat("POST /read"+withBody+"\r\n123456789GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3)+"GET / HTTP/1.0\r\n\r\n")
@@ -171,8 +171,8 @@ func TestConnectionIsKept(t *testing.T) {
 	}
 }
 
-// Streams of HTTP/2 whose bodies do not come, or whose responses are not read,
-// keep nobody out either.
+// HTTP/2 streams whose bodies do not arrive, or whose responses are not read, do not
+// block other clients either.
 func TestSlowStreamsAreClosed(t *testing.T) {
 	s, c := slowServer(t, true, true)
 	base, ok := s.Client().Transport.(*http.Transport)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// started is a server with bounds, its protocols and its bounds.
+// started starts a server with limits and returns it with them.
 func started(t *testing.T, h http.Handler, change func(*Responses)) (*httptest.Server, *Responses) {
 	t.Helper()
 	c := NewConnections(100)
@@ -71,8 +71,8 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// A client that does not read holds its response for the limit only, in HTTP/1
-// and in HTTP/2, and the handler has ended by then.
+// The response to a client that does not read ends at the limit, in HTTP/1 and HTTP/2,
+// after its handler has returned.
 func TestSlowReader(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 16<<20)
 	ended := make(chan struct{}, 2)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// One remote address leaves a quarter of the places to others.
+// One remote address can use at most three quarters of the places.
 func TestPlaces(t *testing.T) {
 	from := func(remote string) context.Context {
 		return context.WithValue(t.Context(), connKey{}, net.Conn(&fake{remote: remote}))

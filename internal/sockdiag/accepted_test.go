@@ -28,7 +28,7 @@ func bothEnds(t testing.TB, network, address string) (client, server net.Conn) {
 	return client, server
 }
 
-// The kernel says which end was accepted, and which end sent last.
+// The kernel reports which end was accepted, and which end sent last.
 func TestAccepted(t *testing.T) {
 	t.Parallel()
 	conn, err := sockdiag.Dial(0)

@@ -46,7 +46,8 @@ func listen(t testing.TB, family int, at unix.Sockaddr) (unix.Sockaddr, uint64) 
 	return addr, st.Ino
 }
 
-// fill connects n times without waiting: what does not fit hangs or is refused.
+// fill connects n times without waiting: connections above the backlog hang or are
+// refused.
 func fill(t testing.TB, family int, to unix.Sockaddr, n int) {
 	t.Helper()
 	for range n {
@@ -257,7 +258,8 @@ func TestOtherNetworkNamespace(t *testing.T) {
 	}
 }
 
-// refusedDial checks that who may not make a network may not enter one either.
+// refusedDial checks that a user without the right to create a network namespace cannot
+// enter one either.
 func refusedDial(t *testing.T) {
 	t.Helper()
 	ns, err := os.Open("/proc/self/ns/net")

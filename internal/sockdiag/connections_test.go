@@ -57,8 +57,8 @@ func inodeOfConn(t testing.TB, c net.Conn) uint64 {
 	return inode
 }
 
-// The kernel and its text files give the ends that connected to these ports,
-// of both families, and nothing else.
+// The kernel and its text files list the ends that connected to these ports, of both
+// families, and nothing else.
 func TestConnections(t *testing.T) {
 	first, second, six, left := connect(t, "tcp4", "127.0.0.1:0"), connect(t, "tcp4", "127.0.0.1:0"), connect(t, "tcp6", "[::1]:0"), connect(t, "tcp4", "127.0.0.1:0")
 	ports := []uint16{1, remote(first).Port(), 2, remote(second).Port(), remote(six).Port(), 65535}
@@ -189,7 +189,7 @@ func TestParseUnixAccepted(t *testing.T) {
 	}
 }
 
-// Whatever the text is, what comes out has an inode and one of the ports.
+// FuzzProcNetConnections: each result has an inode and one of the ports.
 func FuzzProcNetConnections(f *testing.F) {
 	head := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	f.Add(head + "   0: 0100007F:B388 0100007F:0CEA 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 20 4 30 10 -1\n")
@@ -205,8 +205,8 @@ func FuzzProcNetConnections(f *testing.F) {
 	})
 }
 
-// A dump of 400 connections, and one of a single one beside them: what
-// is not asked for is walked and not copied.
+// BenchmarkConnections dumps 400 connections, and one connection beside them: the
+// others are skipped without a copy.
 func BenchmarkConnections(b *testing.B) {
 	c := dial(b, 0)
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -242,7 +242,7 @@ func BenchmarkConnections(b *testing.B) {
 	}
 }
 
-// Whatever an answer is, a path comes with its peer or not at all.
+// FuzzParseUnixAccepted: a path has its peer.
 func FuzzParseUnixAccepted(f *testing.F) {
 	f.Add(unixAnswer(1, attribute(0, []byte("/run/x\x00")), attribute(2, native.AppendUint32(nil, 77))))
 	f.Add(unixAnswer(10, attribute(0, []byte("\x00x"))))

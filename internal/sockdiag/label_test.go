@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// Any user binds a socket to any bytes.
+// Any user can bind a socket to a path of any bytes.
 func TestLabelOfAnyPath(t *testing.T) {
 	seen := map[string]string{}
 	for _, path := range []string{"@\xff", "@\xfe", "/run/a\nb", "/run/\u202ebkcos.nur", "@" + strings.Repeat("a", 107), strings.Repeat("\xff", 108), "@a\"b\\c", "@\x1b[2J", "@@@"} {
@@ -29,7 +29,7 @@ func TestLabelOfAnyPath(t *testing.T) {
 	}
 }
 
-// One user's listening sockets do not push out those of another.
+// The listening sockets of one user do not displace those of another.
 func TestListenersOfOneUserAreBounded(t *testing.T) {
 	c, err := sockdiag.Dial(0)
 	if err != nil {

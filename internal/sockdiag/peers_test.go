@@ -19,8 +19,8 @@ func anyOf(inodes ...uint64) func(uint64) bool {
 
 func addrOf(a net.Addr) netip.AddrPort { return a.(*net.TCPAddr).AddrPort() }
 
-// The kernel names the other end of the sockets that are asked for, of both
-// families, and of no socket of a server whose port is left out.
+// The kernel returns the other end of the requested sockets, of both families, and of no
+// socket of a server whose port is left out.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	c := dial(t, 0)
@@ -44,7 +44,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// A connection that is not established yet has a peer: that of a full queue.
+// A connection that is not established yet, because the queue is full, has a peer.
 func TestPeersConnecting(t *testing.T) {
 	t.Parallel()
 	addr, _ := listen(t, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
@@ -123,7 +123,7 @@ func TestUnixPeers(t *testing.T) {
 	}
 }
 
-// A connection that nobody has accepted has the path of the listener too.
+// A connection that is not accepted yet has the path of the listener too.
 func TestUnixPending(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
@@ -141,7 +141,7 @@ func TestUnixPending(t *testing.T) {
 	}
 }
 
-// Whatever an answer is, sockets come with a path or not at all.
+// FuzzParseUnixPending: each socket has a path.
 func FuzzParseUnixPending(f *testing.F) {
 	f.Add(unixAnswer(10, attribute(0, []byte("/run/x\x00")), attribute(3, native.AppendUint32(nil, 77))))
 	f.Add(unixAnswer(1, attribute(0, []byte("\x00x"))))
@@ -174,8 +174,8 @@ func TestOtherPorts(t *testing.T) {
 	}
 }
 
-// Beside 400 connections of a server's clients, which the kernel leaves out, one
-// that is asked for.
+// BenchmarkPeers requests one socket beside 400 connections of a server's clients, which
+// the kernel leaves out.
 func BenchmarkPeers(b *testing.B) {
 	c := dial(b, 0)
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -157,8 +157,8 @@ func BenchmarkParseProcNetTCP(b *testing.B) {
 	}
 }
 
-// TestProcAgrees holds the fallback against sock_diag on the same sockets, and
-// with established connections in the table.
+// TestProcAgrees compares the fallback with sock_diag for the same sockets, with
+// established connections in the table.
 func TestProcAgrees(t *testing.T) {
 	c := dial(t, 0)
 	for _, p := range endpoints(t.TempDir()) {

@@ -117,7 +117,7 @@ func BenchmarkUDPInode(b *testing.B) {
 	}
 }
 
-// A datagram socket has its path and its peer, which is gone when that is closed.
+// A datagram socket has its path and its peer, until the peer is closed.
 func TestUnixDatagrams(t *testing.T) {
 	c := dial(t, 0)
 	at := filepath.Join(t.TempDir(), "d.sock")
@@ -193,7 +193,7 @@ func TestUDPRemote(t *testing.T) {
 	}
 }
 
-// What is read of an answer is a datagram socket's, or nothing.
+// FuzzParseUnixDatagram: each result is a datagram socket.
 func FuzzParseUnixDatagram(f *testing.F) {
 	f.Add([]byte{1, 2, 7, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 2, 0, 9, 0, 0, 0})
 	f.Add([]byte{1, 1, 1, 0})

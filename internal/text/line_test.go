@@ -27,7 +27,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// Nothing that a terminal obeys is left, whatever comes.
+// FuzzLine: no control character for a terminal is left in any text.
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{"", "shop", "\xff", "a\u202eb", "\x1b[2J", "\u009b", strings.Repeat("商", 9000)} {
 		f.Add(s)

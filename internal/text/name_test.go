@@ -28,9 +28,9 @@ func TestName(t *testing.T) {
 	}
 }
 
-// A name is clean and within its bound, stays as it is when it is cleaned again,
-// has a character for each of the text's up to the bound, and bytes become what
-// a text becomes.
+// FuzzName: a name is clean and within its bound, does not change when it is cleaned
+// again, has one character for each character of the text up to the bound, and is the
+// same for bytes and for a string.
 func FuzzName(f *testing.F) {
 	for _, s := range []string{"", "shop", "my shop", "españa", "\xff\xfe", strings.Repeat("商", 70), "a~2", "prod/x:1@2"} {
 		f.Add(s)

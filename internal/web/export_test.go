@@ -19,18 +19,15 @@ var (
 	InPast        = inPast
 )
 
-// Verdict returns the level, sentence and key of the verdict about r.
+// Verdict returns the level, sentence and key of the verdict on r.
 func Verdict(r *model.State, j health.Evaluation, now time.Time) (level, sentence, key string) {
 	s := assemble(r, j)
 	v := s.verdict(now)
 	return v.Level.String(), v.Sentence, v.Key
 }
 
-// Ended returns what has ended lately, as the page shows it.
+// Ended returns the problems that ended lately, as the page shows them.
 func Ended(r *model.State, j health.Evaluation, now time.Time) []string {
 	s := assemble(r, j)
 	return s.verdict(now).Ended
 }
-
-// Trend is the trend of a worker's memory, in bytes per second.
-func (h *History) Trend(app, slot string) (float64, bool) { return h.trend(app, slot) }

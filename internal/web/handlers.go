@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
@@ -24,7 +26,7 @@ type update struct {
 	Layout   string                 `json:"layout"`
 	Sections map[string]string      `json:"sections"`
 	Limits   map[string][2]*float64 `json:"limits"` // resource: warning, critical
-	History  tail                   `json:"history"`
+	History  charts.Tail            `json:"history"`
 }
 
 func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
@@ -42,7 +44,7 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 		w.fail(rw, "render the status page", err)
 		return
 	}
-	u := update{Layout: layoutOf(s), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.since(since)}
+	u := update{Layout: layoutOf(s), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.Since(since)}
 	if !s.At.IsZero() {
 		u.At = s.At.Unix()
 	}

@@ -48,7 +48,7 @@ func healingSample() heal.Snapshot {
 	return s
 }
 
-// What Alertmanager reports is in the alerts of the app that it is about.
+// An alert of Alertmanager is among the alerts of its app.
 func TestReportedAlerts(t *testing.T) {
 	o := options(troubleSample())
 	o.Healing = healingSample
@@ -73,8 +73,8 @@ func TestReportedAlerts(t *testing.T) {
 	}
 }
 
-// Nothing of healing is on the page of somebody who does not use it, and a page
-// about hostile names stays a page.
+// The page has no section on healing if healing is not configured, and hostile names are
+// escaped.
 func TestHealingOnThePage(t *testing.T) {
 	o := options(fullSample())
 	o.Healing = func() heal.Snapshot { return heal.Snapshot{Mode: "dry_run"} }

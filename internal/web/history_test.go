@@ -12,12 +12,12 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
-	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 var nan = math.NaN()
 
-// told is what the page's script gets of a history.
+// told is the JSON of a history for the page's script.
 type told struct {
 	Full bool                             `json:"full"`
 	T    []int64                          `json:"t"`
@@ -25,7 +25,7 @@ type told struct {
 	Apps map[string]map[string][]*float64 `json:"apps"`
 }
 
-func ask(t testing.TB, h *web.History, since int64) told {
+func ask(t testing.TB, h *charts.History, since int64) told {
 	t.Helper()
 	o := options(modeltest.State(nil))
 	o.History = h
@@ -77,7 +77,7 @@ func TestHistorySeries(t *testing.T) {
 	s.add("resp_host_cpu_usage_ratio", 0.1)
 	s.add("resp_host_memory_usage_ratio", 0.2)
 	s.add("resp_worker_memory_bytes", 8, "short of labels")
-	h := web.NewHistory()
+	h := charts.New()
 	h.Record(moment, modeltest.State(s))
 	got := ask(t, h, 0)
 	want := map[string]string{
@@ -97,7 +97,7 @@ func TestHistorySeries(t *testing.T) {
 	}
 }
 
-// The rate of errors is taken over the last minute, as the rate of requests is.
+// The rate of errors is of the last minute, like the rate of requests.
 func TestHistoryErrors(t *testing.T) {
 	counts := func(fives ...float64) *model.State {
 		var s sample
@@ -118,7 +118,7 @@ func TestHistoryErrors(t *testing.T) {
 		"not reported":    {[]*model.State{counts(90), modeltest.State(nil), counts(120), counts(150)}, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := web.NewHistory()
+			h := charts.New()
 			for i, r := range c.totals {
 				h.Record(moment.Add(time.Duration(i)*30*time.Second), r)
 			}
@@ -131,7 +131,7 @@ func TestHistoryErrors(t *testing.T) {
 }
 
 func TestHistoryGaps(t *testing.T) {
-	h := web.NewHistory()
+	h := charts.New()
 	h.Record(moment, rate(1))
 	h.Record(moment.Add(5*time.Second), modeltest.State(nil))
 	h.Record(moment.Add(10*time.Second), rate(nan))
@@ -153,8 +153,8 @@ func TestHistoryGaps(t *testing.T) {
 }
 
 func TestHistoryWrapsAround(t *testing.T) {
-	h := web.NewHistory()
-	for i := range web.Points + 10 {
+	h := charts.New()
+	for i := range charts.Points + 10 {
 		r := rate(float64(i))
 		if i == 0 {
 			r = modeltest.State([]modeltest.Fact{{Name: "page.http_rate", Labels: []string{"gone"}, Value: 1}})
@@ -163,7 +163,7 @@ func TestHistoryWrapsAround(t *testing.T) {
 	}
 	got := ask(t, h, 0)
 	requests := got.Apps["shop"]["requests"]
-	if len(got.T) != web.Points || len(requests) != web.Points || *requests[0] != 10 || *requests[web.Points-1] != web.Points+9 {
+	if len(got.T) != charts.Points || len(requests) != charts.Points || *requests[0] != 10 || *requests[charts.Points-1] != charts.Points+9 {
 		t.Errorf("%d times, %d values", len(got.T), len(requests))
 	}
 	for i := 1; i < len(got.T); i++ {
@@ -177,7 +177,7 @@ func TestHistoryWrapsAround(t *testing.T) {
 }
 
 func TestHistorySince(t *testing.T) {
-	h := web.NewHistory()
+	h := charts.New()
 	for i := range 4 {
 		h.Record(moment.Add(time.Duration(i)*5*time.Second), rate(float64(i)))
 	}
@@ -201,20 +201,20 @@ func TestHistorySince(t *testing.T) {
 }
 
 func TestHistoryIsBounded(t *testing.T) {
-	h := web.NewHistory()
+	h := charts.New()
 	var s sample
 	for i := range 2000 {
 		s.add("page.http_rate", 1, "app"+strconv.Itoa(i))
 	}
 	h.Record(moment, modeltest.State(s))
-	if held, refused := h.Size(); held != web.MaxSeries || refused != web.MaxSeries {
-		t.Errorf("held %d and refused %d series, want %d each", held, refused, web.MaxSeries)
+	if held, refused := h.Size(); held != charts.MaxSeries || refused != charts.MaxSeries {
+		t.Errorf("held %d and refused %d series, want %d each", held, refused, charts.MaxSeries)
 	}
 	h.Record(moment.Add(5*time.Second), rate(1))
 	if _, refused := h.Size(); refused != 1 {
 		t.Errorf("refused %d of the second moment, want 1", refused)
 	}
-	h = web.NewHistory()
+	h = charts.New()
 	var many sample
 	many.add("resp_app_workers", 40, "shop", "idle")
 	for i := range 40 {
@@ -227,11 +227,11 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// A worker whose shared pages are only not counted yet has no point, so that
-// no line falls from its resident size to its share.
+// A worker whose shared pages are not counted yet has no point, so that no line falls
+// from its resident size to its proportional size.
 func TestHistoryWaitsForTheShare(t *testing.T) {
 	for reason, want := range map[string]string{"ok": "", "permission": "36"} {
-		h := web.NewHistory()
+		h := charts.New()
 		var s sample
 		s.add("resp_app_workers", 1, "shop", "idle")
 		s.add("resp_worker_memory_bytes", 36, "shop", "0", "rss")
@@ -253,7 +253,7 @@ func TestHistoryWaitsForTheShare(t *testing.T) {
 
 // Run with -race: readers and the writer at once, and every row as long as the axis.
 func TestHistoryAtOnce(t *testing.T) {
-	h := web.NewHistory()
+	h := charts.New()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range 500 {
@@ -276,7 +276,7 @@ func TestHistoryAtOnce(t *testing.T) {
 func BenchmarkHistoryRecord(b *testing.B) {
 	for _, workers := range []int{4, 200} {
 		b.Run(fmt.Sprintf("%d workers", workers), func(b *testing.B) {
-			r, h, at := manySample(workers), web.NewHistory(), moment
+			r, h, at := manySample(workers), charts.New(), moment
 			b.ReportAllocs()
 			for b.Loop() {
 				at = at.Add(5 * time.Second)

@@ -63,7 +63,7 @@ func TestPageGolden(t *testing.T) {
 	}
 }
 
-// The policy forbids inline script and style: not one may be in the page.
+// The page has no inline script and style, which its security policy forbids.
 func TestPageHoldsNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)\sstyle=|<style|\son[a-z]+=|<script(?:[^>]*)>[^<]|javascript:|href="https?://[^"]*\.(?:css|js)|src="(?:https?:)?//`)
 	for name, r := range map[string]*model.State{"full": fullSample(), "many": manySample(200), "empty": modeltest.State(nil)} {

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// What belongs to an app is in the JSON, and what is not known of it is null.
+// The parts of an app are in the JSON; unknown values are null.
 func TestPartsJSON(t *testing.T) {
 	body := get(t, serve(options(troubleSample())), "/api/v1/status").Body.String()
 	for _, want := range []string{
@@ -44,7 +44,7 @@ func TestPartsOnThePage(t *testing.T) {
 	}
 }
 
-// A pool whose numbers cannot be read has no chart and no figure.
+// A pool whose numbers cannot be read has no chart and no number.
 func TestNoPoolNoFigure(t *testing.T) {
 	if page := get(t, serve(options(fullSample())), "/").Body.String(); strings.Contains(page, "<dt title=\"connections of pool") {
 		t.Error("a figure of a pool that is not there")

@@ -10,11 +10,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 var moment = time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
 
-// fixed is a source that always gives the same gather.
+// fixed is a source that always returns the same state.
 type fixed struct {
 	r  *model.State
 	at time.Time
@@ -27,7 +28,7 @@ func (f fixed) Latest() (*model.State, health.Evaluation) {
 	return f.r, judged(f.r, f.at)
 }
 
-// judged is the judgement of one look by the default limits; none at the zero time.
+// judged returns the evaluation of one state by the default limits; none at the zero time.
 func judged(r *model.State, at time.Time) health.Evaluation {
 	if at.IsZero() {
 		return health.Evaluation{}
@@ -162,7 +163,7 @@ func (s *sample) parts(app string) {
 	s.add("resp_session_scan_coverage_ratio", 0.25, app, "queue")
 }
 
-// troubleSample is an app that is held up, on a host whose disk is nearly full.
+// troubleSample is an app whose requests wait, on a host with a nearly full disk.
 func troubleSample() *model.State {
 	var s sample
 	s.thresholds()
@@ -200,11 +201,11 @@ func options(r *model.State) web.Options {
 	}
 }
 
-// recorded is a history of n moments, one each 5 s, that ends at moment; the
+// recorded returns a history of n samples, one every 5 s, that ends at moment; the
 // memory of slot 0 grows by 1.2 MB a minute.
-func recorded(t testing.TB, n int) *web.History {
+func recorded(t testing.TB, n int) *charts.History {
 	t.Helper()
-	h := web.NewHistory()
+	h := charts.New()
 	for i := range n {
 		var s sample
 		s.add("resp_worker_memory_bytes", 182e6-0.1e6*float64(n-1-i), "shop", "0", "pss")

@@ -6,23 +6,24 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
 // The JSON of /api/v1/status. Seconds, bytes, connections; a number that is
 // not known is null.
 type (
 	statusJSON struct {
-		Version     string         `json:"version"`
-		Host        hostJSON       `json:"host"`
-		Started     time.Time      `json:"started"`
-		LastCheck   *time.Time     `json:"last_check"`
-		Health      *health.Status `json:"health"`          // of host and stores; null before the first look
-		Todo        []string       `json:"recommendations"` // of all, root causes first, as on the page
-		Apps        []appJSON      `json:"apps"`
-		LockWaits   []lockWaitJSON `json:"lock_waits"` // at most 20 a server
-		Chains      []chainJSON    `json:"chains"`     // who waits for whom, the one with most victims first
-		Unavailable []unseenJSON   `json:"unavailable"`
-		Notes       []noteJSON     `json:"notes"` // optional lacks: the collector is available nevertheless
+		Version     string             `json:"version"`
+		Host        hostJSON           `json:"host"`
+		Started     time.Time          `json:"started"`
+		LastCheck   *time.Time         `json:"last_check"`
+		Health      *health.Status     `json:"health"`          // of host and stores; null before the first look
+		Todo        []string           `json:"recommendations"` // of all, root causes first, as on the page
+		Apps        []appJSON          `json:"apps"`
+		LockWaits   []lockWaitJSON     `json:"lock_waits"` // at most 20 a server
+		Chains      []waitstatus.Chain `json:"chains"`     // who waits for whom, the one with most victims first
+		Unavailable []unseenJSON       `json:"unavailable"`
+		Notes       []noteJSON         `json:"notes"` // optional lacks: the collector is available nevertheless
 	}
 	hostJSON struct {
 		Name               string         `json:"name"`
@@ -66,7 +67,7 @@ type (
 		HeartbeatAge *float64 `json:"heartbeat_age_seconds"`
 
 		Connections map[string]*float64 `json:"connections"` // to other services, by name; empty: none, or not known
-		Threads     []threadJSON        `json:"threads"`     // request threads, at most 64; empty: not sampled
+		Threads     []waitstatus.Thread `json:"threads"`     // request threads, at most 64; empty: not sampled
 	}
 	listenerJSON struct {
 		Listener string   `json:"listener"`
@@ -89,7 +90,7 @@ type (
 func (w *Web) status(s pageState) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
-		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.state.LockWaits), Chains: chainsStatus(s.state.Chains), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.state),
+		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.state.LockWaits), Chains: waitstatus.Chains(s.state.Chains), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.state),
 		Host: hostStatus(w.opts.Host, s.state),
 	}
 	if !s.At.IsZero() {
@@ -154,7 +155,7 @@ func appStatus(s *pageState, a *app) appJSON {
 			held[x.Component] = x.N
 		}
 		out.Workers = append(out.Workers, workerJSON{
-			Connections: held, Threads: threadsStatus(s, w),
+			Connections: held, Threads: waitstatus.Threads(s.state, s.At, w.Threads),
 			Slot: integer(w.Slot), PID: nonZero(w.PID), State: text(w.State), Detail: text(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
 // lineSample is an app whose worker 0 waits for a row that a connection of worker
@@ -101,5 +102,30 @@ func TestThreadsAreBounded(t *testing.T) {
 	}
 	if list := got.Apps[0].Workers[0].Threads; len(list) != 64 || list[0].TID != 200 {
 		t.Errorf("%d threads, %s", len(list), fmt.Sprint(list[:2]))
+	}
+}
+
+// The evidence of an action has the chains of its app or server, and the threads
+// that have a request.
+func TestEvidenceOfWaits(t *testing.T) {
+	t.Parallel()
+	s := lineSample()
+	got := waitstatus.Of(s, moment, "shop", nil)
+	if got == nil || len(got.Chains) != 1 || len(got.Workers["0"]) != 2 || len(got.Workers["1"]) != 1 || *got.Workers["1"][0].Line != 131 {
+		t.Errorf("of its app: %+v", got)
+	}
+	if got := waitstatus.Of(s, moment, "", []string{"mysql:db"}); got == nil || len(got.Chains) != 1 || len(got.Workers) != 0 {
+		t.Errorf("of a server: %+v", got)
+	}
+	if got := waitstatus.Of(s, moment, "blog", []string{"mysql:other"}); got != nil {
+		t.Errorf("of another app: %+v", got)
+	}
+	for range 200 {
+		s.Chains = append(s.Chains, s.Chains[0])
+		s.Workers[0].Workers[1].Threads = append(s.Workers[0].Workers[1].Threads, model.Thread{On: "lock"})
+	}
+	got = waitstatus.Of(s, moment, "shop", nil)
+	if n := len(got.Workers["0"]) + len(got.Workers["1"]); len(got.Chains) != 5 || n > 100 {
+		t.Errorf("%d chains and %d threads", len(got.Chains), n)
 	}
 }

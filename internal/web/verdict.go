@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -33,8 +34,9 @@ type verdict struct {
 }
 
 type finding struct {
-	level       level
-	key, phrase string
+	level          level
+	key, phrase    string
+	app, component string
 }
 
 const (
@@ -81,15 +83,15 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 	var found []finding
 	if age := now.Sub(s.At); age > maxAge {
-		found = append(found, finding{levelWarning, "stale",
-			"the last check is " + health.FormatSeconds(age.Seconds()) + " old: the page may be outdated"})
+		found = append(found, finding{level: levelWarning, key: "stale",
+			phrase: "the last check is " + health.FormatSeconds(age.Seconds()) + " old: the page may be outdated"})
 	}
 	for _, f := range s.health.Findings() {
-		found = append(found, finding{levelOf(f.Severity), f.App + " " + f.Name, f.Summary})
+		found = append(found, finding{levelOf(f.Severity), f.App + " " + f.Name, f.Summary, f.App, f.Component})
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.level, a.level) })
 	if len(found) > 0 {
-		return worst(found)
+		return worst(s.explained(found))
 	}
 	switch len(s.Apps) {
 	case 0:
@@ -99,6 +101,32 @@ func (s *pageState) current(now time.Time) verdict {
 	default:
 		return healthyApps(s.Apps)
 	}
+}
+
+// explained returns the findings with the chain of an app's waits in place of what the
+// app's workers do for it: the finding of the workers, else the first one of the app.
+func (s *pageState) explained(found []finding) []finding {
+	for i := range s.state.Chains {
+		c := &s.state.Chains[i]
+		at := slices.IndexFunc(found, func(f finding) bool { return f.app == c.App && f.component == "workers" })
+		if at < 0 {
+			at = slices.IndexFunc(found, func(f finding) bool { return f.app == c.App })
+		}
+		if at < 0 {
+			continue
+		}
+		f := found[at]
+		f.phrase = strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")
+		f.key += " chain " + c.Kind
+		// As the first of its level, for it is what the others come from.
+		found = slices.Delete(found, at, at+1)
+		first := slices.IndexFunc(found, func(x finding) bool { return x.level <= f.level })
+		if first < 0 {
+			first = len(found)
+		}
+		return slices.Insert(found, first, f)
+	}
+	return found
 }
 
 func levelOf(l health.Level) level { return levelHealthy + level(l) }

@@ -27,7 +27,7 @@ func four(s *sample, states [4]string, queue float64) {
 	s.add("resp_listener_queue_limit", 2048, "shop", ":8000")
 }
 
-// verdict is what the page says of s so long after the look.
+// verdict returns the verdict on s so long after the sample was taken.
 func verdict(s sample, later time.Duration) (level, sentence, key string) {
 	r := modeltest.State(s)
 	return web.Verdict(r, judged(r, moment), moment.Add(later))
@@ -97,7 +97,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// What has ended is below the verdict, with its time, and not in it.
+// Problems that ended are below the verdict, with their time, and not in it.
 func TestVerdictOfWhatEnded(t *testing.T) {
 	look := func(up float64, after time.Duration, before health.State) (*model.State, health.Evaluation, health.State) {
 		var s sample
@@ -160,7 +160,8 @@ func TestVerdictDoubtsOldNumbers(t *testing.T) {
 	}
 }
 
-// What a screen reader speaks follows the key: numbers alone must not change it.
+// A screen reader speaks the verdict again when its key changes: numbers alone must not
+// change it.
 func TestVerdictKeyHoldsNoNumbers(t *testing.T) {
 	key := func(queue float64) string {
 		var s sample

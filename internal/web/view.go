@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 const (
@@ -130,7 +131,7 @@ func (w *Web) renderSections(s pageState, v verdict) ([]section, error) {
 	add("host", "host", hostMeters(&s))
 	add("unseen", "unseen", s.Unseen)
 	held, refused := w.opts.History.Size()
-	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(BytesPerSeries), held, MaxSeries)
+	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(charts.BytesPerSeries), held, charts.MaxSeries)
 	if refused > 0 {
 		series += fmt.Sprintf(", %d not stored", refused)
 	}
@@ -175,7 +176,7 @@ func (w *Web) appView(s *pageState, a *app) appView {
 
 func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: clockOf(unixTime(x.Started))}
-	c.Arrow, c.Trend = trendText(w.opts.History.trend(a.Name, x.Slot))
+	c.Arrow, c.Trend = trendText(w.opts.History.Trend(a.Name, x.Slot))
 	c.Rows, c.HeldUpBy = threadRows(x.Threads), heldUpBy(s.state.Chains, a.Name, x.Slot)
 	if len(c.Rows) > 0 {
 		c.Place = c.Rows[0].Place

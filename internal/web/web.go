@@ -14,12 +14,13 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 // Options is all that a [Web] needs. Source is required.
 type Options struct {
 	Source  Source
-	History *History // nil: the page has no charts' data and no trends
+	History *charts.History // nil: the page has no charts' data and no trends
 
 	Version string    // of the exporter
 	Host    string    // name of this host, for people
@@ -61,7 +62,7 @@ func New(o Options) *Web {
 		o.Now = time.Now
 	}
 	if o.History == nil {
-		o.History = NewHistory()
+		o.History = charts.New()
 	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
-// slowAction holds its place in the runner, so that the queue behind it is full.
+// slowAction runs for long, so that the queue of the runner is full.
 type slowAction struct{}
 
 func (slowAction) Target(a action.Alert) string { return "app:" + a.Labels["app"] }
@@ -36,9 +36,9 @@ func (slowAction) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	return action.Verified, nil
 }
 
-// BenchmarkStorm sends notifications of ever other alerts while the queue is full,
-// and holds that each answer is 202 or 503, that what was accepted is in the
-// journal, and what it costs in memory: go test ./internal/webhook -run xxx -bench Storm -benchtime 10000x.
+// BenchmarkStorm sends notifications of new alerts while the queue is full. It checks
+// that each status is 202 or 503 and that accepted alerts are in the journal, and
+// reports the memory: go test ./internal/webhook -run xxx -bench Storm -benchtime 10000x.
 func BenchmarkStorm(b *testing.B) {
 	dir := b.TempDir()
 	r := heal.New(heal.Options{StateDir: dir})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/golden"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
@@ -30,7 +32,9 @@ const (
 		{"status":"firing","labels":{"alertname":"X"},"annotations":{"summary":"s"},"startsAt":"2026-01-02T03:04:05.6Z","endsAt":"0001-01-01T00:00:00Z","fingerprint":"c1f02a"}]}`
 )
 
-// runner is what the webhook talks to.
+var updateGolden = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// runner implements [webhook.Runner] and records the calls.
 type runner struct {
 	mu     sync.Mutex
 	err    error
@@ -105,7 +109,7 @@ func tokenFile(t *testing.T) string {
 	return file
 }
 
-// send returns the status and the body of an answer; headers come in pairs.
+// send sends a request and returns the status and the body; headers are in pairs.
 func (s server) send(t *testing.T, method, path, body string, headers ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/admin/api/v1"+path, strings.NewReader(body))
@@ -178,7 +182,7 @@ func TestStatusCodes(t *testing.T) {
 	}
 }
 
-// The token is read at each request; a file that cannot be read lets nobody in.
+// The token is read at each request; if its file cannot be read, all requests are refused.
 func TestTokenFile(t *testing.T) {
 	file := tokenFile(t)
 	s := serve(t, &runner{}, file)
@@ -209,7 +213,7 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-// A thousand alerts come in one body, and ten notifications at once.
+// One body has a thousand alerts, and ten notifications are sent at the same time.
 func TestMany(t *testing.T) {
 	r := &runner{}
 	s := serve(t, r, "")
@@ -235,8 +239,8 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// A client that sends a byte a second holds nothing for longer than the deadline,
-// and neither does a disk that hangs.
+// A client that sends a byte per second is ended at the deadline, and so is a request
+// that waits for a disk.
 func TestSlow(t *testing.T) {
 	r := &runner{hang: make(chan struct{})}
 	s := serve(t, r, "")
@@ -269,51 +273,59 @@ func TestOrders(t *testing.T) {
 	r := &runner{}
 	s := serve(t, r, tokenFile(t))
 	bearer := []string{"Authorization", "Bearer " + token}
+	var errorTexts bytes.Buffer
 	for _, c := range []struct {
 		method, path, body string
 		headers            []string
 		code               int
-		has                string
+		has                string // of a success; what an error says is in the golden file
 	}{
 		{"GET", "/runs", "", nil, 200, `"id":"r-1"`},
 		{"GET", "/runs/r-1", "", nil, 200, `"evidence":{"a":1}`},
-		{"GET", "/runs/r-9", "", nil, 404, "no such run"},
-		{"POST", "/runs", "", bearer, 405, "only GET"},
-		{"POST", "/runs/r-1/approve", "", nil, 401, "token"},
+		{"GET", "/runs/r-9", "", nil, 404, ""},
+		{"POST", "/runs", "", bearer, 405, ""},
+		{"POST", "/runs/r-1/approve", "", nil, 401, ""},
 		{"POST", "/runs/r-1/approve", "", bearer, 202, "r-1"},
 		{"POST", "/runs/r-1/approve", `{"plan": "p-1"}`, bearer, 202, "r-1"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, "plan of the run has changed"},
-		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": ""}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": null}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-1", "PLAN": ""}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-0", "plan": "p-1"}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"total": 1}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-2/approve", "", bearer, 409, "does not wait"},
-		{"POST", "/runs/r-9/approve", "", bearer, 404, "no such run"},
-		{"GET", "/pause", "", bearer, 405, "only POST"},
-		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, nil, 401, "token"},
-		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, append([]string{"Sec-Fetch-Site", "cross-site"}, bearer...), 403, "cross-site"},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": ""}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": null}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-1", "PLAN": ""}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-0", "plan": "p-1"}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"total": 1}`, bearer, 400, ""},
+		{"POST", "/runs/r-2/approve", "", bearer, 409, ""},
+		{"POST", "/runs/r-9/approve", "", bearer, 404, ""},
+		{"GET", "/pause", "", bearer, 405, ""},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, nil, 401, ""},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, append([]string{"Sec-Fetch-Site", "cross-site"}, bearer...), 403, ""},
 		{"POST", "/pause", `{"reason":"deploy","for":"1h","by":"ann"}`, bearer, 200, `"by":"ann"`},
-		{"POST", "/pause", `{"reason":"","for":"1h"}`, bearer, 400, "reason"},
-		{"POST", "/pause", `{"reason":"x"}`, bearer, 400, "duration"},
-		{"POST", "/pause", `{"reason":"x","for":"-1h"}`, bearer, 400, "duration"},
-		{"POST", "/pause", `{"reason":"x","for":"1h","until":"x"}`, bearer, 400, "expected"},
-		{"POST", "/resume", "", nil, 401, "token"},
+		{"POST", "/pause", `{"reason":"","for":"1h"}`, bearer, 400, ""},
+		{"POST", "/pause", `{"reason":"x"}`, bearer, 400, ""},
+		{"POST", "/pause", `{"reason":"x","for":"-1h"}`, bearer, 400, ""},
+		{"POST", "/pause", `{"reason":"x","for":"1h","until":"x"}`, bearer, 400, ""},
+		{"POST", "/resume", "", nil, 401, ""},
 		{"POST", "/resume", "", bearer, 200, "resumed"},
 	} {
-		if code, body := s.send(t, c.method, c.path, c.body, c.headers...); code != c.code || !strings.Contains(body, c.has) {
+		code, body := s.send(t, c.method, c.path, c.body, c.headers...)
+		if code != c.code || !strings.Contains(body, c.has) {
 			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, body, c.code, c.has)
+		}
+		if c.has == "" {
+			fmt.Fprintf(&errorTexts, "%s %s %s\n\t%d %s", c.method, c.path, c.body, code, body)
 		}
 	}
 	r.err = errors.New("disk")
-	if code, body := s.send(t, "POST", "/pause", `{"reason":"x","for":"1h"}`, bearer...); code != 500 || !strings.Contains(body, "restart") || r.paused == nil {
+	code, body := s.send(t, "POST", "/pause", `{"reason":"x","for":"1h"}`, bearer...)
+	if code != 500 || r.paused == nil {
 		t.Errorf("%d %s", code, body)
 	}
+	fmt.Fprintf(&errorTexts, "POST /pause, and the disk fails\n\t%d %s", code, body)
+	golden.Check(t, "errors.golden", errorTexts.Bytes(), *updateGolden)
 }
 
-// FuzzParse: whatever comes, the alerts have labels, a fingerprint of bounded
-// length, and each is firing or resolved.
+// FuzzParse: for any body, each alert has labels, a fingerprint of limited length, and is
+// firing or resolved.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(one))
 	f.Add([]byte(`{"version":"4","alerts":[{"status":"resolved","labels":{"a":"b"},"endsAt":"2026-01-02T03:04:05Z"}],"truncatedAlerts":18446744073709551615}`))

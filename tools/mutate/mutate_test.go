@@ -33,8 +33,8 @@ func module(t *testing.T) string {
 	return dir
 }
 
-// A planted fault is noticed by the tests of a package that imports the changed one;
-// one that changes nothing is missed. A second run goes on from the file of results.
+// The tests of a package that imports the changed one notice a fault; a fault without
+// effect is missed. A second run continues from the file of results.
 func TestTrial(t *testing.T) {
 	dir := module(t)
 	opt := options{dir: dir, seed: 3, n: 40, out: filepath.Join(dir, "out", "results.tsv"), timeout: time.Minute, pkgs: []string{"./m"}}
@@ -82,7 +82,7 @@ func TestTrialNeedsGreenTests(t *testing.T) {
 	}
 }
 
-// Each kind of fault is planted, and nothing in the call of a logger.
+// Each kind of fault is planted, and none in the call of a logger.
 func TestFunctions(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.go")
@@ -131,7 +131,7 @@ func empty() {}
 	}
 }
 
-// A function that is added changes nothing of the order of the others.
+// An added function does not change the order of the others.
 func TestOrderIsOfTheSeed(t *testing.T) {
 	t.Parallel()
 	a, b := function{pkg: "p", name: "A"}, function{pkg: "p", name: "B"}

@@ -66,7 +66,7 @@ func TestQualifiedNames(t *testing.T) {
 	}
 }
 
-// Names stay within the bound, and what is cut differs as the whole does.
+// Names stay within the limit, and two different names are different after the cut.
 func TestNamesWithinTheBound(t *testing.T) {
 	seen := make(map[string]string)
 	for _, base := range []string{"shop", strings.Repeat("x", 40), strings.Repeat("x", 64)} {

@@ -10,13 +10,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// at returns a moment that many hours after the first one.
+// at returns a time that many hours after the first one.
 func at(hours float64) time.Time {
 	return time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC).Add(time.Duration(hours * float64(time.Hour)))
 }
 
-// A reserved name is free for its identity only, and after 24 hours for one that
-// differs by where it listens.
+// A reserved name is free for its own identity only, and after 24 hours also for one
+// that differs only by its address.
 func TestIsFree(t *testing.T) {
 	id := appname.ID{Base: "shop", Owner: 33, Unit: "shop", Bind: ":8000"}
 	moved := id

@@ -55,8 +55,8 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// A name may be given after the name option only once the title is set, so the
-// class of the command line before must not get lost.
+// The name may be known only after the title is set, so the class that the command line
+// had before must be kept.
 func TestTitleKeepsClass(t *testing.T) {
 	before := Classify([]string{"gunicorn", "-k", "gthread", "shop:app"})
 	if got := KeepClass(Classify([]string{"gunicorn: master [shop:app]"}), before, nil); got.Class != "gthread" {
@@ -98,8 +98,8 @@ func TestLongTitle(t *testing.T) {
 	}
 }
 
-// Each process of a host is classified, most of which are no server, and any
-// user can start one with a long command line.
+// BenchmarkClassify classifies processes that are no servers, as most are, also with
+// the long command lines that any user can start.
 func BenchmarkClassify(b *testing.B) {
 	for name, argv := range map[string][]string{
 		"other": {"sleep", "600"}, "long": {strings.Repeat("uWSGI ", 10000)}, "long name": {"gunicorn", strings.Repeat("a", 60000)}, "many names": append([]string{"gunicorn"}, slices.Repeat([]string{"a.b"}, 15000)...), "server": {"/usr/bin/python3", "/usr/bin/gunicorn", "-w", "4", "shop:app"},

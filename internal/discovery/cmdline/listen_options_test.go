@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// A command line is matched up to a bound, so that long ones of strangers cost
-// no more than others.
+// A command line is matched up to a limit, so that long ones of other users cost no more.
 func TestCommandLine(t *testing.T) {
 	long := strings.Repeat("x", 200<<10)
 	for name, c := range map[string]struct {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What a configuration file of gunicorn assigns, without running it.
+// The assignments of a gunicorn configuration file are read without running it.
 func TestParsePython(t *testing.T) {
 	for name, c := range map[string]struct{ src, want string }{
 		"plain":                    {"proc_name = 'shop'\n", "shop"},

@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// socketApp is an app with the listeners of these inodes, and who holds them.
+// socketApp is an app with listeners of these inodes and their holders.
 type socketApp struct {
 	server  cmdline.Server
 	master  []uint64
@@ -24,7 +24,7 @@ type socketApp struct {
 	alone   bool             // the master is the worker
 }
 
-// requestsOf returns the inodes that are taken for request listeners.
+// requestsOf returns the inodes that count as request listeners.
 func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []uint64 {
 	t.Helper()
 	var all []sockdiag.Listener
@@ -71,7 +71,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 	return out
 }
 
-// Port 9 is a control, statistics or administration socket throughout.
+// In each case port 9 is a control, statistics or administration socket.
 func TestControlSocketsAreNoListeners(t *testing.T) {
 	r := procfs.New(t.TempDir())
 	both := []uint64{1, 2}
@@ -100,7 +100,7 @@ func TestControlSocketsAreNoListeners(t *testing.T) {
 	}
 }
 
-// What was seen to be a control socket is none while all workers are gone.
+// A known control socket is no request listener either while there is no worker.
 func TestControlSocketIsRemembered(t *testing.T) {
 	r, u := procfs.New(t.TempDir()), new(Purposes)
 	steps := []struct {

@@ -114,8 +114,8 @@ func TestPIDFile(t *testing.T) {
 	}
 }
 
-// A file in a directory where others can rename what is in it is not believed,
-// even if it is root's: it may be another file that was moved there.
+// A file in a directory where others can rename files is not trusted, even if root owns
+// it: another file of root may have been moved there.
 func TestPIDFileInAnOpenDirectory(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("this test changes the owner of files: run it as root")
@@ -151,7 +151,7 @@ func TestPIDFileInAnOpenDirectory(t *testing.T) {
 	}
 }
 
-// An unchanged file is not read again; one that was replaced is at once.
+// An unchanged file is not read again; one that was replaced is read at once.
 func TestPIDFileIsReadWhenItChanges(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
 	now := time.Unix(1000, 0)

@@ -13,8 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// fake writes what is read of a process: its environment, and its working
-// directory with these files.
+// fake writes the environment of a process, and its working directory with these files.
 func fake(t *testing.T, root string, pid int, env []string, files map[string]string) {
 	t.Helper()
 	dir, cwd := filepath.Join(root, strconv.Itoa(pid)), t.TempDir()
@@ -39,7 +38,7 @@ func fake(t *testing.T, root string, pid int, env []string, files map[string]str
 	}
 }
 
-// The name of an app is what its server reads of it, in the server's order.
+// The name of an app is the one that its server uses, by the server's order of sources.
 func TestBaseName(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

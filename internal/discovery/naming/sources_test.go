@@ -70,7 +70,7 @@ func TestSettingsFile(t *testing.T) {
 	}
 }
 
-// A working directory that is gone, or that cannot be read, has no files.
+// A working directory that was removed, or that cannot be read, has no files.
 func TestSettingsWithoutDirectory(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{"/srv/shop (deleted)", "srv", ""} {
@@ -88,7 +88,7 @@ func TestSettingsWithoutDirectory(t *testing.T) {
 	}
 }
 
-// Without an allowance no settings are read, and the name is found in a later scan.
+// If the budget is used up no settings are read, and a later scan finds the name.
 func TestBaseNameWithinBudget(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -109,7 +109,8 @@ func TestBaseNameWithinBudget(t *testing.T) {
 	}
 }
 
-// Nothing names the app: the unit, the script and "app" do, in this order.
+// Without a name in its settings, an app is named after the unit, the script, or "app",
+// in this order.
 func TestBaseNameOfNothing(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

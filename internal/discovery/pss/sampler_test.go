@@ -48,8 +48,8 @@ func pssOf(s *pss.Sampler, pid int) int {
 	return int(m.PSS >> 10)
 }
 
-// A process is sampled at once, and again after the interval; one that is no
-// longer of an app is forgotten.
+// A process is sampled at once, and again after the interval; one that no longer belongs
+// to an app is removed.
 func TestSampler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := t.TempDir()
@@ -113,7 +113,7 @@ func TestInterval(t *testing.T) {
 	})
 }
 
-// What cannot be read keeps the last sample and says why.
+// If a process cannot be read, the last sample stays and the error is reported.
 func TestSamplerErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := t.TempDir()
@@ -153,8 +153,8 @@ func TestSamplerErrors(t *testing.T) {
 	})
 }
 
-// The processes of one account do not delay the first sample of another's: it is
-// at least the second one of all.
+// The processes of one account do not delay the first sample of another account: it is
+// the second of all samples at the latest.
 func TestSamplerIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := t.TempDir()

@@ -15,7 +15,7 @@ func workers(n, firstPID int) []*table.Process {
 	return ps
 }
 
-// in tells which pid is in which slot; 0 is a free slot.
+// in returns the pid of each slot; 0 is a free slot.
 func in(a Set) []int {
 	var pids []int
 	for _, s := range a.Slots {
@@ -95,8 +95,8 @@ func TestScaleUpAndDown(t *testing.T) {
 	expectSlots(t, a, 100, 101)
 }
 
-// Old and new workers ran side by side for so long that the new ones got slots
-// of their own; when the old ones have gone, they move into the freed ones.
+// If old and new workers run side by side for long, the new ones get slots of their
+// own; after the old ones have ended, they move into the free slots.
 func TestSlotsCloseUp(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a := New()
@@ -144,12 +144,13 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// unready is a worker that was never ready for a request, if it is true.
+// unready is true for a worker that was never ready for a request.
 type unready bool
 
 func (u unready) Unready() bool { return bool(u) }
 
-// Deaths are counted for a minute, and of a worker that was ready not at all.
+// The end of a worker that was never ready counts for a minute; that of a worker that
+// was ready does not count.
 func TestUnreadyWorkers(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// commandProcess writes what is read of a process of ours that is new.
+// commandProcess writes the files below /proc of a new process of this user.
 func commandProcess(t *testing.T, root string, pid int, cmdline string) {
 	t.Helper()
 	dir := filepath.Join(root, strconv.Itoa(pid))
@@ -27,7 +27,7 @@ func commandProcess(t *testing.T, root string, pid int, cmdline string) {
 	}
 }
 
-// A long command line takes more of its user's allowance, for it costs by the byte.
+// A longer command line uses more of its user's budget, because each byte costs time.
 func TestLongCommandLinesCostMore(t *testing.T) {
 	root := t.TempDir()
 	tab := New(procfs.New(root))

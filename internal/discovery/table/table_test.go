@@ -65,7 +65,7 @@ func matchOf(p *table.Process) uint64 {
 	return 0
 }
 
-// link gives a process a descriptor.
+// link adds a descriptor to a process.
 func (h *host) link(pid, fd int, to string) {
 	h.t.Helper()
 	dir := filepath.Join(h.root, strconv.Itoa(pid), "fd")
@@ -146,7 +146,7 @@ func TestReread(t *testing.T) {
 	}
 }
 
-// A process that was old at its first sight is not read again.
+// A process that was old when it was first seen is not read again.
 func TestOldProcess(t *testing.T) {
 	for _, c := range []struct {
 		age  time.Duration // seconds
@@ -257,7 +257,7 @@ func TestMaxFiles(t *testing.T) {
 	}
 }
 
-// Of the descriptors sockets, epoll sets and the one heartbeat file are kept.
+// Only the sockets, epoll sets and the heartbeat file of the descriptors are kept.
 func TestDescriptors(t *testing.T) {
 	h := newHost(t)
 	h.process(10, 1, 5, "gunicorn", "shop:app")
@@ -307,8 +307,8 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// Of too many sockets of one account only the listening ones are kept; what is
-// dropped makes room again.
+// Above the limit of an account only listening sockets are kept; a process that is
+// removed frees its share.
 func TestKeptSockets(t *testing.T) {
 	h := newHost(t)
 	h.Listens = func(_ *table.Process, ino uint64) bool { return ino == 1 }

@@ -44,7 +44,7 @@ type Plan struct {
 	Victims []Victim `json:"victims,omitempty"` // at most 100
 	Total   int      `json:"total"`             // all that would be touched
 	Cleared bool     `json:"cleared,omitempty"` // the condition does not hold: nothing is to be done
-	Refused string   `json:"refused,omitempty"` // why it must not be done although the condition holds; "": it may
+	Refused Refusal  `json:"refused,omitzero"`  // why it must not be done although the condition holds; in JSON its reason
 	Measure float64  `json:"measure"`           // the number that must fall, as it was when the plan was made
 
 	// Scope is a digest of the settings by which victims are chosen that the plan only
@@ -65,13 +65,6 @@ type Victim struct {
 	Identity string            `json:"identity,omitempty"`
 	Info     map[string]string `json:"info,omitempty"`
 }
-
-// Refusal is an error of [Action.Apply]: nothing was done, because it must not be
-// done. The step is refused, as by its plan, and has not failed.
-type Refusal string
-
-// Error implements error.
-func (r Refusal) Error() string { return string(r) }
 
 // Outcome is the result of a verification.
 type Outcome string

@@ -2,6 +2,7 @@ package action_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +23,7 @@ func plan(ids ...string) action.Plan {
 	return p
 }
 
-// The ID of a plan changes with all that an approval must be for, and with nothing else.
+// The ID of a plan changes with everything that an approval covers, and with nothing else.
 func TestSetID(t *testing.T) {
 	t.Parallel()
 	step := config.NewHealingStep(config.ActionRecycle)
@@ -58,7 +59,7 @@ func TestSetID(t *testing.T) {
 	}
 }
 
-// A digest is of a list, not of the text of its parts.
+// The digest of a list depends on its elements, not only on their joined text.
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]string)
@@ -74,11 +75,11 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// A plan in the journal is bounded, and the plan itself stays as it is.
+// A plan in the journal is shortened, and the plan itself does not change.
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 1000)
-	p := action.Plan{Action: long, Target: long, Summary: long, Refused: long, Total: 150, Measure: 3, Private: 1}
+	p := action.Plan{Action: long, Target: long, Summary: long, Refused: action.Refusal{Code: action.CodeOverFraction, Reason: long}, Total: 150, Measure: 3, Private: 1}
 	for i := range 150 {
 		v := action.Victim{Kind: long, ID: long, Identity: long, Info: make(map[string]string)}
 		for k := range 20 {
@@ -101,7 +102,7 @@ func TestBounded(t *testing.T) {
 		text string
 		max  int
 	}{
-		"action": {b.Action, 64}, "target": {b.Target, action.MaxValue}, "summary": {b.Summary, action.MaxText}, "refused": {b.Refused, action.MaxText},
+		"action": {b.Action, 64}, "target": {b.Target, action.MaxValue}, "summary": {b.Summary, action.MaxText}, "refused": {b.Refused.Reason, action.MaxText},
 		"kind": {v.Kind, 32}, "id": {v.ID, 64}, "identity": {v.Identity, 64},
 	} {
 		if len(c.text) > c.max+len("…") || len(c.text) < c.max/2 || !utf8.ValidString(c.text) {
@@ -134,10 +135,10 @@ func TestNameFrom(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		label, setting, want string
-		refused              bool
-	}{{"shop", "", "shop", false}, {"", "shop", "shop", false}, {"shop", "shop", "shop", false}, {"till", "shop", "", true}, {"", "", "", false}} {
+		refused              action.Code
+	}{{"shop", "", "shop", ""}, {"", "shop", "shop", ""}, {"shop", "shop", "shop", ""}, {"till", "shop", "", action.CodeLabelDiffers}, {"", "", "", ""}} {
 		got, refused := action.NameFrom(action.Alert{Labels: map[string]string{"app": c.label}}, "app", c.setting)
-		if got != c.want || (refused != "") != c.refused {
+		if got != c.want || refused.Code != c.refused {
 			t.Errorf("%+v: %q, %q", c, got, refused)
 		}
 	}
@@ -189,8 +190,39 @@ func TestRoundTenths(t *testing.T) {
 
 func TestRefusal(t *testing.T) {
 	t.Parallel()
-	err := fmt.Errorf("apply: %w", action.Refusal("no"))
-	if r, ok := errors.AsType[action.Refusal](err); !ok || r.Error() != "no" {
-		t.Errorf("%v", err)
+	r := action.Refuse(action.CodeOverFraction, "%d of %d match", 9, 10)
+	if got, ok := errors.AsType[action.Refusal](fmt.Errorf("apply: %w", r)); !ok || got != r || r.Reason != "9 of 10 match" || r.IsZero() {
+		t.Errorf("%+v, %t", got, ok)
+	}
+	if got := r.Within("main"); got.Code != r.Code || got.Reason != "main: "+r.Reason {
+		t.Errorf("%+v", got)
+	}
+	if got := (action.Refusal{}).Within("main"); !got.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	if !(action.Refusal{}).IsZero() || (action.Refusal{Reason: "x"}).IsZero() || (action.Refusal{Code: "x"}).IsZero() {
+		t.Error("what refuses something is not zero")
+	}
+}
+
+// In JSON a refusal is its sentence, and one that is zero is left out. Read again, it
+// still refuses.
+func TestRefusalInJSON(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		refused action.Refusal
+		want    string
+	}{
+		{action.Refuse(action.CodeOverFraction, "too many"), `{"action":"","target":"","summary":"","total":0,"refused":"too many","measure":0}`},
+		{action.Refusal{}, `{"action":"","target":"","summary":"","total":0,"measure":0}`},
+	} {
+		text, err := json.Marshal(action.Plan{Refused: c.refused})
+		if err != nil || string(text) != c.want {
+			t.Errorf("%s, %v; want %s", text, err, c.want)
+		}
+		var p action.Plan
+		if err := json.Unmarshal(text, &p); err != nil || p.Refused != (action.Refusal{Reason: c.refused.Reason}) || p.Refused.IsZero() != c.refused.IsZero() {
+			t.Errorf("%s is read as %+v, %v", text, p.Refused, err)
+		}
 	}
 }

@@ -53,7 +53,7 @@ func Digest(parts ...string) string {
 // Bounded returns a copy of the plan within the bounds of the journal.
 func (p Plan) Bounded() *Plan {
 	p.Action, p.Target = text.Clip(p.Action, 64), text.Clip(p.Target, MaxValue)
-	p.Summary, p.Refused = text.Clip(p.Summary, MaxText), text.Clip(p.Refused, MaxText)
+	p.Summary, p.Refused.Reason = text.Clip(p.Summary, MaxText), text.Clip(p.Refused.Reason, MaxText)
 	victims := p.Victims[:min(len(p.Victims), MaxVictims)]
 	p.Victims = make([]Victim, len(victims))
 	for i, v := range victims {

@@ -1,7 +1,6 @@
 package action
 
 import (
-	"fmt"
 	"regexp"
 	"time"
 
@@ -27,15 +26,15 @@ func TargetName(a Alert, label, setting string) string {
 
 // NameFrom returns the name in a setting or, where it is empty, in the alert's label. It
 // returns a refusal when both are there and differ.
-func NameFrom(a Alert, label, setting string) (name, refused string) {
+func NameFrom(a Alert, label, setting string) (name string, refused Refusal) {
 	said := a.Labels[label]
 	switch {
 	case setting == "":
-		return said, ""
+		return said, Refusal{}
 	case said != "" && said != setting:
-		return "", fmt.Sprintf("the alert's label %s differs from the rule", label)
+		return "", Refuse(CodeLabelDiffers, "the alert's label %s differs from the rule", label)
 	default:
-		return setting, ""
+		return setting, Refusal{}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -97,10 +98,10 @@ func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 	return out
 }
 
-// UnheldReason returns why n connections whose holder is unknown are left alone.
-func (w Selector) UnheldReason(n int) string {
+// RefuseUnheld returns why n connections whose holder is unknown are left alone.
+func (w Selector) RefuseUnheld(n int) action.Refusal {
 	why := cmp.Or(w.WhyIncomplete(), "they belong to another process or host, or use a UNIX socket, a proxy or an address other than that of the dsn")
-	return fmt.Sprintf("%d connections are leaked, but none of them is known to belong to a process of app %s on this host: %s", n, w.App, why)
+	return action.Refuse(action.CodeUnheld, "%d connections are leaked, but none of them is known to belong to a process of app %s on this host: %s", n, w.App, why)
 }
 
 // SameDatabase reports whether two names of the section mysql lead to one

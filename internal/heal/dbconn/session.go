@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -36,6 +37,7 @@ type Session interface {
 	Connections(ctx context.Context) ([]mysql.Connection, error)
 	Connection(ctx context.Context, id uint64) (mysql.Connection, bool, error)
 	Statement(ctx context.Context, c mysql.Connection) (string, bool, error)
+	Waits(ctx context.Context) ([]mysql.ConnectionWait, error)
 	Kill(ctx context.Context, c mysql.Connection) (bool, error)
 	KillQuery(ctx context.Context, c mysql.Connection) (bool, error)
 	CallKillIdle(ctx context.Context, procedure string, c mysql.Connection, minIdle time.Duration, maxRows int) (bool, error)
@@ -67,22 +69,22 @@ func IsProtected(user string) bool {
 	return false
 }
 
-// CheckUsers returns why nothing may be ended with a list of users; "": something may.
-func CheckUsers(users []string, own string) string {
+// CheckUsers returns why nothing may be ended with a list of users; zero: something may.
+func CheckUsers(users []string, own string) action.Refusal {
 	for _, u := range users {
 		switch {
 		case IsProtected(u):
-			return "users contains a user of the server's own threads"
+			return action.Refuse(action.CodeUserOfServer, "users contains a user of the server's own threads")
 		case strings.ContainsAny(u, "%*"):
-			return "users must be exact names without wildcards"
+			return action.Refuse(action.CodeUserPattern, "users must be exact names without wildcards")
 		case own != "" && u == own:
-			return "users contains the exporter's own user: give the exporter a separate user"
+			return action.Refuse(action.CodeUserOwn, "users contains the exporter's own user: give the exporter a separate user")
 		}
 	}
 	if len(users) == 0 {
-		return "users is empty: name the users whose connections may be ended"
+		return action.Refuse(action.CodeNoUsers, "users is empty: name the users whose connections may be ended")
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // ShareOf returns a fraction of n, rounded down.

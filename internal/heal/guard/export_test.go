@@ -13,11 +13,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// Past is what a runner goes by after it read a journal.
+// Past is the state that a runner restores from a journal.
 type Past struct {
 	Last, Known map[string]time.Time
 	Spent       int
 	Failures    map[string]int
+	Acts        map[string]int // acts that did something, or may have, by key
 	Human       []string
 	Waiting     []string // runs that would act when their turn comes
 	Begun       []string // runs that are only looked after
@@ -61,7 +62,10 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 	}
 	p.Last, p.Known, p.Spent, p.Bad = c.last, c.dedup, len(c.applied), c.Bad
 	p.Human = slices.Sorted(maps.Keys(c.human))
-	p.Failures = make(map[string]int)
+	p.Failures, p.Acts = make(map[string]int), make(map[string]int)
+	for key, list := range c.acts {
+		p.Acts[key] = len(list)
+	}
 	for a, list := range c.failures {
 		p.Failures[a] = len(list)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal/journaltest"
 )
 
-// compiled returns the settings of a section that change may change.
+// compiled returns the settings of the section after change.
 func compiled(t *testing.T, change func(*config.Healing)) *guard.Settings {
 	t.Helper()
 	h := section()
@@ -32,15 +32,15 @@ func compiled(t *testing.T, change func(*config.Healing)) *guard.Settings {
 	return set
 }
 
-// after returns a moment that long after noon.
+// after returns the time that long after noon.
 func after(d time.Duration) time.Time { return journaltest.Noon().Add(d) }
 
-// settled tells guards how a step of an action of a rule ended.
+// settled adds the end of a step of an action of a rule to guards.
 func settled(g *guard.Guards, d journal.Decision, at time.Time) {
 	g.Settled(journal.Run{Rule: "leaked", Action: config.ActionKillLeaked}, d, at)
 }
 
-// A key may be acted on again after the longest cooldown of the rules with its action.
+// An action on a key is allowed again after the longest cooldown of the rules with the action.
 func TestCooldown(t *testing.T) {
 	t.Parallel()
 	set := compiled(t, func(h *config.Healing) {
@@ -76,7 +76,7 @@ func TestCooldown(t *testing.T) {
 	}
 }
 
-// A breaker opens at the number of failures within its window, for its time, and a
+// A breaker opens for its hold time at the number of failures within its window, and a
 // success closes it.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
@@ -224,7 +224,7 @@ func TestRulesInNeed(t *testing.T) {
 	}
 }
 
-// What was done to a target is known by action, in order, each time once.
+// The earlier acts on a target are listed by action, in order, each once.
 func TestActsOf(t *testing.T) {
 	t.Parallel()
 	g := guard.NewGuards()
@@ -245,7 +245,7 @@ func TestActsOf(t *testing.T) {
 	}
 }
 
-// The state that a journal begins with restores what is still in force.
+// The state at the beginning of a journal restores the guards that are still in force.
 func TestEntriesRestore(t *testing.T) {
 	t.Parallel()
 	set := compiled(t, nil)
@@ -279,7 +279,7 @@ func TestEntriesRestore(t *testing.T) {
 	}
 }
 
-// What a journal begins with is what is in force, and nothing else.
+// The state at the beginning of a journal has only what is still in force.
 func TestEntriesKeep(t *testing.T) {
 	t.Parallel()
 	set := compiled(t, func(h *config.Healing) { h.Rules[0].Cooldown = 10 * 24 * time.Hour })

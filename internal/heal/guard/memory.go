@@ -16,10 +16,6 @@ const (
 	actsFor  = 2 * time.Hour // for which the acts of a key are kept after the newest
 )
 
-// InterruptedReason begins the reason of a step in which the exporter ended: what was
-// done of it is not known.
-const InterruptedReason = "the exporter ended in the middle of it; "
-
 // Memory is the state of the guards. It outlives the process.
 type Memory struct {
 	dedup    map[string]time.Time   // until when an alert is a duplicate
@@ -121,7 +117,7 @@ func (m *Memory) rememberRun(before, run *journal.Run) {
 		if b.Applied.IsZero() {
 			continue
 		}
-		m.rememberAct(TargetKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, InterruptedReason))
+		m.rememberAct(TargetKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || b.Interrupted)
 		m.rememberEnd(b.Action, b.Result, b.Ended)
 	}
 	if run.State == journal.DecisionEscalated {
@@ -134,7 +130,7 @@ func (m *Memory) rememberRun(before, run *journal.Run) {
 		return
 	}
 	m.rememberAct(TargetKey(run.Rule, run.Action, run.Target), run.Applied,
-		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, InterruptedReason)))
+		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || run.Interrupted))
 	if run.Terminal() {
 		at := run.Settled
 		if at.IsZero() {

@@ -15,7 +15,7 @@ import (
 
 const poolKey = config.ActionKillLeaked + "/app:shop/pool:main"
 
-// Each line that is broken is counted, and nothing of it is resumed.
+// Each broken line is counted, and no run is resumed from it.
 func TestBrokenLines(t *testing.T) {
 	for name, text := range journaltest.BrokenLines() {
 		t.Run(name, func(t *testing.T) {
@@ -27,8 +27,8 @@ func TestBrokenLines(t *testing.T) {
 	}
 }
 
-// What a broken line says was done holds the target, and a run that waited is not
-// begun when a later line is broken.
+// An act in a broken line counts for the cooldown of its target, and a run that waited is
+// not started if a later line is broken.
 func TestBrokenLineAddsGuards(t *testing.T) {
 	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "verified", ago, ago)
@@ -76,8 +76,40 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 	}
 }
 
-// FuzzRecall: whatever the two files hold, they are read to their end within
-// bounds, and the broken lines among them allow nothing that the others forbid.
+// A step that was interrupted counts as one that did something, though no victim is known:
+// as the current step of a run, as an earlier one, and in the journal of an old version,
+// which tells it by the beginning of the reason only.
+func TestInterruptedStepCounts(t *testing.T) {
+	t.Parallel()
+	const oldReason = "the exporter ended in the middle of it; the step was not repeated; no improvement within 1m0s"
+	ago := journaltest.Noon().Add(-time.Minute)
+	for name, c := range map[string]struct {
+		change func(*journal.StepResult)
+		want   int
+	}{
+		"it failed":           {func(*journal.StepResult) {}, 0},
+		"interrupted":         {func(s *journal.StepResult) { s.Interrupted = true }, 1},
+		"of an old version":   {func(s *journal.StepResult) { s.Reason = oldReason }, 1},
+		"another old reason":  {func(s *journal.StepResult) { s.Reason = "it failed: " + oldReason }, 0},
+		"a victim, and ended": {func(s *journal.StepResult) { s.Done = 1 }, 1},
+	} {
+		step := journal.StepResult{Action: config.ActionKillLeaked, Target: "app:shop/pool:main", Result: journal.DecisionFailed, Applied: ago, Ended: ago}
+		c.change(&step)
+		current := journaltest.RunLine("r-1", "failed", ago, ago)
+		current.Run.Interrupted, current.Run.Reason, current.Run.Done = step.Interrupted, step.Reason, step.Done
+		earlier := journaltest.RunLine("r-1", "escalated", ago, time.Time{})
+		earlier.Run.Step, earlier.Run.Action, earlier.Run.Before = 2, config.ActionEscalate, []journal.StepResult{step}
+		for place, line := range map[string]journal.Entry{"current": current, "earlier": earlier} {
+			p, err := guard.Recall(section(), journaltest.Noon(), [2][]byte{nil, journaltest.Lines(line)})
+			if err != nil || p.Bad != 0 || p.Acts[poolKey] != c.want || p.Spent != 1 {
+				t.Errorf("%s, %s step: acts %v, %d spent, %d bad, %v; want %d acts", name, place, p.Acts, p.Spent, p.Bad, err, c.want)
+			}
+		}
+	}
+}
+
+// FuzzRecall: any two files are read to their end within limits, and broken lines allow
+// nothing that the other lines forbid.
 func FuzzRecall(f *testing.F) {
 	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "failed", ago, ago)

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 )
 
-// Whatever an alert says: one object of the fixed form, with clean strings.
+// FuzzNew: any alert becomes one object of the fixed form, with clean strings.
 func FuzzNew(f *testing.F) {
 	for name, v := range actiontest.Payloads() {
 		f.Add(name, v)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
@@ -38,29 +39,29 @@ type Checker struct {
 // Prepare returns the program that imports the app, and runs nothing. It returns neither
 // a program nor a refusal when the master has loaded the app already. An error means that
 // the processes could not be read. The caller closes the program.
-func (i Checker) Prepare() (p *program.Program, refused string, err error) {
+func (i Checker) Prepare() (p *program.Program, refused action.Refusal, err error) {
 	before, refused, err := readOwners(i.Root, i.Master, i.Worker)
-	if err != nil || refused != "" {
+	if err != nil || !refused.IsZero() {
 		return nil, refused, err
 	}
 	master, err := procid.LaunchOf(i.Root, i.Master.PID)
 	if err != nil {
-		return nil, "", fmt.Errorf("read the command line of the master: %w", process.WithoutPath(err))
+		return nil, action.Refusal{}, fmt.Errorf("read the command line of the master: %w", process.WithoutPath(err))
 	}
 	cwd, err := os.OpenFile(fmt.Sprintf("%s/%d/cwd", i.Root, i.Master.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, "", fmt.Errorf("read the working directory of the master: %w", process.WithoutPath(err))
+		return nil, action.Refusal{}, fmt.Errorf("read the working directory of the master: %w", process.WithoutPath(err))
 	}
 	// If the owners are equal before and after, all that was read in between is of these
 	// two processes: neither has ended, nor changed its user.
 	after, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	switch {
-	case err == nil && refused == "" && !after.equal(before):
+	case err == nil && refused.IsZero() && !after.equal(before):
 		err = process.ErrChanged
-	case err == nil && refused == "" && !i.preloaded(master):
+	case err == nil && refused.IsZero() && !i.preloaded(master):
 		p, refused = i.command(master, after)
 	}
-	if p == nil || err != nil || refused != "" {
+	if p == nil || err != nil || !refused.IsZero() {
 		_ = cwd.Close()
 		return nil, refused, err
 	}
@@ -69,23 +70,23 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	} else {
 		_ = cwd.Close()
 	}
-	return p, "", nil
+	return p, action.Refusal{}, nil
 }
 
-// Run runs a prepared program. It returns why the next worker might not start; "": the
+// Run runs a prepared program. It returns why the next worker might not start; zero: the
 // app imports.
-func Run(ctx context.Context, p *program.Program) (refused string) {
+func Run(ctx context.Context, p *program.Program) (refused action.Refusal) {
 	_, err := p.Run(ctx) // its output may have secrets of the app, and is not shown
 	var exit *program.ExitError
 	switch {
 	case err == nil:
-		return ""
+		return action.Refusal{}
 	case errors.As(err, &exit):
-		return fmt.Sprintf("the import check of the app failed (%s): a new worker would not start, and gunicorn would stop the other workers too", exit)
+		return action.Refuse(action.CodeImportFailed, "the import check of the app failed (%s): a new worker would not start, and gunicorn would stop the other workers too", exit)
 	case ctx.Err() != nil:
-		return "the import check did not finish in time: set a longer timeout for the step"
+		return action.Refuse(action.CodeImportTimeout, "the import check did not finish in time: set a longer timeout for the step")
 	}
-	return "the import check cannot run: " + program.WithoutPath(err).Error()
+	return action.Refuse(action.CodeImportUnchecked, "the import check cannot run: %s", program.WithoutPath(err))
 }
 
 // preloaded reports whether the master has loaded the app before it forks.
@@ -173,9 +174,9 @@ func readSmall(name string) (string, error) {
 // command returns the program that imports the app: that of the configuration, or
 // gunicorn itself with --check-config behind its own command line, which loads
 // settings and app, and ends.
-func (i Checker) command(master procid.Launch, o owners) (p *program.Program, refused string) {
+func (i Checker) command(master procid.Launch, o owners) (p *program.Program, refused action.Refusal) {
 	as, refused := o.runAs()
-	if refused != "" {
+	if !refused.IsZero() {
 		return nil, refused
 	}
 	if len(i.Argv) > 0 {
@@ -183,39 +184,39 @@ func (i Checker) command(master procid.Launch, o owners) (p *program.Program, re
 	} else {
 		p, refused = i.gunicornCommand(master, o)
 	}
-	if refused != "" {
+	if !refused.IsZero() {
 		return nil, refused
 	}
 	p.As, p.Nice, p.Confined = as, 10, true
-	return p, ""
+	return p, action.Refusal{}
 }
 
 // gunicornCommand returns gunicorn as the master was started, with --check-config.
-func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Program, refused string) {
+func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Program, refused action.Refusal) {
 	if master.Dir == "" {
-		return nil, "the working directory of the app no longer exists: a new worker would not find its code"
+		return nil, noDirectory()
 	}
 	if !master.SameFiles {
-		return nil, "the app sees other files than the exporter (a container or a private mount), so its import cannot be checked: set import_check"
+		return nil, action.Refuse(action.CodeImportOtherFiles, "the app sees other files than the exporter (a container or a private mount), so its import cannot be checked: set import_check")
 	}
 	if o.confined != nil {
-		return nil, fmt.Sprintf("%s, so its code is not run outside of that environment: set import_check to a command that imports the app", o.confined)
+		return nil, action.Refuse(action.CodeImportConfined, "%s, so its code is not run outside of that environment: set import_check to a command that imports the app", o.confined)
 	}
 	at := gunicornIndex(master.Argv)
 	if i.Server != cmdline.Gunicorn || at < 0 || len(master.Env) == 0 {
-		return nil, "the command line of the app cannot be read (a process title hides it, or the server is uWSGI): set import_check to a command that imports the app"
+		return nil, action.Refuse(action.CodeNotReadable, "the command line of the app cannot be read (a process title hides it, or the server is uWSGI): set import_check to a command that imports the app")
 	}
 	if dir := cmdline.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || cmdline.Option(master.Argv[at+1:], "--chroot") != "" {
-		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check to a command that imports the app"
+		return nil, action.Refuse(action.CodeImportDirectory, "gunicorn was started with a relative --chdir or a --chroot: set import_check to a command that imports the app")
 	}
 	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: appEnv(master.Env)}
-	if p.Path, refused = interpreter(master); refused != "" {
+	if p.Path, refused = interpreter(master); !refused.IsZero() {
 		return nil, refused
 	}
 	if o.worker.UID() == 0 {
 		return asRoot(p, master, at)
 	}
-	return p, ""
+	return p, action.Refusal{}
 }
 
 // gunicornIndex returns the index of gunicorn's program or module on a command line of
@@ -244,16 +245,16 @@ func gunicornIndex(argv []string) int {
 
 // interpreter returns the Python that the master was started with, by the name
 // that it was started by: Python finds its virtual environment by the name.
-func interpreter(master procid.Launch) (file, refused string) {
+func interpreter(master procid.Launch) (file string, refused action.Refusal) {
 	name := master.Argv[0]
 	if !filepath.IsAbs(name) {
 		name = lookPath(name, master.Env)
 	}
 	at, err := filepath.EvalSymlinks(name)
 	if name == "" || err != nil || at != master.Program {
-		return "", "the Python interpreter of the app has been moved: set import_check to a command that imports the app"
+		return "", action.Refuse(action.CodeImportInterpreter, "the Python interpreter of the app has been moved: set import_check to a command that imports the app")
 	}
-	return name, ""
+	return name, action.Refusal{}
 }
 
 // lookPath returns the path of a program by the PATH of an environment; "": not found.

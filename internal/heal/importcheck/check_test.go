@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Only where gunicorn itself reads the command line may a word be added to it.
+// An option is added only to a command line that gunicorn itself reads.
 func TestGunicornAt(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]int{
@@ -53,7 +54,7 @@ func TestPreloaded(t *testing.T) {
 	}
 }
 
-// What is not known to load the app in the master is taken to load it late.
+// Unless the master is known to load the app, the workers count as loading it.
 func TestLazy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -119,7 +120,7 @@ func TestCheckOf(t *testing.T) {
 		uid = 65534
 	}
 	path, argv, env, refused := importcheck.CheckOf(launch(nil), uid, nil)
-	if path != "/bin/sh" || refused != "" || !slices.Equal(argv, []string{"/bin/sh", "/usr/bin/gunicorn", "shop:app", "--check-config"}) {
+	if path != "/bin/sh" || !refused.IsZero() || !slices.Equal(argv, []string{"/bin/sh", "/usr/bin/gunicorn", "shop:app", "--check-config"}) {
 		t.Errorf("%s %q: %s", path, argv, refused)
 	}
 	for _, v := range env {
@@ -130,20 +131,23 @@ func TestCheckOf(t *testing.T) {
 	if !slices.Contains(env, "DB=secret") || !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PATH=") }) {
 		t.Errorf("%q", env)
 	}
-	for want, change := range map[string]func(*procid.Launch){
-		"directory":       func(l *procid.Launch) { l.Dir = "" },
-		"other files":     func(l *procid.Launch) { l.SameFiles = false },
-		"cannot be read":  func(l *procid.Launch) { l.Argv = []string{"gunicorn: master [shop:app]"} },
-		"set import_chec": func(l *procid.Launch) { l.Env = nil },
-		"--chdir":         func(l *procid.Launch) { l.Argv = append(l.Argv, "--chdir", "src") },
-		"--chroot":        func(l *procid.Launch) { l.Argv = append(l.Argv, "--chroot=/jail") },
-		"has been moved":  func(l *procid.Launch) { l.Program = "/usr/bin/python3.99" },
+	for name, c := range map[string]struct {
+		change func(*procid.Launch)
+		want   action.Code
+	}{
+		"no directory":        {func(l *procid.Launch) { l.Dir = "" }, action.CodeImportNoDirectory},
+		"other files":         {func(l *procid.Launch) { l.SameFiles = false }, action.CodeImportOtherFiles},
+		"a title":             {func(l *procid.Launch) { l.Argv = []string{"gunicorn: master [shop:app]"} }, action.CodeNotReadable},
+		"no environment":      {func(l *procid.Launch) { l.Env = nil }, action.CodeNotReadable},
+		"--chdir":             {func(l *procid.Launch) { l.Argv = append(l.Argv, "--chdir", "src") }, action.CodeImportDirectory},
+		"--chroot":            {func(l *procid.Launch) { l.Argv = append(l.Argv, "--chroot=/jail") }, action.CodeImportDirectory},
+		"another interpreter": {func(l *procid.Launch) { l.Program = "/usr/bin/python3.99" }, action.CodeImportInterpreter},
 	} {
-		if _, _, _, refused := importcheck.CheckOf(launch(change), uid, nil); !strings.Contains(refused, want) {
-			t.Errorf("%s: %q", want, refused)
+		if _, _, _, refused := importcheck.CheckOf(launch(c.change), uid, nil); refused.Code != c.want {
+			t.Errorf("%s: %+v", name, refused)
 		}
 	}
-	if _, _, _, refused := importcheck.CheckOf(launch(func(l *procid.Launch) { l.Argv[0] = "sh"; l.Env = append(l.Env, "PATH=/nowhere:/bin") }), uid, nil); refused != "" {
+	if _, _, _, refused := importcheck.CheckOf(launch(func(l *procid.Launch) { l.Argv[0] = "sh"; l.Env = append(l.Env, "PATH=/nowhere:/bin") }), uid, nil); !refused.IsZero() {
 		t.Errorf("in the PATH: %s", refused)
 	}
 }

@@ -2,6 +2,7 @@ package importcheck
 
 import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
@@ -18,7 +19,7 @@ func Preloaded(l procid.Launch) bool {
 
 // CheckOf returns the program that imports an app of gunicorn whose master and
 // worker run as uid, and its environment. argv is that of the configuration.
-func CheckOf(l procid.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused string) {
+func CheckOf(l procid.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused action.Refusal) {
 	who := procid.Process{Credentials: procid.Credentials{UIDs: [4]uint32{uid, uid, uid, uid}}}
 	p, refused := Checker{Server: cmdline.Gunicorn, Argv: argv}.command(l, owners{master: who, worker: who, confined: confined})
 	if p == nil {
@@ -27,5 +28,5 @@ func CheckOf(l procid.Launch, uid uint32, confined error, argv ...string) (path 
 	return p.Path, p.Argv, p.Env, refused
 }
 
-// RootEnv returns what a check that runs as root gets of an environment.
+// RootEnv returns the part of an environment that a check of root gets.
 func RootEnv(env []string) []string { return rootEnv(env) }

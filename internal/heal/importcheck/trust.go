@@ -1,7 +1,6 @@
 package importcheck
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
@@ -32,88 +32,95 @@ func (o owners) equal(b owners) bool {
 
 // readOwners reads the users and groups of master and worker. It returns an error unless
 // they are the planned processes, and a refusal unless their users agree.
-func readOwners(root string, master, worker procid.Identity) (o owners, refused string, err error) {
+func readOwners(root string, master, worker procid.Identity) (o owners, refused action.Refusal, err error) {
 	if o.master, err = procid.Read(root, master.PID); err != nil {
-		return o, "", err
+		return o, action.Refusal{}, err
 	}
 	if o.worker, err = procid.Read(root, worker.PID); err != nil {
-		return o, "", err
+		return o, action.Refusal{}, err
 	}
 	if o.master.Start != master.Start || o.worker.Start != worker.Start || o.worker.Parent != o.master.PID {
-		return o, "", process.ErrChanged
+		return o, action.Refusal{}, process.ErrChanged
 	}
 	if err := procid.Agree(o.worker.Credentials, o.master.Credentials); err != nil {
-		return o, fmt.Sprintf("worker %d does not have the same users and groups as its master: %s", o.worker.PID, err), nil
+		return o, action.Refuse(action.CodeOtherUser, "worker %d does not have the same users and groups as its master: %s", o.worker.PID, err), nil
 	}
 	if o.confined = procid.Unconfined(root, o.master.PID); o.confined == nil {
 		o.confined = procid.Unconfined(root, o.worker.PID)
 	}
-	return o, "", nil
+	return o, action.Refusal{}, nil
 }
 
 // runAs returns the worker's user and groups, as which the app is imported; nil: they are
 // the exporter's own.
-func (o owners) runAs() (as *syscall.Credential, refused string) {
+func (o owners) runAs() (as *syscall.Credential, refused action.Refusal) {
 	me := os.Geteuid()
 	switch {
 	case me == 0:
-		return &syscall.Credential{Uid: o.worker.UID(), Gid: o.worker.GID(), Groups: o.worker.Groups}, ""
+		return &syscall.Credential{Uid: o.worker.UID(), Gid: o.worker.GID(), Groups: o.worker.Groups}, action.Refusal{}
 	case int64(o.worker.UID()) == int64(me):
-		return nil, ""
+		return nil, action.Refusal{}
 	}
-	return nil, "the app is imported only as its own user: run the exporter as that user or as root, or start gunicorn with --preload"
+	return nil, action.Refuse(action.CodeImportUser, "the app is imported only as its own user: run the exporter as that user or as root, or start gunicorn with --preload")
 }
 
 // configuredCommand returns the program of the configuration. Where the app sees
 // another system, or is confined, it gets nothing of the app's environment or
 // directory, as it runs on the exporter's system.
-func configuredCommand(argv []string, master procid.Launch, o owners) (p *program.Program, refused string) {
+func configuredCommand(argv []string, master procid.Launch, o owners) (p *program.Program, refused action.Refusal) {
 	if !filepath.IsAbs(argv[0]) {
-		return nil, "import_check does not begin with an absolute path"
+		return nil, action.Refuse(action.CodeProgramPath, "import_check does not begin with an absolute path")
 	}
 	uid := o.worker.UID()
-	if refused := checkProgram(argv[0], uid); refused != "" {
-		return nil, "import_check: " + refused
+	if refused := checkProgram(argv[0], uid); !refused.IsZero() {
+		return nil, refused.Within("import_check")
 	}
 	p = &program.Program{Path: argv[0], Argv: argv}
 	switch {
 	case o.confined != nil:
 		p.Dir, p.Env = "/", []string{noBytecode, program.BasePath}
 	case master.Dir == "":
-		return nil, "the working directory of the app no longer exists: a new worker would not find its code"
+		return nil, noDirectory()
 	case uid == 0:
 		if !ownedByRoot(master.Dir) {
-			return nil, "the app runs as root from a directory that others can change: the import check is refused"
+			return nil, action.Refuse(action.CodeImportRoot, "the app runs as root from a directory that others can change: the import check is refused")
 		}
 		p.Env = rootEnv(master.Env)
 	default:
 		p.Env = appEnv(master.Env)
 	}
-	return p, ""
+	return p, action.Refusal{}
+}
+
+// noDirectory returns the refusal for an app whose working directory is gone.
+func noDirectory() action.Refusal {
+	return action.Refuse(action.CodeImportNoDirectory, "the working directory of the app no longer exists: a new worker would not find its code")
 }
 
 // checkProgram returns why a program must not be run as a user: it, or a directory above
 // it, belongs to somebody else than root, the exporter or that user.
-func checkProgram(name string, uid uint32) (refused string) {
+func checkProgram(name string, uid uint32) (refused action.Refusal) {
 	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
 	if err != nil {
-		return "the program is not trusted: " + err.Error()
+		return action.Refuse(action.CodeProgramUntrusted, "the program is not trusted: %s", err)
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil || info.Mode()&0o111 == 0 {
-		return "the program is not executable"
+		return action.Refuse(action.CodeProgramNotExec, "the program is not executable")
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // asRoot restricts a check that runs as root to what nobody but root can change:
 // interpreter, script, directory, module path and settings.
-func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program, string) {
-	const refused = "the app runs as root, and others can change what the import check would run (%s): set import_check"
+func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program, action.Refusal) {
+	refuse := func(what string) action.Refusal {
+		return action.Refuse(action.CodeImportRoot, "the app runs as root, and others can change what the import check would run (%s): set import_check", what)
+	}
 	p.Env = rootEnv(master.Env)
-	if _, why := program.Resolve(p.Path); why != "" {
-		return nil, fmt.Sprintf(refused, "its interpreter")
+	if _, why := program.Resolve(p.Path); !why.IsZero() {
+		return nil, refuse("its interpreter")
 	}
 	args := slices.Clone(master.Argv[at+1:])
 	for _, v := range p.Env {
@@ -136,10 +143,10 @@ func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program,
 			name = filepath.Join(master.Dir, name)
 		}
 		if !ownedByRoot(name) {
-			return nil, fmt.Sprintf(refused, "a path on its command line, or its directory")
+			return nil, refuse("a path on its command line, or its directory")
 		}
 	}
-	return p, ""
+	return p, action.Refusal{}
 }
 
 // ownedByRoot reports whether a file or directory is root's, and nobody else can change

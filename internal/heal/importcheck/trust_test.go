@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// What is run as root is nobody else's.
+// Files that are run as root belong to root only.
 func TestCheckOfRoot(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -33,21 +34,21 @@ func TestCheckOfRoot(t *testing.T) {
 		uid       uint32
 		argv      []string
 		confined  error
-		ok        bool
+		want      action.Code
 	}{
-		"root's own":               {dir: dir, ok: true},
-		"a stranger's directory":   {dir: theirs},
-		"module path":              {dir: dir, args: "--pythonpath /usr/lib," + theirs},
-		"settings":                 {dir: dir, args: "-c theirs/gunicorn.conf.py"},
-		"settings, by file":        {dir: dir, args: "--config=file:" + theirs + "/x.py"},
-		"chdir":                    {dir: dir, args: "--chdir " + theirs},
-		"a stranger's, as himself": {dir: theirs, uid: 65534, ok: true},
-		"confined":                 {dir: dir, uid: 65534, confined: errors.New("confined")},
-		"confined, configured":     {dir: theirs, uid: 65534, confined: errors.New("confined"), argv: []string{"/bin/true"}, ok: true},
-		"configured, his own":      {dir: theirs, uid: 65534, argv: []string{filepath.Join(theirs, "run")}, ok: true},
-		"configured, another's":    {dir: dir, uid: 65533, argv: []string{filepath.Join(theirs, "run")}},
-		"configured, as root":      {dir: dir, argv: []string{filepath.Join(theirs, "run")}},
-		"configured, in his place": {dir: theirs, argv: []string{"/bin/true"}},
+		"root's own":               {dir: dir},
+		"a stranger's directory":   {dir: theirs, want: action.CodeImportRoot},
+		"module path":              {dir: dir, args: "--pythonpath /usr/lib," + theirs, want: action.CodeImportRoot},
+		"settings":                 {dir: dir, args: "-c theirs/gunicorn.conf.py", want: action.CodeImportRoot},
+		"settings, by file":        {dir: dir, args: "--config=file:" + theirs + "/x.py", want: action.CodeImportRoot},
+		"chdir":                    {dir: dir, args: "--chdir " + theirs, want: action.CodeImportRoot},
+		"a stranger's, as himself": {dir: theirs, uid: 65534},
+		"confined":                 {dir: dir, uid: 65534, confined: errors.New("confined"), want: action.CodeImportConfined},
+		"confined, configured":     {dir: theirs, uid: 65534, confined: errors.New("confined"), argv: []string{"/bin/true"}},
+		"configured, his own":      {dir: theirs, uid: 65534, argv: []string{filepath.Join(theirs, "run")}},
+		"configured, another's":    {dir: dir, uid: 65533, argv: []string{filepath.Join(theirs, "run")}, want: action.CodeProgramUntrusted},
+		"configured, as root":      {dir: dir, argv: []string{filepath.Join(theirs, "run")}, want: action.CodeProgramUntrusted},
+		"configured, in his place": {dir: theirs, argv: []string{"/bin/true"}, want: action.CodeImportRoot},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := filepath.Join(theirs, "run")
@@ -64,10 +65,10 @@ func TestCheckOfRoot(t *testing.T) {
 				l.Argv = slices.Insert(l.Argv, 2, "gunicorn")
 			}
 			_, _, env, refused := importcheck.CheckOf(l, c.uid, c.confined, c.argv...)
-			if (refused == "") != c.ok {
-				t.Errorf("%q", refused)
+			if refused.Code != c.want {
+				t.Errorf("%+v, want %q", refused, c.want)
 			}
-			if own := c.uid == 65534 && c.confined == nil; c.ok && slices.Contains(env, "LD_PRELOAD=/x") != own {
+			if own := c.uid == 65534 && c.confined == nil; c.want == "" && slices.Contains(env, "LD_PRELOAD=/x") != own {
 				t.Errorf("%q", env)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// An approval is of victims, not of a number.
+// An approval covers the victims that were shown, not their number.
 func TestApprovalCovers(t *testing.T) {
 	t.Parallel()
 	plan := func(total int, ids ...string) action.Plan {

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// BenchmarkReadJournal is a journal of runs as it is read at a start, a line an operation.
+// BenchmarkReadJournal reads a journal of runs as at a start, one line per operation.
 func BenchmarkReadJournal(b *testing.B) {
 	data, err := json.Marshal(entry("r-1", "verified"))
 	if err != nil {
@@ -30,7 +30,7 @@ func BenchmarkReadJournal(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend is one line, with the checks that the journal is the one at the
+// BenchmarkAppend appends one line, with the check that the journal is the file at the
 // path, on the disk of the temporary directory.
 func BenchmarkAppend(b *testing.B) {
 	s, err := journal.Open(b.TempDir(), journal.FileSize)

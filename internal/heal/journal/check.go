@@ -19,6 +19,10 @@ const (
 	MaxKey    = 512     // bytes of the key of a guard
 )
 
+// oldInterrupted begins the reason of a step that was interrupted in the journals of
+// versions before [Run.Interrupted].
+const oldInterrupted = "the exporter ended in the middle of it; "
+
 var runID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // checker checks one line against all bounds.
@@ -61,8 +65,10 @@ func (c *checker) checkRun(r *Run) bool {
 	case !AllShort(MaxName, r.Rule, r.Action, string(r.Outcome)), !AllShort(MaxKey, r.Target), !AllShort(4*action.MaxText, r.Reason), !r.Alert.bounded():
 		return false
 	}
+	r.Interrupted = r.Interrupted || strings.HasPrefix(r.Reason, oldInterrupted)
 	for i := range r.Before {
 		b := &r.Before[i]
+		b.Interrupted = b.Interrupted || strings.HasPrefix(b.Reason, oldInterrupted)
 		c.clamp(&b.Applied, &b.Ended)
 		if !b.Result.known() || b.Done < 0 || b.Done > maxNumber ||
 			!AllShort(MaxName, b.Action) || !AllShort(MaxKey, b.Target) || !AllShort(4*action.MaxText, b.Reason, b.Summary) {

@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// part returns what docs/healing.md has below a heading.
+// part returns the section of docs/healing.md below a heading.
 func part(t *testing.T, heading string) string {
 	t.Helper()
 	page, err := os.ReadFile("../../../docs/healing.md")
@@ -26,8 +26,8 @@ func part(t *testing.T, heading string) string {
 	return text
 }
 
-// Each decision that the code knows has its row in docs/healing.md, and the
-// guards stand there in the order in which they are asked.
+// Each decision of the code has its row in docs/healing.md, and the guards are in the order
+// in which they are checked.
 func TestDocsHaveEachDecision(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("decision.go")

@@ -11,7 +11,7 @@ func Covers(approved, p action.Plan) string {
 	return ApprovalOf(*approved.Bounded()).Covers(*p.Bounded())
 }
 
-// FillDisk lets each write of the journal fail with ENOSPC, until free is called.
+// FillDisk makes each write of the journal fail with ENOSPC, until free is called.
 func (s *Store) FillDisk() (free func()) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

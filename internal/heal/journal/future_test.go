@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal/journaltest"
 )
 
-// Times of guards that are in the future are those of now: a clock that was set back
-// would keep an action for as long as it was ahead.
+// Times of guards that are in the future become the current time: a clock that was set back
+// would block an action for as long as it was ahead.
 func TestFutureOfGuards(t *testing.T) {
 	t.Parallel()
 	now := journaltest.Noon()

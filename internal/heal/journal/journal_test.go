@@ -46,7 +46,7 @@ func replay(t *testing.T, s *journal.Store) (ids []string, bad int) {
 	return ids, bad
 }
 
-// A line that was not written to its end is cut off, and what follows is whole.
+// An incomplete last line is removed, and the next line is complete.
 func TestTornLine(t *testing.T) {
 	for _, torn := range []string{`{"at":"2026`, `{"at":"2026-01-02T03:04:05Z","decision":"queued"}`, strings.Repeat("x", 9000)} {
 		dir := t.TempDir()
@@ -75,8 +75,7 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
-// The journal takes the room of two files, and a run that has not ended is in it
-// however long ago it began.
+// The journal uses the space of two files, and keeps each run that has not ended.
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, 4096)
@@ -117,8 +116,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// FuzzReadJournal: whatever the file holds, reading ends, gives only entries with
-// a decision, and what it gives can be written and read again.
+// FuzzReadJournal: reading any file ends, returns only entries with a decision, and these
+// can be written and read again.
 func FuzzReadJournal(f *testing.F) {
 	f.Add([]byte(`{"at":"2026-01-02T03:04:05Z","decision":"queued","run":{"id":"r-1","state":"queued"}}` + "\n"))
 	f.Add([]byte("\n\n{}\n" + strings.Repeat("x", 300<<10) + "\n{\"decision\":\"x\"}"))
@@ -145,7 +144,7 @@ func FuzzReadJournal(f *testing.F) {
 	})
 }
 
-// A full disk refuses entries, and none of them is there afterwards.
+// With a full disk an append is an error, and the journal has no part of the entry.
 func TestFullDisk(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	try(t, s.Append(entry("a", "queued")))
@@ -165,8 +164,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A line that is too long is written without evidence and victims; the run that it is
-// of keeps both.
+// A line that is too long is written without evidence and victims; its run keeps both.
 func TestLongLine(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)

@@ -24,24 +24,25 @@ const (
 // Run is the processing of one alert by the steps of its rule. A published Run is never
 // changed.
 type Run struct {
-	ID       string          `json:"id"`
-	Rule     string          `json:"rule"`
-	Alert    Subject         `json:"alert"`
-	State    Decision        `json:"state"`
-	Reason   string          `json:"reason,omitempty"`
-	Created  time.Time       `json:"created"`
-	Updated  time.Time       `json:"updated"`
-	Step     int             `json:"step"` // of the rule, from 0
-	Action   string          `json:"action"`
-	Target   string          `json:"target,omitempty"`
-	Applied  time.Time       `json:"applied,omitzero"` // when this step began to act
-	Settled  time.Time       `json:"settled,omitzero"` // when this step ended
-	Plan     *action.Plan    `json:"plan,omitempty"`   // of this step
-	Done     int             `json:"done,omitempty"`   // victims that it was done to
-	Outcome  action.Outcome  `json:"outcome,omitempty"`
-	Approved *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
-	Before   []StepResult    `json:"before,omitempty"`
-	Facts    json.RawMessage `json:"evidence,omitempty"` // evidence from right before the act, as JSON
+	ID          string          `json:"id"`
+	Rule        string          `json:"rule"`
+	Alert       Subject         `json:"alert"`
+	State       Decision        `json:"state"`
+	Reason      string          `json:"reason,omitempty"`
+	Created     time.Time       `json:"created"`
+	Updated     time.Time       `json:"updated"`
+	Step        int             `json:"step"` // of the rule, from 0
+	Action      string          `json:"action"`
+	Target      string          `json:"target,omitempty"`
+	Applied     time.Time       `json:"applied,omitzero"`      // when this step began to act
+	Settled     time.Time       `json:"settled,omitzero"`      // when this step ended
+	Plan        *action.Plan    `json:"plan,omitempty"`        // of this step
+	Done        int             `json:"done,omitempty"`        // victims that it was done to
+	Interrupted bool            `json:"interrupted,omitempty"` // the exporter ended in this step: what was done of it is not known
+	Outcome     action.Outcome  `json:"outcome,omitempty"`
+	Approved    *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
+	Before      []StepResult    `json:"before,omitempty"`
+	Facts       json.RawMessage `json:"evidence,omitempty"` // evidence from right before the act, as JSON
 }
 
 // Subject is what is kept of an alert.
@@ -54,14 +55,15 @@ type Subject struct {
 
 // StepResult is the result of one step of a run.
 type StepResult struct {
-	Action  string    `json:"action"`
-	Target  string    `json:"target,omitempty"`
-	Result  Decision  `json:"result"`
-	Reason  string    `json:"reason,omitempty"`
-	Summary string    `json:"summary,omitempty"` // of its plan
-	Applied time.Time `json:"applied,omitzero"`
-	Ended   time.Time `json:"ended"`
-	Done    int       `json:"done,omitempty"`
+	Action      string    `json:"action"`
+	Target      string    `json:"target,omitempty"`
+	Result      Decision  `json:"result"`
+	Reason      string    `json:"reason,omitempty"`
+	Summary     string    `json:"summary,omitempty"` // of its plan
+	Applied     time.Time `json:"applied,omitzero"`
+	Ended       time.Time `json:"ended"`
+	Done        int       `json:"done,omitempty"`
+	Interrupted bool      `json:"interrupted,omitempty"` // as in [Run]
 }
 
 // NewRunID returns a new id of a run: "r-" and twelve random letters or digits.

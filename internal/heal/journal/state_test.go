@@ -15,7 +15,7 @@ import (
 
 const stranger = 65534
 
-// try does things in turn, of which none may fail.
+// try fails the test if one of the calls failed.
 func try(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -23,8 +23,8 @@ func try(t *testing.T, errs ...error) {
 	}
 }
 
-// Nothing is written once the journal is not the file at the path, and no file is
-// made in its place.
+// Nothing is written if the journal is no longer the file at the path, and no file is
+// created in its place.
 func TestReplaced(t *testing.T) {
 	for name, replace := range journaltest.Replacements() {
 		t.Run(name, func(t *testing.T) {
@@ -47,8 +47,8 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// A directory that comes back within one write is proven to be the same, and a
-// disk that cannot be written for a while is no loss.
+// A directory that is there again at the next write is proven to be the same, and a disk
+// that cannot be written for a while is not a loss of the directory.
 func TestHeldAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	s := openStore(t, dir)
@@ -60,7 +60,8 @@ func TestHeldAgain(t *testing.T) {
 	try(t, os.Chmod(dir, 0o700), s.Append(entry("c", "queued"))) //nolint:gosec // a directory
 }
 
-// The lock is of the directory: that its file was removed lets no second one in.
+// The directory itself is locked: a second exporter is refused also if the lock file was
+// removed.
 func TestSecondExporter(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	openStore(t, dir)
@@ -70,7 +71,7 @@ func TestSecondExporter(t *testing.T) {
 	}
 }
 
-// shapes are what a stranger may have put where a file of ours is to be.
+// shapes returns what another user may have put at the path of a file of the exporter.
 func shapes(t *testing.T) map[string]func(path string) error {
 	t.Helper()
 	theirs := filepath.Join(t.TempDir(), "secret")
@@ -96,8 +97,8 @@ func shapes(t *testing.T) map[string]func(path string) error {
 	}
 }
 
-// Each file of the directory in each shape: nothing waits, nothing is written
-// through it, and it is refused. A pause that cannot be read is one of an hour.
+// Each file of the directory in each shape is refused, without waiting and without a write
+// through it. A pause that cannot be read lasts an hour.
 func TestShapes(t *testing.T) {
 	for shape, put := range shapes(t) {
 		for _, name := range []string{"journal.jsonl", "journal.1.jsonl", "lock", "pause.json", "journal.jsonl.new", "pause.json.new"} {
@@ -124,7 +125,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// use opens a directory, replays and appends, as at a start.
+// use opens a directory, reads its journal and appends, as at a start.
 func use(dir string) error {
 	s, err := journal.Open(dir, journal.FileSize)
 	if err != nil {
@@ -134,7 +135,7 @@ func use(dir string) error {
 	return errors.Join(err, s.Append(entry("a", "queued")), s.Close())
 }
 
-// What a stranger made, owns or can move is not used, nor changed.
+// A directory that another user created, owns or can move is neither used nor changed.
 func TestStrangersDirectory(t *testing.T) {
 	at := t.TempDir()
 	mkdir := func(name string, mode os.FileMode, uid int) string {

@@ -16,7 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// sleeper starts a process, as a child of ours.
+// sleeper starts a child process that sleeps.
 func sleeper(t *testing.T) (*exec.Cmd, procid.Identity) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sleep", "300")
@@ -31,7 +31,7 @@ func sleeper(t *testing.T) (*exec.Cmd, procid.Identity) {
 	return cmd, id
 }
 
-// A signal reaches the process that is held, and is an error once that has ended.
+// A signal reaches the process of the handle, and is an error after its end.
 func TestHandle(t *testing.T) {
 	t.Parallel()
 	cmd, id := sleeper(t)
@@ -124,7 +124,7 @@ func TestCheckSignalable(t *testing.T) {
 	}
 }
 
-// An identity survives the journal.
+// An identity is the same after it was written to the journal and read.
 func TestInfo(t *testing.T) {
 	t.Parallel()
 	id := procid.Identity{PID: 4711, Start: 1234567}

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 	"github.com/resp-exporter/resp-exporter/internal/text"
@@ -208,29 +209,29 @@ func WithoutPath(err error) error {
 
 // Resolve returns the file of an absolute path without symbolic links, or why it must not
 // be run: somebody else could change it.
-func Resolve(name string) (file, refused string) {
+func Resolve(name string) (file string, refused action.Refusal) {
 	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
-		return "", "the program has no absolute path"
+		return "", action.Refuse(action.CodeProgramPath, "the program has no absolute path")
 	}
 	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return "", "the program was not found: " + WithoutPath(err).Error()
+		return "", action.Refuse(action.CodeProgramNotFound, "the program was not found: %s", WithoutPath(err))
 	}
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return "", "the program cannot be read: " + WithoutPath(err).Error()
+		return "", action.Refuse(action.CodeProgramNotFound, "the program cannot be read: %s", WithoutPath(err))
 	case !info.Mode().IsRegular():
-		return "", "the program is not a regular file"
+		return "", action.Refuse(action.CodeProgramNoFile, "the program is not a regular file")
 	case info.Mode()&0o111 == 0:
-		return "", "the program is not executable"
+		return "", action.Refuse(action.CodeProgramNotExec, "the program is not executable")
 	case !ownedByUs(info) || info.Mode()&0o022 != 0:
-		return "", "the program has another owner, or others can write to it"
+		return "", action.Refuse(action.CodeProgramUntrusted, "the program has another owner, or others can write to it")
 	}
 	if !safePath(name) || !safePath(file) {
-		return "", "a directory above the program has another owner, or others can write to it"
+		return "", action.Refuse(action.CodeDirectoryUntrusted, "a directory above the program has another owner, or others can write to it")
 	}
-	return file, ""
+	return file, action.Refusal{}
 }
 
 // safePath reports whether no other user could replace the file at name: neither in

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 )
 
-// Evidence loses what is secret, and literals of statements.
+// Secrets and literals of statements are removed from evidence.
 func TestRedact(t *testing.T) {
 	in := `{"dsn":"u:pw@tcp(h)/","url":"redis://u:hunter2@h/0","note":"resp:hunter2@tcp(db:3306)/ fails","token":1,
 		"statement":"select * from t where name='o''hara' and pin=1234 and x=\"y\"","list":[{"password":"p"}],"n":12345678901234567890}`

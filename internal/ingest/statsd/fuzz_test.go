@@ -106,9 +106,9 @@ func checkAppName(t *testing.T, s string) {
 	}
 }
 
-// FuzzParse holds: every event is within its bounds and, but for a name that was
-// cleaned, points into the input, the input is not changed, a second look sees the same, and a packet is
-// neither more nor less than its lines.
+// FuzzParse: every event is within its bounds and, except for a cleaned name, points
+// into the input; the input is not changed; a second parse has the same result; and a
+// packet has exactly the events of its lines.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(gunicornLines))
 	f.Add([]byte("resp.request:12:13|ms|@0.5|#app:shop,method:GET,route:/,code:200|c:1|T2\r\n_e{1,1}:a|b\n"))
@@ -154,8 +154,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzNumber holds: what is read as a number is what strconv reads, but for
-// the last bits; and plain decimals within the bounds are read.
+// FuzzNumber: a number has the value that strconv reads, except for the last bits, and
+// plain decimals within the bounds are read.
 func FuzzNumber(f *testing.F) {
 	for _, s := range []string{"0", "12.3", "1e-05", "0.30000000000000004", ".5", "5.", "123456789012345678901234567890e-25", "4e-320", "0x1p-2", "1_0"} {
 		f.Add(s)

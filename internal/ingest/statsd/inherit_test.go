@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// Inherit moves descriptors of the whole process, so it is called in one of its
-// own, which reports what it has then.
+// TestMain calls Inherit in a process of its own, because it moves descriptors of the
+// whole process. That process reports its descriptors afterwards.
 func TestMain(m *testing.M) {
 	if os.Getenv("STATSD_TEST_INHERIT") == "" {
 		os.Exit(m.Run())
@@ -102,8 +102,8 @@ func TestInherit(t *testing.T) {
 	}
 }
 
-// A socket that was passed is read, with the senders' user ids, and stays open
-// and bound when its listener is closed; a second listener reads it on.
+// A socket from systemd is read, with the senders' user ids, and stays open and bound
+// when its listener is closed; a second listener continues to read it.
 func TestListenInherited(t *testing.T) {
 	at := filepath.Join(t.TempDir(), "s")
 	held, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})

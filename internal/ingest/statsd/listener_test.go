@@ -38,7 +38,7 @@ func (m *memorySink) events() ([]string, []ingest.Source) {
 	return m.seen, m.from
 }
 
-// run starts a listener and returns a function that ends it and waits.
+// run starts a listener and returns a function that stops it and waits.
 func run(t *testing.T, l *statsd.Listener) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -207,8 +207,8 @@ func TestLongDatagramIsDroppedWhole(t *testing.T) {
 	}
 }
 
-// TestSteadyTraffic goes through the pauses: nothing may be lost in them, and
-// the end must not wait for more packets.
+// TestSteadyTraffic sends through the listener's pauses: no packet may be lost, and
+// stopping must not wait for more packets.
 func TestSteadyTraffic(t *testing.T) {
 	l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memorySink{}})
 	stop := run(t, l)

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// stranger is the user id of somebody without rights.
+// stranger is the user id of an account without rights.
 const stranger = 65534
 
 // bindAt listens at a path and returns why it cannot.
@@ -33,7 +33,7 @@ func mode(t *testing.T, path string) os.FileMode {
 	return st.Mode()
 }
 
-// What a stranger plants at the path is neither followed, changed nor removed.
+// A file of another user at the path is neither followed, changed nor removed.
 func TestSocketPathLeavesOthersFiles(t *testing.T) {
 	dir := t.TempDir()
 	shared := filepath.Join(dir, "shared")
@@ -105,7 +105,7 @@ func TestSocketPathRefused(t *testing.T) {
 	}
 }
 
-// A socket of ours that was replaced stays when the listener closes.
+// A file that has replaced our socket stays when the listener closes.
 func TestSocketPathRemovesItsOwnOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l := statsd.New(statsd.Options{Network: "unixgram", Address: path})

@@ -1,5 +1,5 @@
-// Package leases is what several exporters agree on through one Redis: who of them
-// lives, and who of them holds a lease.
+// Package leases coordinates several exporters through one Redis: which of them are
+// alive, which have requested an action, and which holds a lease.
 package leases
 
 import (
@@ -14,47 +14,47 @@ import (
 )
 
 const (
-	// memberFor is how long an exporter counts that was not heard of.
+	// memberFor is how long an exporter counts as alive after its last heartbeat.
 	memberFor = time.Minute
-	// askedFor is how long an exporter counts as asked for an action.
-	askedFor = 5 * time.Minute
+	// requestedFor is how long a request for an action counts.
+	requestedFor = 5 * time.Minute
 )
 
 // Fleet counts the exporters that share a Redis.
 type Fleet struct {
-	Members   int // that were heard of within a minute
-	Asked     int // of these, that were asked for the action within five minutes
+	Members   int // with a heartbeat within a minute
+	Requested int // that requested the action within five minutes
 	Repairing int // that hold a lease for it
 }
 
-// Leases is what exporters agree on, in keys below "resp:heal:". All clocks are
-// that of the Redis. Its errors are an [redis.Error] each.
+// Leases are the shared keys below "resp:heal:". All times are of the clock of the
+// Redis. Every error is a [redis.Error].
 type Leases struct {
 	s  *redis.Server
 	me string
 }
 
-// New returns the leases of one exporter, named me among the others.
+// New returns the leases of the exporter with the name me.
 func New(s *redis.Server, me string) *Leases { return &Leases{s, me} }
 
-// Beat says that this exporter lives.
-func (l *Leases) Beat(ctx context.Context) error {
+// Heartbeat registers this exporter as alive for a minute.
+func (l *Leases) Heartbeat(ctx context.Context) error {
 	return l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
-		_, err := l.beat(ctx, k.Client())
+		_, err := l.heartbeat(ctx, k.Client())
 		return err
 	})
 }
 
-// Ask says that this exporter was asked for an action, and counts.
-func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
+// Request registers that this exporter requests an action, and returns the fleet.
+func (l *Leases) Request(ctx context.Context, action string) (Fleet, error) {
 	var f Fleet
 	err := l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
-		now, err := l.beat(ctx, k.Client())
+		now, err := l.heartbeat(ctx, k.Client())
 		if err != nil {
 			return err
 		}
-		asked := redis.HealPrefix + "asked:" + action
-		if err := note(ctx, k.Client(), asked, l.me, now.Add(askedFor)); err != nil {
+		requests := redis.HealPrefix + requestPrefix + action
+		if err := add(ctx, k.Client(), requests, l.me, now.Add(requestedFor)); err != nil {
 			return err
 		}
 		f, err = countFleet(ctx, k.Client(), action, now)
@@ -63,11 +63,11 @@ func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
 	return f, err
 }
 
-// Take takes the lease of a key for a run, and counts with it. The lease ends by
-// itself after ttl. Where another run has it, held is false and nothing is changed.
-func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Duration) (held bool, f Fleet, err error) {
+// Acquire acquires the lease of a key for a run, and returns the fleet with it. The
+// lease expires after ttl. If another run has it, held is false and nothing changes.
+func (l *Leases) Acquire(ctx context.Context, action, key, run string, ttl time.Duration) (held bool, f Fleet, err error) {
 	err = l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
-		now, err := l.beat(ctx, k.Client())
+		now, err := l.heartbeat(ctx, k.Client())
 		if err != nil {
 			return err
 		}
@@ -75,8 +75,8 @@ func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Dur
 		if err != nil || !held {
 			return err
 		}
-		// First in, then counted: of two that come at once both may go away, but never are there too many.
-		if err := note(ctx, k.Client(), redis.HealPrefix+"repairing:"+action, l.me+" "+run, now.Add(ttl)); err != nil {
+		// It is added before it is counted: of two at once both may be refused, but never are both let through.
+		if err := add(ctx, k.Client(), redis.HealPrefix+"repairing:"+action, l.me+" "+run, now.Add(ttl)); err != nil {
 			return err
 		}
 		f, err = countFleet(ctx, k.Client(), action, now)
@@ -85,8 +85,8 @@ func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Dur
 	return held, f, err
 }
 
-// Give returns a lease back; one that another run holds is left alone.
-func (l *Leases) Give(ctx context.Context, action, key, run string) error {
+// Release releases a lease if the run holds it.
+func (l *Leases) Release(ctx context.Context, action, key, run string) error {
 	return l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
 		err := k.Client().Watch(ctx, func(tx *driver.Tx) error {
 			holder, err := tx.Get(ctx, leaseKey(key)).Result()
@@ -97,7 +97,7 @@ func (l *Leases) Give(ctx context.Context, action, key, run string) error {
 				return err
 			}
 			_, err = tx.TxPipelined(ctx, func(p driver.Pipeliner) error { return p.Del(ctx, leaseKey(key)).Err() })
-			if errors.Is(err, driver.TxFailedErr) { // it changed hands meanwhile
+			if errors.Is(err, driver.TxFailedErr) { // another run has acquired it since
 				return nil
 			}
 			return err
@@ -109,31 +109,36 @@ func (l *Leases) Give(ctx context.Context, action, key, run string) error {
 	})
 }
 
+// requestPrefix begins the key of the requests for an action. Exporters of other
+// versions in the same fleet read it.
+const requestPrefix = "asked:"
+
 func leaseKey(key string) string { return redis.HealPrefix + "lease:" + key }
 
-// beat notes this exporter as a member and returns the time of the Redis.
-func (l *Leases) beat(ctx context.Context, c driver.UniversalClient) (time.Time, error) {
+// heartbeat registers this exporter as alive and returns the time of the Redis.
+func (l *Leases) heartbeat(ctx context.Context, c driver.UniversalClient) (time.Time, error) {
 	now, err := c.Time(ctx).Result()
 	if err != nil {
 		return now, err
 	}
-	return now, note(ctx, c, redis.HealPrefix+"members", l.me, now.Add(memberFor))
+	return now, add(ctx, c, redis.HealPrefix+"members", l.me, now.Add(memberFor))
 }
 
-// note puts a member with its end into a set, and lets the set itself end.
-func note(ctx context.Context, c driver.UniversalClient, key, member string, until time.Time) error {
+// add adds a member that counts until a time to a sorted set, and lets the set expire
+// after an hour.
+func add(ctx context.Context, c driver.UniversalClient, key, member string, until time.Time) error {
 	if err := c.ZAdd(ctx, key, driver.Z{Score: float64(until.Unix()), Member: member}).Err(); err != nil {
 		return err
 	}
 	return c.Expire(ctx, key, time.Hour).Err()
 }
 
-// countFleet counts what has not ended, and takes out what has.
+// countFleet removes the members of the sets that have expired and counts the rest.
 func countFleet(ctx context.Context, c driver.UniversalClient, action string, now time.Time) (f Fleet, err error) {
 	for _, x := range []struct {
 		key string
 		to  *int
-	}{{"members", &f.Members}, {"asked:" + action, &f.Asked}, {"repairing:" + action, &f.Repairing}} {
+	}{{"members", &f.Members}, {requestPrefix + action, &f.Requested}, {"repairing:" + action, &f.Repairing}} {
 		at := strconv.FormatInt(now.Unix(), 10)
 		if err := c.ZRemRangeByScore(ctx, redis.HealPrefix+x.key, "-inf", "("+at).Err(); err != nil {
 			return f, err

@@ -12,31 +12,31 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// ParseKeyspace and GroupByFirstByte are what a scan is made of.
+// The unexported functions that are tested directly.
 var (
 	ParseKeyspace    = parseKeyspace
 	GroupByFirstByte = groupByFirstByte
 	Common           = commonPrefix
 )
 
-// Throttle reports how fast a scan may go.
+// Throttle limits the speed of a scan.
 type Throttle struct{ p *throttle }
 
-// NewThrottle returns one that knows nothing yet.
+// NewThrottle returns a throttle without measurements.
 func NewThrottle() Throttle { return Throttle{newThrottle()} }
 
-// Ping takes the time of a ping.
+// Ping adds the duration of a ping.
 func (p Throttle) Ping(took time.Duration) bool { return p.p.ping(took) }
 
-// Charge takes what one page took.
+// Charge adds the duration of one page.
 func (p Throttle) Charge(took time.Duration, trips, keys int) time.Duration {
 	return p.p.cost(took, trips, keys)
 }
 
-// Page is how many keys to ask for.
+// Page returns the number of keys of the next page.
 func (p Throttle) Page() int { return p.p.page }
 
-// Rest is how long to rest after that.
+// Rest returns the pause after that cost.
 func Rest(cost time.Duration) time.Duration { return pauseAfter(cost) }
 
 // Space is a keyspace in memory. Each trip takes the time of Took.
@@ -64,11 +64,11 @@ func (s *Space) Do(f func()) {
 	f()
 }
 
-// Refuse makes the space refuse to tell expiries and sizes.
+// Refuse makes the space refuse to return expiries and sizes.
 func (s *Space) Refuse(e *redis.Error) { s.Do(func() { s.refused = e }) }
 
-// trip is called with the lock held, and sleeps without it: who waits for a
-// lock stops the clock of a test.
+// trip is called with the lock held, and sleeps without it: a goroutine that waits for a
+// lock stops the clock of synctest.
 func (s *Space) trip(name string) error {
 	if s.Trips == nil {
 		s.Trips = make(map[string]int)
@@ -146,10 +146,10 @@ func ScannerOf(s *Space, interval time.Duration, sets ...KeySet) *Scanner {
 	return w
 }
 
-// KeyRefusal is an error reply of the server, as a trip gives it.
+// KeyRefusal returns an error reply of the server, as from a trip.
 func KeyRefusal() error { return &redis.Error{Reason: reason.Permission, Detail: "refuses"} }
 
-// ErrBroken is a connection that ended.
+// ErrBroken is the error of a connection that ended.
 var ErrBroken error = &redis.Error{Reason: reason.Failed, Detail: "hung up"}
 
 // CountPage returns a function that counts one page of keys, without a server.
@@ -164,8 +164,8 @@ func CountPage(keys []string, sets ...KeySet) func() error {
 	}
 }
 
-// EternalNode is what INFO tells of where sessions are: how many keys, and
-// whether EXPIRE NX is known.
+// EternalNode returns the values of an INFO reply for a database: the number of keys, and
+// whether the server has EXPIRE NX.
 func EternalNode(reply string, db int) (keys float64, nx bool, err error) {
 	n, err := parseScannedNode(reply, db)
 	return n.keys, n.nx, err

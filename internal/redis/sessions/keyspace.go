@@ -237,7 +237,7 @@ func keyFault(err error) *redis.Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &redis.Error{
 			Reason: reason.Permission, Detail: "does not let the exporter's user read the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
-			Cure: "ACL SETUSER " + redis.Placeholder + " %R~<prefix>*",
+			Remedy: "ACL SETUSER " + redis.Placeholder + " %R~<prefix>*",
 		}
 	}
 	return redis.FaultOf(err)

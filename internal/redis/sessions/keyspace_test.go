@@ -15,8 +15,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// keys answers as a Redis with these keys, none of which expires, with what
-// replies has in its stead.
+// keys returns the responses of a Redis with these keys, none of which expires; those in
+// replies replace them.
 func keys(replies map[string]string, keys ...string) func(string, net.Conn) bool {
 	list := make([]string, len(keys))
 	for i, k := range keys {
@@ -30,7 +30,7 @@ func keys(replies map[string]string, keys ...string) func(string, net.Conn) bool
 	return redistest.Well(all)
 }
 
-// scanner scans over a fake until the test ends.
+// scanner runs a scanner on a fake until the test ends.
 func scanner(t *testing.T, f *redistest.Fake) (*sessions.Scanner, *redis.Server) {
 	t.Helper()
 	s := redistest.Open(t, "redis://hunter2:hunter2@"+f.Addr, "")
@@ -43,7 +43,7 @@ func scanner(t *testing.T, f *redistest.Fake) (*sessions.Scanner, *redis.Server)
 	return w, s
 }
 
-// await looks until ok, or for 20 s.
+// await waits until ok, at most for 20 s.
 func await(t *testing.T, w *sessions.Scanner, ok func(sessions.Status) bool) sessions.Status {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -57,7 +57,7 @@ func await(t *testing.T, w *sessions.Scanner, ok func(sessions.Status) bool) ses
 	}
 }
 
-// What a server matches that does not begin with the prefix is not counted.
+// A key from the server that does not begin with the prefix is not counted.
 func TestKeyspace(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, keys(nil, "session:1", "session:2", "secret", "session", "session:3"))
@@ -69,7 +69,7 @@ func TestKeyspace(t *testing.T) {
 	}
 }
 
-// Each right that is missing is named; what the others give is there.
+// Each missing right is reported; the values of the other commands are present.
 func TestKeyspaceRefusals(t *testing.T) {
 	t.Parallel()
 	noperm := func(command string) string {
@@ -77,7 +77,7 @@ func TestKeyspaceRefusals(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		replies map[string]string
-		has     string
+		cure    string // is in the command that gives the right
 		tally   *sessions.Counts
 	}{
 		"scan":     {map[string]string{"scan": noperm("scan")}, "ACL SETUSER <user> +scan", nil},
@@ -92,8 +92,8 @@ func TestKeyspaceRefusals(t *testing.T) {
 			t.Parallel()
 			w, s := scanner(t, redistest.Serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
 			l := await(t, w, func(l sessions.Status) bool { return l.Err != nil && (l.Counts != nil) == (c.tally != nil) })
-			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Detail, c.has) || strings.Contains(l.Err.Detail, "hunter2") {
-				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Detail, c.has)
+			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Remedy, c.cure) || strings.Contains(l.Err.Detail, "hunter2") {
+				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Remedy, c.cure)
 			}
 			if c.tally != nil {
 				sameTally(t, l.Counts, *c.tally)
@@ -105,8 +105,8 @@ func TestKeyspaceRefusals(t *testing.T) {
 	}
 }
 
-// Whatever a server gives for its keys, a ping beside it is answered, and
-// nothing is counted that is not there.
+// With hostile replies for its keys a ping is still sent in time, and no key is counted
+// that does not exist.
 func TestKeyspaceHostile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]map[string]string{
@@ -137,7 +137,7 @@ func TestKeyspaceHostile(t *testing.T) {
 	}
 }
 
-// A page of many more keys than were asked for is queried in bounded trips.
+// A page of many more keys than requested is queried in round trips of limited size.
 func TestKeyspaceMany(t *testing.T) {
 	t.Parallel()
 	many := make([]string, 1000)

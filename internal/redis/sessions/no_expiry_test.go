@@ -11,12 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// vault answers as a Redis does that holds strings, each with its expiry and
-// idle time in seconds.
+// vault is a Redis with strings, each with its expiry and idle time in seconds.
 type vault struct {
 	mu      sync.Mutex
 	info    string
@@ -85,7 +86,7 @@ func (k *vault) reply(command string, c net.Conn) bool {
 	return redistest.Well(nil)(command, c)
 }
 
-// store holds three keys that are meant, and three that are not.
+// vaultOf returns a vault with three keys to expire, and three others.
 func vaultOf() *vault {
 	return &vault{
 		info: masterInfo, list: []string{"session:a", "session:b", "session:c", "session:ttl", "session:used", "session:gone", "other:d"},
@@ -150,7 +151,7 @@ func TestEternalExpire(t *testing.T) {
 	}
 }
 
-// Before Redis 7 there is no NX: what has an expiry is asked once more.
+// Before Redis 7 EXPIRE has no NX: the expiry of each key is read once more.
 func TestEternalExpireOld(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
@@ -232,24 +233,32 @@ func TestEternalRefused(t *testing.T) {
 
 func TestEternalFaults(t *testing.T) {
 	t.Parallel()
+	right := &redis.Error{Reason: reason.Permission} // with a sentence of its own
 	for name, c := range map[string]struct {
 		refuse map[string]string
-		want   string
+		want   *redis.Error // nil: a refusal
 	}{
-		"no right to scan":   {map[string]string{"scan": "-NOPERM User hunter has no permissions to run the 'scan' command\r\n"}, "purge_sessions in docs/actions.md"},
-		"no right to a key":  {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n"}, "purge_sessions in docs/actions.md"},
-		"no right to expire": {map[string]string{"expire": "-NOPERM this user has no permissions to run the 'expire' command\r\n"}, "purge_sessions in docs/actions.md"},
-		"LFU meanwhile":      {map[string]string{"object": "-ERR An LFU maxmemory policy is selected, idle time not tracked.\r\n"}, "LFU"},
-		"a script":           {map[string]string{"scan": "-BUSY Redis is busy running a script.\r\n"}, "busy with a script"},
-		"read-only":          {map[string]string{"expire": "-READONLY You can't write against a read only replica.\r\n"}, "READONLY"},
+		"no right to scan":   {map[string]string{"scan": "-NOPERM User hunter has no permissions to run the 'scan' command\r\n"}, right},
+		"no right to a key":  {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n"}, right},
+		"no right to expire": {map[string]string{"expire": "-NOPERM this user has no permissions to run the 'expire' command\r\n"}, right},
+		"LFU meanwhile":      {map[string]string{"object": "-ERR An LFU maxmemory policy is selected, idle time not tracked.\r\n"}, nil},
+		"a script":           {map[string]string{"scan": "-BUSY Redis is busy running a script.\r\n"}, redis.ReplyFault("-BUSY x")},
+		"read-only":          {map[string]string{"expire": "-READONLY You can't write against a read only replica.\r\n"}, redis.ReplyFault("-READONLY x")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := vaultOf()
 			k.refuse = c.refuse
 			_, err := k.serve(t).CleanUpNoExpiry(t.Context(), eternal())
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter") || strings.Contains(err.Error(), "session:") {
+			_, refused := errors.AsType[*sessions.Refusal](err)
+			fault, _ := errors.AsType[*redis.Error](err)
+			switch {
+			case refused != (c.want == nil), fault == nil != (c.want == nil):
 				t.Errorf("got %v", err)
+			case fault != nil && (fault.Reason != c.want.Reason || c.want.Detail != "" && *fault != *c.want):
+				t.Errorf("got %+v, want %+v", fault, c.want)
+			case strings.Contains(err.Error(), "hunter"), strings.Contains(err.Error(), "session:"):
+				t.Errorf("it repeats a name: %v", err)
 			}
 		})
 	}
@@ -266,7 +275,7 @@ func TestEternalFaults(t *testing.T) {
 	}
 }
 
-// A page that never ends ends with the budget.
+// A scan that never ends is stopped by the budget.
 func TestEternalBudget(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
@@ -279,7 +288,7 @@ func TestEternalBudget(t *testing.T) {
 	}
 }
 
-// Whatever INFO says, only a master that is new enough passes.
+// FuzzEternalNode: only a master of a sufficient version is accepted.
 func FuzzEternalNode(f *testing.F) {
 	f.Add(masterInfo)
 	f.Add("redis_version:x\r\nrole:slave\r\ndb0:keys=-1")

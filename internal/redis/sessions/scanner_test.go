@@ -14,8 +14,8 @@ import (
 
 var shop = sessions.KeySet{Prefix: "session:", Lifetime: 2 * time.Hour}
 
-// spaceOf returns a space of n keys, of which the first forever have no expiry, the next
-// late ones a long one, and of all there are others in between.
+// spaceOf returns a space of n keys: the first forever have no expiry, the next late have
+// a long one. Keys with other prefixes are between them.
 func spaceOf(n, forever, late int) *sessions.Space {
 	s := &sessions.Space{TTL: make(map[string]int64), ID: "one", Bytes: 200, Took: 400 * time.Microsecond}
 	for i := range n {
@@ -32,7 +32,7 @@ func spaceOf(n, forever, late int) *sessions.Space {
 	return s
 }
 
-// scans runs a scanner in a bubble of its own time until check is done.
+// scans runs a scanner in a synctest bubble until check returns.
 func scans(t *testing.T, w *sessions.Scanner, check func(t *testing.T)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -43,7 +43,7 @@ func scans(t *testing.T, w *sessions.Scanner, check func(t *testing.T)) {
 	<-done
 }
 
-// trips is how often the scanner did that.
+// trips returns the number of the scanner's round trips with that name.
 func trips(s *sessions.Space, name string) int {
 	var n int
 	s.Do(func() { n = s.Trips[name] })
@@ -78,7 +78,7 @@ func sameTally(t *testing.T, got *sessions.Counts, want sessions.Counts) {
 	same(t, "bytes", got.Bytes, want.Bytes)
 }
 
-// A scan counts what there is, and begins again an interval after its end.
+// A scan counts all keys, and the next one starts an interval after its end.
 func TestWalk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(5000, 1234, 100)
@@ -112,8 +112,8 @@ func TestWalk(t *testing.T) {
 	})
 }
 
-// A scan takes a hundredth of the server's time at most, and a million keys
-// less than a quarter of an hour.
+// A scan uses at most a hundredth of the server's time, and scans a million keys within
+// 15 minutes.
 func TestWalkBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sessions.Space{ID: "one", Took: 300 * time.Microsecond, Keys: make([]string, 1_000_000)}
@@ -140,8 +140,8 @@ func TestWalkBudget(t *testing.T) {
 	})
 }
 
-// After faults a scan goes on where it was; on another process it begins anew,
-// and what the one before had counted is no longer told.
+// After an error a scan continues; on another server process it starts again, and the
+// counts of the previous process are dropped.
 func TestWalkGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(2000, 500, 0)
@@ -183,7 +183,7 @@ func TestWalkGoesOn(t *testing.T) {
 	})
 }
 
-// A server that answers slower than it can is left alone; if that lasts it is told.
+// A scan pauses while the server is slower than usual; if that lasts, it is reported.
 func TestWalkWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(5000, 0, 0)
@@ -214,7 +214,7 @@ func TestWalkWaits(t *testing.T) {
 	})
 }
 
-// What the server will not tell is absent, and it is asked once a scan.
+// Values that the server refuses are absent, and requested once per scan.
 func TestWalkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(1000, 10, 0)
@@ -250,7 +250,7 @@ func TestWalkRefused(t *testing.T) {
 	})
 }
 
-// Several sets, of several apps, in as few scans as can be; and a cluster.
+// Several sets of several apps are counted in as few scans as possible; also in a cluster.
 func TestWalkSets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(300, 0, 0)
@@ -277,8 +277,8 @@ func TestWalkSets(t *testing.T) {
 	})
 }
 
-// Keys that went are not counted, and a scan in which all are another node's
-// is none.
+// Keys that moved are not counted, and a scan in which all keys belong to another node is
+// not published.
 func TestWalkMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(100, 0, 0)
@@ -305,7 +305,7 @@ func TestWalkMoved(t *testing.T) {
 	})
 }
 
-// A panic ends one scan, and is told.
+// A panic ends one scan, and is reported.
 func TestWalkPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spaceOf(100, 0, 0)

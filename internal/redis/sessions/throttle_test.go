@@ -76,7 +76,7 @@ func TestParseKeyspace(t *testing.T) {
 	}
 }
 
-// Whatever INFO says, there are no fewer keys than none, and the id is short.
+// FuzzParseKeyspace: the number of keys is not negative, and the id is short.
 func FuzzParseKeyspace(f *testing.F) {
 	f.Add("run_id:abc\r\ndb0:keys=7,expires=1\r\n", 0)
 	f.Add("db0:keys=-7\nrun_id:"+strings.Repeat("x", 1000), 0)
@@ -87,7 +87,7 @@ func FuzzParseKeyspace(f *testing.F) {
 	})
 }
 
-// What a page costs at our side, beside the driver.
+// BenchmarkCountPage measures the cost of a page without the driver.
 func BenchmarkCountPage(b *testing.B) {
 	keys := make([]string, 100)
 	for i := range keys {

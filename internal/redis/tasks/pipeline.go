@@ -52,8 +52,8 @@ func queueFault(text, keys string) *redis.Error {
 	code, rest, _ := strings.Cut(text, " ")
 	switch {
 	case code == "NOPERM" && !redis.NamesCommand(text) && strings.Contains(rest, "key"):
-		cure := "ACL SETUSER " + redis.Placeholder + " " + keys
-		return &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
+		remedy := "ACL SETUSER " + redis.Placeholder + " " + keys
+		return &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: " + remedy, Remedy: remedy}
 	case code == "WRONGTYPE":
 		return &redis.Error{Reason: reason.Failed, Detail: "has a key with the name of a queue that is of another type"}
 	}

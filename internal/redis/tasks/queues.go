@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// The bounds of one look at queues. Each is far above what a healthy queue
+// The limits of one read of queues. Each is far above what a healthy queue
 // needs, and what lies above it is counted.
 const (
 	maxQueues   = 1000 // in one call
@@ -89,7 +89,7 @@ func NewReader(s *redis.Server) *Reader { return &Reader{s, newHeadStore()} }
 // Keyspace calls [redis.Server.Keyspace].
 func (r *Reader) Keyspace(ctx context.Context) (string, error) { return r.server.Keyspace(ctx) }
 
-// Queues looks at background tasks in a few pipelines; what it asks of each queue
+// Queues reads background tasks in a few pipelines; what it requests of each queue
 // does not grow with the queue. Its error is an [redis.Error] and means that nothing is
 // known; what only one queue lacks is in [Queue.Err].
 func (r *Reader) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
@@ -99,9 +99,9 @@ func (r *Reader) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues
 	err := r.server.WithKeys(ctx, func(ctx context.Context, l *redis.Link) error {
-		look := &queueReader{known: r.heads, link: l, now: r.server.Now(), refs: asked, list: make([]Queue, len(asked))}
-		err := look.all(ctx)
-		out = Queues{List: look.list, Unacked: look.unacked, Over: len(refs) - len(asked)}
+		reader := &queueReader{known: r.heads, link: l, now: r.server.Now(), refs: asked, list: make([]Queue, len(asked))}
+		err := reader.all(ctx)
+		out = Queues{List: reader.list, Unacked: reader.unacked, Over: len(refs) - len(asked)}
 		return err
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func (r *Reader) oneServer() error {
 	return nil
 }
 
-// queueReader is one look at the queues of one server.
+// queueReader reads the queues of one server.
 type queueReader struct {
 	known   *headStore
 	link    *redis.Link

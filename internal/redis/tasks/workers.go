@@ -28,8 +28,8 @@ type RQWorker struct {
 	JobStarted time.Time // when it began; zero: not known
 }
 
-// RQLook is a queue of RQ as one look at its server had it.
-type RQLook struct {
+// RQSnapshot is a queue of RQ and its workers, read on one connection.
+type RQSnapshot struct {
 	Workers []RQWorker        // registered ones, at most 256
 	Waiting int64             // jobs in the queue
 	At      redis.ServerState // with the list of clients where workers are registered and jobs wait
@@ -37,15 +37,15 @@ type RQLook struct {
 
 // RQWorkers reads the workers of a queue of RQ and how many jobs wait in it, all
 // on one connection. Its error is an [redis.Error].
-func (r *Reader) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
+func (r *Reader) RQWorkers(ctx context.Context, queue string) (RQSnapshot, error) {
 	if err := r.oneServer(); err != nil {
-		return RQLook{}, err
+		return RQSnapshot{}, err
 	}
-	var look rqWorkerReader
+	var reader rqWorkerReader
 	var at redis.ServerState
 	err := r.server.OnOneConnection(ctx, func(ctx context.Context, l *redis.Link) (err error) {
-		look = rqWorkerReader{link: l, queue: queue}
-		if err := look.all(ctx); err != nil || look.fault != nil {
+		reader = rqWorkerReader{link: l, queue: queue}
+		if err := reader.all(ctx); err != nil || reader.fault != nil {
 			return err
 		}
 		at, err = r.server.State(ctx, l)
@@ -53,11 +53,11 @@ func (r *Reader) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
 	})
 	switch {
 	case err != nil:
-		return RQLook{}, err
-	case look.fault != nil:
-		return RQLook{}, look.fault
+		return RQSnapshot{}, err
+	case reader.fault != nil:
+		return RQSnapshot{}, reader.fault
 	}
-	return RQLook{look.workers, look.length, at}, nil
+	return RQSnapshot{reader.workers, reader.length, at}, nil
 }
 
 // rqWorkerReader reads the workers of a queue, in three pipelines.

@@ -33,8 +33,8 @@ func workersStore() map[string]string {
 func TestRQWorkers(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, store(workersStore()))
-	look, err := readerAt(t, f, time.Now).RQWorkers(t.Context(), "mail")
-	got, waiting := look.Workers, look.Waiting
+	snapshot, err := readerAt(t, f, time.Now).RQWorkers(t.Context(), "mail")
+	got, waiting := snapshot.Workers, snapshot.Waiting
 	if err != nil || waiting != 4 || len(got) != 2 {
 		t.Fatalf("%d wait, %+v, %v", waiting, got, err)
 	}
@@ -52,12 +52,12 @@ func TestRQWorkers(t *testing.T) {
 	if n := f.Accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	if want := []redis.Client{{Addr: netip.MustParseAddrPort("127.0.0.1:41872"), To: netip.MustParseAddrPort("127.0.0.1:6379"), Name: "a"}}; look.At.ID != "c0ffee" || look.At.Peer.String() != f.Addr || !slices.Equal(look.At.Clients, want) {
-		t.Errorf("%+v", look.At)
+	if want := []redis.Client{{Addr: netip.MustParseAddrPort("127.0.0.1:41872"), To: netip.MustParseAddrPort("127.0.0.1:6379"), Name: "a"}}; snapshot.At.ID != "c0ffee" || snapshot.At.Peer.String() != f.Addr || !slices.Equal(snapshot.At.Clients, want) {
+		t.Errorf("%+v", snapshot.At)
 	}
 }
 
-// The list of clients may be refused, or too long: that is no fault, and said.
+// A list of clients that is refused, or too long, is no error, and the reason is set.
 func TestPlaceWithoutClients(t *testing.T) {
 	t.Parallel()
 	for name, replies := range map[string]map[string]string{
@@ -68,9 +68,9 @@ func TestPlaceWithoutClients(t *testing.T) {
 		f := redistest.Serve(t, store(replies))
 		s := readerAt(t, f, time.Now)
 		for range 2 {
-			look, err := s.RQWorkers(t.Context(), "mail")
-			if err != nil || look.At.Hidden == "" || len(look.At.Clients) > 0 || look.At.ID != "c0ffee" {
-				t.Errorf("%s: %+v, %v", name, look.At, err)
+			snapshot, err := s.RQWorkers(t.Context(), "mail")
+			if err != nil || snapshot.At.Hidden == "" || len(snapshot.At.Clients) > 0 || snapshot.At.ID != "c0ffee" {
+				t.Errorf("%s: %+v, %v", name, snapshot.At, err)
 			}
 		}
 		if n := f.Accepted.Load(); n != 1 {
@@ -79,7 +79,7 @@ func TestPlaceWithoutClients(t *testing.T) {
 	}
 }
 
-// What the user may not read is told, and the connection stays.
+// A missing right of the user is reported, and the connection stays.
 func TestTaskWorkersRefused(t *testing.T) {
 	t.Parallel()
 	const key = "-NOPERM No permissions to access a key\r\n"
@@ -131,7 +131,7 @@ func TestCeleryIntake(t *testing.T) {
 	}
 }
 
-// Whatever is in an entry: a worker that is given has a plain pid, and times.
+// FuzzParseWorker: a parsed worker has a positive pid and valid times.
 func FuzzParseWorker(f *testing.F) {
 	f.Add("2026-01-02T03:04:05.5Z", "", "web-1", "77", "2026-01-02T03:00:00Z", "job", "3", "1")
 	f.Add("x", "", "", "1", "", "", "-1", "1e9")

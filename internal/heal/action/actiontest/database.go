@@ -19,6 +19,8 @@ type Database struct {
 	MariaDB         bool
 	List            []mysql.Connection
 	Texts           map[uint64]string
+	Waiting         []mysql.ConnectionWait
+	Looked          func()              // ahead of each reading of the waits
 	Later           *[]mysql.Connection // the list from the second time on
 	Before          func(id uint64)
 	Refuse          error // of each end
@@ -104,6 +106,14 @@ func (f *Database) Connection(_ context.Context, id uint64) (mysql.Connection, b
 func (f *Database) Statement(_ context.Context, c mysql.Connection) (string, bool, error) {
 	s, ok := f.Texts[c.ID]
 	return s, ok, nil
+}
+
+// Waits implements [dbconn.Session]. A connection that was ended blocks nobody.
+func (f *Database) Waits(context.Context) ([]mysql.ConnectionWait, error) {
+	if f.Looked != nil {
+		f.Looked()
+	}
+	return slices.DeleteFunc(slices.Clone(f.Waiting), func(w mysql.ConnectionWait) bool { return slices.Contains(f.Ended, w.Blocker) }), nil
 }
 
 func (f *Database) end(how string, id uint64) (bool, error) {

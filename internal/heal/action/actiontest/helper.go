@@ -60,7 +60,7 @@ func Payloads() map[string]string {
 func Command(t *testing.T, ctx context.Context, a action.Action, labels map[string]string) (action.Plan, int, error) { //nolint:revive // t is first in tests
 	t.Helper()
 	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: labels}, RunID: "r-1"})
-	if err != nil || p.Refused != "" || p.Total != 1 {
+	if err != nil || !p.Refused.IsZero() || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	n, err := a.Apply(ctx, p)

@@ -26,6 +26,15 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
+// ErrCall means that there was no response.
+var ErrCall = errors.New("the call failed")
+
+// StatusError is the status of a response that is no success.
+type StatusError int
+
+// Error implements error.
+func (e StatusError) Error() string { return fmt.Sprintf("the response has status %d", int(e)) }
+
 // Deps are the dependencies of the action.
 type Deps struct {
 	Condition action.Condition // nil: none is measured
@@ -49,7 +58,7 @@ func (*Action) Target(action.Alert) string { return "url" }
 func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionCallHTTP, Target: "url", Measure: 1}
 	u, refused := c.url()
-	if refused != "" {
+	if !refused.IsZero() {
 		p.Refused = refused
 		return p, nil
 	}
@@ -61,40 +70,38 @@ func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if err != nil {
 		return action.Plan{}, err
 	}
-	if _, err := c.token(); err != nil {
-		p.Refused = err.Error()
-	}
+	_, p.Refused = c.token()
 	p.Summary = fmt.Sprintf("send a POST to the configured URL at %s", u.Host) // its path may be a secret
 	p.Total, p.Private = 1, h
 	return p, nil
 }
 
 // url returns the configured URL, or a refusal that does not contain it.
-func (c *Action) url() (*url.URL, string) {
+func (c *Action) url() (*url.URL, action.Refusal) {
 	u, err := url.Parse(c.c.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
-		return nil, "the URL is not http or https"
+		return nil, action.Refuse(action.CodeURL, "the URL is not http or https")
 	case u.User != nil:
-		return nil, "the URL contains a login: use token_file"
+		return nil, action.Refuse(action.CodeURLLogin, "the URL contains a login: use token_file")
 	}
-	return u, ""
+	return u, action.Refusal{}
 }
 
 // token reads the token for each request, so that it may change without a reload.
-func (c *Action) token() (string, error) {
+func (c *Action) token() (string, action.Refusal) {
 	if c.c.TokenFile == "" {
-		return "", nil
+		return "", action.Refusal{}
 	}
 	text, err := secret.Read(c.c.TokenFile)
 	if e, ok := errors.AsType[*secret.Error](err); ok {
-		return "", fmt.Errorf("token_file cannot be read: %s", e.Why())
+		return "", action.Refuse(action.CodeToken, "token_file cannot be read: %s", e.Why())
 	}
 	token := strings.TrimSpace(text)
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", errors.New("token_file does not contain exactly one token")
+		return "", action.Refuse(action.CodeToken, "token_file does not contain exactly one token")
 	}
-	return token, nil
+	return token, action.Refusal{}
 }
 
 // Apply implements [action.Action]. It sends one request and follows no redirect.
@@ -105,9 +112,9 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
-	token, err := c.token()
-	if err != nil {
-		return 0, err
+	token, refused := c.token()
+	if !refused.IsZero() {
+		return 0, errors.New(refused.Reason)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.c.URL, bytes.NewReader(h.Body))
 	if err != nil {
@@ -127,12 +134,12 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 			done = 0
 		}
-		return done, fmt.Errorf("the call failed: %w", withoutURL(err))
+		return done, fmt.Errorf("%w: %w", ErrCall, withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // or the server may abort before it is done
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return 1, fmt.Errorf("the response has status %d", resp.StatusCode)
+		return 1, StatusError(resp.StatusCode)
 	}
 	h.Succeed()
 	return 1, nil

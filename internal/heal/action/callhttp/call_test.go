@@ -3,6 +3,7 @@ package callhttp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,13 +20,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 )
 
-// call is one request as the other side got it.
+// call is one request as the server received it.
 type call struct {
 	method, uri, host, body string
 	header                  http.Header
 }
 
-// hook answers calls and keeps them.
+// hook starts a server that records its requests.
 func hook(t *testing.T, answer http.HandlerFunc) (url string, calls func() []call) {
 	t.Helper()
 	var mu sync.Mutex
@@ -48,7 +49,7 @@ func callHTTP(url, tokenFile string) *callhttp.Action {
 	return callhttp.New(callhttp.Deps{}, config.CallHTTP{URL: url, TokenFile: tokenFile})
 }
 
-// What the alert says arrives in the body's strings and nowhere else.
+// Values of the alert are in strings of the body only.
 func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
@@ -103,16 +104,16 @@ func TestCallHTTPFails(t *testing.T) {
 	elsewhere, others := hook(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
-		want   string
+		want   error
 	}{
-		"refused": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "status 403"},
+		"refused": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, callhttp.StatusError(http.StatusForbidden)},
 		"redirected": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
-		}, "status 307"},
-		"headers":       {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, "the call failed"},
-		"no answer":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "deadline"},
-		"no HTTP":       {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") }, "the call failed"},
-		"hangs up once": {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "") }, "the call failed"},
+		}, callhttp.StatusError(http.StatusTemporaryRedirect)},
+		"headers":       {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, callhttp.ErrCall},
+		"no answer":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, context.DeadlineExceeded},
+		"no HTTP":       {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") }, callhttp.ErrCall},
+		"hangs up once": {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "") }, callhttp.ErrCall},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,7 +126,7 @@ func TestCallHTTPFails(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			p, _, err := actiontest.Command(t, ctx, a, nil)
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret-path") {
+			if !errors.Is(err, c.want) || strings.Contains(err.Error(), "secret-path") {
 				t.Errorf("%v", err)
 			}
 			if len(calls()) != 1 || len(others()) != 0 {
@@ -141,7 +142,7 @@ func TestCallHTTPFails(t *testing.T) {
 	}
 }
 
-// gone calls a server that has ended.
+// gone calls a server that has stopped.
 func gone(t *testing.T) (int, error) {
 	t.Helper()
 	s := httptest.NewServer(http.NotFoundHandler())
@@ -159,7 +160,7 @@ func hijack(w http.ResponseWriter, say string) {
 	_ = c.Close()
 }
 
-// An endless answer is read to its bound.
+// An endless response is read up to the limit.
 func TestCallHTTPEndlessAnswer(t *testing.T) {
 	t.Parallel()
 	url, _ := hook(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -184,19 +185,22 @@ func TestCallHTTPRefuses(t *testing.T) {
 		}
 		return file
 	}
-	for name, c := range map[string]config.CallHTTP{
-		"file":       {URL: "file:///etc/passwd"},
-		"login":      {URL: "http://user:hunter2@localhost/"},
-		"no host":    {URL: "http:///x"},
-		"opaque":     {URL: "http:localhost"},
-		"none":       {},
-		"no token":   {URL: "http://localhost", TokenFile: filepath.Join(dir, "none")},
-		"empty":      {URL: "http://localhost", TokenFile: token("empty", "\n")},
-		"two lines":  {URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")},
-		"long token": {URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))},
+	for name, c := range map[string]struct {
+		c    config.CallHTTP
+		want action.Code
+	}{
+		"file":       {config.CallHTTP{URL: "file:///etc/passwd"}, action.CodeURL},
+		"login":      {config.CallHTTP{URL: "http://user:hunter2@localhost/"}, action.CodeURLLogin},
+		"no host":    {config.CallHTTP{URL: "http:///x"}, action.CodeURL},
+		"opaque":     {config.CallHTTP{URL: "http:localhost"}, action.CodeURL},
+		"none":       {config.CallHTTP{}, action.CodeURL},
+		"no token":   {config.CallHTTP{URL: "http://localhost", TokenFile: filepath.Join(dir, "none")}, action.CodeToken},
+		"empty":      {config.CallHTTP{URL: "http://localhost", TokenFile: token("empty", "\n")}, action.CodeToken},
+		"two lines":  {config.CallHTTP{URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")}, action.CodeToken},
+		"long token": {config.CallHTTP{URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))}, action.CodeToken},
 	} {
-		p, err := callhttp.New(callhttp.Deps{}, c).Plan(t.Context(), action.PlanRequest{})
-		if err != nil || p.Refused == "" || strings.Contains(p.Refused+p.Summary, "hunter2") {
+		p, err := callhttp.New(callhttp.Deps{}, c.c).Plan(t.Context(), action.PlanRequest{})
+		if err != nil || p.Refused.Code != c.want || strings.Contains(p.Refused.Reason+p.Summary, "hunter2") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
 )
 
-// A plan calls nobody; Apply calls for the rule and the alert of the plan.
+// Plan notifies nobody; Apply notifies, with the rule and the alert of the plan.
 func TestEscalate(t *testing.T) {
 	t.Parallel()
 	var called []string
 	a := escalate.New(func(rule, fingerprint string) { called = append(called, rule+" "+fingerprint) })
 	p, err := a.Plan(t.Context(), action.PlanRequest{Alert: action.Alert{Fingerprint: "f1"}, Rule: "leaked"})
-	if err != nil || p.Cleared || p.Refused != "" || p.Total != 0 || len(called) != 0 {
+	if err != nil || p.Cleared || !p.Refused.IsZero() || p.Total != 0 || len(called) != 0 {
 		t.Fatalf("%+v, %v, called %v", p, err, called)
 	}
 	if n, err := a.Apply(t.Context(), p); n != 0 || err != nil || len(called) != 1 || called[0] != "leaked f1" {

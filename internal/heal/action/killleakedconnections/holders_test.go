@@ -2,7 +2,6 @@ package killleakedconnections_test
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -13,7 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Of five leaked connections of one user, one is another app's and one nobody's.
+// sharedDB has five leaked connections of one user: one belongs to another app and one has
+// no known holder.
 func sharedDB() *actiontest.Database {
 	return &actiontest.Database{
 		ServerID: "s", Login: "resp", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 80), actiontest.Asleep(4, 99), actiontest.Asleep(5, 1)},
@@ -27,11 +27,11 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 		clients string
 		change  func(*actiontest.Database)
 		want    []uint64
-		refused string
+		refused action.Code
 	}{
 		"the app's":        {want: []uint64{3, 1}},
 		"and nobody's":     {clients: config.ClientsUser, want: []uint64{4, 3, 1}},
-		"none of its own":  {change: func(f *actiontest.Database) { f.List = f.List[3:4]; f.WhyIncomplete = "no right" }, refused: "no right"},
+		"none of its own":  {change: func(f *actiontest.Database) { f.List = f.List[3:4]; f.WhyIncomplete = "no right" }, refused: action.CodeUnheld},
 		"only another's":   {change: func(f *actiontest.Database) { f.List = f.List[1:2] }}, // cleared
 		"another's and me": {clients: config.ClientsApp, change: func(f *actiontest.Database) { f.List = f.List[:2] }, want: []uint64{1}},
 	} {
@@ -42,7 +42,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 		settings := leakCaps()
 		settings.Clients = c.clients
 		p, err := killLeaked(f, settings).Plan(t.Context(), action.PlanRequest{})
-		if err != nil || !slices.Equal(actiontest.IDs(p), c.want) || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+		if err != nil || !slices.Equal(actiontest.IDs(p), c.want) || p.Refused.Code != c.refused {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 		if p.Cleared != (len(c.want) == 0 && c.refused == "") {
@@ -51,7 +51,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 	}
 }
 
-// A connection that has another holder by its turn lives: the port is another's.
+// A connection whose port has another holder when it is to be ended is not ended.
 func TestKillLeakedRechecksHolders(t *testing.T) {
 	t.Parallel()
 	f := sharedDB()
@@ -66,19 +66,19 @@ func TestKillLeakedRechecksHolders(t *testing.T) {
 	}
 }
 
-// With clients: user, two pools of two apps must not have one user on one server.
+// With clients: user, the pools of two apps must not share a user on one server.
 func TestKillLeakedSharedUser(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		pool    config.Pool
-		refused string
+		refused action.Code
 	}{
-		"one name":        {config.Pool{Name: "p", MySQL: "main", User: "shop"}, "app blog uses the same"},
-		"two names":       {config.Pool{Name: "p", MySQL: "again", User: "shop"}, "app blog uses the same"},
-		"any user":        {config.Pool{Name: "p", MySQL: "again"}, "app blog uses the same"},
+		"one name":        {config.Pool{Name: "p", MySQL: "main", User: "shop"}, action.CodeSharedUser},
+		"two names":       {config.Pool{Name: "p", MySQL: "again", User: "shop"}, action.CodeSharedUser},
+		"any user":        {config.Pool{Name: "p", MySQL: "again"}, action.CodeSharedUser},
 		"another user":    {config.Pool{Name: "p", MySQL: "main", User: "blog"}, ""},
 		"another server":  {config.Pool{Name: "p", MySQL: "other", User: "shop"}, ""},
-		"one that is not": {config.Pool{Name: "p", MySQL: "gone", User: "shop"}, "is not known"},
+		"one that is not": {config.Pool{Name: "p", MySQL: "gone", User: "shop"}, action.CodeShareUnknown},
 	} {
 		f, again, other := sharedDB(), sharedDB(), sharedDB()
 		other.ServerID = "t"
@@ -99,7 +99,7 @@ func TestKillLeakedSharedUser(t *testing.T) {
 			}, Holders: f.HoldersOf,
 		}, settings)
 		p, err := k.Plan(t.Context(), action.PlanRequest{})
-		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+		if err != nil || p.Refused.Code != c.refused {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 		if f.Open+again.Open+other.Open != 0 {

@@ -6,20 +6,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/retry"
-)
-
-const (
-	// rollbackInterval is between the two readings that show whether a transaction that
-	// rolls back makes progress.
-	rollbackInterval = time.Second
 )
 
 // Deps are the dependencies of the action.
@@ -53,9 +44,7 @@ type Action struct {
 func New(d Deps, c config.KillLeaked) *Action { return &Action{d: d, c: c} }
 
 // Target implements [action.Action].
-func (k *Action) Target(a action.Alert) string {
-	return "app:" + action.TargetName(a, "app", k.c.App) + "/pool:" + action.TargetName(a, "pool", k.c.Pool)
-}
+func (k *Action) Target(a action.Alert) string { return dbconn.TargetOf(a, k.c.App, k.c.Pool) }
 
 // prepared is the private part of a plan.
 type prepared struct {
@@ -64,54 +53,38 @@ type prepared struct {
 	victims  []mysql.Connection
 }
 
-// criteria returns the criteria of the settings and an alert, or why there are none.
-func (k *Action) criteria(a action.Alert) (r criteria, refused string) {
-	r = criteria{
-		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
-		owner: dbconn.Selector{IncludeUnheld: k.c.Clients == config.ClientsUser},
+// settings returns the criteria of the settings, for no pool yet.
+func (k *Action) settings() criteria {
+	return criteria{
+		Sleepers: dbconn.Sleepers{
+			Users: k.c.Users, MinIdle: k.c.MinIdle, MaxRows: k.c.MaxTrxRows, Procedure: k.c.Procedure,
+			Owner: dbconn.Selector{IncludeUnheld: k.c.Clients == config.ClientsUser},
+		},
+		maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction,
 	}
-	appName, refused := action.NameFrom(a, "app", k.c.App)
-	if refused != "" {
-		return r, refused
-	}
-	poolName, refused := action.NameFrom(a, "pool", k.c.Pool)
-	if refused != "" {
-		return r, refused
-	}
-	app, ok := action.FindApp(k.d.Apps(), appName)
-	if !ok {
-		return r, "neither the rule nor the alert names an app of the configuration"
-	}
-	for _, p := range app.Pools {
-		if p.Name == poolName || poolName == "" && len(app.Pools) == 1 {
-			r.setPool(app.Name, p)
-			return r, r.check()
-		}
-	}
-	return r, "neither the rule nor the alert names a pool of the app"
 }
 
 // Plan implements [action.Action].
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionKillLeaked}
-	rule, refused := k.criteria(req.Alert)
-	if rule.pool != "" {
-		p.Target = rule.target()
-	}
-	if refused != "" {
-		p.Refused = refused
+	rule := k.settings()
+	if p.Refused = rule.FindPool(k.d.Apps(), req.Alert, k.c.App, k.c.Pool); !p.Refused.IsZero() {
 		return p, nil
 	}
-	db, err := k.open(ctx, rule)
+	p.Target = rule.Target()
+	if p.Refused = rule.check(); !p.Refused.IsZero() {
+		return p, nil
+	}
+	db, err := rule.Open(ctx, k.d.Database)
 	if err != nil {
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = dbconn.CheckUsers(rule.users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(rule.Users, db.User()); !p.Refused.IsZero() {
 		return p, nil
 	}
-	if rule.owner.IncludeUnheld {
-		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); p.Refused != "" {
+	if rule.Owner.IncludeUnheld {
+		if p.Refused = sharedUser(ctx, &rule.Sleepers, k.d.Apps(), k.d.Database, db); !p.Refused.IsZero() {
 			return p, nil
 		}
 	}
@@ -120,45 +93,37 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
 	// The list is read first: a port that the app has only now belongs to a later connection.
-	if rule.owner, err = rule.owner.WithHolders(ctx, k.d.Holders, rule.server); err != nil {
+	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server); err != nil {
 		return p, err
 	}
-	picked := rule.choose(list, k.victims(ctx, rule, list))
-	describe(&p, rule, picked, db.Server())
+	picked := rule.choose(list, k.victims(ctx, &rule, list))
+	describe(&p, &rule, picked, db.Server())
 	p.Private = prepared{rule, db.Server(), picked.victims}
 	return p, nil
 }
 
 // victims returns why leaked connections of a list only wait, by their ids.
-func (k *Action) victims(ctx context.Context, r criteria, list []mysql.Connection) map[uint64]string {
+func (k *Action) victims(ctx context.Context, r *criteria, list []mysql.Connection) map[uint64]string {
 	out := make(map[uint64]string)
-	if k.d.Victims == nil || !slices.ContainsFunc(list, r.leaked) {
+	if k.d.Victims == nil || !slices.ContainsFunc(list, r.Asleep) {
 		return out
 	}
 	now := k.d.Victims(ctx)
 	for i := range list {
-		if why := now.WhyConnection("mysql:"+r.server, list[i].ID); why != "" {
+		if why := now.WhyConnection("mysql:"+r.Server, list[i].ID); why != "" {
 			out[list[i].ID] = why
 		}
 	}
 	return out
 }
 
-func (k *Action) open(ctx context.Context, r criteria) (dbconn.Session, error) {
-	server := k.d.Database(r.server)
-	if server == nil {
-		return nil, fmt.Errorf("mysql %s is not in the configuration", r.server)
-	}
-	return server.Session(ctx)
-}
-
 // describe sets the sentences, figures and victims of a plan.
-func describe(p *action.Plan, r criteria, picked selection, server string) {
+func describe(p *action.Plan, r *criteria, picked selection, server string) {
 	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
 	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: %d have slept in a transaction for more than %s",
-		p.Total, picked.total, r.pool, r.app, picked.leaked, r.minIdle)
+		p.Total, picked.total, r.Pool, r.App, picked.leaked, r.MinIdle)
 	if picked.tooManyRows > 0 {
-		p.Summary += fmt.Sprintf("; %d with more than %d changed rows are not ended", picked.tooManyRows, r.maxRows)
+		p.Summary += fmt.Sprintf("; %d with more than %d changed rows are not ended", picked.tooManyRows, r.MaxRows)
 	}
 	if picked.unheld > 0 {
 		p.Summary += fmt.Sprintf("; %d others are not known to belong to the app and are not ended", picked.unheld)
@@ -168,23 +133,19 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 	}
 	switch {
 	case picked.leaked == 0 && picked.unheld > 0:
-		p.Refused = r.owner.UnheldReason(picked.unheld)
+		p.Refused = r.Owner.RefuseUnheld(picked.unheld)
 	case picked.leaked == 0:
 		p.Cleared = true
 	case p.Total > 0:
 	case picked.waiting > 0 && picked.waiting+picked.tooManyRows == picked.leaked:
-		p.Refused = "what has leaked only waits for somebody else: " + picked.why
+		p.Refused = onlyWait(picked.why)
 	case picked.tooManyRows == picked.leaked:
-		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: ending one would start a long rollback", r.maxRows)
+		p.Refused = action.Refuse(action.CodeTooManyRows, "each of them has changed more than max_trx_rows (%d) rows: ending one would start a long rollback", r.MaxRows)
 	default:
-		p.Refused = fmt.Sprintf("max_fraction of %d connections is less than one connection", picked.total)
+		p.Refused = action.Refuse(action.CodeFractionZero, "max_fraction of %d connections is less than one connection", picked.total)
 	}
 	for _, c := range picked.victims {
-		info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
-		if worker := r.owner.Holder(c).Worker; worker != "" {
-			info["worker"] = worker
-		}
-		p.Victims = append(p.Victims, action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info})
+		p.Victims = append(p.Victims, r.Victim(c, server))
 	}
 }
 
@@ -192,13 +153,14 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 // breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(prepared)
-	if !ok || p.Refused != "" {
+	if !ok || !p.Refused.IsZero() {
 		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {
 		return 0, nil
 	}
-	db, err := k.open(ctx, private.criteria)
+	rule := private.criteria
+	db, err := rule.Open(ctx, k.d.Database)
 	if err != nil {
 		return 0, err
 	}
@@ -207,65 +169,20 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		return 0, dbconn.ErrRestarted
 	}
 	waits := ""
-	for i, c := range private.victims {
-		if i > 0 && !retry.Sleep(ctx, dbconn.VictimPause) {
-			return done, context.Cause(ctx)
-		}
-		why := k.victims(ctx, private.criteria, []mysql.Connection{c})[c.ID]
-		if why != "" {
+	done, err = dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+		if why := k.victims(ctx, &rule, []mysql.Connection{c})[c.ID]; why != "" {
 			waits = why
-			continue
+			return false, nil
 		}
-		ended, err := k.endConnection(ctx, db, private.criteria, c)
-		if err != nil {
-			return done, err
-		}
-		if ended {
-			done++
-		}
+		return rule.End(ctx, db, k.d.Holders, c)
+	})
+	if err != nil || done > 0 || waits == "" {
+		return done, err
 	}
-	return done, onlyWaits(done, waits)
+	return 0, onlyWait(waits)
 }
 
-// onlyWaits returns a [action.Refusal] where nothing was done, for what was planned
-// only waits for somebody else; nil otherwise.
-func onlyWaits(done int, why string) error {
-	if done > 0 || why == "" {
-		return nil
-	}
-	return action.Refusal("what has leaked only waits for somebody else: " + why)
-}
-
-// endConnection reads a connection again, and ends it if it is the planned one and has
-// slept since. It reports whether it was ended.
-func (k *Action) endConnection(ctx context.Context, db dbconn.Session, r criteria, planned mysql.Connection) (bool, error) {
-	now, there, err := db.Connection(ctx, planned.ID)
-	if err != nil {
-		return false, fmt.Errorf("check a connection: %w", err)
-	}
-	if !there || !r.leaked(now) || !stillAsleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
-		return false, nil
-	}
-	if r.owner, err = r.owner.Refresh(ctx, k.d.Holders, r.server); err != nil {
-		return false, err
-	}
-	if !r.owner.Selects(now) {
-		return false, nil
-	}
-	var done bool
-	if k.c.Procedure != "" {
-		done, err = db.CallKillIdle(ctx, k.c.Procedure, now, r.minIdle, r.maxRows)
-	} else {
-		done, err = db.Kill(ctx, now)
-	}
-	if err != nil {
-		return false, fmt.Errorf("end a connection: %w", err)
-	}
-	return done, nil
-}
-
-// stillAsleep reports whether a connection has slept without a break between two
-// readings.
-func stillAsleep(before, now mysql.Connection) bool {
-	return dbconn.SameStatement(before, now) && before.Transaction == now.Transaction
+// onlyWait returns the refusal for leaked connections that only wait for somebody else.
+func onlyWait(why string) action.Refusal {
+	return action.Refuse(action.CodeVictim, "what has leaked only waits for somebody else: %s", why)
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// leakCaps are settings that bound little.
+// leakCaps returns settings with high limits.
 func leakCaps() config.KillLeaked {
 	return config.KillLeaked{App: "shop", Pool: "main", MaxVictims: 10, MaxFraction: 1, MaxTrxRows: 100}
 }
@@ -43,34 +43,34 @@ func TestKillLeakedPlan(t *testing.T) {
 		alert    action.Alert
 		list     []mysql.Connection
 		want     []uint64
-		refused  string
+		refused  action.Code
 		cleared  bool
 	}{
 		"the oldest first":                 {want: []uint64{2, 1, 3}},
 		"max_victims":                      {settings: func(c *config.KillLeaked) { c.MaxVictims = 2 }, want: []uint64{2, 1}},
 		"max_fraction is a cap":            {settings: func(c *config.KillLeaked) { c.MaxFraction = 0.3 }, want: []uint64{2, 1}}, // of 7
-		"max_fraction of few":              {settings: func(c *config.KillLeaked) { c.MaxFraction = 0.1 }, refused: "max_fraction of 7 connections"},
+		"max_fraction of few":              {settings: func(c *config.KillLeaked) { c.MaxFraction = 0.1 }, refused: action.CodeFractionZero},
 		"min_idle":                         {settings: func(c *config.KillLeaked) { c.MinIdle = 80 * time.Second }, want: []uint64{2}},
 		"rows":                             {settings: func(c *config.KillLeaked) { c.MaxTrxRows = 101 }, want: []uint64{7, 2, 1, 3}},
-		"all changed too much":             {settings: func(c *config.KillLeaked) { c.MaxTrxRows = 0 }, refused: "max_trx_rows (0)"},
+		"all changed too much":             {settings: func(c *config.KillLeaked) { c.MaxTrxRows = 0 }, refused: action.CodeTooManyRows},
 		"users instead of the pool's":      {settings: func(c *config.KillLeaked) { c.Users = []string{"Shop"} }, want: []uint64{8}},
 		"nothing leaks":                    {list: sleepers[3:6], cleared: true},
 		"no connection":                    {list: []mysql.Connection{}, cleared: true},
-		"no cap":                           {settings: func(c *config.KillLeaked) { c.MaxVictims = 0 }, refused: "required"},
-		"no fraction":                      {settings: func(c *config.KillLeaked) { c.MaxFraction = 0 }, refused: "required"},
-		"too hasty":                        {settings: func(c *config.KillLeaked) { c.MinIdle = time.Millisecond }, refused: "1s or more"},
-		"a user of the server":             {settings: func(c *config.KillLeaked) { c.Users = []string{"shop", "System User"} }, refused: "own threads"},
-		"a wildcard":                       {settings: func(c *config.KillLeaked) { c.Users = []string{"sh%"} }, refused: "wildcards"},
-		"nobody":                           {settings: func(c *config.KillLeaked) { c.Users = []string{""} }, refused: "own threads"},
-		"the exporter's own":               {settings: func(c *config.KillLeaked) { c.Users = []string{"resp"} }, refused: "own user"},
+		"no cap":                           {settings: func(c *config.KillLeaked) { c.MaxVictims = 0 }, refused: action.CodeSettingMissing},
+		"no fraction":                      {settings: func(c *config.KillLeaked) { c.MaxFraction = 0 }, refused: action.CodeSettingMissing},
+		"too hasty":                        {settings: func(c *config.KillLeaked) { c.MinIdle = time.Millisecond }, refused: action.CodeTooHasty},
+		"a user of the server":             {settings: func(c *config.KillLeaked) { c.Users = []string{"shop", "System User"} }, refused: action.CodeUserOfServer},
+		"a wildcard":                       {settings: func(c *config.KillLeaked) { c.Users = []string{"sh%"} }, refused: action.CodeUserPattern},
+		"nobody":                           {settings: func(c *config.KillLeaked) { c.Users = []string{""} }, refused: action.CodeUserOfServer},
+		"the exporter's own":               {settings: func(c *config.KillLeaked) { c.Users = []string{"resp"} }, refused: action.CodeUserOwn},
 		"the alert names the app and pool": {settings: func(c *config.KillLeaked) { c.App, c.Pool = "", "" }, alert: actiontest.Labels("app", "shop", "pool", "main"), want: []uint64{2, 1, 3}},
 		"the only pool":                    {settings: func(c *config.KillLeaked) { c.Pool = "" }, want: []uint64{2, 1, 3}},
-		"nobody names an app":              {settings: func(c *config.KillLeaked) { c.App = "" }, refused: "names an app"},
-		"a pool that is not there":         {settings: func(c *config.KillLeaked) { c.Pool = "x" }, refused: "names a pool"},
-		"an app without pools":             {settings: func(c *config.KillLeaked) { c.App = "blog" }, refused: "names a pool"},
-		"another app's alert":              {alert: actiontest.Labels("app", "blog"), refused: "label app"},
-		"another pool's alert":             {alert: actiontest.Labels("app", "shop", "pool", "$(reboot)"), refused: "label pool"},
-		"an app from outside":              {settings: func(c *config.KillLeaked) { c.App = "" }, alert: actiontest.Labels("app", "'; KILL 1"), refused: "names an app"},
+		"nobody names an app":              {settings: func(c *config.KillLeaked) { c.App = "" }, refused: action.CodeUnknownApp},
+		"a pool that is not there":         {settings: func(c *config.KillLeaked) { c.Pool = "x" }, refused: action.CodeUnknownPool},
+		"an app without pools":             {settings: func(c *config.KillLeaked) { c.App = "blog" }, refused: action.CodeUnknownPool},
+		"another app's alert":              {alert: actiontest.Labels("app", "blog"), refused: action.CodeLabelDiffers},
+		"another pool's alert":             {alert: actiontest.Labels("app", "shop", "pool", "$(reboot)"), refused: action.CodeLabelDiffers},
+		"an app from outside":              {settings: func(c *config.KillLeaked) { c.App = "" }, alert: actiontest.Labels("app", "'; KILL 1"), refused: action.CodeUnknownApp},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +86,7 @@ func TestKillLeakedPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(actiontest.IDs(p), c.want) || p.Total != len(c.want) || p.Cleared != c.cleared || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+			if !slices.Equal(actiontest.IDs(p), c.want) || p.Total != len(c.want) || p.Cleared != c.cleared || p.Refused.Code != c.refused {
 				t.Errorf("got %+v", p)
 			}
 			if f.Open != 0 || len(f.Calls) > 0 {
@@ -119,7 +119,8 @@ func TestKillLeakedPlanText(t *testing.T) {
 	}
 }
 
-// What sleeps at the time of the plan and does something before its turn lives.
+// A connection that was idle at the time of the plan and is active before it is to be ended
+// is not ended.
 func TestKillLeakedRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*mysql.Connection){
@@ -223,7 +224,7 @@ func TestKillLeakedApply(t *testing.T) {
 	})
 }
 
-// Verify has only what the journal keeps.
+// Verify has only the part of the plan that the journal stores.
 func TestKillLeakedVerify(t *testing.T) {
 	t.Parallel()
 	before := []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 80), actiontest.Asleep(4, 75)}
@@ -274,8 +275,8 @@ func TestKillLeakedVerify(t *testing.T) {
 	}
 }
 
-// Whatever the server lists, only connections of the app that sleep in a
-// transaction are in a plan, within every cap, and only planned ones end.
+// For any list of the server, a plan has only connections of the app that are idle in a
+// transaction, within every limit, and only planned ones are ended.
 func TestKillLeakedTouchesNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -313,7 +314,7 @@ func TestKillLeakedTouchesNoOther(t *testing.T) {
 				}
 			}
 			planned += len(p.Victims)
-			if p.Refused != "" {
+			if !p.Refused.IsZero() {
 				continue
 			}
 			if done, err := k.Apply(t.Context(), p); err != nil || done != p.Total || !slices.Equal(f.Ended, actiontest.IDs(p)) {

@@ -38,15 +38,15 @@ func TestKillLeakedNoVictim(t *testing.T) {
 	for name, c := range map[string]struct {
 		waits   waiting
 		want    []uint64
-		refused string
+		refused action.Code
 	}{
-		"nobody waits": {nil, []uint64{2, 1}, ""}, "one waits": {waiting{2}, []uint64{1}, ""}, "both wait": {waiting{1, 2}, nil, reasonOfChain}, "another one waits": {waiting{7}, []uint64{2, 1}, ""},
+		"nobody waits": {nil, []uint64{2, 1}, ""}, "one waits": {waiting{2}, []uint64{1}, ""}, "both wait": {waiting{1, 2}, nil, action.CodeVictim}, "another one waits": {waiting{7}, []uint64{2, 1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &actiontest.Database{ServerID: "s", Login: "resp", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90)}}
 			p, err := sparing(f, &c.waits).Plan(t.Context(), action.PlanRequest{})
-			if err != nil || !slices.Equal(actiontest.IDs(p), c.want) || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) || p.Cleared || p.Measure != 2 {
+			if err != nil || !slices.Equal(actiontest.IDs(p), c.want) || p.Refused.Code != c.refused || p.Cleared || p.Measure != 2 {
 				t.Errorf("%+v, %v", p, err)
 			}
 		})
@@ -73,7 +73,7 @@ func TestKillLeakedNoVictimByNow(t *testing.T) {
 			w = c.waits
 			done, err := k.Apply(t.Context(), p)
 			why, refused := errors.AsType[action.Refusal](err)
-			if done != len(c.ended) || !slices.Equal(f.Ended, c.ended) || refused != c.refused || refused && !strings.Contains(string(why), reasonOfChain) || !refused && err != nil {
+			if done != len(c.ended) || !slices.Equal(f.Ended, c.ended) || refused != c.refused || refused && (why.Code != action.CodeVictim || !strings.Contains(why.Reason, reasonOfChain)) || !refused && err != nil {
 				t.Errorf("done %d, %v, ended %v", done, err, f.Ended)
 			}
 		})

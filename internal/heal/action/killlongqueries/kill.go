@@ -117,33 +117,33 @@ func (k *Action) readStatement(ctx context.Context, db dbconn.Session, c mysql.C
 }
 
 // server returns the server that a rule and an alert name, or a refusal.
-func (k *Action) server(a action.Alert) (name string, db dbconn.Database, refused string) {
+func (k *Action) server(a action.Alert) (name string, db dbconn.Database, refused action.Refusal) {
 	name, refused = action.NameFrom(a, "mysql", k.c.MySQL)
-	if refused != "" {
+	if !refused.IsZero() {
 		return "", nil, refused
 	}
 	if name != "" {
 		db = k.d.Database(name)
 	}
 	if db == nil {
-		return "", nil, "neither the rule nor the alert names a server of the section mysql"
+		return "", nil, action.Refuse(action.CodeUnknownServer, "neither the rule nor the alert names a server of the section mysql")
 	}
-	return name, db, ""
+	return name, db, action.Refusal{}
 }
 
 // Plan implements [action.Action].
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionKillLong}
 	name, server, refused := k.server(req.Alert)
-	if p.Refused = refused; refused != "" {
+	if p.Refused = refused; !refused.IsZero() {
 		return p, nil
 	}
 	p.Target = "mysql:" + name
-	if p.Refused = dbconn.CheckUsers(k.c.Users, ""); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(k.c.Users, ""); !p.Refused.IsZero() {
 		return p, nil
 	}
 	if k.c.MaxVictims < 1 || k.c.MinTime < dbconn.MinIdle {
-		p.Refused = "max_victims and min_time, of 1s or more, are required"
+		p.Refused = action.Refuse(action.CodeSettingMissing, "max_victims and min_time, of 1s or more, are required")
 		return p, nil
 	}
 	db, err := server.Session(ctx)
@@ -151,7 +151,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = dbconn.CheckUsers(k.c.Users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(k.c.Users, db.User()); !p.Refused.IsZero() {
 		return p, nil
 	}
 	list, err := db.Connections(ctx)
@@ -159,7 +159,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
 	w, refused := k.owner(ctx, req.Alert)
-	if p.Refused = refused; refused != "" {
+	if p.Refused = refused; !refused.IsZero() {
 		return p, nil
 	}
 	if w, err = w.WithHolders(ctx, k.d.Holders, name); err != nil {
@@ -175,12 +175,12 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 
 // owner returns the selector of connections: those of the app that the rule or
 // the alert names, or else all that log in as one of the users.
-func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, string) {
+func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, action.Refusal) {
 	app, refused := action.NameFrom(a, "app", k.c.App)
-	if refused != "" || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
+	if !refused.IsZero() || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
 		return dbconn.Selector{App: app}, refused
 	}
-	return dbconn.Selector{}, "" // a label of that name may be about anything
+	return dbconn.Selector{}, action.Refusal{} // a label of that name may be about anything
 }
 
 // describe sets the sentences, figures and victims of a plan.
@@ -201,9 +201,9 @@ func (k *Action) describe(p *action.Plan, name string, picked selection, of prep
 	}
 	switch {
 	case len(picked.holdingApps) > 1:
-		p.Refused = fmt.Sprintf("the users belong to apps %s: set app to one of them", strings.Join(picked.holdingApps, " and "))
+		p.Refused = action.Refuse(action.CodeSeveralApps, "the users belong to apps %s: set app to one of them", strings.Join(picked.holdingApps, " and "))
 	case picked.long == 0 && picked.unheld > 0 && of.owner.WhyIncomplete() != "":
-		p.Cleared, p.Refused = false, "the holders of the connections are not known: "+of.owner.WhyIncomplete()
+		p.Cleared, p.Refused = false, action.Refuse(action.CodeHoldersUnknown, "the holders of the connections are not known: %s", of.owner.WhyIncomplete())
 	}
 	for _, q := range victims {
 		info := map[string]string{"ran": action.RoundTenths(q.Time), "server": of.server}
@@ -231,7 +231,7 @@ func (k *Action) plannedServer(p action.Plan) (dbconn.Database, error) {
 // breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(prepared)
-	if !ok || p.Refused != "" {
+	if !ok || !p.Refused.IsZero() {
 		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {

@@ -24,7 +24,7 @@ func busy(id uint64, seconds float64) mysql.Connection {
 	}
 }
 
-// longDB runs SELECTs of an hour to a minute, and what must be left alone.
+// longDB runs SELECTs of a minute to an hour, and statements that must not be ended.
 func longDB() *actiontest.Database {
 	f := &actiontest.Database{ServerID: "s", Login: "resp", MariaDB: true, Texts: map[uint64]string{}}
 	add := func(c mysql.Connection, text string) {
@@ -61,22 +61,22 @@ func TestKillLongPlan(t *testing.T) {
 		settings func(*config.KillLong)
 		alert    action.Alert
 		want     []uint64
-		refused  string
+		refused  action.Code
 		cleared  bool
 	}{
 		"the oldest first":       {want: []uint64{2, 3, 1}},
 		"max_victims":            {settings: func(c *config.KillLong) { c.MaxVictims = 1 }, want: []uint64{2}},
 		"min_time":               {settings: func(c *config.KillLong) { c.MinTime = 80 * time.Second }, want: []uint64{2, 3}},
 		"none is long":           {settings: func(c *config.KillLong) { c.MinTime = 2 * time.Hour }, cleared: true},
-		"no cap":                 {settings: func(c *config.KillLong) { c.MaxVictims = 0 }, refused: "required"},
-		"no time":                {settings: func(c *config.KillLong) { c.MinTime = 0 }, refused: "required"},
-		"no user":                {settings: func(c *config.KillLong) { c.Users = nil }, refused: "users is empty"},
-		"the exporter's own":     {settings: func(c *config.KillLong) { c.Users = []string{"resp"} }, refused: "own user"},
-		"the server's":           {settings: func(c *config.KillLong) { c.Users = []string{"event_scheduler"} }, refused: "own threads"},
+		"no cap":                 {settings: func(c *config.KillLong) { c.MaxVictims = 0 }, refused: action.CodeSettingMissing},
+		"no time":                {settings: func(c *config.KillLong) { c.MinTime = 0 }, refused: action.CodeSettingMissing},
+		"no user":                {settings: func(c *config.KillLong) { c.Users = nil }, refused: action.CodeNoUsers},
+		"the exporter's own":     {settings: func(c *config.KillLong) { c.Users = []string{"resp"} }, refused: action.CodeUserOwn},
+		"the server's":           {settings: func(c *config.KillLong) { c.Users = []string{"event_scheduler"} }, refused: action.CodeUserOfServer},
 		"the alert names it":     {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "main"), want: []uint64{2, 3, 1}},
-		"nobody names a server":  {settings: func(c *config.KillLong) { c.MySQL = "" }, refused: "names a server"},
-		"an unknown server":      {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "`id`"), refused: "names a server"},
-		"another server's alert": {alert: actiontest.Labels("mysql", "second"), refused: "label mysql"},
+		"nobody names a server":  {settings: func(c *config.KillLong) { c.MySQL = "" }, refused: action.CodeUnknownServer},
+		"an unknown server":      {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "`id`"), refused: action.CodeUnknownServer},
+		"another server's alert": {alert: actiontest.Labels("mysql", "second"), refused: action.CodeLabelDiffers},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +88,7 @@ func TestKillLongPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(actiontest.IDs(p), c.want) || p.Cleared != c.cleared || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+			if !slices.Equal(actiontest.IDs(p), c.want) || p.Cleared != c.cleared || p.Refused.Code != c.refused {
 				t.Errorf("got %+v", p)
 			}
 			if f.Open != 0 || len(f.Calls) > 0 {
@@ -204,7 +204,7 @@ func TestKillLongVerify(t *testing.T) {
 	}
 }
 
-// Whatever the server lists, only plain SELECTs of the app's user are in a plan.
+// For any list of the server, a plan has only plain SELECTs of the app's user.
 func TestKillLongTouchesNoOther(t *testing.T) {
 	t.Parallel()
 	texts := []string{"SELECT 1", "/* a */ SELECT 1", "SELECT 1 FOR UPDATE", "UPDATE t SET a=1", "ALTER TABLE t", "", "COMMIT", "SELECT 1 INTO @a"}
@@ -242,21 +242,21 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 	}
 }
 
-// A long query is ended for the app that is meant, and for nobody where the
-// users turn out to be those of two.
+// A long query is ended for the app of the alert, and not at all if the user belongs to two
+// apps.
 func TestKillLongOfApps(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		app     string
 		alert   action.Alert
 		want    []uint64
-		refused string
+		refused action.Code
 	}{
-		"nobody is named": {refused: "apps blog and shop"},
+		"nobody is named": {refused: action.CodeSeveralApps},
 		"by the rule":     {app: "shop", want: []uint64{1, 3}},
 		"by the alert":    {alert: actiontest.Labels("app", "blog"), want: []uint64{2}},
-		"another label":   {alert: actiontest.Labels("app", "frontend"), refused: "apps blog and shop"},
-		"not the rule's":  {app: "shop", alert: actiontest.Labels("app", "blog"), refused: "label app"},
+		"another label":   {alert: actiontest.Labels("app", "frontend"), refused: action.CodeSeveralApps},
+		"not the rule's":  {app: "shop", alert: actiontest.Labels("app", "blog"), refused: action.CodeLabelDiffers},
 	} {
 		f := &actiontest.Database{ServerID: "s", Login: "resp", MariaDB: true, Texts: map[uint64]string{1: "SELECT 1", 2: "SELECT 2", 3: "SELECT 3"}}
 		for i, host := range []string{"127.0.0.1:40001", "127.0.0.1:40002", "127.0.0.1:40003"} {
@@ -267,10 +267,10 @@ func TestKillLongOfApps(t *testing.T) {
 		settings.App = c.app
 		k := killlongqueries.New(killlongqueries.Deps{Database: actiontest.Databases(f), Holders: f.HoldersOf, Watched: actiontest.WatchedApps}, settings)
 		p, err := k.Plan(t.Context(), action.PlanRequest{Alert: c.alert})
-		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+		if err != nil || p.Refused.Code != c.refused {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
-		if p.Refused != "" {
+		if !p.Refused.IsZero() {
 			continue
 		}
 		if !slices.Equal(actiontest.IDs(p), c.want) {

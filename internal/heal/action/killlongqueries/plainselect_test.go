@@ -36,8 +36,8 @@ func TestPlainSelect(t *testing.T) {
 	}
 }
 
-// What is plain stays so behind a comment, and is not plain with a lock or a
-// file after it.
+// FuzzPlainSelect: a plain SELECT is also plain after a comment, and is not plain with a
+// lock or a file at its end.
 func FuzzPlainSelect(f *testing.F) {
 	for _, s := range []string{"SELECT 1", "(SELECT 'a' /* b */)", "SELECT '\\' FROM t", "SELECT 1.5FOR UPDATE", "SELECT 1 -- a", "/*!1*/SELECT 1;", "SELECT \"a\\\"\" #"} {
 		f.Add(s)

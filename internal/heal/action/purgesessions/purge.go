@@ -62,18 +62,18 @@ type criteria struct {
 func (r criteria) target() string { return "app:" + r.app + "/redis:" + r.redis }
 
 // criteria returns the criteria of the settings and an alert, or why there are none.
-func (p *Action) criteria(a action.Alert) (r criteria, refused string) {
+func (p *Action) criteria(a action.Alert) (r criteria, refused action.Refusal) {
 	appName, refused := action.NameFrom(a, "app", p.c.App)
-	if refused != "" {
+	if !refused.IsZero() {
 		return r, refused
 	}
 	redisName, refused := action.NameFrom(a, "redis", p.c.Redis)
-	if refused != "" {
+	if !refused.IsZero() {
 		return r, refused
 	}
 	app, ok := action.FindApp(p.d.Apps(), appName)
 	if !ok {
-		return r, "neither the rule nor the alert names an app of the configuration"
+		return r, action.Refuse(action.CodeUnknownApp, "neither the rule nor the alert names an app of the configuration")
 	}
 	for _, s := range app.Sessions {
 		if s.Redis == redisName || redisName == "" && len(app.Sessions) == 1 {
@@ -81,7 +81,7 @@ func (p *Action) criteria(a action.Alert) (r criteria, refused string) {
 			return r, p.check(r)
 		}
 	}
-	return r, "neither the rule nor the alert names a redis in which the app keeps sessions"
+	return r, action.Refuse(action.CodeUnknownRedis, "neither the rule nor the alert names a redis in which the app keeps sessions")
 }
 
 func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
@@ -95,20 +95,20 @@ func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
 	return criteria{app, s.Redis, q}
 }
 
-// check returns why nothing may be done with these criteria; "": something may.
-func (p *Action) check(r criteria) string {
+// check returns why nothing may be done with these criteria; zero: something may.
+func (p *Action) check(r criteria) action.Refusal {
 	switch {
 	case p.c.MaxKeys < 1 || !(p.c.MaxFraction > 0):
-		return "max_keys and max_fraction are required"
+		return action.Refuse(action.CodeSettingMissing, "max_keys and max_fraction are required")
 	case r.query.MinIdle == 0:
-		return "min_idle is not set, and neither is the sessions' lifetime"
+		return action.Refuse(action.CodeSettingMissing, "min_idle is not set, and neither is the sessions' lifetime")
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // sharedPrefix returns why the owner of the sessions is not certain: an app of the
 // configuration has some in the same database, under a prefix that overlaps.
-func (p *Action) sharedPrefix(ctx context.Context, r criteria) string {
+func (p *Action) sharedPrefix(ctx context.Context, r criteria) action.Refusal {
 	for _, app := range p.d.Apps() {
 		for _, s := range app.Sessions {
 			if app.Name == r.app || !config.Overlap(s.Prefix, r.query.Prefix) {
@@ -122,13 +122,13 @@ func (p *Action) sharedPrefix(ctx context.Context, r criteria) string {
 			})
 			switch {
 			case err != nil:
-				return fmt.Sprintf("the sessions of app %s have an overlapping prefix, and it is not known if they are in the same database: %s", app.Name, err)
+				return action.Refuse(action.CodeShareUnknown, "the sessions of app %s have an overlapping prefix, and it is not known if they are in the same database: %s", app.Name, err)
 			case same:
-				return fmt.Sprintf("the sessions of app %s have an overlapping prefix in the same Redis database: the owner of a session is not certain", app.Name)
+				return action.Refuse(action.CodeSharedPrefix, "the sessions of app %s have an overlapping prefix in the same Redis database: the owner of a session is not certain", app.Name)
 			}
 		}
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // Plan implements [action.Action].
@@ -138,15 +138,15 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if rule.app != "" {
 		out.Target = rule.target()
 	}
-	if out.Refused = refused; refused != "" {
+	if out.Refused = refused; !refused.IsZero() {
 		return out, nil
 	}
-	if out.Refused = p.sharedPrefix(ctx, rule); out.Refused != "" {
+	if out.Refused = p.sharedPrefix(ctx, rule); !out.Refused.IsZero() {
 		return out, nil
 	}
 	count, err := p.count(ctx, rule)
 	if refusal, ok := errors.AsType[*sessions.Refusal](err); ok {
-		out.Refused = "redis " + rule.redis + " " + refusal.Text
+		out.Refused = action.Refuse(action.CodeRedisRefuses, "redis %s %s", rule.redis, refusal.Text)
 		return out, nil
 	}
 	if err != nil {
@@ -209,7 +209,7 @@ func (p *Action) describe(out *action.Plan, r criteria, c sessions.NoExpiryCount
 		out.Summary += fmt.Sprintf("; %.0f%% of the keys were read", 100*c.Coverage)
 	}
 	if c.Matching > 0 && float64(c.Matching) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
-		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: so many do not look like a leak", c.Matching, c.Sessions)
+		out.Refused = action.Refuse(action.CodeOverFraction, "%d of %d sessions match, more than max_fraction: so many do not look like a leak", c.Matching, c.Sessions)
 	}
 }
 
@@ -217,14 +217,14 @@ func (p *Action) describe(out *action.Plan, r criteria, c sessions.NoExpiryCount
 // used meanwhile is not touched, and one that was not seen before may be.
 func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err error) {
 	rule, ok := plan.Private.(criteria)
-	if !ok || plan.Refused != "" {
+	if !ok || !plan.Refused.IsZero() {
 		return 0, action.ErrNotPlanned
 	}
 	if plan.Total < 1 {
 		return 0, nil
 	}
-	if refused := p.sharedPrefix(ctx, rule); refused != "" {
-		return 0, errors.New(refused)
+	if refused := p.sharedPrefix(ctx, rule); !refused.IsZero() {
+		return 0, errors.New(refused.Reason)
 	}
 	store := p.d.Store(rule.redis)
 	if store == nil {

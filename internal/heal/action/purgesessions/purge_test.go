@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// fakeStore tells counts and takes what it is asked to do.
+// fakeStore returns the counts that a test sets, and records the calls.
 type fakeStore struct {
 	count sessions.NoExpiryCount
 	err   error
@@ -69,7 +69,7 @@ func TestPurgePlan(t *testing.T) {
 		total    int
 		measure  float64
 		cleared  bool
-		refused  string
+		refused  action.Code
 		summary  string
 	}{
 		"some":             {count: seen(1000, 90, 1), total: 90, measure: 90, summary: "set an expiry of 1h0m0s to 90 of 1000 sessions of app shop in redis cache: 90 have no expiry and have been idle for 2h0m0s or longer"},
@@ -78,16 +78,16 @@ func TestPurgePlan(t *testing.T) {
 		"remove":           {settings: func(c *config.Purge) { c.Remove = true }, count: seen(1000, 90, 1), total: 90, measure: 90, summary: "remove 90 of"},
 		"none":             {count: seen(1000, 0, 1), cleared: true},
 		"empty":            {cleared: true},
-		"most of them":     {count: seen(1000, 501, 1), total: 100, measure: 501, refused: "more than max_fraction"},
+		"most of them":     {count: seen(1000, 501, 1), total: 100, measure: 501, refused: action.CodeOverFraction},
 		"half is allowed":  {count: seen(1000, 500, 1), total: 100, measure: 500},
-		"LFU":              {err: &sessions.Refusal{Text: "does not know"}, refused: "redis cache does not know"},
-		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: "required"},
-		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: "required"},
-		"no app":           {settings: func(c *config.Purge) { c.App = "" }, refused: "names an app"},
+		"LFU":              {err: &sessions.Refusal{Text: "does not know"}, refused: action.CodeRedisRefuses},
+		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: action.CodeSettingMissing},
+		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: action.CodeSettingMissing},
+		"no app":           {settings: func(c *config.Purge) { c.App = "" }, refused: action.CodeUnknownApp},
 		"app of the alert": {settings: func(c *config.Purge) { c.App, c.Redis = "", "" }, alert: actiontest.Labels("app", "shop", "redis", "cache"), count: seen(10, 1, 1), total: 1, measure: 1},
 		"the only redis":   {settings: func(c *config.Purge) { c.Redis = "" }, count: seen(10, 1, 1), total: 1, measure: 1},
-		"another redis":    {alert: actiontest.Labels("redis", "*"), refused: "label redis"},
-		"no sessions":      {settings: func(c *config.Purge) { c.App = "blog" }, refused: "keeps sessions"},
+		"another redis":    {alert: actiontest.Labels("redis", "*"), refused: action.CodeLabelDiffers},
+		"no sessions":      {settings: func(c *config.Purge) { c.App = "blog" }, refused: action.CodeUnknownRedis},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,8 +100,8 @@ func TestPurgePlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p.Total != c.total || p.Measure != c.measure || p.Cleared != c.cleared || (p.Refused == "") != (c.refused == "") ||
-				!strings.Contains(p.Refused, c.refused) || !strings.Contains(p.Summary, c.summary) || len(p.Victims) > 0 {
+			if p.Total != c.total || p.Measure != c.measure || p.Cleared != c.cleared || p.Refused.Code != c.refused ||
+				!strings.Contains(p.Summary, c.summary) || len(p.Victims) > 0 {
 				t.Errorf("got %+v", p)
 			}
 			if b, _ := json.Marshal(p); strings.Contains(string(b), "session:") || f.did > 0 {
@@ -152,19 +152,19 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	}
 }
 
-// Sessions whose prefixes overlap in one database are nobody's for certain.
+// Sessions whose prefixes overlap in one database are refused: their app is not certain.
 func TestPurgeSharedPrefix(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		other   config.Sessions
-		refused string
+		refused action.Code
 	}{
-		"the same":          {config.Sessions{Redis: "cache", Prefix: "session:"}, "overlapping prefix"},
-		"a longer one":      {config.Sessions{Redis: "cache", Prefix: "session:blog:"}, "overlapping prefix"},
-		"a shorter one":     {config.Sessions{Redis: "again", Prefix: "sess"}, "overlapping prefix"},
+		"the same":          {config.Sessions{Redis: "cache", Prefix: "session:"}, action.CodeSharedPrefix},
+		"a longer one":      {config.Sessions{Redis: "cache", Prefix: "session:blog:"}, action.CodeSharedPrefix},
+		"a shorter one":     {config.Sessions{Redis: "again", Prefix: "sess"}, action.CodeSharedPrefix},
 		"another":           {config.Sessions{Redis: "cache", Prefix: "blog:"}, ""},
 		"another database":  {config.Sessions{Redis: "second", Prefix: "session:"}, ""},
-		"one that is down":  {config.Sessions{Redis: "down", Prefix: "session:"}, "is not known"},
+		"one that is down":  {config.Sessions{Redis: "down", Prefix: "session:"}, action.CodeShareUnknown},
 		"another, and down": {config.Sessions{Redis: "down", Prefix: "blog:"}, ""},
 	} {
 		f := someEternal()
@@ -177,7 +177,7 @@ func TestPurgeSharedPrefix(t *testing.T) {
 		}
 		apps[1].Sessions = []config.Sessions{c.other}
 		p, err := k.Plan(t.Context(), action.PlanRequest{})
-		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+		if err != nil || p.Refused.Code != c.refused {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 		// A plan from before that is checked again.
@@ -190,7 +190,7 @@ func TestPurgeSharedPrefix(t *testing.T) {
 	}
 }
 
-// someEternal is a store with ten sessions that stay for ever.
+// someEternal returns a store with ten sessions without expiry.
 func someEternal() *fakeStore {
 	return &fakeStore{space: "a/0", count: sessions.NoExpiryCount{Sessions: 100, Matching: 10, Coverage: 1, Server: "c0ffee"}}
 }

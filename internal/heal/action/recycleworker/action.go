@@ -38,6 +38,9 @@ type Deps struct {
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: unknown.
 	Leaks func(ctx context.Context, app string) (map[int]int, error)
+	// Recycling is called with the pid of a worker right before it is asked to end; nil:
+	// nobody wants to know.
+	Recycling func(pid int)
 	// Victims reads who only waits for the fault of somebody else. nil: nobody is known
 	// to.
 	Victims  func(ctx context.Context) Victims

@@ -56,6 +56,9 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if err := g.Check(); err != nil {
 		return 0, err
 	}
+	if r.d.Recycling != nil {
+		r.d.Recycling(t.worker.PID)
+	}
 	if err := g.Signal(gracefulSignal(t.server)); err != nil {
 		return 0, err
 	}
@@ -94,11 +97,11 @@ func (r *Action) checkImport(ctx context.Context, t *target) error {
 		return err
 	}
 	defer check.Close()
-	if refused == "" && check != nil {
+	if refused.IsZero() && check != nil {
 		refused = importcheck.Run(ctx, check)
 	}
-	if refused != "" {
-		return action.Refusal(refused)
+	if !refused.IsZero() {
+		return refused
 	}
 	return nil
 }
@@ -118,8 +121,8 @@ func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case refused != "":
-		return nil, action.Refusal(refused)
+	case !refused.IsZero():
+		return nil, refused
 	case victim == nil:
 		return nil, errors.New("nothing left to do")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
@@ -139,7 +142,7 @@ func (r *Action) checkNoVictim(ctx context.Context, t *target) error {
 		return nil
 	}
 	if why := r.d.Victims(ctx).WhyWorker(t.app, strconv.Itoa(t.slot), t.worker.PID); why != "" {
-		return action.Refusal(fmt.Sprintf("worker %d of %s only waits for somebody else: %s", t.slot, t.app, why))
+		return action.Refuse(action.CodeVictim, "worker %d of %s only waits for somebody else: %s", t.slot, t.app, why)
 	}
 	return nil
 }

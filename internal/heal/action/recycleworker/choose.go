@@ -10,39 +10,40 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // choose returns the worst of the workers that are proved to be workers, with the proof,
 // or why the app may not lose one for a while. It returns neither a worker nor a refusal
 // when there is nothing to do.
-func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *proven, string, error) {
-	if refused := r.notReady(app); refused != "" {
+func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *proven, action.Refusal, error) {
+	if refused := r.notReady(app); !refused.IsZero() {
 		return nil, nil, refused, nil
 	}
 	list, refused, err := r.candidates(ctx, app)
-	if refused != "" || err != nil {
+	if !refused.IsZero() || err != nil {
 		return nil, nil, refused, err
 	}
 	known, err := r.prove(ctx, app)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, action.Refusal{}, err
 	}
 	sure := known.onlyProven(app)
 	if n := max(r.c.MinWorkers, minWorkers); len(sure.Workers) < n {
-		return nil, nil, fmt.Sprintf("only %d of %d processes are proved to be workers, minimum %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
+		return nil, nil, action.Refuse(action.CodeUnproven, "only %d of %d processes are proved to be workers, minimum %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
 	}
 	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
 	if len(fit) == 0 && len(list) > 0 {
-		return nil, nil, "no candidate is proved to be a worker: " + known.doubt, nil
+		return nil, nil, action.Refuse(action.CodeUnproven, "no candidate is proved to be a worker: %s", known.doubt), nil
 	}
 	waiting := r.victims(ctx, fit)
 	fit, refused = r.notVictims(app, fit, waiting)
 	switch {
-	case refused != "":
+	case !refused.IsZero():
 		return nil, nil, refused, nil
 	case r.c.Pick == config.PickStuck && 2*len(fit) > len(sure.Workers):
-		return nil, nil, fmt.Sprintf("%d of %d workers are stuck, so the cause is outside the workers: recycling one does not help", len(fit), len(sure.Workers)), nil
+		return nil, nil, action.Refuse(action.CodeCommonCause, "%d of %d workers are stuck, so the cause is outside the workers: recycling one does not help", len(fit), len(sure.Workers)), nil
 	}
 	best, refused, err := r.oldEnough(sure, fit, waiting)
 	return best, known, refused, err
@@ -65,7 +66,7 @@ func (r *Action) victims(ctx context.Context, fit []candidate) Victims {
 // notVictims returns the candidates that are no victims of somebody else's fault, or
 // why none may be recycled. Of those that are picked for being stuck the others remain;
 // if the largest one or the one that leaks most waits, nobody is recycled in its place.
-func (r *Action) notVictims(app *discovery.App, list []candidate, v Victims) (fit []candidate, refused string) {
+func (r *Action) notVictims(app *discovery.App, list []candidate, v Victims) (fit []candidate, refused action.Refusal) {
 	slices.SortStableFunc(list, byValue)
 	for i := range list {
 		w := &list[i].worker
@@ -74,15 +75,15 @@ func (r *Action) notVictims(app *discovery.App, list []candidate, v Victims) (fi
 			fit = append(fit, list[i])
 			continue
 		}
-		if refused == "" {
-			refused = fmt.Sprintf("worker %d of %s only waits for somebody else: %s", w.Slot, app.Name, why)
+		if refused.IsZero() {
+			refused = action.Refuse(action.CodeVictim, "worker %d of %s only waits for somebody else: %s", w.Slot, app.Name, why)
 		}
 		if r.c.Pick != config.PickStuck && len(fit) == 0 {
 			return nil, refused
 		}
 	}
 	if len(fit) > 0 {
-		refused = ""
+		refused = action.Refusal{}
 	}
 	return fit, refused
 }
@@ -99,74 +100,74 @@ func byValue(x, y candidate) int {
 }
 
 // candidates returns the workers that may be picked, as far as discovery knows.
-func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidate, string, error) {
+func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidate, action.Refusal, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
-		return largest(app), "", nil
+		return largest(app), action.Refusal{}, nil
 	case config.PickStuck:
 		if app.StateErr != nil {
-			return nil, "the state of the workers cannot be read: run the exporter as their user, or give it CAP_SYS_PTRACE", nil
+			return nil, action.Refuse(action.CodeStatesUnknown, "the state of the workers cannot be read: run the exporter as their user, or give it CAP_SYS_PTRACE"), nil
 		}
-		return stuck(app), "", nil
+		return stuck(app), action.Refusal{}, nil
 	case config.PickLeaked:
 		if r.d.Leaks == nil {
-			return nil, "it is not known which worker leaks: configure apps[].pools", nil
+			return nil, action.Refuse(action.CodeLeaksUnknown, "it is not known which worker leaks: configure apps[].pools"), nil
 		}
 		leaks, err := r.d.Leaks(ctx, app.Name)
 		if err != nil {
-			return nil, "", fmt.Errorf("find the worker that leaks: %w", err)
+			return nil, action.Refusal{}, fmt.Errorf("find the worker that leaks: %w", err)
 		}
-		return leaking(app, leaks), "", nil
+		return leaking(app, leaks), action.Refusal{}, nil
 	}
-	return nil, "pick has an unknown value", nil
+	return nil, action.Refuse(action.CodeSettingUnknown, "pick has an unknown value"), nil
 }
 
 // oldEnough returns the worst of the workers, or a refusal when it is too young: then its
 // predecessor was recycled without effect. One other worker must be able to serve, or
 // wait for the worst.
-func (r *Action) oldEnough(app *discovery.App, list []candidate, v Victims) (*candidate, string, error) {
+func (r *Action) oldEnough(app *discovery.App, list []candidate, v Victims) (*candidate, action.Refusal, error) {
 	if len(list) == 0 {
-		return nil, "", nil
+		return nil, action.Refusal{}, nil
 	}
 	slices.SortStableFunc(list, byValue)
 	worst := list[0]
 	if age := time.Since(worst.worker.Start); age < r.c.MinAge {
-		return nil, fmt.Sprintf("worker %d of %s is only %.0f s old, minimum %s: recycling it again does not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
+		return nil, action.Refuse(action.CodeTooYoung, "worker %d of %s is only %.0f s old, minimum %s: recycling it again does not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
 	}
 	holds := v.HoldsUp(app.Name, strconv.Itoa(worst.worker.Slot), worst.worker.PID)
 	for _, w := range app.Workers {
 		serves := w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown
 		if w.PID != worst.worker.PID && (serves || holds && v.WhyWorker(app.Name, strconv.Itoa(w.Slot), w.PID) != "") {
-			return &worst, "", nil
+			return &worst, action.Refusal{}, nil
 		}
 	}
-	return nil, "no other worker is able to serve requests", nil
+	return nil, action.Refuse(action.CodeNoneServes, "no other worker is able to serve requests"), nil
 }
 
-// notReady returns why no worker of an app may be recycled now; "": one may.
-func (r *Action) notReady(app *discovery.App) string {
+// notReady returns why no worker of an app may be recycled now; zero: one may.
+func (r *Action) notReady(app *discovery.App) action.Refusal {
 	switch {
 	case !app.Up:
-		return "the app is down"
+		return action.Refuse(action.CodeAppDown, "the app is down")
 	case app.Server != cmdline.Gunicorn && app.Server != cmdline.UWSGI:
-		return fmt.Sprintf("the app is served by %s: only gunicorn and uWSGI replace a worker that ends", app.Server)
+		return action.Refuse(action.CodeNoReplacement, "the app is served by %s: only gunicorn and uWSGI replace a worker that ends", app.Server)
 	case len(app.Workers) < max(r.c.MinWorkers, minWorkers):
-		return fmt.Sprintf("there are %d workers, minimum %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
+		return action.Refuse(action.CodeTooFewWorkers, "there are %d workers, minimum %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
 	case app.Unslotted > 0 || app.Dropped > 0:
-		return "workers are being replaced, or there are too many"
+		return action.Refuse(action.CodeReplacing, "workers are being replaced, or there are too many")
 	}
 	for _, w := range app.Workers {
 		switch {
 		case w.State == discovery.Booting:
-			return fmt.Sprintf("worker %d is still starting: only one worker is recycled at a time", w.Slot)
+			return action.Refuse(action.CodeStarting, "worker %d is still starting: only one worker is recycled at a time", w.Slot)
 		case w.PID == app.PID:
-			return "the app has no master process to start a new worker"
+			return action.Refuse(action.CodeNoReplacement, "the app has no master process to start a new worker")
 		}
 		if id, err := procid.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
-			return "the workers have more than one master: an upgrade is in progress, or the app runs twice"
+			return action.Refuse(action.CodeSeveralMasters, "the workers have more than one master: an upgrade is in progress, or the app runs twice")
 		}
 	}
-	return ""
+	return action.Refusal{}
 }
 
 func largest(app *discovery.App) []candidate {

@@ -14,7 +14,7 @@ import (
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionRecycle, Target: "app:?/workers"}
 	name, refused := action.NameFrom(req.Alert, "app", r.c.App)
-	if refused != "" {
+	if !refused.IsZero() {
 		p.Refused = refused
 		return p, nil
 	}
@@ -24,7 +24,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	}
 	app := findApp(snap, name)
 	if app == nil {
-		p.Refused = "neither the rule nor the alert names a known app"
+		p.Refused = action.Refuse(action.CodeUnknownApp, "neither the rule nor the alert names a known app")
 		return p, nil
 	}
 	p.Target = "app:" + app.Name + "/workers"
@@ -32,7 +32,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	switch {
 	case err != nil:
 		return action.Plan{}, err
-	case refused != "":
+	case !refused.IsZero():
 		p.Refused = refused
 		return p, nil
 	case victim == nil:

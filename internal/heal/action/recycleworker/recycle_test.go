@@ -34,7 +34,7 @@ func recycle(f *actiontest.Processes, c config.Recycle, leaks map[int]int) *recy
 	return recycleworker.New(d, c)
 }
 
-// Who is picked, and when nobody is.
+// The worker that is planned, and the cases in which none is.
 func TestRecyclePlan(t *testing.T) {
 	t.Parallel()
 	largest, leaked, stuck := config.Recycle{Pick: config.PickLargest}, config.Recycle{Pick: config.PickLeaked}, config.Recycle{Pick: config.PickStuck}
@@ -43,36 +43,36 @@ func TestRecyclePlan(t *testing.T) {
 		c      config.Recycle
 		change func(*discovery.App)
 		leaks  map[int]int
-		slot   string // of the victim
-		want   string // of the refusal
+		slot   string      // of the victim
+		want   action.Code // of the refusal
 	}{
 		"largest":               {c: largest, slot: "2"},
 		"largest by its share":  {c: largest, change: func(a *discovery.App) { share(a, 90, 20, 30) }, slot: "0"},
 		"shares not all known":  {c: largest, change: func(a *discovery.App) { share(a, 90, 20); a.Workers[2].Taken = time.Time{} }, slot: "2"},
-		"too young":             {c: old(largest, 2*time.Hour), want: "minimum 2h0m0s"},
+		"too young":             {c: old(largest, 2*time.Hour), want: action.CodeTooYoung},
 		"old enough":            {c: old(largest, time.Minute), slot: "2"},
 		"leaks":                 {c: leaked, leaks: map[int]int{0: 1, 1: 3}, slot: "1"},
 		"no leaks":              {c: leaked, leaks: map[int]int{2: 0, 7: 5}},
-		"leaks unknown":         {c: leaked, want: "not known"},
+		"leaks unknown":         {c: leaked, want: action.CodeLeaksUnknown},
 		"stuck the longest":     {c: stuck, change: func(a *discovery.App) { hang(a, 1) }, slot: "1"},
 		"nobody is stuck":       {c: stuck},
-		"all are stuck":         {c: stuck, change: func(a *discovery.App) { hang(a, 0, 1) }, want: "2 of 3 workers are stuck"},
-		"states unknown":        {c: stuck, change: func(a *discovery.App) { a.StateErr = errors.New("denied") }, want: "CAP_SYS_PTRACE"},
+		"all are stuck":         {c: stuck, change: func(a *discovery.App) { hang(a, 0, 1) }, want: action.CodeCommonCause},
+		"states unknown":        {c: stuck, change: func(a *discovery.App) { a.StateErr = errors.New("denied") }, want: action.CodeStatesUnknown},
 		"others serve":          {c: largest, change: func(a *discovery.App) { hang(a, 0) }, slot: "2"},
-		"no other serves":       {c: largest, change: func(a *discovery.App) { hang(a, 0, 1) }, want: "no other worker"},
-		"one is starting":       {c: largest, change: func(a *discovery.App) { a.Workers[0].State = discovery.Booting }, want: "still starting"},
-		"one has no place":      {c: largest, change: func(a *discovery.App) { a.Unslotted = 1 }, want: "being replaced"},
-		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *discovery.App) { a.Workers = a.Workers[:2] }, want: "minimum 3"},
-		"only one":              {c: largest, change: func(a *discovery.App) { a.Workers = a.Workers[:1] }, want: "minimum 2"},
-		"down":                  {c: largest, change: func(a *discovery.App) { a.Up = false }, want: "down"},
-		"uvicorn":               {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Uvicorn }, want: "uvicorn"},
-		"flask":                 {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Flask }, want: "flask"},
-		"no master":             {c: largest, change: func(a *discovery.App) { a.Workers[1].PID = a.PID }, want: "no master"},
-		"another master":        {c: largest, change: func(a *discovery.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
-		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: "unknown value"},
-		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: "not trusted"},
-		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: "absolute"},
-		"cannot be tried":       {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{}}, want: "set import_check"},
+		"no other serves":       {c: largest, change: func(a *discovery.App) { hang(a, 0, 1) }, want: action.CodeNoneServes},
+		"one is starting":       {c: largest, change: func(a *discovery.App) { a.Workers[0].State = discovery.Booting }, want: action.CodeStarting},
+		"one has no place":      {c: largest, change: func(a *discovery.App) { a.Unslotted = 1 }, want: action.CodeReplacing},
+		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *discovery.App) { a.Workers = a.Workers[:2] }, want: action.CodeTooFewWorkers},
+		"only one":              {c: largest, change: func(a *discovery.App) { a.Workers = a.Workers[:1] }, want: action.CodeTooFewWorkers},
+		"down":                  {c: largest, change: func(a *discovery.App) { a.Up = false }, want: action.CodeAppDown},
+		"uvicorn":               {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Uvicorn }, want: action.CodeNoReplacement},
+		"flask":                 {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Flask }, want: action.CodeNoReplacement},
+		"no master":             {c: largest, change: func(a *discovery.App) { a.Workers[1].PID = a.PID }, want: action.CodeNoReplacement},
+		"another master":        {c: largest, change: func(a *discovery.App) { a.Workers[0].PID = os.Getppid() }, want: action.CodeSeveralMasters},
+		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: action.CodeSettingUnknown},
+		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: action.CodeProgramUntrusted},
+		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: action.CodeProgramPath},
+		"cannot be tried":       {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{}}, want: action.CodeNotReadable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,14 +86,14 @@ func TestRecyclePlan(t *testing.T) {
 			}
 			switch {
 			case c.want != "":
-				if !strings.Contains(p.Refused, c.want) {
+				if p.Refused.Code != c.want {
 					t.Errorf("%+v", p)
 				}
 			case c.slot == "":
-				if !p.Cleared || p.Refused != "" || p.Total != 0 {
+				if !p.Cleared || !p.Refused.IsZero() || p.Total != 0 {
 					t.Errorf("%+v", p)
 				}
-			case p.Refused != "" || p.Cleared || len(p.Victims) != 1 || p.Victims[0].ID != c.slot || p.Total != 1 || p.Measure <= 0:
+			case !p.Refused.IsZero() || p.Cleared || len(p.Victims) != 1 || p.Victims[0].ID != c.slot || p.Total != 1 || p.Measure <= 0:
 				t.Errorf("%+v", p)
 			}
 			if p.Target != "app:shop/workers" {
@@ -118,7 +118,7 @@ func hang(a *discovery.App, slots ...int) {
 	}
 }
 
-// Which app is meant: only a known name counts.
+// The app of an alert must have a known name.
 func TestRecycleApp(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
@@ -132,7 +132,7 @@ func TestRecycleApp(t *testing.T) {
 			labels["app"] = c.label
 		}
 		p, err := a.Plan(t.Context(), action.PlanRequest{Alert: action.Alert{Labels: labels}})
-		if err != nil || (p.Refused == "") != c.ok || strings.Contains(p.Target, "..") {
+		if err != nil || p.Refused.IsZero() != c.ok || strings.Contains(p.Target, "..") {
 			t.Errorf("%+v: %+v, %v", c, p, err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestRecycleSignals(t *testing.T) {
 			actiontest.WaitFor(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
 			a := recycle(f, config.Recycle{Pick: config.PickLargest}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" {
+			if err != nil || !p.Refused.IsZero() {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
@@ -176,7 +176,7 @@ func TestRecycleSignals(t *testing.T) {
 	}
 }
 
-// Between plan and action the world goes on; then nothing is done.
+// If the state has changed between Plan and Apply, nothing is done.
 func TestRecycleRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*actiontest.Processes, []*exec.Cmd, *action.Plan){
@@ -209,7 +209,7 @@ func TestRecycleRechecks(t *testing.T) {
 			hang(&f.Snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || p.Cleared {
+			if err != nil || !p.Refused.IsZero() || p.Cleared {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			change(f, kids, &p)
@@ -225,7 +225,7 @@ func TestRecycleRechecks(t *testing.T) {
 	}
 }
 
-// A stuck worker needs a step with the time for it, and is ended hard at the end of it.
+// A stuck worker needs a step with enough time, and is killed at the end of it.
 func TestRecycleStuckNeedsTime(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
@@ -235,14 +235,14 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		p, err := a.Plan(ctx, action.PlanRequest{})
 		cancel()
-		if err != nil || (p.Refused == "") != ok || !ok && !strings.Contains(p.Refused, "45s or more") {
+		if err != nil || p.Refused.IsZero() != ok || !ok && p.Refused.Code != action.CodeTimeoutShort {
 			t.Errorf("%s: %+v, %v", limit, p, err)
 		}
 	}
 }
 
-// What a look after a recycle says; also after a crash, when only what was
-// written down is left.
+// The outcome after a recycle; also after a crash, with only the part of the plan in the
+// journal.
 func TestRecycleVerify(t *testing.T) {
 	t.Parallel()
 	fresh := func(f *actiontest.Processes, age time.Duration, change func(*discovery.Worker)) {

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 )
 
-// graceOption returns the option by which a worker has a second to end by itself.
+// graceOption returns the option that gives a worker a second to end by itself.
 func graceOption(server cmdline.Server) []string {
 	if server == cmdline.UWSGI {
 		return []string{"--worker-reload-mercy", "1"}
@@ -25,8 +25,8 @@ func graceOption(server cmdline.Server) []string {
 	return []string{"--graceful-timeout", "1"}
 }
 
-// A stuck worker that does not end by itself is ended: by the signal that its server
-// knows for that (gunicorn), or by KILL if it is stopped (uWSGI). The others go on.
+// A stuck worker that does not end by itself is ended: by the signal of its server
+// (gunicorn), or by KILL if it is stopped (uWSGI). The other workers stay.
 func TestRecycleEndsStuckWorker(t *testing.T) {
 	t.Parallel()
 	for server, stopped := range map[cmdline.Server]bool{cmdline.Gunicorn: false, cmdline.UWSGI: true} {
@@ -43,7 +43,7 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 			}
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].ID != "1" {
+			if err != nil || !p.Refused.IsZero() || len(p.Victims) != 1 || p.Victims[0].ID != "1" {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			began := time.Now()
@@ -62,15 +62,14 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 	}
 }
 
-// A stuck worker that has become another program is not the planned one any more: it
-// gets no further signal.
+// A stuck worker that has become another program gets no further signal.
 func TestRecycleSparesAnotherProgram(t *testing.T) {
 	t.Parallel()
 	f := actiontest.StartMaster(t, cmdline.Gunicorn, "exec", graceOption(cmdline.Gunicorn)...)
 	hang(&f.Snap.Apps[0], 1)
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	p, err := a.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Refused != "" {
+	if err != nil || !p.Refused.IsZero() {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if n, err := a.Apply(t.Context(), p); n != 1 || !errors.Is(err, process.ErrChanged) {
@@ -81,7 +80,7 @@ func TestRecycleSparesAnotherProgram(t *testing.T) {
 	}
 }
 
-// The time that the options of the command line give a worker counts for the step.
+// The time that the command line gives a worker to end counts for the step.
 func TestRecycleGraceOfCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, server := range []cmdline.Server{cmdline.Gunicorn, cmdline.UWSGI} {
@@ -92,7 +91,7 @@ func TestRecycleGraceOfCommandLine(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			p, err := a.Plan(ctx, action.PlanRequest{})
 			cancel()
-			if err != nil || (p.Refused == "") != ok {
+			if err != nil || p.Refused.IsZero() != ok || !ok && p.Refused.Code != action.CodeTimeoutShort {
 				t.Errorf("%s, %s: %+v, %v", server, limit, p, err)
 			}
 		}
@@ -105,11 +104,11 @@ func TestRecycleImportFails(t *testing.T) {
 	f, kids := actiontest.StartWorkers(t, cmdline.Gunicorn)
 	a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/bin/false"}}, nil)
 	p, err := a.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Refused != "" {
+	if err != nil || !p.Refused.IsZero() {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	_, err = a.Apply(t.Context(), p)
-	if _, refused := errors.AsType[action.Refusal](err); !refused {
+	if r, refused := errors.AsType[action.Refusal](err); !refused || r.Code != action.CodeImportFailed {
 		t.Errorf("not refused: %v", err)
 	}
 	for i, k := range kids {
@@ -119,7 +118,7 @@ func TestRecycleImportFails(t *testing.T) {
 	}
 }
 
-// Files that say nothing about a worker prove none, whatever discovery says.
+// If the files below /proc do not prove a worker, it is refused.
 func TestRecycleUnproven(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
@@ -135,13 +134,13 @@ func TestRecycleUnproven(t *testing.T) {
 		}
 		g.Snap.Apps[0].Workers = workers
 		p, err := recycle(g, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), action.PlanRequest{})
-		if err != nil || (p.Refused != "") != c.refused || !c.refused && p.Victims[0].Info["pid"] == strconv.Itoa(other) {
+		if err != nil || (p.Refused.Code == action.CodeUnproven) != c.refused || !c.refused && p.Victims[0].Info["pid"] == strconv.Itoa(other) {
 			t.Errorf("workers %v are another process: %+v, %v", c.slots, p, err)
 		}
 	}
 }
 
-// What cannot be read is an error of the plan, or of the verification.
+// State that cannot be read is an error of Plan, or of Verify.
 func TestRecycleErrors(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)

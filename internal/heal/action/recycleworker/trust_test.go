@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
-// What is a child of the master and holds nothing of a worker's, or what is a
-// sibling's too, is never picked, however large or stuck it is.
+// A child of the master without a socket of its own, or with one that a sibling holds too,
+// is never planned, however large or stuck it is.
 func TestRecycleWithoutProof(t *testing.T) {
 	for name, helper := range map[string]func(*testing.T, *os.File, *os.File) *exec.Cmd{
 		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return actiontest.StartHelper(t, []string{"sleep"}, l) },
@@ -63,10 +62,10 @@ func TestRecycleWithoutProof(t *testing.T) {
 					t.Fatal(err)
 				}
 				if pick == config.PickLargest {
-					if len(p.Victims) != 1 || p.Victims[0].ID != "2" || p.Refused != "" {
+					if len(p.Victims) != 1 || p.Victims[0].ID != "2" || !p.Refused.IsZero() {
 						t.Errorf("%+v", p)
 					}
-				} else if p.Refused == "" || len(p.Victims) > 0 || p.Cleared {
+				} else if p.Refused.Code != action.CodeUnproven || len(p.Victims) > 0 || p.Cleared {
 					t.Errorf("%+v", p)
 				}
 			})
@@ -74,8 +73,8 @@ func TestRecycleWithoutProof(t *testing.T) {
 	}
 }
 
-// The app is imported by Apply and never by a plan; what stands in the way is a
-// refusal, and nothing was done.
+// The app is imported by Apply and never by Plan; if the import cannot be run, Apply
+// refuses and has done nothing.
 func TestImportCheckIsOfApply(t *testing.T) {
 	t.Parallel()
 	marker := func(t *testing.T, line string) (argv []string, marker string) {
@@ -85,9 +84,9 @@ func TestImportCheckIsOfApply(t *testing.T) {
 	for name, c := range map[string]struct {
 		line  string
 		limit time.Duration
-		want  string // of the refusal
+		want  action.Code // of the refusal
 	}{
-		"imports": {"exit 0", time.Minute, ""}, "does not import": {"exit 3", time.Minute, "the import check of the app failed"}, "hangs": {"sleep 60", time.Second, "did not finish in time"},
+		"imports": {"exit 0", time.Minute, ""}, "does not import": {"exit 3", time.Minute, action.CodeImportFailed}, "hangs": {"sleep 60", time.Second, action.CodeImportTimeout},
 		"new privileges": {`grep -q "^NoNewPrivs:.*1" /proc/self/status`, time.Minute, ""},
 		"a session":      {`read -r pid comm state ppid pgrp sid rest < /proc/self/stat; test "$sid" = "$pgrp"`, time.Minute, ""},
 	} {
@@ -97,7 +96,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].Info["import_check"] != "not run yet" {
+			if err != nil || !p.Refused.IsZero() || len(p.Victims) != 1 || p.Victims[0].Info["import_check"] != "not run yet" {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			if _, err := os.Stat(ran); err == nil {
@@ -110,7 +109,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 				t.Errorf("it was not run: %v", statErr)
 			}
 			no, refused := errors.AsType[action.Refusal](err)
-			if refused != (c.want != "") || !strings.Contains(string(no), c.want) || (n == 1) != (c.want == "") {
+			if refused != (c.want != "") || no.Code != c.want || (n == 1) != (c.want == "") {
 				t.Errorf("%d, %v", n, err)
 			}
 			if gone := !actiontest.Alive(strconv.Itoa(kids[2].Process.Pid)); c.want != "" && gone {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -53,16 +52,16 @@ func TestRecycleNoVictim(t *testing.T) {
 		hang    []int
 		blame   blame
 		slot    string // of the victim of the plan
-		refused string
+		refused action.Code
 	}{
 		"stuck: the root, though all are":        {stuck, []int{0, 1, 2}, blame{[]string{"0", "1"}, "2"}, "2", ""},
-		"stuck: a victim beside an idle one":     {stuck, []int{1}, blame{[]string{"1"}, "9"}, "", reasonOfChain},
+		"stuck: a victim beside an idle one":     {stuck, []int{1}, blame{[]string{"1"}, "9"}, "", action.CodeVictim},
 		"stuck: one victim of two":               {stuck, []int{0, 1}, blame{[]string{"1"}, "9"}, "0", ""},
-		"stuck: not the root, and nobody serves": {stuck, []int{0, 1, 2}, blame{[]string{"0", "1"}, "9"}, "", "no other worker"},
+		"stuck: not the root, and nobody serves": {stuck, []int{0, 1, 2}, blame{[]string{"0", "1"}, "9"}, "", action.CodeNoneServes},
 		"stuck: nobody waits":                    {stuck, []int{1}, blame{}, "1", ""},
-		"largest: the largest waits":             {largest, nil, blame{[]string{"2"}, "0"}, "", reasonOfChain},
+		"largest: the largest waits":             {largest, nil, blame{[]string{"2"}, "0"}, "", action.CodeVictim},
 		"largest: another one waits":             {largest, nil, blame{[]string{"0"}, "2"}, "2", ""},
-		"leaked: who leaks most waits":           {leaked, nil, blame{[]string{"1"}, "0"}, "", reasonOfChain},
+		"leaked: who leaks most waits":           {leaked, nil, blame{[]string{"1"}, "0"}, "", action.CodeVictim},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,10 +72,10 @@ func TestRecycleNoVictim(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.slot == "" {
-				if !strings.Contains(p.Refused, c.refused) || p.Refused == "" || len(p.Victims) > 0 {
+				if p.Refused.Code != c.refused || len(p.Victims) > 0 {
 					t.Errorf("%+v", p)
 				}
-			} else if p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].ID != c.slot {
+			} else if !p.Refused.IsZero() || len(p.Victims) != 1 || p.Victims[0].ID != c.slot {
 				t.Errorf("%+v", p)
 			}
 		})
@@ -98,12 +97,12 @@ func TestRecycleNoVictimByNow(t *testing.T) {
 			b := &blame{}
 			act := blaming(f, config.Recycle{Pick: pick}, b, nil)
 			p, err := act.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].ID != "2" {
+			if err != nil || !p.Refused.IsZero() || len(p.Victims) != 1 || p.Victims[0].ID != "2" {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			b.victims = []string{"2"}
 			n, err := act.Apply(t.Context(), p)
-			if why, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || !strings.Contains(string(why), reasonOfChain) {
+			if why, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || why.Code != action.CodeVictim {
 				t.Errorf("%d, %v", n, err)
 			}
 			if !actiontest.Alive(strconv.Itoa(a.Workers[2].PID)) {

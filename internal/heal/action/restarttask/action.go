@@ -16,7 +16,7 @@ import (
 
 // TaskQueues reads the queues of a Redis; [tasks.Reader] is one.
 type TaskQueues interface {
-	RQWorkers(ctx context.Context, queue string) (tasks.RQLook, error)
+	RQWorkers(ctx context.Context, queue string) (tasks.RQSnapshot, error)
 	CeleryIntake(ctx context.Context, queue string, since time.Time) (tasks.Intake, error)
 	Keyspace(ctx context.Context) (string, error)
 }
@@ -66,9 +66,9 @@ type stuckTask struct {
 
 // lookup is the result of reading a queue's workers.
 type lookup struct {
-	stuck   []stuckTask // on this host and fit to be ended, the worst first
-	refused string      // why none may be ended although one is stuck
-	workers int         // that serve the queue
+	stuck   []stuckTask    // on this host and fit to be ended, the worst first
+	refused action.Refusal // why none may be ended although one is stuck
+	workers int            // that serve the queue
 	server  redis.ServerID
 }
 

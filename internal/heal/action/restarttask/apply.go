@@ -73,8 +73,8 @@ func (r *Action) recheck(ctx context.Context, t *prepared) error {
 	switch {
 	case err != nil:
 		return err
-	case f.refused != "":
-		return errors.New(f.refused)
+	case !f.refused.IsZero():
+		return errors.New(f.refused.Reason)
 	case f.server != t.server && len(f.stuck) > 0:
 		return errOtherServer
 	}

@@ -17,14 +17,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// celeryWorker is a worker as discovery sees it.
+// celeryWorker returns a worker as discovery reports it.
 func celeryWorker(t *testing.T, cmd *exec.Cmd) discovery.CeleryWorker {
 	t.Helper()
 	return discovery.CeleryWorker{PID: cmd.Process.Pid, Start: startOf(t, cmd.Process.Pid), Queues: []string{"celery"}}
 }
 
-// A worker of Celery that passes over a TERM ends its pool at a QUIT. It has helped
-// when a worker that began later takes messages.
+// A Celery worker that ignores TERM ends its pool at a QUIT. The outcome is verified when
+// a worker that started later takes messages.
 func TestRestartTaskCeleryEnds(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
@@ -35,7 +35,7 @@ func TestRestartTaskCeleryEnds(t *testing.T) {
 	a := restartTask(q, f, config.RestartTask{App: "shop", Queue: "celery", Idempotent: true, MinStuck: time.Second})
 	time.Sleep(1100 * time.Millisecond) // the worker is older than min_stuck
 	p, err := a.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Refused != "" || p.Total != 1 {
+	if err != nil || !p.Refused.IsZero() || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if o, err := a.Verify(t.Context(), p); o != action.InProgress || err != nil {
@@ -89,8 +89,8 @@ func TestRestartTaskCeleryEnds(t *testing.T) {
 	}
 }
 
-// Several workers of Celery that hang have a common cause, and one is younger than
-// the time for which none took a message.
+// Several Celery workers that hang are refused, and so is one that is younger than the time
+// for which none took a message.
 func TestRestartTaskCeleryRefuses(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
@@ -104,21 +104,21 @@ func TestRestartTaskCeleryRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		workers  []discovery.CeleryWorker
 		minStuck time.Duration
-		planned  bool
+		refused  action.Code
 	}{
-		"one":                 {all[:1], time.Second, true},
-		"two":                 {all[:2], time.Second, true},
-		"three":               {all, time.Second, false},
-		"too young":           {all[:1], time.Hour, false},
-		"ended":               {[]discovery.CeleryWorker{gone}, time.Second, false},
-		"ended, and one more": {[]discovery.CeleryWorker{gone, all[1]}, time.Second, true},
-		"none":                {nil, time.Second, false},
+		"one":                 {all[:1], time.Second, ""},
+		"two":                 {all[:2], time.Second, ""},
+		"three":               {all, time.Second, action.CodeCommonCause},
+		"too young":           {all[:1], time.Hour, action.CodeTooYoung},
+		"ended":               {[]discovery.CeleryWorker{gone}, time.Second, action.CodeOtherProcess},
+		"ended, and one more": {[]discovery.CeleryWorker{gone, all[1]}, time.Second, ""},
+		"none":                {nil, time.Second, action.CodeNoWorker},
 	} {
 		q := &queues{intake: tasks.Intake{Waiting: 5, Held: 2, At: at}}
 		a := restartTask(q, &actiontest.Processes{Snap: discovery.Snapshot{Celery: c.workers}}, config.RestartTask{App: "shop", Queue: "celery", Idempotent: true, MinStuck: c.minStuck})
 		p, err := a.Plan(t.Context(), action.PlanRequest{})
-		if err != nil || p.Cleared || (p.Refused == "") != c.planned || (p.Total == 1) != c.planned {
-			t.Errorf("%s: %+v, %v; want it planned: %t", name, p, err, c.planned)
+		if err != nil || p.Cleared || p.Refused.Code != c.refused || (p.Total == 1) != (c.refused == "") {
+			t.Errorf("%s: %+v, %v; want %q", name, p, err, c.refused)
 		}
 	}
 }

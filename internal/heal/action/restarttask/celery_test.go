@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// Celery: messages wait, none was taken, and the worker of this broker is known
-// by its connection.
+// Celery: messages wait, none was taken, and the worker of this broker is found by its
+// connection.
 func TestRestartTaskCelery(t *testing.T) {
 	t.Parallel()
 	broker, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -35,17 +34,17 @@ func TestRestartTaskCelery(t *testing.T) {
 		intake func(*tasks.Intake)
 		change func(*discovery.CeleryWorker)
 		more   []discovery.CeleryWorker
-		want   string
+		want   action.Code // of the refusal; "": cleared; "planned"
 	}{
 		"hangs":                {want: "planned"},
 		"takes messages":       {intake: func(in *tasks.Intake) { in.Fresh = true }},
 		"nothing waits":        {intake: func(in *tasks.Intake) { in.Waiting = 0 }},
-		"nothing held":         {intake: func(in *tasks.Intake) { in.Held = 0 }, want: "no worker holds"},
-		"UNIX socket":          {intake: func(in *tasks.Intake) { in.At.Peer = netip.AddrPort{} }, want: "has no connection"},
-		"other queues too":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "also serves other queues"},
-		"of another broker":    {change: func(w *discovery.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "has no connection"},
-		"of another queue":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},
-		"a number given again": {change: func(w *discovery.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: "been replaced"},
+		"nothing held":         {intake: func(in *tasks.Intake) { in.Held = 0 }, want: action.CodeHangUnproven},
+		"UNIX socket":          {intake: func(in *tasks.Intake) { in.At.Peer = netip.AddrPort{} }, want: action.CodeNotConnected},
+		"other queues too":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: action.CodeOtherQueues},
+		"of another broker":    {change: func(w *discovery.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: action.CodeNotConnected},
+		"of another queue":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"mail"} }, want: action.CodeNoWorker},
+		"a number given again": {change: func(w *discovery.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: action.CodeOtherProcess},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,14 +63,14 @@ func TestRestartTaskCelery(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != strconv.Itoa(pid) {
+				if !p.Refused.IsZero() || p.Total != 1 || p.Victims[0].ID != strconv.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":
 				if !p.Cleared {
 					t.Errorf("%+v", p)
 				}
-			case !strings.Contains(p.Refused, c.want):
+			case p.Refused.Code != c.want:
 				t.Errorf("%+v", p)
 			}
 		})

@@ -24,7 +24,7 @@ const (
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionRestartTask, Target: "app:?/queue:?"}
 	q, refused := r.queue(req.Alert)
-	if refused != "" {
+	if !refused.IsZero() {
 		p.Refused = refused
 		return p, nil
 	}
@@ -33,11 +33,11 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if err != nil {
 		return action.Plan{}, err
 	}
-	if f.refused == "" && len(f.stuck) > 0 {
-		f.refused = backoffLeft(req.Acts[q.target()], time.Now())
+	if f.refused.IsZero() && len(f.stuck) > 0 {
+		f.refused = tooSoon(req.Acts[q.target()], time.Now())
 	}
 	switch {
-	case f.refused != "":
+	case !f.refused.IsZero():
 		p.Refused = f.refused
 		return p, nil
 	case len(f.stuck) == 0:
@@ -55,30 +55,30 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 }
 
 // queue returns the queue that rule and alert name.
-func (r *Action) queue(a action.Alert) (q queue, refused string) {
+func (r *Action) queue(a action.Alert) (q queue, refused action.Refusal) {
 	switch {
 	case !r.c.Idempotent:
-		return q, "set idempotent: true if the jobs of the queue may run twice: a job that is interrupted is run again"
+		return q, action.Refuse(action.CodeNotIdempotent, "set idempotent: true if the jobs of the queue may run twice: a job that is interrupted is run again")
 	case r.c.MinStuck < time.Second:
-		return q, "min_stuck is missing"
+		return q, action.Refuse(action.CodeSettingMissing, "min_stuck is missing")
 	}
 	appName, refused := action.NameFrom(a, "app", r.c.App)
-	if refused != "" {
+	if !refused.IsZero() {
 		return q, refused
 	}
 	queueName, refused := action.NameFrom(a, "queue", r.c.Queue)
-	if refused != "" {
+	if !refused.IsZero() {
 		return q, refused
 	}
 	app, ok := action.FindApp(r.d.Apps(), appName)
 	all := queuesOf(app, queueName)
 	switch {
 	case !ok || len(all) == 0:
-		return q, "neither the rule nor the alert names a queue of an app in the configuration"
+		return q, action.Refuse(action.CodeUnknownQueue, "neither the rule nor the alert names a queue of an app in the configuration")
 	case len(all) > 1:
-		return q, "the alert matches several queues: name one in the rule"
+		return q, action.Refuse(action.CodeSeveralQueues, "the alert matches several queues: name one in the rule")
 	}
-	return all[0], ""
+	return all[0], action.Refusal{}
 }
 
 // queuesOf returns the queues of an app of that name; "": all.
@@ -98,9 +98,9 @@ func queuesOf(app config.App, name string) []queue {
 func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 	server := r.d.Queues(q.redis)
 	if server == nil {
-		return lookup{refused: "the queue's Redis is no longer in the configuration"}, nil
+		return lookup{refused: action.Refuse(action.CodeRedisUnknown, "the queue's Redis is no longer in the configuration")}, nil
 	}
-	if refused := r.sharedQueue(ctx, q); refused != "" {
+	if refused := r.sharedQueue(ctx, q); !refused.IsZero() {
 		return lookup{refused: refused}, nil
 	}
 	if q.kind == config.Celery {
@@ -114,10 +114,20 @@ func backoff(n int) time.Duration {
 	return retry.Backoff{First: firstBackoff, Max: maxBackoff}.Delay(n)
 }
 
-// backoffLeft returns why a queue that was restarted at these times, the oldest first,
-// is left alone for now; "": it is not.
-func backoffLeft(restarts []time.Time, now time.Time) string {
-	n := 0
+// tooSoon returns why a queue that was restarted at these times, the oldest first, is left
+// alone for now; zero: it is not.
+func tooSoon(restarts []time.Time, now time.Time) action.Refusal {
+	n, wait := backoffLeft(restarts, now)
+	if wait <= 0 {
+		return action.Refusal{}
+	}
+	ago := now.Sub(restarts[len(restarts)-1])
+	return action.Refuse(action.CodeBackoff, "it was restarted %d times in a row, the last time %.0f s ago: the next restart is allowed in %.0f s", n, ago.Seconds(), wait.Seconds())
+}
+
+// backoffLeft returns how many of the restarts at these times, the oldest first, are in a
+// row, and for how long nothing is done after them.
+func backoffLeft(restarts []time.Time, now time.Time) (n int, wait time.Duration) {
 	var last time.Time
 	for _, at := range restarts {
 		if at.Sub(last) > backoff(n)+wellFor {
@@ -125,8 +135,8 @@ func backoffLeft(restarts []time.Time, now time.Time) string {
 		}
 		n, last = n+1, at
 	}
-	if wait := last.Add(backoff(n)).Sub(now); n > 0 && wait > 0 {
-		return fmt.Sprintf("it was restarted %d times in a row, the last time %.0f s ago: the next restart is allowed in %.0f s", n, now.Sub(last).Seconds(), wait.Seconds())
+	if n == 0 {
+		return 0, 0
 	}
-	return ""
+	return n, max(0, last.Add(backoff(n)).Sub(now))
 }

@@ -3,7 +3,6 @@ package restarttask
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,39 +42,39 @@ type claim struct {
 	name  string // RQ's name of the worker; "" of Celery, whose workers have none in Redis
 }
 
-// disprove returns why a process is not believed to be a worker; "": it is
+// disprove returns why a process is not believed to be a worker; zero: it is
 // proved. An error means that it could not be read.
-func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (string, error) {
+func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (action.Refusal, error) {
 	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
 	if err != nil {
-		return notReadable(err), nil
+		return notReadable(), nil
 	}
 	if !same {
-		return "the worker's process is in another PID namespace", nil
+		return action.Refuse(action.CodeOtherNamespace, "the worker's process is in another PID namespace"), nil
 	}
 	p, err := procid.Read(r.d.ProcRoot, id.PID)
 	switch {
 	case errors.Is(err, procid.ErrGone) || errors.Is(err, procid.ErrUsers):
-		return "the worker's process: " + err.Error(), nil
+		return action.Refuse(action.CodeOtherProcess, "the worker's process: %s", err), nil
 	case err != nil:
-		return notReadable(err), nil
+		return notReadable(), nil
 	case p.Start != id.Start:
-		return "the worker's process has just been replaced", nil
+		return action.Refuse(action.CodeOtherProcess, "the worker's process has just been replaced"), nil
 	case !isPython(p.ExePath):
-		return "the process that is registered as a worker does not run Python", nil
+		return action.Refuse(action.CodeNotWorker, "the process that is registered as a worker does not run Python"), nil
 	}
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
-		return "", err
+		return action.Refusal{}, err
 	}
-	if refused := r.otherUser(p, c.queue, snap); refused != "" {
+	if refused := r.otherUser(p, c.queue, snap); !refused.IsZero() {
 		return refused, nil
 	}
 	return r.unconnected(ctx, id.PID, c)
 }
 
-func notReadable(error) string {
-	return "the worker's process cannot be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+func notReadable() action.Refusal {
+	return action.Refuse(action.CodeNotReadable, "the worker's process cannot be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
 }
 
 // isPython reports whether the file that a process executes is an interpreter of
@@ -85,16 +84,16 @@ func isPython(exe string) bool {
 	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "pypy")
 }
 
-// otherUser returns why the user of a process is not one of the app; "": it is.
-func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) string {
+// otherUser returns why the user of a process is not one of the app; zero: it is.
+func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) action.Refusal {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x discovery.Process) bool { return x.PID == p.PID }) {
-			return "the worker's process belongs to app " + a.Name
+			return action.Refuse(action.CodeOtherApp, "the worker's process belongs to app %s", a.Name)
 		}
 	}
 	if !p.Uniform() {
-		return "the worker's process has different real, effective or saved users or groups"
+		return action.Refuse(action.CodeOtherUser, "the worker's process has different real, effective or saved users or groups")
 	}
 	app, _ := action.FindApp(r.d.Apps(), q.app)
 	user := q.user
@@ -105,18 +104,18 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) 
 		uid, ok := match.LookupUID(user)
 		switch {
 		case !ok:
-			return "the user that the configuration names for the workers does not exist"
+			return action.Refuse(action.CodeUserUnknown, "the user that the configuration names for the workers does not exist")
 		case uid != p.UID():
-			return fmt.Sprintf("the worker's process runs as uid %d, not as the user of the configuration", p.UID())
+			return action.Refuse(action.CodeOtherUser, "the worker's process runs as uid %d, not as the user of the configuration", p.UID())
 		}
-		return ""
+		return action.Refusal{}
 	}
 	return r.differsFromApp(p, q.app, snap)
 }
 
 // differsFromApp returns why the user of a process differs from those of the app's server:
 // of its workers, if it has some, as a master may be root's.
-func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Snapshot) string {
+func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Snapshot) action.Refusal {
 	seen := 0
 	for _, pid := range appProcesses(app, snap) {
 		own, err := procid.Read(r.d.ProcRoot, pid)
@@ -124,17 +123,17 @@ func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Sn
 		case errors.Is(err, procid.ErrGone):
 			continue
 		case err != nil:
-			return "the user of the app's processes cannot be read: set apps[].tasks[].user"
+			return action.Refuse(action.CodeUserUnknown, "the user of the app's processes cannot be read: set apps[].tasks[].user")
 		case !own.Uniform() || own.UID() != p.UID() || own.GID() != p.GID():
-			return fmt.Sprintf("the worker's process runs as uid %d, gid %d, and process %d of the app does not: if that is correct, set apps[].tasks[].user",
+			return action.Refuse(action.CodeOtherUser, "the worker's process runs as uid %d, gid %d, and process %d of the app does not: if that is correct, set apps[].tasks[].user",
 				p.UID(), p.GID(), pid)
 		}
 		seen++
 	}
 	if seen == 0 {
-		return "no process of the app runs on this host, so the worker's user cannot be checked: set apps[].tasks[].user"
+		return action.Refuse(action.CodeUserUnknown, "no process of the app runs on this host, so the worker's user cannot be checked: set apps[].tasks[].user")
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // appProcesses returns at most 64 pids of the workers of an app, or of its processes if it
@@ -157,13 +156,13 @@ func appProcesses(app string, snap *discovery.Snapshot) (pids []int) {
 
 // unconnected returns why a process is not believed to be connected to the Redis
 // of its queue.
-func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, error) {
+func (r *Action) unconnected(ctx context.Context, pid int, c claim) (action.Refusal, error) {
 	held, err := conns.ConnectionsOf(ctx, r.d.ProcRoot, pid, endpoints(c.at))
 	if err != nil {
 		if ctx.Err() != nil {
-			return "", ctx.Err()
+			return action.Refusal{}, ctx.Err()
 		}
-		return notReadable(err), nil
+		return notReadable(), nil
 	}
 	return disconnected(held, c), nil
 }
@@ -193,13 +192,13 @@ func endpoints(at redis.ServerState) (e conns.Endpoints) {
 }
 
 // disconnected returns why no connection of a process is in the server's list of
-// clients; "": one is.
-func disconnected(held conns.ProcessConnections, c claim) string {
+// clients; zero: one is.
+func disconnected(held conns.ProcessConnections, c claim) action.Refusal {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
-			return "the worker's process has no connection to the address that the exporter uses for the Redis; " + c.at.Hidden
+			return action.Refuse(action.CodeNotConnected, "the worker's process has no connection to the address that the exporter uses for the Redis; %s", c.at.Hidden)
 		}
-		return ""
+		return action.Refusal{}
 	}
 	found, inDB := false, false
 	var names []string
@@ -216,19 +215,19 @@ func disconnected(held conns.ProcessConnections, c claim) string {
 	}
 	switch {
 	case !found && held.Unproven > 0:
-		return "the worker's process is in a network namespace whose addresses prove nothing, such as a rootless container"
+		return action.Refuse(action.CodeOtherNetwork, "the worker's process is in a network namespace whose addresses prove nothing, such as a rootless container")
 	case !found:
-		return "the worker's process has no connection in the CLIENT LIST of the Redis: it uses another Redis, or a proxy"
+		return action.Refuse(action.CodeNotListed, "the worker's process has no connection in the CLIENT LIST of the Redis: it uses another Redis, or a proxy")
 	case !inDB:
-		return "the worker's process is connected to another database of the Redis"
+		return action.Refuse(action.CodeOtherDatabase, "the worker's process is connected to another database of the Redis")
 	case c.name == "" || slices.Contains(names, c.name):
-		return ""
+		return action.Refusal{}
 	case len(names) > 0:
-		return "the worker's process has another client name (CLIENT LIST) than its entry in Redis"
+		return action.Refuse(action.CodeOtherClientName, "the worker's process has another client name (CLIENT LIST) than its entry in Redis")
 	case taken:
-		return "another process has the client name (CLIENT LIST) of the worker's entry in Redis"
+		return action.Refuse(action.CodeClientNameTaken, "another process has the client name (CLIENT LIST) of the worker's entry in Redis")
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // reaches reports whether a process holds a connection to the address to which
@@ -268,7 +267,7 @@ func isClient(held conns.ProcessConnections, c claim, x redis.Client) bool {
 
 // sharedQueue returns why the owner of a queue is not certain: an
 // app of the configuration has one of that name in the same database.
-func (r *Action) sharedQueue(ctx context.Context, q queue) string {
+func (r *Action) sharedQueue(ctx context.Context, q queue) action.Refusal {
 	for _, app := range r.d.Apps() {
 		for _, t := range app.Tasks {
 			if app.Name == q.app || t.Type != q.kind || !slices.Contains(t.Names(), q.name) {
@@ -282,13 +281,13 @@ func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 			})
 			switch {
 			case err != nil:
-				return fmt.Sprintf("app %s has a queue with the same name, and it is not known if it is the same queue: %s", app.Name, err)
+				return action.Refuse(action.CodeShareUnknown, "app %s has a queue with the same name, and it is not known if it is the same queue: %s", app.Name, err)
 			case same:
-				return fmt.Sprintf("app %s uses the same queue in the same Redis database: the owner of the worker is not certain", app.Name)
+				return action.Refuse(action.CodeSharedQueue, "app %s uses the same queue in the same Redis database: the owner of the worker is not certain", app.Name)
 			}
 		}
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // workerName returns RQ's name of the worker with an entry.

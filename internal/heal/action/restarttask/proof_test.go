@@ -2,7 +2,6 @@ package restarttask_test
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -16,8 +15,8 @@ import (
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// A process is the worker of an entry when both ends of a connection of its own
-// are in the server's list, in the same database, and no name speaks against it.
+// A process is the worker of an entry if both ends of one of its connections are in the
+// server's list, in the same database, and not with the name of another worker.
 func TestDisconnected(t *testing.T) {
 	t.Parallel()
 	tcp := func(local, remote string) sockdiag.Connection {
@@ -42,7 +41,7 @@ func TestDisconnected(t *testing.T) {
 		held conns.ProcessConnections
 		at   redis.ServerState
 		name string // of the entry
-		want string
+		want action.Code
 	}{
 		"both ends":                     {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", ""},
 		"no name any more":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "", 0)), "w", ""},
@@ -51,31 +50,31 @@ func TestDisconnected(t *testing.T) {
 		"by another own address":        {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), listed(here, client("127.0.0.1:5000", "127.0.0.2:6379", "w", 0)), "w", ""},
 		"from a container":              {conns.ProcessConnections{List: []sockdiag.Connection{tcp("192.0.2.5:5000", there)}}, listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", ""},
 		"before Redis 6.2":              {near(tcp("192.0.2.5:5000", there)), listed(there, client("192.0.2.5:5000", "", "w", 0)), "w", ""},
-		"another port":                  {near(tcp("127.0.0.1:5002", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection in the CLIENT LIST"},
-		"a port of another server":      {near(tcp("192.0.2.5:5000", "192.0.2.8:6379")), listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", "no connection in the CLIENT LIST"},
-		"a container's own loopback":    {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection in the CLIENT LIST"},
-		"our loopback, a far Redis":     {near(tcp("127.0.0.1:5000", here)), listed(there, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection in the CLIENT LIST"},
-		"another database":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 1)), "w", "another database"},
-		"another name":                  {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "v", 0)), "w", "another client name"},
-		"a name that is another's":      {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "", 0), client("127.0.0.1:5001", here, "w", 0)), "w", "another process has the client name"},
-		"nobody is listed":              {near(tcp("127.0.0.1:5000", here)), listed(here), "w", "no connection in the CLIENT LIST"},
+		"another port":                  {near(tcp("127.0.0.1:5002", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", action.CodeNotListed},
+		"a port of another server":      {near(tcp("192.0.2.5:5000", "192.0.2.8:6379")), listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", action.CodeNotListed},
+		"a container's own loopback":    {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", action.CodeNotListed},
+		"our loopback, a far Redis":     {near(tcp("127.0.0.1:5000", here)), listed(there, client("127.0.0.1:5000", here, "w", 0)), "w", action.CodeNotListed},
+		"another database":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 1)), "w", action.CodeOtherDatabase},
+		"another name":                  {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "v", 0)), "w", action.CodeOtherClientName},
+		"a name that is another's":      {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "", 0), client("127.0.0.1:5001", here, "w", 0)), "w", action.CodeClientNameTaken},
+		"nobody is listed":              {near(tcp("127.0.0.1:5000", here)), listed(here), "w", action.CodeNotListed},
 		"by its name over a socket":     {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Peer: ap(here), Clients: []redis.Client{{Path: "/r", Name: "w"}}}, "w", ""},
-		"another name over a socket":    {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r", Name: "v"}}}, "w", "no connection in the CLIENT LIST"},
+		"another name over a socket":    {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r", Name: "v"}}}, "w", action.CodeNotListed},
 		"of Celery over our socket":     {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", ""},
-		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", "no connection in the CLIENT LIST"},
+		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", action.CodeNotListed},
 		"hidden, and there":             {near(tcp("127.0.0.1:5000", here)), hidden, "w", ""},
-		"hidden, of another address":    {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), hidden, "w", "not allowed"},
-		"hidden, of a container":        {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
-		"hidden, with nothing":          {near(), hidden, "w", "not allowed"},
+		"hidden, of another address":    {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), hidden, "w", action.CodeNotConnected},
+		"hidden, of a container":        {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", action.CodeNotConnected},
+		"hidden, with nothing":          {near(), hidden, "w", action.CodeNotConnected},
 		"hidden, over our socket":       {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Hidden: "not allowed"}, "w", ""},
 	} {
-		if got := restarttask.Disconnected(c.held, c.at, c.name); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		if got := restarttask.Disconnected(c.held, c.at, c.name); got.Code != c.want || got.IsZero() != (c.want == "") {
+			t.Errorf("%s: %+v, want %q", name, got, c.want)
 		}
 	}
 }
 
-// Whose a queue is must be certain, also under two names of one server.
+// The app of a queue must be certain, also if two names are of one server.
 func TestRestartTaskSharedQueue(t *testing.T) {
 	t.Parallel()
 	tasks := func(redis, kind string, queues ...string) []config.Tasks {
@@ -83,15 +82,15 @@ func TestRestartTaskSharedQueue(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		other []config.Tasks
-		want  string
+		want  action.Code
 	}{
-		"one name":           {tasks("broker", config.RQ, "slow", "mail"), "app blog uses the same"},
-		"two names":          {tasks("again", config.RQ, "mail"), "app blog uses the same"},
-		"another server":     {tasks("other", config.RQ, "mail"), "no live worker"},
-		"another queue":      {tasks("broker", config.RQ, "slow"), "no live worker"},
-		"another library":    {tasks("broker", config.Celery, "mail"), "no live worker"},
-		"no answer":          {tasks("down", config.RQ, "mail"), "is not known"},
-		"not there any more": {tasks("gone", config.RQ, "mail"), "is not known"},
+		"one name":           {tasks("broker", config.RQ, "slow", "mail"), action.CodeSharedQueue},
+		"two names":          {tasks("again", config.RQ, "mail"), action.CodeSharedQueue},
+		"another server":     {tasks("other", config.RQ, "mail"), action.CodeNoWorker},
+		"another queue":      {tasks("broker", config.RQ, "slow"), action.CodeNoWorker},
+		"another library":    {tasks("broker", config.Celery, "mail"), action.CodeNoWorker},
+		"no answer":          {tasks("down", config.RQ, "mail"), action.CodeShareUnknown},
+		"not there any more": {tasks("gone", config.RQ, "mail"), action.CodeShareUnknown},
 	} {
 		servers := map[string]restarttask.TaskQueues{
 			"broker": &queues{waiting: 1, keyspace: "a/0"}, "again": &queues{keyspace: "a/0"}, "other": &queues{keyspace: "b/0"}, "down": &queues{err: actiontest.ErrDown},
@@ -103,13 +102,13 @@ func TestRestartTaskSharedQueue(t *testing.T) {
 			Queues: func(name string) restarttask.TaskQueues { return lookIn(servers, name) }, ProcRoot: "/proc", Host: "here", Processes: &actiontest.Processes{},
 		}, mail())
 		p, err := r.Plan(t.Context(), action.PlanRequest{})
-		if err != nil || !strings.Contains(p.Refused, c.want) {
+		if err != nil || p.Refused.Code != c.want {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
 }
 
-// lookIn is nil for a server that is not there.
+// lookIn returns a server by name; nil if there is none.
 func lookIn(servers map[string]restarttask.TaskQueues, name string) restarttask.TaskQueues {
 	if s, ok := servers[name]; ok {
 		return s

@@ -24,8 +24,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// queues is a Redis with one queue. Its user may not list clients, so that a
-// worker is proved by a connection to the address that it has.
+// queues is a Redis with one queue. Its user may not list clients, so a worker is proven by
+// a connection to its address.
 type queues struct {
 	workers  []tasks.RQWorker
 	waiting  int64
@@ -35,13 +35,13 @@ type queues struct {
 	err      error
 }
 
-func (q *queues) RQWorkers(context.Context, string) (tasks.RQLook, error) {
-	return tasks.RQLook{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
+func (q *queues) RQWorkers(context.Context, string) (tasks.RQSnapshot, error) {
+	return tasks.RQSnapshot{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
 }
 
 func (q *queues) Keyspace(context.Context) (string, error) { return q.keyspace, q.err }
 
-// brokerAt is a server to which workers of the test connect, and where it is.
+// brokerAt starts a server to which workers of the test connect, and returns its address.
 func brokerAt(t *testing.T) redis.ServerState {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -77,14 +77,14 @@ func mail() config.RestartTask {
 	return config.RestartTask{App: "shop", Queue: "mail", Idempotent: true, MinStuck: time.Minute}
 }
 
-// connected is a worker that has a connection to a broker.
+// connected starts a worker with a connection to a broker.
 func connected(t *testing.T, at redis.ServerState, body string) *exec.Cmd {
 	t.Helper()
 	return rqProcess(t, fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))\n", at.Peer.Port())+body)
 }
 
-// rqProcess is a process that has RQ's title, as a child of ours. It takes a
-// real Python for that: titles of other programs do not count.
+// rqProcess starts a child process with the title of RQ. It is a real Python, because
+// titles of other programs do not count.
 func rqProcess(t *testing.T, body string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,7 +110,7 @@ func rqProcess(t *testing.T, body string) *exec.Cmd {
 	return cmd
 }
 
-// stuckWorker is the entry of a worker that holds a job for five minutes.
+// stuckWorker returns the entry of a worker with a job that has run for five minutes.
 func stuckWorker(pid int) tasks.RQWorker {
 	return tasks.RQWorker{
 		Key: "rq:worker:a", Host: "here", PID: pid, Birth: time.Now(), Heartbeat: time.Now(),
@@ -135,9 +135,9 @@ func TestRestartTaskPlan(t *testing.T) {
 		workers  []tasks.RQWorker
 		empty    bool
 		err      error
-		want     string // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
+		want     action.Code // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
 	}{
-		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: "has no connection"},
+		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: action.CodeNotConnected},
 		"holds a job":           {workers: with(same), want: "planned"},
 		"not for long":          {workers: with(func(w *tasks.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
 		"nothing waits":         {workers: with(same), empty: true},
@@ -146,24 +146,24 @@ func TestRestartTaskPlan(t *testing.T) {
 		"quiet at work":         {workers: with(func(w *tasks.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-time.Minute) })},
 		"silent at rest":        {workers: with(func(w *tasks.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-8*time.Minute) }), want: "planned"},
 		"quiet at rest":         {workers: with(func(w *tasks.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-7*time.Minute) })},
-		"on another host":       {workers: with(func(w *tasks.RQWorker) { w.Host = "there" }), want: "another host"},
-		"another process":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: "not the one that registered"},
-		"born much later":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
-		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: "not that of an RQ worker"},
-		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: "not that of an RQ worker"},
+		"on another host":       {workers: with(func(w *tasks.RQWorker) { w.Host = "there" }), want: action.CodeOtherHost},
+		"another process":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: action.CodeOtherProcess},
+		"born much later":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: action.CodeOtherProcess},
+		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: action.CodeNotWorker},
+		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: action.CodeNotWorker},
 		"init, by another age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
 		"init, by its own age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
-		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: "no live worker"},
+		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: action.CodeNoWorker},
 		"a dead one and a well": {workers: append(with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), tasks.RQWorker{Host: "there", Heartbeat: time.Now()})},
-		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
+		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: action.CodeCommonCause},
 		"half of four":          {workers: append(with(same), elsewhere(), well(), well()), want: "planned"},
 		"more than half":        {workers: append(with(same), elsewhere(), elsewhere(), well(), well()), want: "refused"},
 		"two of two":            {workers: append(with(same), elsewhere()), want: "planned"},
-		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: "idempotent"},
-		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: "min_stuck"},
-		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: "several queues"},
-		"no such queue":         {settings: func(c *config.RestartTask) { c.Queue = "../mail" }, workers: with(same), want: "names a queue"},
-		"no app":                {settings: func(c *config.RestartTask) { c.App = "" }, workers: with(same), want: "names a queue"},
+		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: action.CodeNotIdempotent},
+		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: action.CodeSettingMissing},
+		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: action.CodeSeveralQueues},
+		"no such queue":         {settings: func(c *config.RestartTask) { c.Queue = "../mail" }, workers: with(same), want: action.CodeUnknownQueue},
+		"no app":                {settings: func(c *config.RestartTask) { c.App = "" }, workers: with(same), want: action.CodeUnknownQueue},
 		"no answer":             {err: errors.New("redis: down"), want: "error"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,25 +192,25 @@ func TestRestartTaskPlan(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != strconv.Itoa(pid) {
+				if !p.Refused.IsZero() || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != strconv.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":
-				if !p.Cleared || p.Refused != "" {
+				if !p.Cleared || !p.Refused.IsZero() {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "refused":
-				if p.Refused == "" || p.Total != 0 {
+				if p.Refused.IsZero() || p.Total != 0 {
 					t.Errorf("%+v", p)
 				}
-			case !strings.Contains(p.Refused, c.want) || p.Total != 0:
+			case p.Refused.Code != c.want || p.Total != 0:
 				t.Errorf("%+v", p)
 			}
 		})
 	}
 }
 
-// boot returns the start of pid 1, or now where it may not be read.
+// boot returns the start of pid 1, or now if it cannot be read.
 func boot(t *testing.T) time.Time {
 	t.Helper()
 	if id, err := procid.Identify("/proc", 1); err == nil {
@@ -221,7 +221,7 @@ func boot(t *testing.T) time.Time {
 	return time.Now()
 }
 
-// well is a worker of another host that makes progress.
+// well returns a worker of another host that makes progress.
 func well() tasks.RQWorker { return tasks.RQWorker{Host: "there", Heartbeat: time.Now()} }
 
 func elsewhere() tasks.RQWorker {
@@ -230,7 +230,7 @@ func elsewhere() tasks.RQWorker {
 	return w
 }
 
-// The worker ends at the first signal, at the second, or by KILL, with what is below it.
+// The worker ends at the first signal, at the second, or by KILL, with its children.
 func TestRestartTaskApply(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
@@ -246,7 +246,7 @@ func TestRestartTaskApply(t *testing.T) {
 			q := &queues{workers: []tasks.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || len(kids) != 1 {
+			if err != nil || !p.Refused.IsZero() || len(kids) != 1 {
 				t.Fatalf("%+v, %v, %v", p, err, kids)
 			}
 			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
@@ -261,7 +261,7 @@ func TestRestartTaskApply(t *testing.T) {
 			// Another is there, and hangs too: it is left alone for half a minute.
 			q.workers = []tasks.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
 			again, err := a.Plan(t.Context(), action.PlanRequest{Acts: map[string][]time.Time{p.Target: {time.Now()}}})
-			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
+			if err != nil || again.Refused.Code != action.CodeBackoff {
 				t.Errorf("%+v, %v", again, err)
 			}
 			p.Private = nil
@@ -282,7 +282,7 @@ func TestRestartTaskApply(t *testing.T) {
 	}
 }
 
-// Right before, the worker is looked at again.
+// The worker is checked again right before the signal.
 func TestRestartTaskRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*queues, *action.Plan){
@@ -303,7 +303,7 @@ func TestRestartTaskRechecks(t *testing.T) {
 			q := &queues{workers: []tasks.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" {
+			if err != nil || !p.Refused.IsZero() {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			change(q, &p)
@@ -323,7 +323,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A row goes on while each restart comes soon after the one before.
+// A row of restarts continues while each follows soon after the one before.
 func TestBackoffLeft(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -335,19 +335,20 @@ func TestBackoffLeft(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		restarts []time.Time
-		want     string
+		n        int // in a row
+		seconds  float64
 	}{
-		"none":            {nil, ""},
-		"one":             {ago(10), "restarted 1 times in a row, the last time 10 s ago: the next restart is allowed in 20 s"},
-		"one a while ago": {ago(31), ""},
-		"three":           {ago(200, 100, 10), "restarted 3 times in a row, the last time 10 s ago: the next restart is allowed in 110 s"},
-		"well meanwhile":  {ago(5000, 4900, 10), "restarted 1 times"},
-		"well for 630 s":  {ago(640, 10), "restarted 2 times"},
-		"for 631 s":       {ago(641, 10), "restarted 1 times"},
-		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), "the next restart is allowed in 100 s"},
+		"none":            {nil, 0, 0},
+		"one":             {ago(10), 1, 20},
+		"one a while ago": {ago(31), 1, 0},
+		"three":           {ago(200, 100, 10), 3, 110},
+		"well meanwhile":  {ago(5000, 4900, 10), 1, 20},
+		"well for 630 s":  {ago(640, 10), 2, 50},
+		"for 631 s":       {ago(641, 10), 1, 20},
+		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), 9, 100},
 	} {
-		if got := restarttask.TooSoon(c.restarts, now); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		if n, wait := restarttask.BackoffLeft(c.restarts, now); n != c.n || wait.Seconds() != c.seconds {
+			t.Errorf("%s: %d in a row, wait %s; want %d and %.0f s", name, n, wait, c.n, c.seconds)
 		}
 	}
 }

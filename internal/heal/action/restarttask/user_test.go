@@ -15,8 +15,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// Whose process a worker may be: of the user of the configuration or, without one,
-// of the user of the app's own processes; never one of another app.
+// The process of a worker must have the user of the configuration or, without one, the
+// user of the app's own processes; never that of another app.
 func TestRestartTaskUser(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
@@ -83,14 +83,14 @@ func TestRestartTaskUser(t *testing.T) {
 				Processes: &actiontest.Processes{Snap: discovery.Snapshot{Apps: c.apps}}, Queues: func(string) restarttask.TaskQueues { return q },
 			}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Cleared || (p.Refused == "") != c.ok || (p.Total == 1) != c.ok {
+			if err != nil || p.Cleared || p.Refused.IsZero() != c.ok || (p.Total == 1) != c.ok {
 				t.Errorf("%+v, %v; want it planned: %t", p, err, c.ok)
 			}
 		})
 	}
 }
 
-// The target of a lease is known before anything is read, from settings or labels.
+// The target of a lease comes from settings or labels, before anything is read.
 func TestRestartTaskTarget(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]struct {

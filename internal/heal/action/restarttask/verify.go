@@ -34,18 +34,18 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 
 // verifyRQ returns whether a new worker is there, and works.
 func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {
-	look, err := server.RQWorkers(ctx, q.name)
+	snapshot, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return "", err
 	}
-	for _, w := range look.Workers {
+	for _, w := range snapshot.Workers {
 		if w.Host != r.d.Host || w.Birth.Before(planned) {
 			continue
 		}
 		if _, err := procid.Identify(r.d.ProcRoot, w.PID); err != nil {
 			continue
 		}
-		if look.Waiting == 0 || w.Ended > 0 || w.Job != "" {
+		if snapshot.Waiting == 0 || w.Ended > 0 || w.Job != "" {
 			return action.Verified, nil
 		}
 		return action.InProgress, nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
@@ -34,18 +34,18 @@ const (
 // of this queue for too long, or write no heartbeat, while jobs wait. The processor time
 // of a job is no evidence: one that spins makes no progress either.
 func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
-	look, err := server.RQWorkers(ctx, q.name)
+	snapshot, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return lookup{}, err
 	}
-	if look.Waiting == 0 {
+	if snapshot.Waiting == 0 {
 		return lookup{}, nil
 	}
 	now := time.Now()
-	f := lookup{server: look.At.ID}
+	f := lookup{server: snapshot.At.ID}
 	hang, elsewhere := 0, 0
-	var unfit []string
-	for _, w := range look.Workers {
+	var unfit []action.Refusal
+	for _, w := range snapshot.Workers {
 		if w.Host == r.d.Host && r.hasEnded(w) {
 			continue
 		}
@@ -58,11 +58,11 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 			elsewhere++
 			continue
 		}
-		id, refused, err := r.rqProcess(ctx, w, claim{q, look.At, workerName(w)})
+		id, refused, err := r.rqProcess(ctx, w, claim{q, snapshot.At, workerName(w)})
 		switch {
 		case err != nil:
 			return lookup{}, err
-		case refused != "":
+		case !refused.IsZero():
 			unfit = append(unfit, refused)
 			continue
 		}
@@ -73,14 +73,14 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 	})
 	switch {
 	case f.workers >= commonCauseWorkers && 2*hang > f.workers:
-		f.refused = fmt.Sprintf("%d of %d workers hang, so the cause is outside the workers: restarting one does not help", hang, f.workers)
+		f.refused = action.Refuse(action.CodeCommonCause, "%d of %d workers hang, so the cause is outside the workers: restarting one does not help", hang, f.workers)
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
 		f.refused = unfit[0]
 	case elsewhere > 0:
-		f.refused = "the worker that hangs runs on another host"
+		f.refused = action.Refuse(action.CodeOtherHost, "the worker that hangs runs on another host")
 	case f.workers == 0:
-		f.refused = "the queue has no live worker to restart"
+		f.refused = action.Refuse(action.CodeNoWorker, "the queue has no live worker to restart")
 	}
 	return f, nil
 }
@@ -117,26 +117,26 @@ var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 // may write to the Redis may have written the entry: the process
 // must be one of RQ's by its own command line, as old as the entry says, and
 // proved to be this queue's.
-func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id procid.Identity, refused string, err error) {
+func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id procid.Identity, refused action.Refusal, err error) {
 	id, err = procid.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
-		return id, "", err
+		return id, action.Refusal{}, err
 	}
 	started, err := id.StartTime()
 	if err != nil {
-		return id, "", err
+		return id, action.Refusal{}, err
 	}
 	if age := w.Birth.Sub(started); age < -clockSlack || age > longestBirth {
-		return id, "the worker's process is not the one that registered itself: it runs in a container, or its pid was reused", nil
+		return id, action.Refuse(action.CodeOtherProcess, "the worker's process is not the one that registered itself: it runs in a container, or its pid was reused"), nil
 	}
 	l, err := procid.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
-		return id, "the worker's process cannot be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
+		return id, notReadable(), nil //nolint:nilerr // said
 	}
 	if !isRQ(l) {
-		return id, "the command line of the process is not that of an RQ worker: start it with rq worker, or install setproctitle", nil
+		return id, action.Refuse(action.CodeNotWorker, "the command line of the process is not that of an RQ worker: start it with rq worker, or install setproctitle"), nil
 	}
-	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
+	if refused, err := r.disprove(ctx, id, c); !refused.IsZero() || err != nil {
 		return id, refused, err
 	}
 	return id, r.unsupervised(id), nil
@@ -164,19 +164,19 @@ func isRQ(l procid.Launch) bool {
 }
 
 // unsupervised returns why a process must not be ended: nothing would restart it.
-func (r *Action) unsupervised(id procid.Identity) string {
+func (r *Action) unsupervised(id procid.Identity) action.Refusal {
 	if err := process.CheckSignalable(r.d.ProcRoot, id.PID); err != nil {
-		return err.Error()
+		return action.Refuse(action.CodeNotSignalable, "%s", err)
 	}
 	switch {
 	case id.State == 't':
-		return "the worker's process is being traced by a debugger"
+		return action.Refuse(action.CodeTraced, "the worker's process is being traced by a debugger")
 	case id.Terminal:
-		return "the worker runs in a terminal, so nothing restarts it"
+		return action.Refuse(action.CodeNoReplacement, "the worker runs in a terminal, so nothing restarts it")
 	case id.Parent <= 1 && !procid.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
-		return "the worker has no supervisor that restarts it"
+		return action.Refuse(action.CodeNoReplacement, "the worker has no supervisor that restarts it")
 	}
-	return ""
+	return action.Refusal{}
 }
 
 // supervisedByInit reports whether process 1 restarts its children, as in a
@@ -209,7 +209,7 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 		return lookup{}, err
 	}
 	f := lookup{server: in.At.ID}
-	var unfit []string
+	var unfit []action.Refusal
 	for _, w := range snap.Celery {
 		if !slices.Contains(w.Queues, q.name) {
 			continue
@@ -218,7 +218,7 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 		switch {
 		case err != nil:
 			return lookup{}, err
-		case refused != "":
+		case !refused.IsZero():
 			unfit = append(unfit, refused)
 		default:
 			f.stuck = append(f.stuck, t)
@@ -227,38 +227,38 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 	f.workers = len(f.stuck)
 	switch {
 	case len(f.stuck) >= commonCauseWorkers:
-		f.refused = fmt.Sprintf("all %d workers hang, so the cause is outside the workers: restarting one does not help", len(f.stuck))
+		f.refused = action.Refuse(action.CodeCommonCause, "all %d workers hang, so the cause is outside the workers: restarting one does not help", len(f.stuck))
 	case len(f.stuck) > 0 && in.Held == 0:
-		f.refused = "no worker holds a message, so it is not known how long the workers have hung"
+		f.refused = action.Refuse(action.CodeHangUnproven, "no worker holds a message, so it is not known how long the workers have hung")
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
 		f.refused = unfit[0]
 	default:
-		f.refused = "no worker of the queue runs on this host"
+		f.refused = action.Refuse(action.CodeNoWorker, "no worker of the queue runs on this host")
 	}
 	return f, nil
 }
 
 // celeryProcess returns why a worker must not be ended. Its command line
 // names queues and no broker, so its connections must prove the broker.
-func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
+func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused action.Refusal, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
-		return t, "the worker also serves other queues, whose tasks would be interrupted", nil
+		return t, action.Refuse(action.CodeOtherQueues, "the worker also serves other queues, whose tasks would be interrupted"), nil
 	}
 	id, err := procid.Identify(r.d.ProcRoot, w.PID)
 	if errors.Is(err, os.ErrNotExist) {
-		return t, "the worker has just ended", nil
+		return t, action.Refuse(action.CodeOtherProcess, "the worker has just ended"), nil
 	}
 	if err != nil {
-		return t, "", err
+		return t, action.Refusal{}, err
 	}
 	if started, err := id.StartTime(); err != nil || started.Sub(w.Start).Abs() > clockSlack {
-		return t, "the worker has just been replaced", err
+		return t, action.Refuse(action.CodeOtherProcess, "the worker has just been replaced"), err
 	}
 	if time.Since(w.Start) < r.c.MinStuck {
-		return t, "the worker has run for less than min_stuck", nil
+		return t, action.Refuse(action.CodeTooYoung, "the worker has run for less than min_stuck"), nil
 	}
-	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
+	if refused, err := r.disprove(ctx, id, c); !refused.IsZero() || err != nil {
 		return t, refused, err
 	}
 	return stuckTask{id: id, held: r.c.MinStuck, why: "it has not fetched a message"}, r.unsupervised(id), nil

@@ -34,7 +34,7 @@ func (*Action) Target(action.Alert) string { return "command" }
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionRunCommand, Target: "command", Measure: 1}
 	if len(r.c.Argv) == 0 {
-		p.Refused = "no program is configured"
+		p.Refused = action.Refuse(action.CodeNoProgram, "no program is configured")
 		return p, nil
 	}
 	var err error
@@ -58,8 +58,8 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 		return 0, action.ErrNotPlanned
 	}
 	file, refused := program.Resolve(r.c.Argv[0])
-	if refused != "" {
-		return 0, errors.New(refused)
+	if !refused.IsZero() {
+		return 0, errors.New(refused.Reason)
 	}
 	out, err := program.Program{Path: file, Argv: r.c.Argv, Env: []string{program.BasePath}, Dir: "/", Stdin: string(h.Body)}.Run(ctx)
 	var exit *program.ExitError

@@ -1,4 +1,4 @@
-package web
+package charts
 
 import (
 	"bytes"
@@ -11,18 +11,18 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// tail is a copy of the points after a point in time.
-type tail struct {
+// Tail is a copy of the points after a point in time.
+type Tail struct {
 	full  bool // all points, not only new ones
 	times []int64
 	names []seriesKey
 	rows  [][]float32
 }
 
-// since returns the points after the Unix time, or all points where the ring has no
+// Since returns the points after the Unix time, or all points where the ring has no
 // point of that time (0, too old, of an earlier process). The lock is held only while
 // copying.
-func (h *History) since(unix int64) tail {
+func (h *History) Since(unix int64) Tail {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	n := min(h.count, Points)
@@ -33,7 +33,7 @@ func (h *History) since(unix int64) tail {
 			break
 		}
 	}
-	t := tail{full: full, times: make([]int64, 0, h.count-from)}
+	t := Tail{full: full, times: make([]int64, 0, h.count-from)}
 	for i := from; i < h.count; i++ {
 		t.times = append(t.times, h.times[i%Points])
 	}
@@ -51,7 +51,7 @@ func (h *History) since(unix int64) tail {
 
 // MarshalJSON returns {"full":…,"t":[…],"apps":{app:{series:[…]}},"host":{…}}.
 // A gap is null.
-func (t tail) MarshalJSON() ([]byte, error) {
+func (t Tail) MarshalJSON() ([]byte, error) {
 	order := make([]int, len(t.names))
 	for i := range order {
 		order[i] = i
@@ -79,7 +79,7 @@ func (t tail) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (t tail) writeApps(b *bytes.Buffer, order []int) error {
+func (t Tail) writeApps(b *bytes.Buffer, order []int) error {
 	for start := 0; start < len(order); {
 		app := t.names[order[start]].app
 		end := start
@@ -100,7 +100,7 @@ func (t tail) writeApps(b *bytes.Buffer, order []int) error {
 	return nil
 }
 
-func (t tail) writeRows(b *bytes.Buffer, order []int) error {
+func (t Tail) writeRows(b *bytes.Buffer, order []int) error {
 	for i, at := range order {
 		comma(b, i)
 		name := t.names[at].what

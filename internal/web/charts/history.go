@@ -1,4 +1,5 @@
-package web
+// Package charts keeps the numbers of the last 30 minutes for the charts of the page.
+package charts
 
 import (
 	"math"
@@ -39,8 +40,8 @@ type History struct {
 	errors  map[string]*errorCount // by app
 }
 
-// NewHistory returns an empty history.
-func NewHistory() *History {
+// New returns an empty history.
+func New() *History {
 	return &History{
 		series:  make(map[seriesKey]*series),
 		workers: make(map[string]float64),
@@ -168,10 +169,10 @@ func (h *History) Size() (held, refused int) {
 	return len(h.series), len(h.refused)
 }
 
-// trend returns how fast a worker's memory changed over the last 5 minutes, in bytes
+// Trend returns how fast a worker's memory changed over the last 5 minutes, in bytes
 // per second: the difference of the means of both halves, over the time between them.
 // It needs 4 minutes of numbers, because a worker that has just started grows.
-func (h *History) trend(app, slot string) (float64, bool) {
+func (h *History) Trend(app, slot string) (float64, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	s := h.series[seriesKey{app, "memory", slot}]

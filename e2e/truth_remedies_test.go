@@ -11,18 +11,18 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 )
 
-// inShell runs a cure as it stands in an administrator's shell.
-func inShell(t *testing.T, cure string) {
+// inShell runs a remedy as it stands in an administrator's shell.
+func inShell(t *testing.T, remedy string) {
 	t.Helper()
-	out, err := exec.Command("bash", "-c", cure).CombinedOutput() //nolint:gosec // that it can be run is what is tested
+	out, err := exec.Command("bash", "-c", remedy).CombinedOutput() //nolint:gosec // that it can be run is what is tested
 	if text := string(out); err != nil || strings.Contains(text, "ERR ") {
-		t.Fatalf("%s: %v\n%s", cure, err, text)
+		t.Fatalf("%s: %v\n%s", remedy, err, text)
 	}
 }
 
-// cured runs the first cure of each fault of a section, each once, by f, and
-// fails the test unless one round of them is enough.
-func cured(t *testing.T, e examination, sections []string, f func(cure string)) {
+// applyRemedies runs the first remedy of each fault of the sections with f, each once,
+// and fails the test unless one remedy was enough.
+func applyRemedies(t *testing.T, e examination, sections []string, f func(remedy string)) {
 	t.Helper()
 	_, x := doctor(t, e)
 	if x.faults(sections) == 0 {
@@ -34,20 +34,20 @@ func cured(t *testing.T, e examination, sections []string, f func(cure string)) 
 			if !found.Fault {
 				continue
 			}
-			if len(found.Cure) == 0 {
-				t.Fatalf("no cure for %+v", found)
+			if len(found.Remedy) == 0 {
+				t.Fatalf("no remedy for %+v", found)
 			}
-			if !slices.Contains(done, found.Cure[0]) {
-				f(found.Cure[0])
-				done = append(done, found.Cure[0])
+			if !slices.Contains(done, found.Remedy[0]) {
+				f(found.Remedy[0])
+				done = append(done, found.Remedy[0])
 			}
 		}
 	}
 	if len(done) != 1 {
-		t.Errorf("%d cures for one user: %q", len(done), done)
+		t.Errorf("%d remedies for one user: %q", len(done), done)
 	}
 	if _, x := doctor(t, e); x.faults(sections) > 0 {
-		t.Errorf("after the cure: %+v", x)
+		t.Errorf("after the remedy: %+v", x)
 	}
 }
 
@@ -66,7 +66,7 @@ func (x examined) faults(sections []string) int {
 
 // A user of a Redis without any right, with some, and with keys and no command:
 // one line for a shell gives all that the configuration needs.
-func TestTruthCuresOfRedis(t *testing.T) {
+func TestTruthRemediesOfRedis(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
 	for _, c := range [][]string{{"SET", "web[*]?:1", "x"}, {"SET", "session:1", "x"}, {"RPUSH", "rq:queue:default", "job1"}, {"RPUSH", "mail", "{}"}} {
@@ -85,38 +85,38 @@ func TestTruthCuresOfRedis(t *testing.T) {
 				argv = []string{"SETUSER", user, "reset", "on", ">another"}
 			}
 			r.cli("ACL", argv...)
-			cured(t, examination{config: fmt.Sprintf("redis: [{name: store, url: \"redis://%s@127.0.0.1:%d/3\", password_file: %q}]\n", user, r.port, file) + joined(
+			applyRemedies(t, examination{config: fmt.Sprintf("redis: [{name: store, url: \"redis://%s@127.0.0.1:%d/3\", password_file: %q}]\n", user, r.port, file) + joined(
 				"apps:",
 				`  - name: shop`, `    match: {user: root}`,
 				`    tasks: [{type: rq, redis: store}, {type: celery, redis: store, queues: [mail, "a*b"]}]`,
 				`    sessions: [{redis: store, prefix: "session:"}]`,
 				`  - name: blog`, `    match: {user: root}`,
 				`    sessions: [{redis: store, prefix: "web[*]?:"}]`,
-			)}, []string{"redis", "tasks", "sessions"}, func(cure string) { inShell(t, cure) })
+			)}, []string{"redis", "tasks", "sessions"}, func(remedy string) { inShell(t, remedy) })
 		})
 	}
 }
 
 // A login of MariaDB without any right: one line for its client gives all.
-func TestTruthCuresOfMySQL(t *testing.T) {
+func TestTruthRemediesOfMySQL(t *testing.T) {
 	t.Parallel()
 	need(t, "mariadb")
 	s := database(t, "--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON")
 	execute(t, s, "CREATE USER 'o''bare'@'127.0.0.1' IDENTIFIED BY '"+word+"'")
 	config := fmt.Sprintf("mysql: [{name: main, dsn: \"o'bare@tcp(127.0.0.1:%d)/\", password_file: %s}]\n", s.Port, passwordFile(t)) +
 		"apps: [{name: shop, match: {user: root}, pools: [{name: main, mysql: main, user: shop}]}]\n"
-	cured(t, examination{config: config}, []string{"mysql", "pool"}, func(cure string) { inClient(t, s, cure) })
+	applyRemedies(t, examination{config: config}, []string{"mysql", "pool"}, func(remedy string) { inClient(t, s, remedy) })
 }
 
-func inClient(t *testing.T, s *mariadb.Server, cure string) {
+func inClient(t *testing.T, s *mariadb.Server, remedy string) {
 	t.Helper()
-	tool(t, "", "mariadb", "--no-defaults", "-S", s.Socket, "-u", "root", "-e", cure)
+	tool(t, "", "mariadb", "--no-defaults", "-S", s.Socket, "-u", "root", "-e", remedy)
 }
 
 // An exporter without rights beside an app of another user, of its own user
 // that is not dumpable, and in another network namespace: the capabilities that
 // are printed for the binary are enough.
-func TestTruthCuresOfProcesses(t *testing.T) {
+func TestTruthRemediesOfProcesses(t *testing.T) {
 	t.Parallel()
 	need(t, "unshare", "ip", "setcap")
 	for name, l := range map[string]launch{
@@ -135,19 +135,19 @@ func TestTruthCuresOfProcesses(t *testing.T) {
 				if code == 0 {
 					return
 				}
-				_, cure, ok := strings.Cut(out, "as root: setcap ")
+				_, remedy, ok := strings.Cut(out, "as root: setcap ")
 				if !ok {
-					t.Fatalf("no cure for the binary in\n%s", out)
+					t.Fatalf("no remedy for the binary in\n%s", out)
 				}
 				if name == "not dumpable" && (strings.Contains(out, "User=nobody") || !strings.Contains(out, "not dumpable")) {
 					t.Errorf("its uid is offered in\n%s", out)
 				}
-				cure, _, _ = strings.Cut(cure, "\n")
-				inShell(t, "setcap "+cure)
+				remedy, _, _ = strings.Cut(remedy, "\n")
+				inShell(t, "setcap "+remedy)
 			}
 			code, out := printed(t, argv)
 			if code != 0 {
-				t.Errorf("after the cures:\n%s", out)
+				t.Errorf("after the remedies:\n%s", out)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package web
+package charts
 
 import "github.com/resp-exporter/resp-exporter/internal/model"
 

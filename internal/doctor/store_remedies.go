@@ -22,48 +22,48 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// cureMySQL completes a cure with the exporter's account on the server.
-func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
+// completeMySQL completes a remedy with the exporter's account on the server.
+func (d *doctor) completeMySQL(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.Config.MySQL, func(m config.MySQL) bool { return m.Name == name })
 	server := d.MySQL(name)
 	if i < 0 || server == nil {
 		return
 	}
-	for n, c := range f.Cure {
-		f.Cure[n] = secret.Cured(c, d.Config.MySQL[i].PasswordFile)
+	for n, c := range f.Remedy {
+		f.Remedy[n] = secret.RemedyWithPath(c, d.Config.MySQL[i].PasswordFile)
 		if strings.HasPrefix(c, "GRANT ") && f.Reason == collectors.Permission {
 			c = d.grants(ctx, name, server)
 		}
 		if strings.Contains(c, mysql.Placeholder) {
-			f.Cure[n] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
+			f.Remedy[n] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
 		}
 	}
-	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(d.Config.MySQL[i].Transport().Socket, d.Config.MySQL[i].PasswordFile)
+	if f.Reason == collectors.Permission && len(f.Remedy) == 0 {
+		f.Remedy = d.files(d.Config.MySQL[i].Transport().Socket, d.Config.MySQL[i].PasswordFile)
 	}
 }
 
-// cureRedis completes a cure with the exporter's user. For missing rights it is
+// completeRedis completes a remedy with the exporter's user. For missing rights it is
 // one line for a shell with all rights that the configuration needs.
-func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
+func (d *doctor) completeRedis(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.Config.Redis, func(r config.Redis) bool { return r.Name == name })
 	if i < 0 {
 		return
 	}
 	way := d.Config.Redis[i].Transport()
-	for n, c := range f.Cure {
-		c = secret.Cured(c, d.Config.Redis[i].PasswordFile)
-		f.Cure[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
+	for n, c := range f.Remedy {
+		c = secret.RemedyWithPath(c, d.Config.Redis[i].PasswordFile)
+		f.Remedy[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
 		if rules, ok := strings.CutPrefix(c, "ACL SETUSER "+redis.Placeholder+" "); ok {
-			f.Cure[n] = d.setUser(ctx, d.Config.Redis[i], rules)
+			f.Remedy[n] = d.setUser(ctx, d.Config.Redis[i], rules)
 		}
 	}
-	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(way.Socket, d.Config.Redis[i].PasswordFile)
+	if f.Reason == collectors.Permission && len(f.Remedy) == 0 {
+		f.Remedy = d.files(way.Socket, d.Config.Redis[i].PasswordFile)
 	}
 }
 
-// files returns cures for the files on the way to a store, its socket and the
+// files returns remedies for the files on the way to a store, its socket and the
 // password file, that this user may not use.
 func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string

@@ -1,0 +1,202 @@
+package collectors
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+const (
+	// maxStoreConnections and maxStoreWaits bound the connections and the waits of one
+	// server in the state.
+	maxStoreConnections = 5000
+	maxStoreWaits       = 500
+	// maxStatement bounds a statement without its values, and maxStateText what a
+	// connection does, in bytes.
+	maxStatement = 200
+	maxStateText = 64
+)
+
+// addStore adds the waits inside a server to the state, and the connections of the
+// apps and of all that wait or block.
+func (c *Pool) addStore(s *Sample, p *poolServer, l poolRead) {
+	waits := l.storeWaits()
+	over := max(0, len(waits)-maxStoreWaits)
+	waits, c.droppedWaits = waits[:len(waits)-over], c.droppedWaits+over
+	s.State.StoreWaits = append(s.State.StoreWaits, waits...)
+	party := make(map[uint64]bool, 2*len(waits))
+	for i := range waits {
+		party[waits[i].Waiter], party[waits[i].Blocker] = true, true
+	}
+	l.joinUnix(p)
+	open := make(map[uint64]time.Duration, len(l.transactions))
+	for i := range l.transactions {
+		open[l.transactions[i].Thread] = l.transactions[i].Age
+	}
+	words := wordList{}
+	room := maxStoreConnections
+	s.State.StoreConnections = slices.Grow(s.State.StoreConnections, min(room, l.ofApps()+len(party)))
+	for i := range l.threads {
+		t := &l.threads[i]
+		if t.Own || t.Command == "Daemon" || l.owners[i].App == "" && !party[t.ID] {
+			continue
+		}
+		if room--; room < 0 {
+			c.droppedConnections++
+			continue
+		}
+		x := l.storeConnection(i, words)
+		if age, ok := open[t.ID]; ok {
+			x.Transaction = model.Known(age.Seconds())
+		}
+		s.State.StoreConnections = append(s.State.StoreConnections, x)
+	}
+}
+
+// ofApps returns how many threads are of apps.
+func (l *poolRead) ofApps() (n int) {
+	for i := range l.owners {
+		if l.owners[i].App != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// storeConnection returns the connection of the i-th thread.
+func (l *poolRead) storeConnection(i int, words wordList) model.StoreConnection {
+	t := &l.threads[i]
+	x := model.StoreConnection{
+		Connection: model.Connection{
+			Owner: l.owners[i], ID: t.ID, User: words.clean(t.User, maxClientText), Host: words.clean(parseClient(t.Host).name, maxClientText),
+		},
+		Server: "mysql:" + l.Name, Socket: l.sockets[i], Command: words.clean(t.Command, maxStateText), State: words.clean(t.State, maxStateText),
+		Digest: cmp.Or(l.details.statements[t.ID], t.Summary.String()), Seconds: t.Time.Seconds(),
+	}
+	if x.Digest != "" {
+		x.Digest = text.Label(x.Digest, maxStatement)
+	}
+	return x
+}
+
+// wordList is words that were cleaned: of a thousand connections few have words of
+// their own.
+type wordList map[string]string
+
+// clean returns a word that a server sent, cleaned and bounded; "" for "".
+func (w wordList) clean(s string, limit int) string {
+	if s == "" {
+		return ""
+	}
+	out, ok := w[s]
+	if !ok {
+		out = text.Label(s, limit)
+		w[s] = out
+	}
+	return out
+}
+
+// joinUnix sets the owners and the sockets of connections over a UNIX socket, by the
+// process ids that their clients claim. A claim is believed if the kernel shows as many
+// connections of that process of an app to the server as claim it, and if all clients
+// claim one: else that of another process may be meant. The socket is that of the only
+// connection of its process.
+func (l *poolRead) joinUnix(p *poolServer) {
+	claims := make(map[int]int)
+	var threads []int
+	for i := range l.threads {
+		t := &l.threads[i]
+		if !isOverUnix(t) {
+			continue
+		}
+		pid := l.details.pids[t.ID]
+		if at := p.seen[t.ID]; pid == 0 || at == nil || l.view.taken.Before(at.after) {
+			return
+		}
+		claims[pid]++
+		threads = append(threads, i)
+	}
+	if len(threads) == 0 {
+		return
+	}
+	held := make(map[int][]int) // places in the sample by pid
+	for i := range l.view.list {
+		if x := &l.view.list[i]; x.PID != 0 && x.Vouched && !x.Remote.IsValid() && x.Component == "mysql:"+l.Name {
+			held[x.PID] = append(held[x.PID], i)
+		}
+	}
+	for _, i := range threads {
+		pid := l.details.pids[l.threads[i].ID]
+		if places := held[pid]; len(places) > 0 && len(places) == claims[pid] {
+			l.owners[i] = l.view.owner(places[0])
+			if len(places) == 1 {
+				l.sockets[i] = l.view.list[places[0]].Inode
+			}
+		}
+	}
+}
+
+// storeWaits returns who waits for whom, the longest wait first.
+func (l *poolRead) storeWaits() []model.StoreWait {
+	place := make(map[uint64]*mysql.Thread)
+	waiting := make(map[uint64]bool)
+	if len(l.waits)+len(l.details.waits) == 0 {
+		return nil
+	}
+	for i := range l.threads {
+		place[l.threads[i].ID] = &l.threads[i]
+	}
+	out := l.rowWaits(place)
+	for i := range out {
+		waiting[out[i].Waiter] = true
+	}
+	for _, w := range l.details.waits {
+		waiting[w.Waiter] = true
+	}
+	for _, w := range l.details.waits {
+		t := place[w.Waiter]
+		x := model.StoreWait{Server: "mysql:" + l.Name, Waiter: w.Waiter, Blocker: w.Blocker, Likely: w.Likely, Kind: w.Kind, Object: tableName(w.Object), Seconds: t.Time.Seconds()}
+		if place[x.Blocker] == nil {
+			x.Blocker, x.Likely = 0, false
+		}
+		if x.Blocker == 0 && !l.details.listed {
+			x.Blocker = l.onlyCandidate(w, waiting)
+			x.Likely = x.Blocker != 0
+		}
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(x, y model.StoreWait) int {
+		return cmp.Or(-cmp.Compare(x.Seconds, y.Seconds), cmp.Compare(x.Waiter, y.Waiter), cmp.Compare(x.Blocker, y.Blocker))
+	})
+	return out
+}
+
+// rowWaits returns the waits for rows, each pair once.
+func (l *poolRead) rowWaits(place map[uint64]*mysql.Thread) []model.StoreWait {
+	byID := l.transactionsByID()
+	seen := make(map[[2]uint64]bool)
+	var out []model.StoreWait
+	for _, w := range l.waits {
+		waiter, blocker := byID[w.Waiting], byID[w.Blocking]
+		if waiter == nil || blocker == nil || place[waiter.Thread] == nil || seen[[2]uint64{waiter.Thread, blocker.Thread}] {
+			continue
+		}
+		seen[[2]uint64{waiter.Thread, blocker.Thread}] = true
+		out = append(out, model.StoreWait{
+			Server: "mysql:" + l.Name, Waiter: waiter.Thread, Blocker: blocker.Thread, Kind: "row", Object: tableName(w.Table), Seconds: waiter.Waiting.Seconds(),
+		})
+	}
+	return out
+}
+
+// tableName returns the name of a table, cleaned and bounded; "" for "".
+func tableName(table string) string {
+	if table == "" {
+		return ""
+	}
+	return text.Label(table, 2*maxStateText)
+}

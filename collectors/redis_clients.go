@@ -1,0 +1,311 @@
+package collectors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+const (
+	// slowPing is the round-trip time from which a ping has waited for something.
+	slowPing = 50 * time.Millisecond
+	// redisListShare is the divisor of the part of the time that a server may spend on
+	// lists of its connections: one that took t is followed by a pause of 100 t.
+	redisListShare = 100
+	// redisListPause is the longest pause: a server that is slow for another reason is
+	// asked again.
+	redisListPause = 5 * time.Second
+	// redisRefusedPause is how long a refused command is not sent again.
+	redisRefusedPause = time.Minute
+	// redisWaitAfter is how long a worker must wait for a server to have its connections
+	// listed.
+	redisWaitAfter = time.Second
+)
+
+// redisClients is what is kept of one server between reads.
+type redisClients struct {
+	mu     sync.Mutex
+	next   time.Time // no list before
+	list   refusal
+	slow   refusal
+	last   []redis.Activity // of the last list
+	lastAt time.Time
+	script time.Time // since when it has been busy with a script; zero: it is not
+	silent time.Time // since when it has not answered; zero: it has
+}
+
+// refusal is a command that the server does not let the exporter's user run.
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+// redisLook is what one read found of the connections.
+type redisLook struct {
+	list  []redis.Activity
+	at    time.Time // of the list
+	waits []model.StoreWait
+	lacks []error
+}
+
+// look lists the connections of a server where somebody waits in it or for it: a
+// client in a blocking command, a worker, or the exporter's ping. While the server is
+// busy with a script it lists nobody, and the last list is returned.
+func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	server := "redis:" + l.Name
+	var e *redis.Error
+	switch errors.As(l.failure, &e); {
+	case e != nil && e.Script:
+		if c.script.IsZero() {
+			if c.script = c.silent; c.script.IsZero() {
+				c.script = now
+			}
+		}
+		l.clients = redisLook{list: c.last, at: c.lastAt, waits: []model.StoreWait{{Server: server, Kind: "script", Seconds: now.Sub(c.script).Seconds()}}}
+		return
+	case !l.server.Up:
+		if c.silent.IsZero() && e != nil && e.Reason == reason.Timeout {
+			c.silent = now.Add(-redisTimeout)
+		}
+		return
+	}
+	waited := l.took
+	if !c.silent.IsZero() {
+		waited = now.Sub(c.silent)
+	}
+	c.silent, c.script = time.Time{}, time.Time{}
+	slow := waited >= slowPing
+	blocked := l.info.Blocked != nil && *l.info.Blocked > 0
+	if !slow && !blocked && !l.workersWait || l.info.Clients == nil || *l.info.Clients > redis.MaxListed || l.info.Mode == "cluster" {
+		return
+	}
+	c.inspect(ctx, l, now, waited)
+}
+
+// inspect asks for the connections, if the server has spent little time on that, and,
+// where the exporter's ping has waited, for slow commands.
+func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time, waited time.Duration) {
+	clients, slow := !now.Before(c.next), waited >= slowPing && l.info.Time != nil
+	for _, r := range []struct {
+		wanted *bool
+		*refusal
+	}{{&clients, &c.list}, {&slow, &c.slow}} {
+		if *r.wanted && now.Before(r.until) {
+			*r.wanted = false
+			l.clients.lacks = append(l.clients.lacks, r.err)
+		}
+	}
+	if !clients && !slow {
+		return
+	}
+	began := time.Now()
+	in, err := l.Server.Inspect(ctx, clients, slow)
+	if clients {
+		c.next = now.Add(min(redisListShare*time.Since(began), redisListPause))
+	}
+	if err != nil {
+		return
+	}
+	for _, lack := range []error{c.list.take(l.Name, in.ClientsErr, now, "the connections that wait in it cannot be listed"), c.slow.take(l.Name, in.SlowErr, now, "the command that keeps others waiting cannot be named")} {
+		if lack != nil {
+			l.clients.lacks = append(l.clients.lacks, lack)
+		}
+	}
+	if clients && in.ClientsErr == nil {
+		c.last, c.lastAt = in.Clients, now
+		l.clients.list, l.clients.at = in.Clients, now
+	}
+	for i := range l.clients.list {
+		if a := &l.clients.list[i]; a.Blocked {
+			l.clients.waits = append(l.clients.waits, model.StoreWait{Server: "redis:" + l.Name, Waiter: a.ID, Kind: "blocked", Seconds: a.Idle.Seconds()})
+		}
+	}
+	if slow {
+		l.addSlowCommand(in.Slow, waited)
+	}
+}
+
+// addSlowCommand adds the slowest command that ended while the exporter's ping waited.
+// The log has whole seconds of the server's clock.
+func (l *redisRead) addSlowCommand(list []redis.SlowCommand, waited time.Duration) {
+	from := time.UnixMicro(int64(*l.info.Time)).Add(-waited - time.Second)
+	var worst *redis.SlowCommand
+	for i := range list {
+		if x := &list[i]; x.Took >= slowPing && !x.Ended.Before(from) && (worst == nil || x.Took > worst.Took) {
+			worst = x
+		}
+	}
+	if worst != nil {
+		l.clients.waits = append(l.clients.waits, model.StoreWait{
+			Server: "redis:" + l.Name, Blocker: l.clients.idOf(worst.Client), Kind: "slow_command", Over: true, Object: worst.Command, Seconds: worst.Took.Seconds(),
+		})
+	}
+}
+
+// take returns the lack of a refused command; nil for another error.
+func (r *refusal) take(name string, err error, now time.Time, what string) error {
+	var e *redis.Error
+	if !errors.As(err, &e) || e.Reason != reason.Permission && e.Reason != reason.Unsupported {
+		return nil
+	}
+	detail := what + ": it " + e.Detail
+	*r = refusal{&Unavailable{Reason: e.Reason, Detail: "redis " + name + ": " + detail, Short: detail, Remedy: e.Remedy, Of: "redis:" + name, Optional: true}, now.Add(redisRefusedPause)}
+	return r.err
+}
+
+// idOf returns the id of the only connection from an address; 0 for none, and for
+// several, as over a UNIX socket.
+func (l *redisLook) idOf(client string) uint64 {
+	at, err := netip.ParseAddrPort(client)
+	if err != nil {
+		return 0
+	}
+	id := uint64(0)
+	for i := range l.list {
+		if a := &l.list[i]; a.Addr == netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port()) {
+			if id != 0 {
+				return 0
+			}
+			id = a.ID
+		}
+	}
+	return id
+}
+
+// clientsOf returns what is kept of each server, and drops that of others.
+func (c *Redis) clientsOf(targets []RedisTarget) []*redisClients {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]*redisClients, len(targets))
+	now := make(map[string]*redisClients, len(targets))
+	for i, t := range targets {
+		if out[i] = c.watches[t.Name]; out[i] == nil {
+			out[i] = &redisClients{}
+		}
+		now[t.Name] = out[i]
+	}
+	c.watches = now
+	return out
+}
+
+// snapshot returns the apps; nil without servers, and where they cannot be read, which
+// other collectors report.
+func (c *Redis) snapshot(ctx context.Context, servers int) *discovery.Snapshot {
+	if c.o.Apps == nil || servers == 0 {
+		return nil
+	}
+	snap, err := c.o.Apps.Snapshot(ctx)
+	if err != nil {
+		return nil
+	}
+	return snap
+}
+
+// workersWaitFor reports whether a worker has waited for a Redis, or for one that is
+// not known, for a second.
+func workersWaitFor(snap *discovery.Snapshot, name string) bool {
+	if snap == nil {
+		return false
+	}
+	for i := range snap.Apps {
+		for j := range snap.Apps[i].Workers {
+			w := snap.Apps[i].Workers[j].Wait
+			if w != nil && w.On == conns.OnRedis && w.Call >= redisWaitAfter && (w.Peer == "redis:"+name || !strings.HasPrefix(w.Peer, "redis:")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// addClients adds the waits inside the servers to the state, and the connections of the
+// apps and of all that wait or block.
+func (c *Redis) addClients(s *Sample, reads []redisRead, snap *discovery.Snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var view *sampledConnections
+	fresh := false
+	for i := range reads {
+		l := &reads[i]
+		slices.SortStableFunc(l.clients.waits, func(x, y model.StoreWait) int { return -cmp.Compare(x.Seconds, y.Seconds) })
+		n := min(len(l.clients.waits), maxStoreWaits)
+		c.dropped += len(l.clients.waits) - n
+		s.State.StoreWaits = append(s.State.StoreWaits, l.clients.waits[:n]...)
+		if len(l.clients.list) > 0 && snap != nil && c.o.Connections != nil {
+			if view == nil {
+				view = newSampledConnections(snap, c.o.Connections.Connections())
+			}
+			fresh = l.addConnections(s, view) || fresh
+		}
+	}
+	if fresh {
+		c.o.Connections.SampleConnections()
+	}
+	if len(reads) > 0 {
+		s.add(seriesDropped, float64(c.dropped), "redis_store_wait")
+	}
+}
+
+// addConnections adds the connections of one server. fresh reports whether a client is
+// newer than the sample of connections.
+func (l *redisRead) addConnections(s *Sample, view *sampledConnections) (fresh bool) {
+	blocks := make(map[uint64]bool)
+	for i := range l.clients.waits {
+		blocks[l.clients.waits[i].Blocker] = true
+	}
+	words := wordList{}
+	for i := range l.clients.list {
+		a := &l.clients.list[i]
+		if a.Command == "client|list" && a.Idle == 0 {
+			continue // the exporter's own
+		}
+		x := l.storeConnection(a, words)
+		if a.Addr.IsValid() {
+			place := -1
+			if view.taken.Before(l.clients.at.Add(-a.Age)) { // another one may have had its port
+				fresh = true
+			} else {
+				place = view.find(client{addr: a.Addr.Addr(), port: a.Addr.Port()}, x.Server, nil)
+			}
+			if place >= 0 {
+				x.Owner, x.Socket = view.owner(place), view.list[place].Inode
+			}
+		}
+		if x.App != "" || a.Blocked || blocks[a.ID] {
+			s.State.StoreConnections = append(s.State.StoreConnections, x)
+		}
+	}
+	return fresh
+}
+
+// storeConnection returns a connection without its owner. The name that a client has
+// given itself is left out.
+func (l *redisRead) storeConnection(a *redis.Activity, words wordList) model.StoreConnection {
+	x := model.StoreConnection{
+		Connection: model.Connection{ID: a.ID, User: words.clean(a.User, maxClientText), Host: "localhost"},
+		Server:     "redis:" + l.Name, Command: a.Command, Seconds: a.Idle.Seconds(),
+	}
+	if a.Addr.IsValid() {
+		x.Host = a.Addr.Addr().String()
+	}
+	switch {
+	case a.Blocked:
+		x.State = "blocked"
+	case a.Multi:
+		x.State = "in MULTI"
+	}
+	return x
+}

@@ -1,0 +1,140 @@
+// Package killblockingtransaction is the action kill_blocking_transaction: it ends the
+// connections of an app at the root of a chain of locks that sleep in a transaction.
+package killblockingtransaction
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// Deps are the dependencies of the action.
+type Deps struct {
+	Apps     func() []config.App               // of the present configuration
+	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none with that name
+	Holders  dbconn.FindHolders                // nil: no holder is known, and nothing is ended
+}
+
+// Action is the action kill_blocking_transaction. It follows the waits for locks to their
+// root, and ends that connection if a process of the app is proved to hold it, and if it
+// sleeps in a transaction. A connection that waits itself is never ended, nor one that
+// runs a statement.
+type Action struct {
+	d Deps
+	c config.KillBlocking
+}
+
+// New returns the action with these settings.
+func New(d Deps, c config.KillBlocking) *Action { return &Action{d: d, c: c} }
+
+// Target implements [action.Action].
+func (k *Action) Target(a action.Alert) string { return dbconn.TargetOf(a, k.c.App, k.c.Pool) }
+
+// prepared is the private part of a plan.
+type prepared struct {
+	criteria criteria
+	server   string // Session.Server
+	victims  []mysql.Connection
+}
+
+// settings returns the criteria of the settings, for no pool yet.
+func (k *Action) settings() criteria {
+	return criteria{
+		Sleepers:   dbconn.Sleepers{Users: k.c.Users, MinIdle: k.c.MinIdle, MaxRows: k.c.MaxTrxRows, Procedure: k.c.Procedure},
+		minBlocked: k.c.MinBlocked, maxVictims: k.c.MaxVictims,
+	}
+}
+
+// Plan implements [action.Action].
+func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
+	p := action.Plan{Action: config.ActionKillBlocking}
+	rule := k.settings()
+	if p.Refused = rule.check(); !p.Refused.IsZero() {
+		return p, nil
+	}
+	if p.Refused = rule.FindPool(k.d.Apps(), req.Alert, k.c.App, k.c.Pool); !p.Refused.IsZero() {
+		return p, nil
+	}
+	p.Target = rule.Target()
+	if p.Refused = dbconn.CheckUsers(rule.Users, ""); !p.Refused.IsZero() {
+		return p, nil
+	}
+	db, err := rule.Open(ctx, k.d.Database)
+	if err != nil {
+		return p, err
+	}
+	defer db.Close()
+	if p.Refused = dbconn.CheckUsers(rule.Users, db.User()); !p.Refused.IsZero() {
+		return p, nil
+	}
+	found, err := k.look(ctx, db, &rule)
+	if err != nil {
+		return p, err
+	}
+	victims := rule.victims(found)
+	describe(&p, &rule, found, victims)
+	private := prepared{criteria: rule, server: db.Server()}
+	for _, x := range victims {
+		v := rule.Victim(x.Connection, db.Server())
+		v.Info["blocks"] = strconv.Itoa(len(x.blocked))
+		p.Victims = append(p.Victims, v)
+		private.victims = append(private.victims, x.Connection)
+	}
+	p.Private = private
+	return p, nil
+}
+
+// look reads who waits for whom now, and who holds the roots.
+func (k *Action) look(ctx context.Context, db dbconn.Session, rule *criteria) (chains, error) {
+	waits, err := db.Waits(ctx)
+	if err != nil {
+		return chains{}, fmt.Errorf("waits for locks: %w", err)
+	}
+	list, err := db.Connections(ctx)
+	if err != nil {
+		return chains{}, fmt.Errorf("list of connections: %w", err)
+	}
+	// The list is read first: a port that the app has only now belongs to a later connection.
+	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server); err != nil {
+		return chains{}, err
+	}
+	return rule.find(list, waits), nil
+}
+
+// Apply implements [action.Action]. It reads and ends connections on one session, which
+// breaks when the server restarts.
+func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
+	private, ok := p.Private.(prepared)
+	if !ok || !p.Refused.IsZero() {
+		return 0, action.ErrNotPlanned
+	}
+	if len(private.victims) == 0 {
+		return 0, nil
+	}
+	rule := private.criteria
+	db, err := rule.Open(ctx, k.d.Database)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	if db.Server() != private.server {
+		return 0, dbconn.ErrRestarted
+	}
+	return dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+		found, err := k.look(ctx, db, &rule)
+		if err != nil {
+			return false, err
+		}
+		isRoot := func(x root) bool { return x.ID == c.ID && x.obstacle == "" }
+		if !slices.ContainsFunc(found.roots, isRoot) {
+			return false, nil
+		}
+		return rule.End(ctx, db, k.d.Holders, c)
+	})
+}

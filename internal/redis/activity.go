@@ -1,0 +1,175 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+)
+
+// MaxListed is the number of connections up to which [Server.Inspect] is for a
+// server: Redis answers nobody else while it writes the list.
+const MaxListed = maxClients
+
+// Activity is one connection to a server and what it does, of its CLIENT LIST.
+type Activity struct {
+	Client
+
+	ID        uint64
+	User      string        // of the ACL; "" before Redis 6
+	Command   string        // the last one, such as "blpop" or "client|list"; "": none
+	Age, Idle time.Duration // whole seconds since it was made, and since its last command began
+	Blocked   bool          // it waits in a command such as BLPOP
+	Multi     bool          // it is within MULTI
+}
+
+// Inspection is what a server tells of its clients in one answer.
+type Inspection struct {
+	Clients    []Activity // CLIENT LIST, at most 2,000 connections
+	ClientsErr error      // an [Error]: why it is refused; it needs the right +client|list
+	// Slow is SLOWLOG GET, the last 16 commands that took longer than the server's
+	// slowlog-log-slower-than, the last one first.
+	Slow    []SlowCommand
+	SlowErr error // an [Error]: why it is refused; it needs the right +slowlog|get
+}
+
+// Inspect asks for the connections, for the slow commands, or for both at once: a
+// server that is slow would keep two questions waiting twice. A cluster is not asked:
+// the reason is unsupported. Its error is an [Error].
+func (s *Server) Inspect(ctx context.Context, clients, slow bool) (Inspection, error) {
+	var out Inspection
+	err := s.Do(ctx, func(ctx context.Context, l *Link) error {
+		client, ok := l.client.(*redis.Client)
+		if !ok {
+			return &Error{Reason: reason.Unsupported, Detail: "is a cluster", Answered: true}
+		}
+		out = Inspection{}
+		var list *redis.StringCmd
+		var log *redis.SlowLogCmd
+		pipe := client.Pipeline()
+		if clients {
+			list = pipe.ClientList(ctx)
+		}
+		if slow {
+			log = pipe.SlowLogGet(ctx, maxSlow)
+		}
+		if _, err := pipe.Exec(ctx); err != nil && (!IsReply(err) || ofAll(err)) {
+			return err
+		}
+		if list != nil && list.Err() != nil {
+			out.ClientsErr = ReplyFault(list.Err().Error())
+		} else if list != nil {
+			out.Clients = ParseActivities(list.Val())
+		}
+		if log != nil && log.Err() != nil {
+			out.SlowErr = ReplyFault(log.Err().Error())
+		} else if log != nil {
+			out.Slow = slowCommands(log.Val())
+		}
+		return nil
+	})
+	if err != nil {
+		return Inspection{}, err
+	}
+	return out, nil
+}
+
+// ParseActivities reads the reply of CLIENT LIST as [ParseClients] does. A line without
+// an id, an age or a time idle is left out.
+func ParseActivities(list string) []Activity {
+	var out []Activity
+	for line := range strings.Lines(list) {
+		if len(out) >= maxClients {
+			break
+		}
+		c, ok := parseClient(strings.TrimSpace(line))
+		if !ok {
+			continue
+		}
+		a := Activity{Client: c}
+		if a.read(line) && a.ID != 0 {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// read sets what a line has of a connection's activity; false if it is no such line.
+func (a *Activity) read(line string) bool {
+	numbers := 0
+	for field := range strings.FieldsSeq(line) {
+		key, value, _ := strings.Cut(field, "=")
+		switch key {
+		case "id", "age", "idle":
+			n, err := strconv.ParseUint(value, 10, 63)
+			if err != nil {
+				return false
+			}
+			numbers++
+			switch seconds := time.Duration(min(n, 1e9)) * time.Second; key {
+			case "id":
+				a.ID = n
+			case "age":
+				a.Age = seconds
+			default:
+				a.Idle = seconds
+			}
+		case "flags":
+			a.Blocked, a.Multi = strings.Contains(value, "b"), strings.Contains(value, "x")
+		case "cmd":
+			a.Command = commandName(strings.Split(value, "|"))
+		case "user":
+			if len(value) <= maxClientName {
+				a.User = value
+			}
+		}
+	}
+	return numbers == 3
+}
+
+// commandName returns the name of a command as Redis writes it, "client|list"; "" for
+// none, and for what has other characters than letters, digits, dots, dashes and
+// underscores.
+func commandName(words []string) string {
+	if words[0] = strings.ToLower(words[0]); words[0] == "null" || plainText(words[0]) == "" {
+		return ""
+	}
+	switch words[0] {
+	case "acl", "client", "cluster", "command", "config", "debug", "function", "latency", "memory", "module", "object", "pubsub", "script", "slowlog", "xgroup", "xinfo":
+		if len(words) > 1 && plainText(words[1]) != "" {
+			return words[0] + "|" + strings.ToLower(words[1])
+		}
+	}
+	return words[0]
+}
+
+// SlowCommand is one entry of a server's log of slow commands, without its arguments.
+type SlowCommand struct {
+	Command string    // "keys", "debug|sleep"; "": not known
+	Ended   time.Time // by the server's clock, in whole seconds
+	Took    time.Duration
+	Client  string // "127.0.0.1:41872" or the path of a socket; "" before Redis 4
+}
+
+// maxSlow is how many slow commands one read keeps.
+const maxSlow = 16
+
+// slowCommands returns at most 16 entries of the log without their arguments.
+func slowCommands(list []redis.SlowLog) []SlowCommand {
+	var out []SlowCommand
+	for _, e := range list[:min(len(list), maxSlow)] {
+		x := SlowCommand{Ended: e.Time, Took: max(0, e.Duration)}
+		if len(e.Args) > 0 {
+			x.Command = commandName(e.Args[:min(len(e.Args), 2)])
+		}
+		if len(e.ClientAddr) <= maxClientName {
+			x.Client = e.ClientAddr
+		}
+		out = append(out, x)
+	}
+	return out
+}

@@ -1,0 +1,273 @@
+// Package waitstatus has the JSON of what the threads of workers do and of who
+// waits for whom, for /api/v1/status and the evidence of actions.
+package waitstatus
+
+import (
+	"path"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// maxThreads is how many threads of a worker are listed, the longest waits first.
+const maxThreads = 64
+
+// The threads of workers and the chains in the JSON of /api/v1/status.
+type (
+	Thread struct {
+		TID               int      `json:"tid"`
+		State             string   `json:"state"` // "idle", "running", "waiting"
+		On                string   `json:"on"`
+		Seconds           float64  `json:"seconds"`
+		Peer              *string  `json:"peer"`
+		Kind              *string  `json:"kind"` // of an upstream, by its port
+		Connection        *uint64  `json:"connection_id"`
+		Digest            *string  `json:"digest"`
+		Blocker           *uint64  `json:"blocker"` // id of the connection that it waits for inside the store
+		View              *string  `json:"view"`
+		Function          *string  `json:"function"`
+		File              *string  `json:"file"`
+		Line              *int     `json:"line"`
+		Method            *string  `json:"method"`
+		Route             *string  `json:"route"`
+		Path              *string  `json:"path,omitempty"` // only with diagnosis.show_paths
+		RequestAgeSeconds *float64 `json:"request_age_seconds"`
+	}
+	Chain struct {
+		App      string  `json:"app"`
+		On       string  `json:"on"`
+		Peer     *string `json:"peer"`
+		Kind     *string `json:"kind"`
+		Object   *string `json:"object"`
+		Seconds  float64 `json:"seconds"`
+		Deadlock bool    `json:"deadlock"`
+		Sentence string  `json:"sentence,omitempty"`
+		Advice   string  `json:"advice,omitempty"`
+		Victims  []Link  `json:"victims"`
+		Links    []Link  `json:"links"` // the last one is the root
+	}
+	Link struct {
+		App                *string  `json:"app"`
+		Slot               *string  `json:"slot"`
+		PID                *int     `json:"pid"`
+		Server             *string  `json:"server"`
+		Connection         *uint64  `json:"connection_id"`
+		User               *string  `json:"user"`
+		Host               *string  `json:"host"`
+		Command            *string  `json:"command"`
+		Digest             *string  `json:"digest"`
+		On                 *string  `json:"on"`
+		Peer               *string  `json:"peer"`
+		Seconds            float64  `json:"seconds"`
+		TransactionSeconds *float64 `json:"transaction_seconds"`
+		View               *string  `json:"view"`
+		Function           *string  `json:"function"`
+		File               *string  `json:"file"`
+		Line               *int     `json:"line"`
+	}
+)
+
+// ThreadState returns what a thread does in one of three words.
+func ThreadState(on string) string {
+	switch on {
+	case "idle", "":
+		return "idle"
+	case "cpu", "gc", "cpu_queue", "throttled":
+		return "running"
+	default:
+		return "waiting"
+	}
+}
+
+// Sorted returns the threads of a worker, at most 64: those with a request
+// first, then the longest wait.
+func Sorted(list []model.Thread) []model.Thread {
+	out := slices.Clone(list)
+	slices.SortStableFunc(out, func(a, b model.Thread) int {
+		switch ai, bi := ThreadState(a.On) == "idle", ThreadState(b.On) == "idle"; {
+		case ai != bi && ai:
+			return 1
+		case ai != bi:
+			return -1
+		case a.Seconds > b.Seconds:
+			return -1
+		case a.Seconds < b.Seconds:
+			return 1
+		}
+		return 0
+	})
+	return out[:min(len(out), maxThreads)]
+}
+
+// The bounds of [Of].
+const (
+	maxEvidenceChains  = 5
+	maxEvidenceThreads = 100
+)
+
+// Waits is who waits for whom and what the threads of an app do, as the status has
+// them, for the evidence of an action.
+type Waits struct {
+	Chains  []Chain             `json:"chains,omitempty"`
+	Workers map[string][]Thread `json:"workers,omitempty"` // threads with a request, by slot
+}
+
+// Of returns the chains in which an app or one of the servers takes part, and
+// the threads of the app's workers that have a request, at most 5 and 100, without
+// users, hosts, statements and paths; nil where there is neither.
+func Of(st *model.State, at time.Time, app string, servers []string) *Waits {
+	out := Waits{Workers: make(map[string][]Thread)}
+	for _, c := range st.Chains {
+		inApp := func(l model.Link) bool { return l.App != "" && l.App == app }
+		if len(out.Chains) < maxEvidenceChains && (c.App == app || slices.Contains(servers, c.Peer) || slices.ContainsFunc(c.Links, inApp)) {
+			out.Chains = append(out.Chains, withoutStatements(Chains([]model.Chain{c})[0]))
+		}
+	}
+	n := 0
+	for i := range st.Workers {
+		if st.Workers[i].App != app {
+			continue
+		}
+		for j := range st.Workers[i].Workers {
+			w := &st.Workers[i].Workers[j]
+			for _, t := range Threads(st, at, w.Threads) {
+				if n++; t.State != "idle" && n <= maxEvidenceThreads {
+					t.Digest, t.Path = nil, nil
+					out.Workers[w.Slot] = append(out.Workers[w.Slot], t)
+				}
+			}
+		}
+	}
+	if len(out.Chains) == 0 && len(out.Workers) == 0 {
+		return nil
+	}
+	return &out
+}
+
+// withoutStatements returns a chain without users, hosts and statements, and without the
+// sentences, which name them.
+func withoutStatements(c Chain) Chain {
+	c.Sentence, c.Advice = "", ""
+	for _, links := range [][]Link{c.Victims, c.Links} {
+		for i := range links {
+			links[i].User, links[i].Host, links[i].Digest = nil, nil, nil
+		}
+	}
+	return c
+}
+
+// Threads returns the threads of a worker at a time.
+func Threads(st *model.State, at time.Time, list []model.Thread) []Thread {
+	out := make([]Thread, 0, len(list))
+	sorted := Sorted(list)
+	for i := range sorted {
+		t := &sorted[i]
+		x := Thread{TID: t.TID, State: ThreadState(t.On), On: t.On, Seconds: t.Seconds, Peer: text(t.Peer), Kind: text(t.Kind)}
+		if c := connectionOf(st, t); c != nil {
+			x.Connection, x.Digest = &c.ID, text(c.Digest)
+			x.Blocker = blockerOf(st, c)
+		}
+		x.stack(t.Stack, at)
+		out = append(out, x)
+	}
+	return out
+}
+
+// stack sets the fields that are read from a stack.
+func (x *Thread) stack(k *model.Stack, now time.Time) {
+	if k == nil {
+		return
+	}
+	x.View, x.Method, x.Route, x.Path = text(k.View), text(k.Method), text(k.Route), text(k.Path)
+	x.Function, x.File, x.Line = frameStatus(k)
+	if !k.Started.IsZero() && !now.IsZero() {
+		age := max(0, now.Sub(k.Started).Seconds())
+		x.RequestAgeSeconds = &age
+	}
+}
+
+// frameStatus returns the line of the app's own code, or else the innermost one.
+func frameStatus(k *model.Stack) (function, file *string, line *int) {
+	f := k.Own
+	if f.File == "" {
+		f = k.Inner
+	}
+	if f.File == "" {
+		return nil, nil, nil
+	}
+	return text(f.Function), text(path.Base(f.File)), &f.Line
+}
+
+// connectionOf returns the connection to a store that a thread waits on; nil
+// where it is not known.
+func connectionOf(st *model.State, t *model.Thread) *model.StoreConnection {
+	if t.Socket == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(st.StoreConnections, func(c model.StoreConnection) bool { return c.Socket == t.Socket && c.ID != 0 })
+	if i < 0 {
+		return nil
+	}
+	return &st.StoreConnections[i]
+}
+
+// blockerOf returns the connection for which another one waits inside its store;
+// nil if there is none, or the store does not say which.
+func blockerOf(st *model.State, c *model.StoreConnection) *uint64 {
+	i := slices.IndexFunc(st.StoreWaits, func(w model.StoreWait) bool {
+		return w.Server == c.Server && w.Waiter == c.ID && w.Blocker != 0
+	})
+	if i < 0 {
+		return nil
+	}
+	return &st.StoreWaits[i].Blocker
+}
+
+// Chains returns the chains.
+func Chains(list []model.Chain) []Chain {
+	out := make([]Chain, 0, len(list))
+	for i := range list {
+		c := &list[i]
+		out = append(out, Chain{
+			App: c.App, On: c.On, Peer: text(c.Peer), Kind: text(c.Kind), Object: text(c.Object),
+			Seconds: c.Seconds, Deadlock: c.Deadlock, Sentence: diagnosis.Sentence(c, c.App), Advice: diagnosis.Advice(c), Victims: linksOf(c.Victims), Links: linksOf(c.Links),
+		})
+	}
+	return out
+}
+
+func linksOf(list []model.Link) []Link {
+	out := make([]Link, 0, len(list))
+	for i := range list {
+		l := &list[i]
+		x := Link{
+			App: text(l.App), Slot: text(l.Slot), PID: nonZero(l.PID), Server: text(l.Server), User: text(l.User), Host: text(l.Host),
+			Command: text(l.Command), Digest: text(l.Digest), On: text(l.On), Peer: text(l.Peer), Seconds: l.Seconds, TransactionSeconds: l.Transaction,
+		}
+		if l.Connection != 0 {
+			x.Connection = &l.Connection
+		}
+		if l.Stack != nil {
+			x.View = text(l.Stack.View)
+			x.Function, x.File, x.Line = frameStatus(l.Stack)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func nonZero[T int | uint64](n T) *T {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

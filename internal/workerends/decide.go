@@ -1,0 +1,130 @@
+// Package workerends finds out how each worker of a watched app that ended did end: at its
+// server's timeout, by the OOM killer, by a signal, replaced in an orderly way, or with an
+// exit status. It keeps a pidfd for each worker and never signals, stops or traces one.
+package workerends
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+)
+
+// Reason is how a worker ended.
+type Reason string
+
+// The reasons.
+const (
+	Timeout  Reason = "timeout"  // its master killed it: no heartbeat for --timeout, or a request for --harakiri
+	OOM      Reason = "oom"      // the kernel's OOM killer killed it
+	Signal   Reason = "signal"   // killed by any other signal
+	Recycled Reason = "recycled" // it ended in an orderly way and its master goes on: max_requests, a reload, recycle_worker
+	Exit     Reason = "exit"     // any other exit status, and every end with its master's
+	Unknown  Reason = "unknown"  // the kernel does not report the exit status
+)
+
+// Reasons returns all reasons, in the order in which they are published.
+func Reasons() []Reason { return []Reason{Timeout, OOM, Signal, Recycled, Exit, Unknown} }
+
+// Status is how a process ended, as wait(2) reports it.
+type Status struct {
+	Known  bool
+	Code   int         // of exit(2), 0 to 255; meaningless after a signal
+	Signal unix.Signal // that killed it; 0: none
+}
+
+// statusOf returns the status of a number in the encoding of wait(2).
+func statusOf(n uint32) Status {
+	switch s := unix.WaitStatus(n); {
+	case s.Signaled():
+		return Status{Known: true, Signal: s.Signal()}
+	case s.Exited():
+		return Status{Known: true, Code: s.ExitStatus()}
+	}
+	return Status{}
+}
+
+// End is what is known of the end of a worker.
+type End struct {
+	Status Status
+	Server cmdline.Server
+	Limit  time.Duration // gunicorn's --timeout, uWSGI's --harakiri; 0: none
+	// As of the last look at it:
+	Busy      bool          // it had a request in hand
+	Request   time.Duration // the age of its oldest request; 0 unless Busy
+	HasBeat   bool          // the age of its heartbeat was known
+	Heartbeat time.Duration // that age; of one that has not begun to beat the time since its start
+	Since     time.Duration // from the last look to its end
+
+	OOMKills    uint64 // processes of its control group, or of the host, that the OOM killer killed since the last look
+	Asked       bool   // recycle_worker has asked it to end
+	MasterLives bool   // a while after its end
+}
+
+// Decide returns how a worker ended.
+func Decide(e End) Reason {
+	switch {
+	case e.OOMKills > 0 && (!e.Status.Known || e.Status.Signal == unix.SIGKILL):
+		return OOM
+	case e.Asked:
+		return Recycled
+	case e.timedOut():
+		return Timeout
+	case !e.Status.Known:
+		return Unknown
+	case e.Status.Signal != 0:
+		return Signal
+	case e.MasterLives && e.orderly():
+		return Recycled
+	}
+	return Exit
+}
+
+// abortedCode is the exit status of a worker of gunicorn that still runs Python code when
+// its master sends ABRT: Worker.handle_abort of gunicorn/workers/base.py calls sys.exit(1).
+const abortedCode = 1
+
+// timedOut reports whether the master ended a worker because it had not beaten, or because
+// of the age of its request, for longer than the limit. Without a status only an age that
+// was beyond the limit at the last look is a proof.
+func (e *End) timedOut() bool {
+	if e.Limit <= 0 {
+		return false
+	}
+	age, known, byMaster := e.Heartbeat, e.HasBeat, false
+	switch e.Server { //nolint:exhaustive // the others have no limit
+	case cmdline.Gunicorn: // ABRT, a second later KILL
+		byMaster = e.Status.Signal == unix.SIGABRT || e.Status.Signal == unix.SIGKILL || e.Status.Signal == 0 && e.Status.Code == abortedCode
+	case cmdline.UWSGI:
+		age, known, byMaster = e.Request, e.Busy, e.Status.Signal == unix.SIGKILL
+	}
+	switch {
+	case !known:
+		return false
+	case !e.Status.Known:
+		return age >= e.Limit
+	case !byMaster:
+		return false
+	}
+	// A worker at rest beats every half limit, so that its age may reach the limit only
+	// if it was busy, or well beyond that.
+	return age >= e.Limit || age+e.Since >= e.Limit && (e.Busy || age >= e.Limit*3/4)
+}
+
+// orderly reports whether the exit status is one with which a worker ends when it was told
+// to, or after its max_requests.
+func (e *End) orderly() bool {
+	if e.Server != cmdline.UWSGI {
+		return e.Status.Code == 0
+	}
+	switch e.Status.Code {
+	case 0, 15, 17, 30, 31: // uwsgi.h: UWSGI_GO_CHEAP_CODE, RELOAD_CODE, END_CODE, BRUTAL_RELOAD_CODE
+		return true
+	}
+	return false
+}
+
+// InRequest reports whether the end cut off a request, as of the last look: one that was
+// recycled had finished it.
+func (e *End) InRequest(r Reason) bool { return e.Busy && r != Recycled }
