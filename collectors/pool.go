@@ -42,6 +42,7 @@ type PoolOptions struct {
 	Connections Connections
 	Configured  func() []config.App // their pools
 	Leaks       *LeakLog
+	InnerPID    func(pid int) (int, error) // the pid by which a process knows itself; nil: no client's claim of one is believed
 }
 
 // Pool is the collector "pool": the connections of the apps by pool and state, and by

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/mysql/locks"
 )
 
@@ -81,24 +82,14 @@ func (l *poolRead) onlySleeper(owners []model.Owner, least time.Duration) int {
 // and waits for nothing, else the only one of no watched app that has slept since then.
 // A lock that stops the whole server is held by no transaction, so for it both count
 // alike, and only those of no watched app.
-func (l *poolRead) onlyCandidate(w locks.Wait, waiting map[uint64]bool) uint64 {
-	least, global := time.Duration(0), false
-	open := make(map[uint64]bool)
-	for i := range l.threads {
-		if t := &l.threads[i]; t.ID == w.Waiter {
-			// What wants to stop the server itself waits for those that work.
-			least, global = t.Time, w.Kind == locks.Global && !strings.HasPrefix(t.Summary.Verb, "FLUSH") && !strings.HasPrefix(t.Summary.Verb, "BACKUP")
-		}
-	}
-	for i := range l.transactions {
-		if t := &l.transactions[i]; !t.Waits && t.Age+time.Second >= least {
-			open[t.Thread] = true
-		}
-	}
+func (l *poolRead) onlyCandidate(w locks.Wait, waiter *mysql.Thread, waiting map[uint64]bool) uint64 {
+	// What wants to stop the server itself waits for those that work.
+	global := w.Kind == locks.Global && !strings.HasPrefix(waiter.Summary.Verb, "FLUSH") && !strings.HasPrefix(waiter.Summary.Verb, "BACKUP")
+	open := l.openSince(waiter.Time)
 	var holders, sleepers []uint64
 	for i := range l.threads {
 		t := &l.threads[i]
-		old := t.Time+time.Second >= least
+		old := t.Time+time.Second >= waiter.Time
 		switch {
 		case t.Own || t.Command == "Daemon" || waiting[t.ID]:
 		case !global && (open[t.ID] || old && isClientStatement(t)):
@@ -114,4 +105,16 @@ func (l *poolRead) onlyCandidate(w locks.Wait, waiting map[uint64]bool) uint64 {
 		return sleepers[0]
 	}
 	return 0
+}
+
+// openSince returns the connections whose transactions have been open for at least that
+// long and wait for nothing. Servers count in whole seconds.
+func (l *poolRead) openSince(least time.Duration) map[uint64]bool {
+	open := make(map[uint64]bool)
+	for i := range l.transactions {
+		if t := &l.transactions[i]; !t.Waits && t.Age+time.Second >= least {
+			open[t.Thread] = true
+		}
+	}
+	return open
 }

@@ -32,7 +32,7 @@ func (c *Pool) addStore(s *Sample, p *poolServer, l poolRead) {
 	for i := range waits {
 		party[waits[i].Waiter], party[waits[i].Blocker] = true, true
 	}
-	l.joinUnix(p)
+	l.joinUnix(p, c.o.InnerPID)
 	open := make(map[uint64]time.Duration, len(l.transactions))
 	for i := range l.transactions {
 		open[l.transactions[i].Thread] = l.transactions[i].Age
@@ -101,13 +101,32 @@ func (w wordList) clean(s string, limit int) string {
 }
 
 // joinUnix sets the owners and the sockets of connections over a UNIX socket, by the
-// process ids that their clients claim. A claim is believed if the kernel shows as many
-// connections of that process of an app to the server as claim it, and if all clients
-// claim one: else that of another process may be meant. The socket is that of the only
-// connection of its process.
-func (l *poolRead) joinUnix(p *poolServer) {
-	claims := make(map[int]int)
-	var threads []int
+// process ids that their clients claim, each in its own PID namespace. A claim is
+// believed if the kernel shows as many connections of that process of an app to the
+// server as claim it, and if all clients claim one: else that of another process may be
+// meant. The socket is that of the only connection of its process.
+func (l *poolRead) joinUnix(p *poolServer, innerPID func(pid int) (int, error)) {
+	claims := l.claims(p)
+	if len(claims) == 0 || innerPID == nil {
+		return
+	}
+	for pid, places := range l.overUnix(innerPID) {
+		if len(places) != len(claims[pid]) {
+			continue
+		}
+		for _, i := range claims[pid] {
+			l.owners[i] = l.view.owner(places[0])
+			if len(places) == 1 {
+				l.sockets[i] = l.view.list[places[0]].Inode
+			}
+		}
+	}
+}
+
+// claims returns the indexes of the threads over a UNIX socket by the pid that they
+// claim; nil if one claims none, or is newer than the sample of connections.
+func (l *poolRead) claims(p *poolServer) map[int][]int {
+	out := make(map[int][]int)
 	for i := range l.threads {
 		t := &l.threads[i]
 		if !isOverUnix(t) {
@@ -115,29 +134,39 @@ func (l *poolRead) joinUnix(p *poolServer) {
 		}
 		pid := l.details.pids[t.ID]
 		if at := p.seen[t.ID]; pid == 0 || at == nil || l.view.taken.Before(at.after) {
-			return
+			return nil
 		}
-		claims[pid]++
-		threads = append(threads, i)
+		out[pid] = append(out[pid], i)
 	}
-	if len(threads) == 0 {
-		return
-	}
-	held := make(map[int][]int) // places in the sample by pid
+	return out
+}
+
+// overUnix returns the places in the sample of the connections to the server over a
+// UNIX socket, by the pid by which their process knows itself. One that two processes
+// have in two namespaces is left out.
+func (l *poolRead) overUnix(innerPID func(pid int) (int, error)) map[int][]int {
+	byPID := make(map[int][]int)
 	for i := range l.view.list {
 		if x := &l.view.list[i]; x.PID != 0 && x.Vouched && !x.Remote.IsValid() && x.Component == "mysql:"+l.Name {
-			held[x.PID] = append(held[x.PID], i)
+			byPID[x.PID] = append(byPID[x.PID], i)
 		}
 	}
-	for _, i := range threads {
-		pid := l.details.pids[l.threads[i].ID]
-		if places := held[pid]; len(places) > 0 && len(places) == claims[pid] {
-			l.owners[i] = l.view.owner(places[0])
-			if len(places) == 1 {
-				l.sockets[i] = l.view.list[places[0]].Inode
-			}
+	out := make(map[int][]int)
+	twice := make(map[int]bool)
+	for pid, places := range byPID {
+		inner, err := innerPID(pid)
+		if err != nil {
+			continue
 		}
+		if out[inner] != nil {
+			twice[inner] = true
+		}
+		out[inner] = places
 	}
+	for inner := range twice {
+		delete(out, inner)
+	}
+	return out
 }
 
 // storeWaits returns who waits for whom, the longest wait first.
@@ -164,7 +193,7 @@ func (l *poolRead) storeWaits() []model.StoreWait {
 			x.Blocker, x.Likely = 0, false
 		}
 		if x.Blocker == 0 && !l.details.listed {
-			x.Blocker = l.onlyCandidate(w, waiting)
+			x.Blocker = l.onlyCandidate(w, t, waiting)
 			x.Likely = x.Blocker != 0
 		}
 		out = append(out, x)

@@ -133,25 +133,29 @@ func TestPoolStoreOverUnix(t *testing.T) {
 		return conns.Connection{App: "shop", PID: pid, Component: "mysql:main", Vouched: true, Inode: inode}
 	}
 	for name, c := range map[string]struct {
-		list []conns.Connection
-		pids map[uint64]int
-		want string // by connection: slot and socket
+		list  []conns.Connection
+		pids  map[uint64]int
+		inner map[int]int
+		want  string // by connection: slot and socket
 	}{
-		"one of each":             {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 101, 8: 102, 9: 4711}, "7:0/11 8:1/12"},
-		"two of one":              {[]conns.Connection{local(101, 11), local(101, 12)}, map[uint64]int{7: 101, 8: 101, 9: 4711}, "7:0/0 8:0/0"},
-		"one claims too much":     {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 101, 8: 102, 9: 102}, "7:0/11"},
-		"one does not tell":       {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 101, 8: 102}, ""},
-		"no claims":               {[]conns.Connection{local(101, 11)}, nil, ""},
-		"not our connection":      {[]conns.Connection{{App: "shop", PID: 101, Component: "mysql:main", Inode: 11}}, map[uint64]int{7: 101, 8: 1, 9: 2}, ""},
-		"another server's socket": {[]conns.Connection{{App: "shop", PID: 101, Component: "mysql:other", Vouched: true, Inode: 11}}, map[uint64]int{7: 101, 8: 1, 9: 2}, ""},
-		"over TCP":                {[]conns.Connection{{App: "shop", PID: 101, Component: "mysql:main", Vouched: true, Inode: 11, Remote: netip.MustParseAddrPort("10.0.0.2:3306")}}, map[uint64]int{7: 101, 8: 1, 9: 2}, ""},
+		"one of each":             {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 101, 8: 102, 9: 4711}, nil, "7:0/11 8:1/12"},
+		"two of one":              {[]conns.Connection{local(101, 11), local(101, 12)}, map[uint64]int{7: 101, 8: 101, 9: 4711}, nil, "7:0/0 8:0/0"},
+		"one claims too much":     {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 101, 8: 102, 9: 102}, nil, "7:0/11"},
+		"one does not tell":       {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 101, 8: 102}, nil, ""},
+		"no claims":               {[]conns.Connection{local(101, 11)}, nil, nil, ""},
+		"not our connection":      {[]conns.Connection{{App: "shop", PID: 101, Component: "mysql:main", Inode: 11}}, map[uint64]int{7: 101, 8: 1, 9: 2}, nil, ""},
+		"another server's socket": {[]conns.Connection{{App: "shop", PID: 101, Component: "mysql:other", Vouched: true, Inode: 11}}, map[uint64]int{7: 101, 8: 1, 9: 2}, nil, ""},
+		"over TCP":                {[]conns.Connection{{App: "shop", PID: 101, Component: "mysql:main", Vouched: true, Inode: 11, Remote: netip.MustParseAddrPort("10.0.0.2:3306")}}, map[uint64]int{7: 101, 8: 1, 9: 2}, nil, ""},
+		"in a container":          {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 7, 8: 102, 9: 4711}, map[int]int{101: 7}, "7:0/11 8:1/12"},
+		"claims another's pid":    {[]conns.Connection{local(101, 11)}, map[uint64]int{7: 7, 8: 101, 9: 4711}, map[int]int{101: 7}, "7:0/11"},
+		"the same in two":         {[]conns.Connection{local(101, 11), local(102, 12)}, map[uint64]int{7: 7, 8: 7, 9: 4711}, map[int]int{101: 7, 102: 7}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := busyMySQL()
 			f.threads = []mysql.Thread{thread(7, "x", "localhost", "Sleep", time.Minute), thread(8, "x", "localhost", "Query", time.Second), thread(9, "x", "localhost", "Query", time.Second)}
 			f.pids = c.pids
 			r := newPoolFixture(map[string]*fakeMySQL{"main": f})
-			r.conns.sample.List = c.list
+			r.conns.sample.List, r.inner = c.list, c.inner
 			got := ""
 			for _, x := range r.stores(t).StoreConnections {
 				if x.App != "" {

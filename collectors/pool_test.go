@@ -1,6 +1,7 @@
 package collectors_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,7 @@ type poolFixture struct {
 	apps    []config.App
 	log     *strings.Builder
 	leaks   *collectors.LeakLog
+	inner   map[int]int // pids in namespaces of their own
 }
 
 func newPoolFixture(servers map[string]*fakeMySQL, pools ...config.Pool) *poolFixture {
@@ -72,7 +74,7 @@ func newPoolFixture(servers map[string]*fakeMySQL, pools ...config.Pool) *poolFi
 	}})))
 	r.Pool = collectors.NewPool(collectors.PoolOptions{
 		Apps: fakeApps{snap: r.snap}, Activity: activityOf(servers), Connections: r.conns,
-		Configured: func() []config.App { return r.apps }, Leaks: r.leaks,
+		Configured: func() []config.App { return r.apps }, Leaks: r.leaks, InnerPID: func(pid int) (int, error) { return cmp.Or(r.inner[pid], pid), nil },
 	})
 	return r
 }

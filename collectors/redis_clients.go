@@ -98,16 +98,8 @@ func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 // inspect asks for the connections, if the server has spent little time on that, and,
 // where the exporter's ping has waited, for slow commands.
 func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time, waited time.Duration) {
-	clients, slow := !now.Before(c.next), waited >= slowPing && l.info.Time != nil
-	for _, r := range []struct {
-		wanted *bool
-		*refusal
-	}{{&clients, &c.list}, {&slow, &c.slow}} {
-		if *r.wanted && now.Before(r.until) {
-			*r.wanted = false
-			l.clients.lacks = append(l.clients.lacks, r.err)
-		}
-	}
+	clients := !now.Before(c.next) && c.list.permits(l, now)
+	slow := waited >= slowPing && l.info.Time != nil && c.slow.permits(l, now)
 	if !clients && !slow {
 		return
 	}
@@ -119,22 +111,25 @@ func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time,
 	if err != nil {
 		return
 	}
-	for _, lack := range []error{c.list.take(l.Name, in.ClientsErr, now, "the connections that wait in it cannot be listed"), c.slow.take(l.Name, in.SlowErr, now, "the command that keeps others waiting cannot be named")} {
-		if lack != nil {
-			l.clients.lacks = append(l.clients.lacks, lack)
-		}
-	}
+	c.list.take(l, in.ClientsErr, now, "the connections that wait in it cannot be listed")
+	c.slow.take(l, in.SlowErr, now, "the command that keeps others waiting cannot be named")
 	if clients && in.ClientsErr == nil {
 		c.last, c.lastAt = in.Clients, now
-		l.clients.list, l.clients.at = in.Clients, now
-	}
-	for i := range l.clients.list {
-		if a := &l.clients.list[i]; a.Blocked {
-			l.clients.waits = append(l.clients.waits, model.StoreWait{Server: "redis:" + l.Name, Waiter: a.ID, Kind: "blocked", Seconds: a.Idle.Seconds()})
-		}
+		l.addBlocked(in.Clients, now)
 	}
 	if slow {
 		l.addSlowCommand(in.Slow, waited)
+	}
+}
+
+// addBlocked takes a list of connections, and adds those in blocking commands to the
+// waits.
+func (l *redisRead) addBlocked(list []redis.Activity, now time.Time) {
+	l.clients.list, l.clients.at = list, now
+	for i := range list {
+		if a := &list[i]; a.Blocked {
+			l.clients.waits = append(l.clients.waits, model.StoreWait{Server: "redis:" + l.Name, Waiter: a.ID, Kind: "blocked", Seconds: a.Idle.Seconds()})
+		}
 	}
 }
 
@@ -155,15 +150,25 @@ func (l *redisRead) addSlowCommand(list []redis.SlowCommand, waited time.Duratio
 	}
 }
 
-// take returns the lack of a refused command; nil for another error.
-func (r *refusal) take(name string, err error, now time.Time, what string) error {
+// permits reports whether a command may be sent. While it is known to be refused, it
+// adds that to the lacks.
+func (r *refusal) permits(l *redisRead, now time.Time) bool {
+	if now.Before(r.until) {
+		l.clients.lacks = append(l.clients.lacks, r.err)
+		return false
+	}
+	return true
+}
+
+// take adds the error of a refused command to the lacks, and keeps it for a while.
+func (r *refusal) take(l *redisRead, err error, now time.Time, what string) {
 	var e *redis.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission && e.Reason != reason.Unsupported {
-		return nil
+		return
 	}
 	detail := what + ": it " + e.Detail
-	*r = refusal{&Unavailable{Reason: e.Reason, Detail: "redis " + name + ": " + detail, Short: detail, Remedy: e.Remedy, Of: "redis:" + name, Optional: true}, now.Add(redisRefusedPause)}
-	return r.err
+	*r = refusal{&Unavailable{Reason: e.Reason, Detail: "redis " + l.Name + ": " + detail, Short: detail, Remedy: e.Remedy, Of: "redis:" + l.Name, Optional: true}, now.Add(redisRefusedPause)}
+	l.clients.lacks = append(l.clients.lacks, r.err)
 }
 
 // idOf returns the id of the only connection from an address; 0 for none, and for
@@ -273,22 +278,27 @@ func (l *redisRead) addConnections(s *Sample, view *sampledConnections) (fresh b
 			continue // the exporter's own
 		}
 		x := l.storeConnection(a, words)
-		if a.Addr.IsValid() {
-			place := -1
-			if view.taken.Before(l.clients.at.Add(-a.Age)) { // another one may have had its port
-				fresh = true
-			} else {
-				place = view.find(client{addr: a.Addr.Addr(), port: a.Addr.Port()}, x.Server, nil)
-			}
-			if place >= 0 {
-				x.Owner, x.Socket = view.owner(place), view.list[place].Inode
-			}
-		}
+		fresh = join(&x, a, l.clients.at, view) || fresh
 		if x.App != "" || a.Blocked || blocks[a.ID] {
 			s.State.StoreConnections = append(s.State.StoreConnections, x)
 		}
 	}
 	return fresh
+}
+
+// join sets the owner and the socket of a connection that was listed at a time. fresh
+// reports whether it is newer than the sample, in which another one may have its port.
+func join(x *model.StoreConnection, a *redis.Activity, at time.Time, view *sampledConnections) (fresh bool) {
+	if !a.Addr.IsValid() {
+		return false
+	}
+	if view.taken.Before(at.Add(-a.Age)) {
+		return true
+	}
+	if place := view.find(client{addr: a.Addr.Addr(), port: a.Addr.Port()}, x.Server, nil); place >= 0 {
+		x.Owner, x.Socket = view.owner(place), view.list[place].Inode
+	}
+	return false
 }
 
 // storeConnection returns a connection without its owner. The name that a client has

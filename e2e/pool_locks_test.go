@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
@@ -40,7 +41,7 @@ func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() mode
 	pool := collectors.NewPool(collectors.PoolOptions{
 		Apps: w, Connections: w, Leaks: collectors.NewLeakLog(slog.New(slog.DiscardHandler)),
 		Activity:   collectors.NewActivity(func() []collectors.MySQLTarget { return []collectors.MySQLTarget{{Name: "main", Server: server}} }),
-		Configured: func() []config.App { return apps },
+		Configured: func() []config.App { return apps }, InnerPID: procfs.New("/proc").InnerPID,
 	})
 	return func() model.State {
 		sample, err := pool.Collect(t.Context())

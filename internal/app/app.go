@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
@@ -94,7 +95,7 @@ func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
-			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks,
+			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks, InnerPID: procfs.New(a.o.ProcRoot).InnerPID,
 			Configured: func() []config.App { return a.config.Load().Apps },
 		},
 	}

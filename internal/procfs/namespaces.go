@@ -1,7 +1,10 @@
 package procfs
 
 import (
+	"bytes"
+	"io/fs"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,4 +45,25 @@ func (r *FS) SameFiles(pid int) (bool, error) {
 		return false, err
 	}
 	return theirs == ours && os.SameFile(at, top), nil
+}
+
+// InnerPID returns the pid of a process in its own PID namespace, by which it knows
+// itself: the last number of NSpid of /proc/PID/status.
+func (r *FS) InnerPID(pid int) (int, error) {
+	b, err := r.Read(pid, "status")
+	if err != nil {
+		return 0, err
+	}
+	return parseInnerPID(b)
+}
+
+func parseInnerPID(status []byte) (int, error) {
+	for line := range bytes.Lines(status) {
+		if list, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {
+			if pids := bytes.Fields(list); len(pids) > 0 {
+				return strconv.Atoi(string(pids[len(pids)-1]))
+			}
+		}
+	}
+	return 0, fs.ErrNotExist
 }

@@ -3,6 +3,7 @@ package procfs
 import (
 	"bytes"
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,5 +181,20 @@ func TestSocketLinks(t *testing.T) {
 		if got, _ := ParseSocketLink(link); got != want {
 			t.Errorf("%q: %d", link, got)
 		}
+	}
+}
+
+// The pid by which a process knows itself is the last of those that its status lists.
+func TestParseInnerPID(t *testing.T) {
+	for status, want := range map[string]int{
+		"Name:\tx\nNStgid:\t9\t8\nNSpid:\t4242\nNSpgid:\t7\n": 4242, "Name:\tNSpid: 1\\nNSpid: 2\nNSpid:\t4242\t31\t7\n": 7,
+		"Name:\tx\nNSpid:\n": 0, "Name:\tx\n": 0, "NSpid:\t1\tx\n": 0, "": 0,
+	} {
+		if got, err := parseInnerPID([]byte(status)); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v", status, got, err)
+		}
+	}
+	if got, err := New("/proc").InnerPID(os.Getpid()); err != nil || got != os.Getpid() {
+		t.Errorf("our own is %d, %v", got, err)
 	}
 }

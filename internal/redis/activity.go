@@ -60,22 +60,31 @@ func (s *Server) Inspect(ctx context.Context, clients, slow bool) (Inspection, e
 		if _, err := pipe.Exec(ctx); err != nil && (!IsReply(err) || ofAll(err)) {
 			return err
 		}
-		if list != nil && list.Err() != nil {
-			out.ClientsErr = ReplyFault(list.Err().Error())
-		} else if list != nil {
-			out.Clients = ParseActivities(list.Val())
-		}
-		if log != nil && log.Err() != nil {
-			out.SlowErr = ReplyFault(log.Err().Error())
-		} else if log != nil {
-			out.Slow = slowCommands(log.Val())
-		}
+		out.read(list, log)
 		return nil
 	})
 	if err != nil {
 		return Inspection{}, err
 	}
 	return out, nil
+}
+
+// read takes the answers to the questions that were asked; nil for the others.
+func (in *Inspection) read(list *redis.StringCmd, log *redis.SlowLogCmd) {
+	switch {
+	case list == nil:
+	case list.Err() != nil:
+		in.ClientsErr = ReplyFault(list.Err().Error())
+	default:
+		in.Clients = ParseActivities(list.Val())
+	}
+	switch {
+	case log == nil:
+	case log.Err() != nil:
+		in.SlowErr = ReplyFault(log.Err().Error())
+	default:
+		in.Slow = slowCommands(log.Val())
+	}
 }
 
 // ParseActivities reads the reply of CLIENT LIST as [ParseClients] does. A line without

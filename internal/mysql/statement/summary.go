@@ -179,17 +179,14 @@ func (p *parser) skip(words string) {
 
 // table reads the name of a table and adds it; false if there is none.
 func (p *parser) table() bool {
-	if p.now.kind != tokenName && (p.now.kind != tokenWord || p.isWord("SELECT|LATERAL|DUAL|OUTFILE|DUMPFILE|ONLY|SET|VALUES|VALUE|WHERE|FROM|AS|ON|READ|WRITE")) {
-		return false
-	}
-	if p.cut && len(p.rest) == 0 {
+	if !p.isName() || p.isWord("SELECT|LATERAL|DUAL|OUTFILE|DUMPFILE|ONLY|SET|VALUES|VALUE|WHERE|FROM|AS|ON|READ|WRITE") {
 		return false
 	}
 	db, name := p.db, string(p.now.text)
 	p.advance()
 	if p.isMark('.') {
 		p.advance()
-		if p.now.kind != tokenName && p.now.kind != tokenWord || p.cut && len(p.rest) == 0 {
+		if !p.isName() {
 			return false
 		}
 		db, name = name, string(p.now.text)
@@ -205,6 +202,11 @@ func (p *parser) table() bool {
 		p.out.Tables = append(p.out.Tables, name)
 	}
 	return true
+}
+
+// isName reports whether the token may be a name, and a whole one.
+func (p *parser) isName() bool {
+	return (p.now.kind == tokenName || p.now.kind == tokenWord) && !(p.cut && len(p.rest) == 0)
 }
 
 // one reads the one table of a statement.
