@@ -46,6 +46,8 @@ func (fakeEnds) Of(app string) (out []workerends.Count) {
 	return out
 }
 
+func (fakeEnds) Observe(*discovery.Snapshot) {}
+
 func (fakeEnds) Dropped() uint64 { return 2 }
 
 func at(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }

@@ -39,6 +39,7 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
+	c.ends.Observe(snap)
 	var s Sample
 	var lacks []error
 	for i := range snap.Apps {

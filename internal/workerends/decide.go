@@ -20,7 +20,7 @@ const (
 	OOM      Reason = "oom"      // the kernel's OOM killer killed it
 	Signal   Reason = "signal"   // killed by any other signal
 	Recycled Reason = "recycled" // it ended in an orderly way and its master goes on: max_requests, a reload, recycle_worker
-	Exit     Reason = "exit"     // any other exit status, and every end with its master's
+	Exit     Reason = "exit"     // any other exit status, and an orderly end with its master's
 	Unknown  Reason = "unknown"  // the kernel does not report the exit status
 )
 
@@ -50,12 +50,14 @@ type End struct {
 	Status Status
 	Server cmdline.Server
 	Limit  time.Duration // gunicorn's --timeout, uWSGI's --harakiri; 0: none
-	// As of the last look at it:
-	Busy      bool          // it had a request in hand
-	Request   time.Duration // the age of its oldest request; 0 unless Busy
-	HasBeat   bool          // the age of its heartbeat was known
-	Heartbeat time.Duration // that age; of one that has not begun to beat the time since its start
-	Since     time.Duration // from the last look to its end
+	// As of the last look at it before it began to end:
+	Busy    bool          // it had a request in hand
+	Request time.Duration // the age of its oldest request; 0 unless Busy
+	Since   time.Duration // from that look to its end
+	// As of the last look that had a heartbeat:
+	HasBeat   bool
+	Heartbeat time.Duration // its age; of a worker that has not begun to beat the time since its start
+	SinceBeat time.Duration // from that look to its end
 
 	OOMKills    uint64 // processes of its control group, or of the host, that the OOM killer killed since the last look
 	Asked       bool   // recycle_worker has asked it to end
@@ -73,10 +75,10 @@ func Decide(e End) Reason {
 		return Timeout
 	case !e.Status.Known:
 		return Unknown
-	case e.Status.Signal != 0:
-		return Signal
 	case e.MasterLives && e.orderly():
 		return Recycled
+	case e.Status.Signal != 0 && !e.orderly():
+		return Signal
 	}
 	return Exit
 }
@@ -92,12 +94,12 @@ func (e *End) timedOut() bool {
 	if e.Limit <= 0 {
 		return false
 	}
-	age, known, byMaster := e.Heartbeat, e.HasBeat, false
+	age, since, known, byMaster := e.Heartbeat, e.SinceBeat, e.HasBeat, false
 	switch e.Server { //nolint:exhaustive // the others have no limit
 	case cmdline.Gunicorn: // ABRT, a second later KILL
 		byMaster = e.Status.Signal == unix.SIGABRT || e.Status.Signal == unix.SIGKILL || e.Status.Signal == 0 && e.Status.Code == abortedCode
 	case cmdline.UWSGI:
-		age, known, byMaster = e.Request, e.Busy, e.Status.Signal == unix.SIGKILL
+		age, since, known, byMaster = e.Request, e.Since, e.Busy, e.Status.Signal == unix.SIGKILL
 	}
 	switch {
 	case !known:
@@ -109,12 +111,20 @@ func (e *End) timedOut() bool {
 	}
 	// A worker at rest beats every half limit, so that its age may reach the limit only
 	// if it was busy, or well beyond that.
-	return age >= e.Limit || age+e.Since >= e.Limit && (e.Busy || age >= e.Limit*3/4)
+	return age >= e.Limit || age+since >= e.Limit && (e.Busy || age >= e.Limit*3/4)
 }
 
-// orderly reports whether the exit status is one with which a worker ends when it was told
-// to, or after its max_requests.
+// orderly reports whether a worker ends like this when it was told to, or after its
+// max_requests. A second TERM, which gunicorn's master sends at a reload, kills a worker
+// that is about to exit.
 func (e *End) orderly() bool {
+	switch e.Status.Signal { //nolint:exhaustive // all others kill
+	case 0:
+	case unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP:
+		return true
+	default:
+		return false
+	}
 	if e.Server != cmdline.UWSGI {
 		return e.Status.Code == 0
 	}

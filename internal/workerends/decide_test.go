@@ -17,7 +17,7 @@ func TestDecide(t *testing.T) {
 	exited := func(code int) Status { return Status{Known: true, Code: code} }
 	// gunicorn is a worker of gunicorn with the default timeout, looked at a second before.
 	gunicorn := func(s Status, heartbeat time.Duration, busy bool) End {
-		return End{Status: s, Server: cmdline.Gunicorn, Limit: 30 * time.Second, Busy: busy, HasBeat: true, Heartbeat: heartbeat, Since: time.Second, MasterLives: true}
+		return End{Status: s, Server: cmdline.Gunicorn, Limit: 30 * time.Second, Busy: busy, HasBeat: true, Heartbeat: heartbeat, Since: time.Second, SinceBeat: time.Second, MasterLives: true}
 	}
 	uwsgi := func(s Status, request time.Duration) End {
 		return End{Status: s, Server: cmdline.UWSGI, Limit: 30 * time.Second, Busy: request > 0, Request: request, Since: time.Second, MasterLives: true}
@@ -37,11 +37,14 @@ func TestDecide(t *testing.T) {
 		"a fresh heartbeat":              {gunicorn(killed(unix.SIGABRT), 3*s, true), Signal, true},
 		"KILL and a fresh heartbeat":     {gunicorn(killed(unix.SIGKILL), 3*s, true), Signal, true},
 		"1 and a fresh heartbeat":        {gunicorn(exited(1), 3*s, true), Exit, true},
-		"at rest, looked at long ago":    {with(gunicorn(killed(unix.SIGKILL), 15*s, false), func(e *End) { e.Since = time.Minute }), Signal, false},
+		"at rest, looked at long ago":    {with(gunicorn(killed(unix.SIGKILL), 15*s, false), func(e *End) { e.SinceBeat = time.Minute }), Signal, false},
 		"no timeout":                     {with(gunicorn(killed(unix.SIGKILL), time.Hour, true), func(e *End) { e.Limit = 0 }), Signal, true},
 		"no heartbeat":                   {with(gunicorn(killed(unix.SIGKILL), 0, true), func(e *End) { e.HasBeat = false }), Signal, true},
 		"SEGV beyond the timeout":        {gunicorn(killed(unix.SIGSEGV), 31*s, true), Signal, true},
-		"TERM":                           {gunicorn(killed(unix.SIGTERM), 3*s, false), Signal, false},
+		"TERM, and the master goes on":   {gunicorn(killed(unix.SIGTERM), 3*s, true), Recycled, false},
+		"TERM, with the master":          {with(gunicorn(killed(unix.SIGTERM), 3*s, false), func(e *End) { e.MasterLives = false }), Exit, false},
+		"INT, with uWSGI's master":       {with(uwsgi(killed(unix.SIGINT), 0), func(e *End) { e.MasterLives = false }), Exit, false},
+		"SEGV, with the master":          {with(gunicorn(killed(unix.SIGSEGV), 3*s, false), func(e *End) { e.MasterLives = false }), Signal, false},
 		"uWSGI's harakiri":               {uwsgi(killed(unix.SIGKILL), 29500*time.Millisecond), Timeout, true},
 		"uWSGI, KILL early":              {uwsgi(killed(unix.SIGKILL), 3*s), Signal, true},
 		"uWSGI, KILL at rest":            {uwsgi(killed(unix.SIGKILL), 0), Signal, false},

@@ -1,8 +1,8 @@
 package workerends
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -25,12 +25,19 @@ type limit struct {
 
 // look reads the workers of all apps.
 func (w *Watcher) look(ctx context.Context) {
-	ctxLook, cancel := context.WithTimeout(ctx, lookLimit)
+	limited, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	snap, err := w.o.Processes.Snapshot(ctxLook)
-	if err != nil {
-		return // the collectors report why
+	if snap, err := w.o.Processes.Snapshot(limited); err == nil { // else the collectors report why
+		w.lookAt(ctx, snap)
 	}
+}
+
+// lookAt keeps what the workers of a snapshot do, unless it has looked at a later one.
+func (w *Watcher) lookAt(ctx context.Context, snap *discovery.Snapshot) {
+	if !snap.Time.After(w.last) {
+		return
+	}
+	w.last = snap.Time
 	limits := make(map[int]limit)
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
@@ -44,7 +51,7 @@ func (w *Watcher) look(ctx context.Context) {
 	}
 	w.limits = limits
 	w.missing(snap)
-	w.readKills()
+	w.kills.read(w, snap.Time)
 }
 
 // see keeps what a worker does at this look.
@@ -64,55 +71,73 @@ func (w *Watcher) see(ctx context.Context, a *discovery.App, in *discovery.Worke
 		}
 	}
 	x.app, x.server, x.limit, x.seen = a.Name, a.Server, limit, now
-	x.busy, x.request = in.State == discovery.Busy || in.State == discovery.Stuck, 0
-	if x.busy {
-		x.request = in.For
+	at := seenBusy{at: now, busy: in.State == discovery.Busy || in.State == discovery.Stuck}
+	if at.busy {
+		at.request = in.For
 	}
-	x.hasBeat, x.heartbeat = in.HasBeat, in.Heartbeat
-	if !in.HasBeat && in.State == discovery.Booting && a.Server == cmdline.Gunicorn {
-		x.hasBeat, x.heartbeat = true, max(now.Sub(in.Start), 0)
+	x.note(at)
+	switch {
+	case in.HasBeat:
+		x.beat = beat{now, in.Heartbeat}
+	case in.State == discovery.Booting && a.Server == cmdline.Gunicorn && x.beat.at.IsZero():
+		x.beat = beat{now, max(now.Sub(in.Start), 0)}
 	}
 }
 
-// watch begins to watch a worker; nil: there is no place for one more.
+// watch begins to watch a worker; nil: it has ended, or there is no place for one more.
 func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Worker) *worker {
 	if len(w.workers) >= maxWorkers {
 		w.drop()
 		return nil
 	}
 	x := &worker{app: a.Name, pid: in.PID, began: in.Start}
-	if group, err := w.o.Groups.Of(in.PID); err == nil {
-		x.group, x.groupPath = group.Key(), group
-	}
-	w.workers[x.pid] = x
 	parent := a.PID
 	switch h, err := w.open(in); {
 	case err == nil:
 		x.handle, parent = h, h.id.Parent
 		w.handles++
-		w.wg.Go(func() {
-			status, at, ok := h.wait(ctx)
-			if !ok {
-				return
-			}
-			select {
-			case w.ended <- ended{x, status, at}:
-			case <-ctx.Done():
-			}
-		})
-	case w.handles >= maxHandles:
+	case errors.Is(err, errFull):
 		w.drop()
+	case errors.Is(err, errChanged), errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ESRCH):
+		return nil
+	}
+	w.workers[x.pid] = x
+	if group, err := w.o.Groups.Of(in.PID); err == nil {
+		x.group, x.groupPath = group.Key(), group
 	}
 	if x.pid != a.PID { // a server without a master has one process, which nobody replaces
 		x.master, _ = procid.Identify(w.o.ProcRoot, parent)
 	}
+	w.log.Debug("a worker is watched", "app", x.app, "pid", x.pid, "pidfd", x.handle != nil)
+	w.wait(ctx, x)
 	return x
 }
+
+// wait waits for the end of a worker with a pidfd, in a goroutine of its own.
+func (w *Watcher) wait(ctx context.Context, x *worker) {
+	h := x.handle
+	if h == nil {
+		return
+	}
+	w.wg.Go(func() {
+		status, at, ok := h.wait(ctx)
+		if !ok {
+			return
+		}
+		select {
+		case w.ended <- ended{x, status, at}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// errFull means that there are as many pidfds as there may be.
+var errFull = errors.New("there are too many workers")
 
 // open opens a pidfd, if there is a place for one more.
 func (w *Watcher) open(in *discovery.Worker) (*handle, error) {
 	if w.handles >= maxHandles {
-		return nil, os.ErrNotExist
+		return nil, errFull
 	}
 	return open(w.o.ProcRoot, in.PID, in.Start)
 }
@@ -195,65 +220,4 @@ func limitFrom(server cmdline.Server, argv []string) time.Duration {
 		return 0
 	}
 	return time.Duration(n) * time.Second
-}
-
-// readKills reads the counters of the OOM killer, of each group once.
-func (w *Watcher) readKills() {
-	now := map[string]uint64{"": w.hostKills()}
-	for _, x := range w.workers {
-		if _, ok := now[x.group]; !ok {
-			if n, ok := w.o.Groups.OOMKills(x.groupPath); ok {
-				now[x.group] = n
-			}
-		}
-	}
-	w.kills = now
-}
-
-// takeKill returns how many processes of the control group of a worker the OOM killer has
-// killed since the last look; of the host, where its group's counter cannot be read. One of
-// them explains the end of a worker by SIGKILL, and is not counted for the next one.
-func (w *Watcher) takeKill(x *worker, s Status) uint64 {
-	if s.Known && s.Signal != unix.SIGKILL {
-		return 0
-	}
-	key, n, ok := x.group, uint64(0), false
-	if x.group != "" {
-		n, ok = w.o.Groups.OOMKills(x.groupPath)
-	}
-	before, known := w.kills[key]
-	if !ok || !known {
-		key, n = "", w.hostKills()
-		if before, known = w.kills[key]; !known {
-			return 0
-		}
-	}
-	if n <= before {
-		return 0
-	}
-	w.kills[key]++
-	return n - before
-}
-
-// hostKills returns the counter oom_kill of /proc/vmstat; 0 without it.
-func (w *Watcher) hostKills() uint64 {
-	b, err := os.ReadFile(w.o.ProcRoot + "/vmstat")
-	if err != nil {
-		return 0
-	}
-	return parseOOMKills(b)
-}
-
-// parseOOMKills returns the counter oom_kill of /proc/vmstat.
-func parseOOMKills(b []byte) uint64 {
-	for line := range bytes.Lines(b) {
-		if rest, ok := bytes.CutPrefix(line, []byte("oom_kill ")); ok {
-			n, err := strconv.ParseUint(string(bytes.TrimSpace(rest)), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
 }

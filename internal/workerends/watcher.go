@@ -51,14 +51,16 @@ type Watcher struct {
 	o     Options
 	log   *slog.Logger
 	ended chan ended
-	wg    sync.WaitGroup // of the goroutines that wait for an end
+	taken chan *discovery.Snapshot // by others; at most one waits
+	wg    sync.WaitGroup           // of the goroutines that wait for an end
 
 	// What follows is used by Run only.
+	last     time.Time       // when the last snapshot that was looked at was taken
 	workers  map[int]*worker // by pid
 	handles  int
 	settling []settling
-	limits   map[int]limit     // of the masters, by pid
-	kills    map[string]uint64 // of the OOM killer as of the last look, by control group
+	limits   map[int]limit // of the masters, by pid
+	kills    kills
 
 	mu      sync.Mutex
 	counts  map[string]map[Reason]*Count // by app
@@ -85,12 +87,50 @@ type worker struct {
 	groupPath cgroup.Group
 	limit     time.Duration
 
-	seen      time.Time // the last look that had it
-	busy      bool
-	request   time.Duration
-	hasBeat   bool
-	heartbeat time.Duration
-	done      bool // its end was noticed
+	seen  time.Time // the last look that had it
+	looks []seenBusy
+	beat  beat
+	done  bool // its end was noticed
+}
+
+// seenBusy is whether a worker had a request in hand at one look.
+type seenBusy struct {
+	at      time.Time
+	busy    bool
+	request time.Duration // the age of its oldest request
+}
+
+// beat is the age of a heartbeat at the last look that had one.
+type beat struct {
+	at  time.Time // zero: there was none
+	age time.Duration
+}
+
+// endingTime is how long a worker may take from a signal to its end: it closes its request
+// and its heartbeat file meanwhile, so that a look in this time says nothing about it.
+const endingTime = time.Second
+
+// note keeps what a worker does at a look: the last look that is older than endingTime,
+// and some of the later ones.
+func (x *worker) note(now seenBusy) {
+	const most = 8
+	for len(x.looks) > 1 && now.at.Sub(x.looks[1].at) >= endingTime {
+		x.looks = x.looks[1:]
+	}
+	if len(x.looks) == most {
+		x.looks = x.looks[:most-1]
+	}
+	x.looks = append(x.looks, now)
+}
+
+// before returns the last look at a worker before it began to end.
+func (x *worker) before(end time.Time) (out seenBusy) {
+	for i, l := range x.looks {
+		if i == 0 || end.Sub(l.at) >= endingTime {
+			out = l
+		}
+	}
+	return out
 }
 
 // ended is the end of a worker, as its pidfd reported it.
@@ -110,7 +150,7 @@ type settling struct {
 // New returns a Watcher. It reads nothing yet.
 func New(o Options) *Watcher {
 	return &Watcher{
-		o: o, log: logs.Or(o.Logger), ended: make(chan ended), workers: make(map[int]*worker), limits: make(map[int]limit), kills: make(map[string]uint64),
+		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit),
 		counts: make(map[string]map[Reason]*Count), asked: make(map[int]time.Time),
 	}
 }
@@ -133,11 +173,22 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return nil
 		case e := <-w.ended:
 			w.workerEnded(e)
-		case now := <-next.C:
+		case snap := <-w.taken:
+			w.lookAt(ctx, snap)
+		case <-next.C:
 			w.look(ctx)
-			w.settle(now)
-			next.Reset(w.pause())
 		}
+		w.settle(time.Now())
+		next.Reset(w.pause())
+	}
+}
+
+// Observe takes a snapshot that somebody else needed as a look at the workers. It returns at
+// once, and leaves out the snapshot if another one waits.
+func (w *Watcher) Observe(snap *discovery.Snapshot) {
+	select {
+	case w.taken <- snap:
+	default:
 	}
 }
 
@@ -199,9 +250,10 @@ func (w *Watcher) workerEnded(e ended) {
 		delete(w.workers, x.pid)
 	}
 	w.release(x)
+	look := x.before(e.at)
 	end := End{
-		Status: e.status, Server: x.server, Limit: x.limit, Busy: x.busy, Request: x.request, HasBeat: x.hasBeat, Heartbeat: x.heartbeat,
-		Since: max(e.at.Sub(x.seen), 0), OOMKills: w.takeKill(x, e.status), Asked: w.wasAsked(x),
+		Status: e.status, Server: x.server, Limit: x.limit, Busy: look.busy, Request: look.request, Since: max(e.at.Sub(look.at), 0),
+		HasBeat: !x.beat.at.IsZero(), Heartbeat: x.beat.age, SinceBeat: max(e.at.Sub(x.beat.at), 0), OOMKills: w.takeKill(x, e.status), Asked: w.wasAsked(x),
 	}
 	w.settling = append(w.settling, settling{x, end, e.at.Add(settleTime)})
 }
@@ -240,13 +292,13 @@ func (w *Watcher) count(x *worker, e End) {
 	}
 }
 
-// pause returns the time until the next look.
+// pause returns the time until the next look of its own, unless others look before.
 func (w *Watcher) pause() time.Duration {
 	if len(w.settling) > 0 {
 		return nearInterval
 	}
 	for _, x := range w.workers {
-		if x.limit > 0 && (x.hasBeat && x.heartbeat+lookInterval >= x.limit || x.busy && x.request+lookInterval >= x.limit) {
+		if x.limit > 0 && max(x.beat.age, x.looks[len(x.looks)-1].request)+lookInterval >= x.limit {
 			return nearInterval
 		}
 	}
