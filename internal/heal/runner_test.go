@@ -196,7 +196,7 @@ func TestRuns(t *testing.T) {
 					t.Errorf("needs a person: %v", s.NeedsHuman)
 				}
 				if b.fleet != nil && c.applied > 0 && b.fleet.released != 1 {
-					t.Errorf("the lease was released back %d times", b.fleet.released)
+					t.Errorf("the lease was released %d times", b.fleet.released)
 				}
 			})
 		})
