@@ -245,7 +245,7 @@ func private(t *testing.T) string {
 	return dir
 }
 
-// An address that another program holds is a fault with its pid; a free one is none.
+// An address in use is a fault, and so is an invalid one; a free one is none.
 func TestListenAddresses(t *testing.T) {
 	t.Parallel()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
