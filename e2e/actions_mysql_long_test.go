@@ -18,7 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// longRunner is a statement under way that tells how it ended.
+// longRunner is a running statement with a channel for its end.
 type longRunner struct {
 	conn  *sql.Conn
 	ended chan error

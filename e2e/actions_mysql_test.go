@@ -19,8 +19,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// healingServer makes a database with the procedures that ship, through the very
-// file, and users that are not the app's. It gives the exporter's side of it.
+// healingServer starts a database with the procedures of the shipped file and with users
+// that are not the app's. It returns the exporter's client of it too.
 func healingServer(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server) {
 	t.Helper()
 	s := database(t, append([]string{"--max-connections=400", "--event-scheduler=ON"}, args...)...)
@@ -29,7 +29,7 @@ func healingServer(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server
 	return s, watched(t, s, "resp", word)
 }
 
-// healProcedures gives a database the procedures that ship.
+// healProcedures creates the procedures of the shipped file in a database.
 func healProcedures(t *testing.T, s *mariadb.Server) {
 	t.Helper()
 	need(t, "mariadb")
@@ -45,7 +45,7 @@ func healProcedures(t *testing.T, s *mariadb.Server) {
 	}
 }
 
-// watched is a server as the exporter has it, for one of its users.
+// watched returns the exporter's client of a server, with one of its users.
 func watched(t *testing.T, s *mariadb.Server, user, password string) *mysql.Server {
 	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("%s:%s@tcp(127.0.0.1:%d)/", user, password, s.Port))})
 	t.Cleanup(server.Close)
@@ -110,7 +110,7 @@ func unchanged(t *testing.T, s *mariadb.Server, d time.Duration, ids ...uint64) 
 	})
 }
 
-// present lists the connections of a server by number, but for our own and the root's.
+// present lists the connections of a server by id, without those of the test and of root.
 func present(t *testing.T, s *mariadb.Server) (ids []uint64) {
 	t.Helper()
 	db, err := s.Root()
@@ -146,7 +146,7 @@ func without(a, b []uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(a), func(id uint64) bool { return slices.Contains(b, id) })
 }
 
-// verified looks until an action has helped, as the runner does.
+// verified calls Verify until it is verified, as the runner does.
 func verified(t *testing.T, a action.Action, p action.Plan) (seen []action.Outcome) {
 	t.Helper()
 	p.Private = nil // as after a crash
@@ -163,8 +163,8 @@ func verified(t *testing.T, a action.Action, p action.Plan) (seen []action.Outco
 	return seen
 }
 
-// Of two hundred connections exactly the planned ones are gone, by a user that
-// can end nothing itself.
+// Exactly the planned ones of two hundred connections are ended, by a user without the
+// right to end one directly.
 func TestKillLeakedOfTwoHundred(t *testing.T) {
 	t.Parallel()
 	s, server := healingServer(t)
@@ -238,7 +238,7 @@ func sessionsOf(t *testing.T, s *mariadb.Server) (n int) {
 	return n
 }
 
-// The procedures themselves refuse what the exporter would not ask for.
+// The procedures refuse calls that the exporter never makes.
 func TestHealProceduresRefuse(t *testing.T) {
 	t.Parallel()
 	s, _ := healingServer(t)
@@ -296,7 +296,7 @@ func TestHealProceduresRefuse(t *testing.T) {
 	}
 }
 
-// After a restart the old numbers are those of others.
+// After a restart of the server the old ids belong to other connections.
 func TestKillLeakedAfterRestart(t *testing.T) {
 	t.Parallel()
 	s, server := healingServer(t)
@@ -331,8 +331,8 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 	}
 }
 
-// A transaction with many changes is left alone; ended all the same, it rolls
-// back, and that is progress.
+// A transaction with many changes is refused; one that was ended anyway rolls back, which
+// counts as progress.
 func TestKillLeakedRollback(t *testing.T) {
 	t.Parallel()
 	s, server := healingServer(t, "--innodb-log-file-size=256M")
@@ -366,7 +366,7 @@ func TestKillLeakedRollback(t *testing.T) {
 	}
 }
 
-// What the documentation says to paste is what the tests do.
+// The statements of the documentation are those of the tests.
 func TestHealDocs(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/actions.md")

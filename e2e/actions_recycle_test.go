@@ -25,7 +25,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
-// watcher is the exporter's eye on one app of the test's.
+// watcher returns a watcher of one app of the test.
 func watcher(t *testing.T, a *app) *discovery.Watcher {
 	t.Helper()
 	w, err := discovery.New(discovery.Options{
@@ -43,7 +43,7 @@ func watcher(t *testing.T, a *app) *discovery.Watcher {
 	return w
 }
 
-// workersNow are the app's workers, when there are n and all of them serve.
+// workersNow returns the app's workers if there are n and all of them serve.
 func workersNow(t *testing.T, w *discovery.Watcher, n int) (map[int]int, error) {
 	t.Helper()
 	s, err := w.Snapshot(t.Context())
@@ -67,8 +67,8 @@ func settledWorkers(t *testing.T, w *discovery.Watcher, n int) (pids map[int]int
 	return pids
 }
 
-// load asks for a page from several sides until it is told to end, and counts
-// what was not answered with 200.
+// load requests a page from several clients until it is stopped, and counts the responses
+// other than 200.
 type load struct {
 	good, bad atomic.Int64
 	end       func()
@@ -103,8 +103,8 @@ func recycling(w *discovery.Watcher, a *app, c config.Recycle) *recycleworker.Ac
 	return recycleworker.New(recycleworker.Deps{Processes: w, ProcRoot: "/proc"}, c)
 }
 
-// recycled plans, applies and verifies; it gives the slot. A verification that
-// ends otherwise than wanted fails the test.
+// recycled plans, applies and verifies, and returns the slot. Another outcome than the
+// wanted one fails the test.
 func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -128,7 +128,7 @@ func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string
 	return slot
 }
 
-// journalled is a plan as it is after a crash.
+// journalled returns a plan as it is read from the journal after a crash.
 func journalled(t *testing.T, p action.Plan) (out action.Plan) {
 	t.Helper()
 	b, err := json.Marshal(p)
@@ -149,8 +149,8 @@ func (a *app) leaks(t *testing.T) {
 	}
 }
 
-// One worker goes after its requests, another comes, and nobody who asks
-// notices: on each server and kind of worker, under load.
+// One worker ends after its requests and another starts, without a failed request: for each
+// server and kind of worker, under load.
 func TestRecycle(t *testing.T) {
 	t.Parallel()
 	untitled := withoutTitles(t)
@@ -193,7 +193,7 @@ func TestRecycle(t *testing.T) {
 	}
 }
 
-// Code that no longer imports: the worker is left alone, and the site stays up.
+// If the code can no longer be imported, the worker is not ended and the app stays up.
 func TestRecycleBrokenApp(t *testing.T) {
 	t.Parallel()
 	untitled := withoutTitles(t)
@@ -299,8 +299,8 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 	}
 }
 
-// A worker that is stuck in a request does not end by a TERM: after the
-// graceful timeout it is ended hard, it alone.
+// A worker that is stuck in a request does not end by TERM: after the graceful timeout only
+// this worker is killed.
 func TestRecycleStuck(t *testing.T) {
 	t.Parallel()
 	for name, l := range map[string]launch{
@@ -331,8 +331,8 @@ func TestRecycleStuck(t *testing.T) {
 	}
 }
 
-// The way through the real binary: an alert comes in, and a run ends verified;
-// also with the least rights that docs/actions.md names.
+// The real binary receives an alert and its run ends verified; also with the minimal rights
+// of docs/actions.md.
 func TestRecycleByAlert(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -73,8 +73,8 @@ func purgeOf(store sessions.Store, settings config.Purge) *purgesessions.Action 
 	}, settings)
 }
 
-// Five thousand sessions that would stay for ever get an expiry, and no other
-// key is changed by a millisecond.
+// Five thousand sessions without expiry get one, and the expiry of no other key changes by a
+// millisecond.
 func TestPurgeSessions(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
@@ -124,7 +124,7 @@ func TestPurgeSessions(t *testing.T) {
 	}
 }
 
-// With remove the sessions go, in batches within the cap.
+// With remove the sessions are deleted, in batches within the limit.
 func TestPurgeSessionsRemoves(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
@@ -152,7 +152,7 @@ func TestPurgeSessionsRemoves(t *testing.T) {
 	}
 }
 
-// A Redis that does not know how long a key was idle is left alone.
+// A Redis that does not report idle times of keys is refused.
 func TestPurgeSessionsLFU(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t, "--maxmemory-policy", "allkeys-lfu")

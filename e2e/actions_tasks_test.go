@@ -43,8 +43,8 @@ func (b *taskApp) restarter(kind, queue string) *restarttask.Action {
 	}, config.RestartTask{App: "shop", Queue: queue, Idempotent: true, MinStuck: 4 * time.Second})
 }
 
-// heals waits until the action has a plan, carries it out, and waits until it
-// is verified. It gives the pid of the worker that was ended.
+// heals waits until the action has a plan, applies it, and waits until it is verified. It
+// returns the pid of the worker that was ended.
 func heals(t *testing.T, a *restarttask.Action) int {
 	t.Helper()
 	var p action.Plan
@@ -69,7 +69,7 @@ func heals(t *testing.T, a *restarttask.Action) int {
 	return pid
 }
 
-// running is an error if a process is there, and no zombie.
+// running returns an error if a process runs and is no zombie.
 func running(pid int) error {
 	if id, err := procid.Identify("/proc", pid); err == nil && id.State != 'Z' {
 		return fmt.Errorf("process %d is there", pid)
@@ -77,8 +77,8 @@ func running(pid int) error {
 	return nil
 }
 
-// A worker of RQ whose job never ends, or whose processes are stopped, is ended;
-// its supervisor starts another, which does the jobs that wait.
+// An RQ worker whose job never ends, or whose processes are stopped, is ended; its
+// supervisor starts another, which runs the waiting jobs.
 func TestRestartTaskRQ(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -162,7 +162,7 @@ func TestRestartTaskCelery(t *testing.T) {
 	}
 }
 
-// A worker that nobody would start anew, and one of another broker, are left alone.
+// A worker without a supervisor, and one of another broker, are refused.
 func TestRestartTaskRefuses(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)

@@ -17,9 +17,9 @@ import (
 
 const alertmanagerExample = "../rules/alertmanager.example.yml"
 
-// The examples are what the servers take, and every alert goes where it should:
-// what can be healed to the healer and to people, what is wrong with exporter
-// or healer to people only, the heartbeat to the healer only.
+// The servers accept the examples, and every alert reaches its receivers: alerts that can be
+// healed the healer and people, alerts about the exporter or healing only people, and the
+// heartbeat only the healer.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	tool(t, "", "amtool", "check-config", alertmanagerExample)
@@ -60,7 +60,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// A real Alertmanager mutes what another alert explains, and nothing else.
+// A real Alertmanager inhibits alerts that another alert explains, and no others.
 func TestInhibition(t *testing.T) {
 	t.Parallel()
 	base := alertmanager(t)
@@ -117,8 +117,8 @@ func TestInhibition(t *testing.T) {
 	})
 }
 
-// alertmanager starts a real one with the example's configuration, only that
-// nothing leaves the machine, and gives its address.
+// alertmanager starts an Alertmanager with the example's configuration, with receivers on
+// this machine only, and returns its address.
 func alertmanager(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(alertmanagerExample)

@@ -60,7 +60,7 @@ func TestEveryAlertIsTested(t *testing.T) {
 
 var instanceLabel = regexp.MustCompile(`instance="([^"]*)"`)
 
-// wantInstances checks who is in an alert's tests, by the names of instances.
+// wantInstances checks the instances in the tests of an alert, by their names.
 func wantInstances(t *testing.T, a rules.Rule, seen map[string]bool, limits string) {
 	t.Helper()
 	if a.Alert == "RespExporterAbsent" {
@@ -131,7 +131,7 @@ func phases(t *testing.T, test rules.Test, a rules.Rule) (fires, before, after b
 
 var volatile = regexp.MustCompile(`labels\.(pid|connection|thread|id)\b|by \([^)]*\b(pid|connection)\b`)
 
-// What every alert must have, so that people and the healer can rely on it.
+// Every alert has the labels and annotations that people and healing rely on.
 func TestAlertsAreWhole(t *testing.T) {
 	t.Parallel()
 	_, alerts := shipped(t)
@@ -202,8 +202,8 @@ var (
 	matcher    = regexp.MustCompile(`(\w+)(?:=~|!~|!=|=)"`)
 )
 
-// Rules name nothing that is neither published, as the golden files show it,
-// nor recorded by a rule; and they ask for no label that it does not have.
+// Rules use only metrics of the golden files and of recording rules, with labels that the
+// metrics have.
 func TestRulesNameWhatThereIs(t *testing.T) {
 	t.Parallel()
 	labels := goldenLabels(t)

@@ -24,7 +24,7 @@ print("ready", flush=True)
 os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
 `
 
-// An app of 18,000 listening sockets has the series of 64, and the others lose nothing.
+// An app with 18,000 listening sockets has series for 64, and the other apps are complete.
 func TestAttackSocketsOfAnApp(t *testing.T) {
 	b := newBox(t)
 	real := b.serve(t, launch{})
@@ -60,7 +60,7 @@ for _ in range(100): os.set_inheritable(os.dup(s.fileno()), True)
 os.execv(sys.executable, ["gunicorn", sys.argv[0], sys.argv[1], str(s.fileno()), "evil:app"])
 `
 
-// The processes that one app may have are bounded, and with them the cost of a scrape.
+// The number of processes of one app, and so the cost of a scrape, is limited.
 func TestAttackChildrenOfAnApp(t *testing.T) {
 	b := newBox(t)
 	real := b.serve(t, launch{})
@@ -108,7 +108,7 @@ print("ready", flush=True)
 os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
 `
 
-// Whatever bytes a socket is bound to, each app's accept queue is there.
+// Each app's accept queue is reported, for a socket with a path of any bytes.
 func TestAttackSocketName(t *testing.T) {
 	b := newBox(t)
 	real := b.serve(t, launch{})
@@ -125,7 +125,7 @@ func TestAttackSocketName(t *testing.T) {
 	})
 }
 
-// A pid file that a stranger has shaped costs nothing and names nobody.
+// A pid file that another user controls is cheap to refuse and selects no process.
 func TestAttackPIDFile(t *testing.T) {
 	needRoot(t)
 	root := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}})

@@ -100,7 +100,7 @@ print("ready", flush=True)
 signal.pause()
 `
 
-// A user who starts hundreds of fake apps, early, keeps nobody else's app out.
+// A user who starts hundreds of fake apps first does not displace the apps of others.
 func TestAttackPlacesOfApps(t *testing.T) {
 	b := newBox(t)
 	var names []string
@@ -122,8 +122,8 @@ func TestAttackPlacesOfApps(t *testing.T) {
 	}
 }
 
-// A fake that starts while the real app restarts does not get its name, and the
-// real one has it again afterwards.
+// A fake that starts while the real app restarts does not get its name, and the real app has
+// it after the restart.
 func TestAttackNameDuringARestart(t *testing.T) {
 	b := newBox(t)
 	x := b.watch(t, export{})
@@ -146,7 +146,7 @@ func TestAttackNameDuringARestart(t *testing.T) {
 	eventually(t, 30*time.Second, func() error { return seen(x.scrape(t), back, "gunicorn", 2) })
 }
 
-// A stranger's process that a configured match fits is none of the app's.
+// A process of another user that a configured match fits does not belong to the app.
 func TestAttackConfiguredMatch(t *testing.T) {
 	b := newBox(t)
 	name := unique("shop")

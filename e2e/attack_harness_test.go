@@ -43,8 +43,8 @@ func attackerDir(t *testing.T) string {
 	return dir
 }
 
-// alive is an error unless the process still runs under its number with the
-// start time that it had (/proc/PID/stat, field 22).
+// alive returns an error unless the process still runs with the same pid and start time
+// (/proc/PID/stat, field 22).
 func alive(pid int, start string) error {
 	now, err := startOf(pid)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // address is the host and port of the exporter.
 func (x *exporter) address() string { return strings.TrimPrefix(x.url, "http://") }
 
-// ask sends raw bytes over a connection of its own and leaves the answer unread.
+// ask sends raw bytes over a new connection and does not read the response.
 func (x *exporter) ask(t *testing.T, raw string) net.Conn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", x.address(), 5*time.Second)
@@ -66,7 +66,7 @@ func large(t *testing.T) *exporter {
 	return x
 }
 
-// answersWithin is an error unless a scrape is answered with 200 in that time.
+// answersWithin returns an error unless a scrape has status 200 in that time.
 func (x *exporter) answersWithin(limit time.Duration) error {
 	client := &http.Client{Timeout: limit, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(x.url + "/metrics")
@@ -78,8 +78,8 @@ func (x *exporter) answersWithin(limit time.Duration) error {
 	return all(err, wants("status of /metrics", resp.StatusCode, http.StatusOK))
 }
 
-// Clients that ask for a scrape and do not read it must not keep others from
-// scraping, and are hung up on.
+// Clients that request a scrape and do not read it do not block other scrapes, and their
+// connections are closed.
 func TestAttackSlowReaders(t *testing.T) {
 	x := large(t)
 	var conns []net.Conn
@@ -98,7 +98,7 @@ func TestAttackSlowReaders(t *testing.T) {
 	}
 }
 
-// ended waits until the exporter has hung up on clients that do not read.
+// ended waits until the exporter has closed the connections of clients that do not read.
 func ended(t *testing.T, conns []net.Conn) {
 	t.Helper()
 	eventually(t, 40*time.Second, func() error {
@@ -113,7 +113,7 @@ func ended(t *testing.T, conns []net.Conn) {
 	})
 }
 
-// The exporter has few files, and a stranger opens more connections than that.
+// The limit of open files is low, and a stranger opens more connections than that.
 func TestAttackIdleConnections(t *testing.T) {
 	need(t, "bash")
 	for name, what := range map[string]string{"idle": "", "half a request": "GET /metrics HTTP/1.1\r\nHost: x\r\n"} {
@@ -143,7 +143,7 @@ func TestAttackIdleConnections(t *testing.T) {
 	}
 }
 
-// Clients that announce bodies and do not send them must not keep others out.
+// Clients that announce bodies and do not send them do not block others.
 func TestAttackSlowBodies(t *testing.T) {
 	need(t, "bash")
 	x := watch(t, export{wrap: []string{"bash", "-c", `ulimit -n 64; exec "$0" "$@"`}})
@@ -235,8 +235,8 @@ func (x *exporter) statusOf(t *testing.T, raw string) int {
 	return resp.StatusCode
 }
 
-// A file of a token that others could have written, or that does not hold one
-// token, admits nobody; one that an editor of Windows wrote does.
+// With a token file that others could have written, or without exactly one token, all
+// requests are refused; one with the line ends of Windows is accepted.
 func TestAttackTokenFile(t *testing.T) {
 	needRoot(t)
 	dir, state := openDir(t), t.TempDir()

@@ -45,7 +45,7 @@ func hostileMySQL(t *testing.T, f func(c net.Conn)) (address string, taken *atom
 	return ln.Addr().String(), taken
 }
 
-// A server that sends packets without end must not take the host's memory.
+// A server that sends packets without end does not use up the memory of the host.
 func TestAttackEndlessMySQL(t *testing.T) {
 	var sent atomic.Int64
 	address, taken := hostileMySQL(t, func(c net.Conn) {
@@ -75,7 +75,7 @@ func TestAttackEndlessMySQL(t *testing.T) {
 	}
 }
 
-// Packets that are cut short, and numbers that are too large, must not end the exporter.
+// Incomplete packets, and numbers that are too large, do not end the exporter.
 func TestAttackMalformedMySQL(t *testing.T) {
 	answers := func(p ...[]byte) func(net.Conn) {
 		return func(c net.Conn) {

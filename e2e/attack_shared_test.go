@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Two apps log in to one database as one user, and so does a person. An alert
-// about the one app ends its leaked connections and its long queries, and
-// nobody else's.
+// Two apps and a person log in to one database as one user. An alert about one app ends its
+// leaked connections and its long queries only.
 func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--max-connections=200")
@@ -65,9 +64,9 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	}
 }
 
-// Two apps keep their sessions in one Redis, which the configuration reaches by
-// two ways, under prefixes of which one begins with the other. A purge of the
-// one is refused, and no key of the other is changed.
+// Two apps store their sessions in one Redis, which is configured under two names, and one
+// prefix begins with the other. A purge of one app is refused, and no key of the other
+// changes.
 func TestAttackTenantsOfOneRedis(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)

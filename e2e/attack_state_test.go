@@ -43,7 +43,7 @@ func (s *stateful) another(t *testing.T) *exporter {
 	return watch(t, export{config: s.config, args: []string{"--state.dir=" + s.state}})
 }
 
-// acted counts how often an alert of a name was acted on.
+// acted returns how often a run acted on an alert of that name.
 func (s *stateful) acted(name string) int {
 	b, _ := os.ReadFile(s.marks)
 	return strings.Count(string(b), `"alert":{"name":"`+name+`"`)
@@ -62,15 +62,15 @@ func (s *stateful) acts(t *testing.T, name string) {
 	})
 }
 
-// off is an error unless an exporter refuses to heal.
+// off returns an error unless an exporter refuses to heal.
 func off(t *testing.T, x *exporter, name string) error {
 	t.Helper()
 	status, body, err := x.post("/api/v1/alerts", notification(name, "off"), healToken)
 	return all(err, wants("status with "+body, status, http.StatusServiceUnavailable), wants("mode", x.runs(t).Mode, "off"), x.scrape(t).is(`resp_heal_mode{mode="off"}`, 1))
 }
 
-// The directory, or a file of it, is replaced while the exporter runs: it acts no
-// more, and together with a second exporter there an alert is acted on once at most.
+// If the directory, or a file of it, is replaced while the exporter runs, it stops acting,
+// and with a second exporter there at most one of them acts on an alert.
 func TestAttackStateReplaced(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(dir string) error{
@@ -112,7 +112,7 @@ func TestAttackStateReplaced(t *testing.T) {
 	}
 }
 
-// Lines that no exporter wrote: it starts, heals, and its guards hold.
+// With lines that no exporter wrote the exporter starts, heals, and its guards hold.
 func TestAttackStateBrokenLines(t *testing.T) {
 	t.Parallel()
 	state := openDir(t)
@@ -154,8 +154,8 @@ func TestAttackStateBrokenLines(t *testing.T) {
 	}
 }
 
-// A storm of alerts that no rule takes pushes nothing out of the journal: an
-// action with a cooldown of an hour is not done again after a restart.
+// Many alerts without a rule displace nothing from the journal: an action with a cooldown of
+// an hour is not applied again after a restart.
 func TestAttackStateStorm(t *testing.T) { // alone: it sends 40 MB
 	s := statefulIn(t, filepath.Join(openDir(t), "state"))
 	s.acts(t, "A")
@@ -193,7 +193,7 @@ func TestAttackStateStorm(t *testing.T) { // alone: it sends 40 MB
 	smallJournal(t, s.state)
 }
 
-// A file of the directory is a FIFO: nothing waits for its other end.
+// If a file of the directory is a FIFO, nothing waits for its other end.
 func TestAttackStateFIFO(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"pause.json", "journal.jsonl", "journal.1.jsonl", "lock"} {
@@ -223,8 +223,8 @@ func TestAttackStateFIFO(t *testing.T) {
 	}
 }
 
-// What a stranger made before us, may write to or may move is not used, nor is
-// anything written through a link.
+// A directory that another user created, can write to or can move is not used, and nothing
+// is written through a link.
 func TestAttackStateOfStranger(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -49,7 +49,7 @@ func (v *victim) serve(t *testing.T, name string) {
 	eventually(t, 20*time.Second, func() error { return v.scrape(t).want(1, "resp_up", "component=app:"+v.app.name) })
 }
 
-// asks sends n requests to the app and waits until they are counted.
+// asks sends n requests to the app, and waits until they are counted.
 func (v *victim) asks(t *testing.T, n int) {
 	t.Helper()
 	before, _ := v.scrape(t).sum("resp_http_requests_total", "app="+v.app.name, "code=200")
@@ -67,7 +67,7 @@ func (v *victim) asks(t *testing.T, n int) {
 	})
 }
 
-// unharmed is an error if the app has errors or slow requests, or is not well.
+// unharmed returns an error if the app has errors or slow requests, or is not healthy.
 func (v *victim) unharmed(t *testing.T) error {
 	t.Helper()
 	m := v.scrape(t)
@@ -132,7 +132,7 @@ func sends(t *testing.T, uid int, way, to string, count int, lines ...string) {
 	}
 }
 
-// harm is what a stranger reports about an app.
+// harm returns lines with errors and slow requests of an app.
 func harm(app string) []string {
 	return []string{
 		"gunicorn.request.status.500:1|c|#app:" + app, app + ".gunicorn.request.duration:60000|ms",
@@ -140,7 +140,7 @@ func harm(app string) []string {
 	}
 }
 
-// received waits until the exporter has read so many packets more.
+// received waits until the exporter has read that many more packets.
 func (v *victim) received(t *testing.T, n float64, f func()) {
 	t.Helper()
 	before, _ := v.scrape(t).sum("resp_statsd_packets_total")

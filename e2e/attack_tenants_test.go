@@ -46,9 +46,9 @@ func (h *sick) ends(t *testing.T, rule string) (last step) {
 	return last
 }
 
-// spares waits until the newest run of a rule has ended, and is an error unless
-// it was refused and the process is the same as before. One that has ended is
-// not waited for.
+// spares waits until the newest run of a rule has ended, and returns an error unless it was
+// refused and the process is the same as before. It does not wait for a process that has
+// ended.
 func (h *sick) spares(t *testing.T, rule string, w tenantWorker) error {
 	t.Helper()
 	var last step
@@ -105,11 +105,10 @@ func (r *redisServer) claim(t *testing.T, queue, name string, pid int) {
 	r.cli("RPUSH", "rq:queue:"+queue, "another")
 }
 
-// An app writes into its Redis that a process of somebody else is its worker and
-// hangs. Not one of them is signalled: not another user's, not a worker of
-// another Redis or database, not one that has another name there, not a program
-// with a false title, not one of a queue that is two apps'. The app's own worker
-// that really hangs is replaced by the very same rules.
+// An app writes into its Redis that a process of another owner is its worker and hangs. No
+// such process is signalled: not one of another user, a worker of another Redis or database,
+// one with another name there, a program with a false title, or one of a queue of two apps.
+// The app's own worker that really hangs is replaced by the same rules.
 func TestAttackTenantNamesWorkers(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)

@@ -156,8 +156,8 @@ func settledRun(t *testing.T, x *exporter) (out step) {
 	return out
 }
 
-// unharmed checks that nothing of the attacker's was run, and that all workers
-// are the ones that they were.
+// unharmed checks that no program of the attacker was run, and that all workers are the same
+// as before.
 func (x *fake) unharmed(t *testing.T, r step) {
 	t.Helper()
 	if b, err := os.ReadFile(filepath.Join(x.dir, "ran")); err == nil {
@@ -173,7 +173,7 @@ func (x *fake) unharmed(t *testing.T, r step) {
 	}
 }
 
-// tokenOf is what an alert needs in a mode.
+// tokenOf returns the token that an alert needs in a mode.
 func tokenOf(mode string) string {
 	if mode == "enforce" {
 		return healToken
@@ -252,8 +252,8 @@ func TestAttackCheckAsSetgid(t *testing.T) {
 	}
 }
 
-// What a sandbox keeps from the network is not run outside of it, though it is
-// what it says and runs as its own user.
+// An app in a sandbox without network is not run outside of it, although it is a real app
+// with its own user.
 func TestAttackCheckLeavesSandbox(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"dry_run", "enforce"} {
@@ -266,7 +266,7 @@ func TestAttackCheckLeavesSandbox(t *testing.T) {
 	}
 }
 
-// Nothing is run to make a plan, though all is the attacker's own.
+// No program is run to make a plan, although all processes are the attacker's own.
 func TestAttackPlanRunsNothing(t *testing.T) {
 	t.Parallel()
 	x := startFake(t, fakery{kinds: "plain,plain,plain", mode: "dry_run"})
@@ -277,8 +277,8 @@ func TestAttackPlanRunsNothing(t *testing.T) {
 	}
 }
 
-// What the check has started ends with it, also what left its session: it would
-// go on with the exporter's share of processor and memory.
+// All processes that the check started end with it, also those that left its session, which
+// would use the exporter's share of CPU and memory.
 func TestAttackCheckStays(t *testing.T) {
 	t.Parallel()
 	title := unique("stays")

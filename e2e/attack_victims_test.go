@@ -23,8 +23,8 @@ func mayRecycle(t *testing.T, with, more string) *exporter {
 		"      steps: [{action: recycle_worker, timeout: 2m, "+more+"with: {min_age: 0s, "+with+"}}]")})
 }
 
-// A process that a hook or the app has forked in the master is no worker,
-// however large or stuck it is: nobody would start it anew.
+// A process that a hook or the app has forked in the master is no worker, however large or
+// stuck it is: no server would start it again.
 func TestAttackHelperIsNoWorker(t *testing.T) {
 	t.Parallel()
 	const fork = `import multiprocessing as mp, time
@@ -87,8 +87,7 @@ func pidIn(t *testing.T, file string) (pid int) {
 	return pid
 }
 
-// largestOf is the slot of the worker with the most memory, when it is the
-// largest by far.
+// largestOf returns the slot of the worker with the most memory, if it is by far the largest.
 func largestOf(m metrics, app string) (slot string) {
 	var most, next float64
 	m.each("resp_worker_memory_bytes", []string{"app=" + app, "kind=rss"}, func(labels map[string]string, v float64) {
@@ -104,8 +103,8 @@ func largestOf(m metrics, app string) (slot string) {
 	return slot
 }
 
-// What a person has approved is about a worker, not about one worker: when
-// another is the worst by then, it is left alone, and asked for.
+// An approval is for the worker that was shown: if another one is the worst by then, it is
+// not ended, and a new approval is requested.
 func TestAttackApprovalOfAnother(t *testing.T) {
 	t.Parallel()
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload", "--graceful-timeout", "5"}, env: withoutTitles(t)})

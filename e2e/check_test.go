@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// check runs the command against that exporter and gives its exit code and
-// what it printed.
+// check runs the command against the exporter and returns its exit code and its output.
 func (x *exporter) check(args ...string) (int, string) {
 	out, err := exec.Command(binary, append([]string{"check", "--url=" + x.url}, args...)...).CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -24,8 +23,7 @@ func (x *exporter) check(args ...string) (int, string) {
 	return 0, string(out)
 }
 
-// says is an error unless the app is at that level, for that reason, with that
-// advice, everywhere.
+// says returns an error unless the app has that level, reason and advice on every surface.
 func (x *exporter) says(t *testing.T, a *app, level, summary, advice string) error {
 	t.Helper()
 	code, out := x.check()

@@ -13,10 +13,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/leases"
 )
 
-// fleetRights is what docs/redis.md gives for a fleet, beside redisRights.
+// fleetRights are the rights of docs/redis.md for a fleet, in addition to redisRights.
 const fleetRights = "+time +set +get +del +expire +zadd +zcount +zremrangebyscore +zrem +watch +unwatch +multi +exec ~resp:heal:*"
 
-// Exporters agree on a Redis with the user of the documentation.
+// Exporters share leases in a Redis with the user of the documentation.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)

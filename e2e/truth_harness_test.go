@@ -9,35 +9,15 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	healthytrial "github.com/resp-exporter/resp-exporter/e2e/trials/healthy"
 )
 
 // backgroundApp is an app with a thread of each kind that blocks all day or wakes
 // up by itself, and with requests of each kind. REDIS is a port.
-const backgroundApp = `import os, queue, select, subprocess, threading, time
+const backgroundApp = healthytrial.Background + `
 from flask import Flask
 app = Flask(__name__)
 never = threading.Lock()
-
-def pubsub():
-    import redis
-    p = redis.Redis(port=int(os.environ["REDIS"])).pubsub()
-    p.subscribe("invalidate")
-    for _ in p.listen(): pass
-
-def pipe():
-    r, w = os.pipe()
-    p = select.poll(); p.register(r, select.POLLIN)
-    p.poll()
-
-def child(): subprocess.Popen(["sleep", "600"]).wait()
-
-def scheduler():
-    while True: time.sleep(0.3)
-
-def jobs(): queue.Queue().get()
-
-for f in (pubsub, pipe, child, scheduler, jobs):
-    threading.Thread(target=f, daemon=True).start()
 
 @app.get("/healthz")
 def healthz(): return "ok"

@@ -58,12 +58,20 @@ func rooms(t *testing.T) (packages []listed, exports map[string]string) {
 	return packages, exports
 }
 
-// The files of each package call each other in one direction, so that it can be
-// read from top to bottom. A method of an interface counts as declared where the
-// interface is; types, fields and constants do not count.
-func TestFilesCallOneWay(t *testing.T) {
+// The files of each package call each other in one direction, and no package is larger
+// than maxRoom.
+func TestRooms(t *testing.T) {
 	t.Parallel()
 	packages, exports := rooms(t)
+	t.Run("files call one way", func(t *testing.T) { filesCallOneWay(t, packages, exports) })
+	t.Run("size", func(t *testing.T) { roomsAreSmall(t, packages) })
+}
+
+// filesCallOneWay checks that the files of each package call each other in one
+// direction, so that it can be read from top to bottom. A method of an interface counts
+// as declared where the interface is; types, fields and constants do not count.
+func filesCallOneWay(t *testing.T, packages []listed, exports map[string]string) {
+	t.Helper()
 	for _, p := range packages {
 		if circle := circleOf(callsOf(t, p, exports)); circle != nil {
 			t.Errorf("%s: the files call each other in a circle: %s", p.ImportPath, strings.Join(circle, " → "))
@@ -71,10 +79,9 @@ func TestFilesCallOneWay(t *testing.T) {
 	}
 }
 
-// No package has more than maxRoom lines.
-func TestRoomsAreSmall(t *testing.T) {
-	t.Parallel()
-	packages, _ := rooms(t)
+// roomsAreSmall checks that no package has more than maxRoom lines.
+func roomsAreSmall(t *testing.T, packages []listed) {
+	t.Helper()
 	for _, p := range packages {
 		lines := 0
 		for _, name := range p.GoFiles {

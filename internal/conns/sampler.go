@@ -224,7 +224,7 @@ func (c *Sampler) due() time.Duration {
 		wait = min(wait, c.last.Taken.Add(connectionsPause).Sub(now))
 	}
 	if !c.inUse || !c.sampled && len(c.apps) == 0 {
-		return time.Hour // somebody will ring
+		return time.Hour // wakeUp is called when that changes
 	}
 	return max(wait, c.next.Sub(now), 0)
 }

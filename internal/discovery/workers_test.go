@@ -22,6 +22,7 @@ type child struct {
 	waits    bool // an epoll set of its has the socket
 	state    byte // 0: it sleeps
 	dirty    bool // it listens where a dirty arbiter does
+	reloaded bool // its environment is that of a server below Werkzeug's reloader
 }
 
 // workersOf returns which of the children are workers, by their numbers, and
@@ -48,6 +49,14 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 		}
 		if c.dirty {
 			p.FDs().Sockets[8] = []int{6}
+		}
+		if c.reloaded {
+			if err := os.MkdirAll(w.fs.Path(pid, ""), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(w.fs.Path(pid, "environ"), []byte("A=b\x00WERKZEUG_RUN_MAIN=true\x00"), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if c.waits {
 			p.FDs().Polls = []int{3}
@@ -104,6 +113,10 @@ func TestWhoIsAWorker(t *testing.T) {
 	}{
 		"waitress and its pool":             {"python3|-m|waitress|shop:app", false, []child{fork, fork}, "root"},
 		"flask and its pool":                {"flask|--app|shop|run", false, []child{fork}, "root"},
+		"flask below its reloader":          {"flask|--app|shop|run", false, []child{{inherits: true, reloaded: true}}, "0"},
+		"a script below its reloader":       {"python3|app.py", true, []child{{inherits: true, waits: true, reloaded: true}}, "0"},
+		"a reloader of another server":      {"flask|--app|shop|run", false, []child{{argv: "python3|other.py", inherits: true, reloaded: true}}, "root"},
+		"a reloader without its socket":     {"flask|--app|shop|run", false, []child{{reloaded: true}}, "root"},
 		"uvicorn and its pool":              {"uvicorn|shop:app", false, []child{fork, fork}, "root"},
 		"uvicorn with workers":              {"uvicorn|--workers|2|shop:app", false, []child{{argv: spawn, inherits: true}, {argv: spawn, inherits: true}, {argv: tracker}}, "0 1"},
 		"uvicorn and a spawned pool":        {"uvicorn|shop:app", false, []child{{argv: spawn}, {argv: tracker}}, "root"},

@@ -167,6 +167,11 @@ func TestRuns(t *testing.T) {
 		"fleet: another has it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 1, Repairing: 1}, held: true}
 		}, "lease", "queued lease", 0, 0},
+		"fleet: all of it, after a step": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
+			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 1, Repairing: 1}}
+			b.first.outcome = []action.Outcome{action.Unchanged}
+			b.first.apply = func(context.Context) { b.fleet.f.Firing = 10 }
+		}, "escalated", "queued running verifying step_failed escalated", 1, 0},
 		"fleet: may": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 3, Repairing: 1}}
 		}, "verified", "queued running verifying verified", 1, 0},
@@ -196,7 +201,7 @@ func TestRuns(t *testing.T) {
 					t.Errorf("needs a person: %v", s.NeedsHuman)
 				}
 				if b.fleet != nil && c.applied > 0 && b.fleet.released != 1 {
-					t.Errorf("the lease was released back %d times", b.fleet.released)
+					t.Errorf("the lease was released %d times", b.fleet.released)
 				}
 			})
 		})

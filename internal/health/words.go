@@ -8,12 +8,8 @@ import (
 
 func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
 
-func plural(n float64, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.FormatFloat(n, 'f', 0, 64) + " " + one + "s"
-}
+// plural returns a number and the noun one, with an s unless the number is 1.
+func plural(n float64, one string) string { return text.Plural(n, one, one+"s") }
 
 func isAre(n float64) string {
 	if n == 1 {

@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const (
@@ -67,10 +68,10 @@ func (w *Web) healing() healingView {
 		Show: s.Used || len(s.Firing) > 0, Mode: modeWord(s.Mode), Level: levelHealthy, Why: s.Why, Ordered: s.Approve, Human: s.Human, Resting: s.Breakers,
 	}
 	if s.Queue > 0 {
-		v.Waiting = plural(float64(s.Queue), "run waits", "runs wait")
+		v.Waiting = text.Plural(float64(s.Queue), "run waits", "runs wait")
 	}
 	if s.Awaiting > 0 {
-		v.Asking = plural(float64(s.Awaiting), "plan waits for approval", "plans wait for approval")
+		v.Asking = text.Plural(float64(s.Awaiting), "plan waits for approval", "plans wait for approval")
 	}
 	if s.Why != "" {
 		v.Level = levelCritical

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The parts of an app, as the page shows them.
@@ -110,9 +111,9 @@ func (s *pageState) partLine(kind, app, component, name string, facts []string) 
 // facts is a list of numbers in words, without those that are not known.
 type facts []string
 
-func (w *facts) add(v *float64, text func(float64) string) {
+func (w *facts) add(v *float64, words func(float64) string) {
 	if v != nil {
-		*w = append(*w, text(*v))
+		*w = append(*w, words(*v))
 	}
 }
 
@@ -152,7 +153,7 @@ func (q *queue) facts() []string {
 	w.add(&q.Length, counted("waiting"))
 	w.add(q.Oldest, lasting("oldest"))
 	w.add(q.Running, counted("running"))
-	w.add(q.Workers, func(v float64) string { return plural(v, "worker", "workers") })
+	w.add(q.Workers, func(v float64) string { return text.Plural(v, "worker", "workers") })
 	w.add(q.WorkerHeartbeatAge, lasting("heartbeat"))
 	w.addNonZero(q.Failed, "failed")
 	w.addNonZero(q.Orphaned, "without a worker")

@@ -96,14 +96,14 @@ func lockWaitsStatus(waits []model.LockWait) []lockWaitJSON {
 	for i := range waits {
 		w := &waits[i]
 		blocker := connectionStatus(&w.Blocker)
-		blocker.State = text(w.State)
+		blocker.State = nonEmpty(w.State)
 		out = append(out, lockWaitJSON{MySQL: w.Server, Seconds: &w.Seconds, Waiter: connectionStatus(&w.Waiter), Blocker: blocker})
 	}
 	return out
 }
 
 func connectionStatus(c *model.Connection) connectionJSON {
-	return connectionJSON{Connection: nonZero(c.ID), App: text(c.App), Worker: integer(c.Slot), PID: nonZero(c.PID)}
+	return connectionJSON{Connection: nonZero(c.ID), App: nonEmpty(c.App), Worker: integer(c.Slot), PID: nonZero(c.PID)}
 }
 
 // nonZero returns nil for 0, which stands for a number that is not known.
@@ -114,7 +114,8 @@ func nonZero[T int | uint64](n T) *T {
 	return &n
 }
 
-func text(s string) *string {
+// nonEmpty returns nil for "", which stands for a text that is not known.
+func nonEmpty(s string) *string {
 	if s == "" {
 		return nil
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
@@ -170,13 +169,6 @@ func plus(a, b *float64) *float64 {
 	}
 	v := *a + *b
 	return &v
-}
-
-func plural(n float64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.FormatFloat(n, 'f', 0, 64) + " " + many
 }
 
 // disksOf returns the file systems by mount point.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // store is one line about a configured server, or a part of an app.
@@ -61,11 +62,11 @@ func mysqlFacts(m *model.MySQLServer) []string {
 		}
 		return text + " connections"
 	})
-	w.add(m.ThreadsRunning, func(v float64) string { return plural(v, "running", "running") })
+	w.add(m.ThreadsRunning, func(v float64) string { return text.Plural(v, "running", "running") })
 	w.add(m.LongestQuery, lasting("longest query"))
 	w.add(m.OldestTransaction, lasting("oldest transaction"))
 	if v := m.LockWaits; v != nil && *v != 0 {
-		w = append(w, plural(*v, "waits for a lock", "wait for locks"))
+		w = append(w, text.Plural(*v, "waits for a lock", "wait for locks"))
 	}
 	w.add(m.Ping, lasting("ping"))
 	return w
@@ -80,9 +81,9 @@ func redisFacts(r *model.RedisServer) []string {
 		return health.FormatBytes(v) + ", no limit"
 	})
 	w.add(r.HitRatio, func(v float64) string { return "hit rate " + health.FormatPercent(v) })
-	w.add(r.Clients, func(v float64) string { return plural(v, "client", "clients") })
+	w.add(r.Clients, func(v float64) string { return text.Plural(v, "client", "clients") })
 	if v := r.Blocked; v != nil && *v != 0 {
-		w = append(w, plural(*v, "blocked", "blocked"))
+		w = append(w, text.Plural(*v, "blocked", "blocked"))
 	}
 	w.add(r.Ping, lasting("ping"))
 	return w

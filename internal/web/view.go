@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
@@ -153,7 +154,7 @@ func adviceOf(j *health.Evaluation) adviceView {
 
 func (w *Web) appView(s *pageState, a *app) appView {
 	v := appView{
-		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: plural(a.total(), "worker", "workers"),
+		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
 		QueueAt: s.levelAt("request_queue", a.Queue), MemoryAt: s.levelAt("memory", a.MemoryRatio),
 		ErrorsAt: s.levelAt("error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt("cpu", a.CPU),
 	}

@@ -3,10 +3,11 @@ package healthy
 import "time"
 
 // threads is an app with a thread of each kind that blocks, or wakes up by itself.
-const threads = background + plain
+const threads = Background + plain
 
-// background is the threads alone.
-const background = `import os, queue, select, subprocess, threading, time
+// Background is Python that starts a thread of each kind that blocks, or wakes up by
+// itself. The environment variable REDIS is the port of a Redis.
+const Background = `import os, queue, select, subprocess, threading, time
 def pubsub():
     import redis
     p = redis.Redis(port=int(os.environ["REDIS"])).pubsub()
@@ -25,7 +26,7 @@ for f in (pubsub, pipe, child, scheduler, jobs):
 `
 
 // flask is an app for its development server.
-const flask = background + `from flask import Flask
+const flask = Background + `from flask import Flask
 app = Flask(__name__)
 @app.get("/")
 def index(): return "ok"

@@ -2,6 +2,7 @@ package guard_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -160,6 +161,22 @@ func FuzzRecall(f *testing.F) {
 			t.Errorf("%d acts, and with broken lines %d", good.Spent, all.Spent)
 		}
 	})
+}
+
+// All runs are kept up to the limit; above it the oldest that have ended are dropped until
+// half of the limit is left.
+func TestRunsAreBounded(t *testing.T) {
+	ago := journaltest.Noon().Add(-time.Minute)
+	for n, want := range map[int]int{100: 100, 4096: 4096, 4097: 2048} {
+		lines := make([]journal.Entry, n)
+		for i := range lines {
+			lines[i] = journaltest.RunLine(fmt.Sprintf("r-%d", i), "failed", ago, ago)
+		}
+		past, err := guard.Recall(section(), journaltest.Noon(), [2][]byte{nil, journaltest.Lines(lines...)})
+		if err != nil || past.Runs != want || past.Bad != 0 {
+			t.Errorf("of %d runs %d are kept, want %d; %d broken, %v", n, past.Runs, want, past.Bad, err)
+		}
+	}
 }
 
 // section is a configuration with one rule.

@@ -46,6 +46,30 @@ func replay(t *testing.T, s *journal.Store) (ids []string, bad int) {
 	return ids, bad
 }
 
+// The size of the journal is known from the start, and a closed journal cannot be written.
+func TestBytes(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	before := s.Bytes()
+	if err := s.Append(entry("r-1", "cleared")); err != nil {
+		t.Fatal(err)
+	}
+	size := s.Bytes()
+	info, err := os.Stat(filepath.Join(dir, "journal.jsonl"))
+	if err != nil || before != 0 || size != info.Size() || size == 0 {
+		t.Errorf("%d bytes, then %d: %+v, %v", before, size, info, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(entry("r-2", "cleared")); err == nil {
+		t.Error("a closed journal is written")
+	}
+	if again := openStore(t, dir); again.Bytes() != size {
+		t.Errorf("after a restart %d bytes, want %d", again.Bytes(), size)
+	}
+}
+
 // An incomplete last line is removed, and the next line is complete.
 func TestTornLine(t *testing.T) {
 	for _, torn := range []string{`{"at":"2026`, `{"at":"2026-01-02T03:04:05Z","decision":"queued"}`, strings.Repeat("x", 9000)} {
@@ -99,10 +123,16 @@ func TestRotation(t *testing.T) {
 	if err != nil || len(files) != 2 {
 		t.Errorf("files %v, %v", files, err)
 	}
+	total := int64(0)
 	for _, f := range files {
-		if info, err := os.Stat(f); err != nil || info.Size() > 4096+1024 {
+		info, err := os.Stat(f)
+		if err != nil || info.Size() > 4096+1024 {
 			t.Errorf("%s has %d bytes, %v", f, info.Size(), err)
 		}
+		total += info.Size()
+	}
+	if s.Bytes() != total {
+		t.Errorf("%d bytes are reported, %d are on the disk", s.Bytes(), total)
 	}
 	last := ""
 	ids, _ := replay(t, s)

@@ -76,6 +76,9 @@ func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 			t.Errorf("%s: %q", name, c.header.Get(name))
 		}
 	}
+	if c.header.Get("Accept-Encoding") != "" || c.header.Get("Connection") != "close" {
+		t.Errorf("a compressed response, or a second call on the connection, is possible: %v", c.header)
+	}
 	for name, v := range c.header {
 		if strings.Contains(name+strings.Join(v, ""), "vil") {
 			t.Errorf("%s: %q", name, v)

@@ -20,6 +20,12 @@ func TestEscalate(t *testing.T) {
 	if n, err := a.Apply(t.Context(), p); n != 0 || err != nil || len(called) != 1 || called[0] != "leaked f1" {
 		t.Errorf("done %d, %v, called %v", n, err, called)
 	}
+	if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
+		t.Errorf("verified as %s, %v", o, err)
+	}
+	if target := a.Target(action.Alert{Fingerprint: "f1"}); target != "" {
+		t.Errorf("target %q", target)
+	}
 	p.Private = nil
 	if _, err := a.Apply(t.Context(), p); !errors.Is(err, action.ErrNotPlanned) || len(called) != 1 {
 		t.Errorf("a plan of another process: %v, called %v", err, called)
