@@ -125,6 +125,11 @@ func (r *Reader) FunctionCode(obj uint64) (uint64, bool) {
 	return r.pointer(obj, Function, r.layout.function)
 }
 
+// FunctionName returns the qualified name of a function, a str.
+func (r *Reader) FunctionName(obj uint64) (uint64, bool) {
+	return r.pointer(obj, Function, r.layout.qualName)
+}
+
 // MethodSelf returns the object that a method is bound to.
 func (r *Reader) MethodSelf(obj uint64) (uint64, bool) { return r.pointer(obj, Method, 24) }
 

@@ -122,6 +122,7 @@ func useAll(r *object.Reader, obj uint64) {
 	r.WeakrefTarget(obj)
 	r.FunctionCode(obj)
 	r.MethodSelf(obj)
+	r.FunctionName(obj)
 	var slots [2]object.Slots
 	r.Slots(obj, 0, []string{"ctx", "environ"}, slots[:])
 	r.Local(obj, object.Slots{1, 2})

@@ -25,7 +25,7 @@ type Layout struct {
 	varNames, free, cellVars uint64 // of code; free and cellVars are 0 where varNames has all
 	locals                   uint64 // of a frame
 	tagged                   bool   // values of frames have tags in their low bits
-	function                 uint64 // to code
+	function, qualName       uint64 // of a function: its code, its name
 	Coroutine                CoroutineLayout
 }
 
@@ -60,7 +60,7 @@ func LayoutOf(major, minor, micro int, traceRefs bool) (Layout, error) {
 	l := Layout{
 		Minor:      minor,
 		tupleItems: 24, strASCII: 48, strWide: 72,
-		cachedKeys: 872, function: 48,
+		cachedKeys: 872, function: 48, qualName: 40,
 		locals: 72, varNames: 96,
 	}
 	switch minor {
@@ -83,7 +83,7 @@ func LayoutOf(major, minor, micro int, traceRefs bool) (Layout, error) {
 // the size of their keys.
 func oldLayout(l *Layout) {
 	l.varNames, l.free, l.cellVars = 72, 80, 88
-	l.locals, l.function = 360, 16
+	l.locals, l.function, l.qualName = 360, 16, 104
 	l.modules = 856
 	l.Coroutine = CoroutineLayout{Frame: 16, Top: 72, Last: 104}
 	switch l.Minor {
@@ -92,7 +92,7 @@ func oldLayout(l *Layout) {
 	case 9:
 		l.cachedKeys = 864
 	case 10:
-		l.locals, l.function = 352, 48
+		l.locals, l.function, l.qualName = 352, 48, 40
 		l.Coroutine = CoroutineLayout{Frame: 16, State: 108, Top: 80, Base: 64, Depth: true}
 	}
 }

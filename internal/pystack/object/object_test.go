@@ -286,6 +286,11 @@ func checkPointer(r *object.Reader, f fact) string {
 		got, ok = r.WeakrefTarget(f.ID)
 	case "function":
 		got, ok = r.FunctionCode(f.ID)
+	case "functionname":
+		if got, ok = r.FunctionName(f.ID); !ok || !r.Equals(got, want[string](f)) {
+			return "another name"
+		}
+		return ""
 	case "method":
 		got, ok = r.MethodSelf(f.ID)
 	case "module":

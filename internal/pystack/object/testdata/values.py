@@ -159,6 +159,8 @@ put("weakref", weakref.ref(target), str(id(target)))
 put("deadref", weakref.ref(Plain()))
 bound = target.__init__
 put("function", function, str(id(function.__code__)))
+put("functionname", function, "function")
+put("functionname", outer, "outer")
 
 
 class Bound:

@@ -1,0 +1,296 @@
+// Package request reads from a Python thread's stack which request it has in hand:
+// the view, the method, the route and the start, where the locals of the server or
+// the framework have them. No argument of the app's own functions is read.
+package request
+
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+)
+
+// Frame is one frame of a stack that was proven to be one.
+type Frame struct {
+	Addr     uint64 // of the interpreter's frame
+	Code     uint64 // of its code object
+	File     string // as the interpreter has it
+	Function string // qualified where the interpreter has that
+	Own      bool   // it is the app's own code
+}
+
+// Request is what a thread's stack and locals tell of a request. Texts are cleaned
+// and bounded: View and Route are fit for labels as to their form, not as to how
+// many there are.
+type Request struct {
+	InHand   bool      // the thread is below a server's request frame
+	IdlePool bool      // it is a thread of a pool that has nothing to do
+	View     string    // Flask's endpoint, or the function that handles it; "": not known
+	Route    string    // the rule, such as "/checkout/<int:id>"; "": not known
+	Method   string    // one of HTTP's, else "other"; "": not known
+	Path     string    // what was asked for, without the query; "": not known
+	Started  time.Time // when the server began to handle it; zero: not known
+}
+
+// Thread is what is remembered of a thread from look to look.
+type Thread struct {
+	trail   object.Trail
+	frames  []*code // of the last look
+	path    string
+	raw     []byte // path as it was read
+	date    object.Date
+	started time.Time // of date
+}
+
+// Reader reads the requests of one process. It must not be used by two goroutines
+// at once.
+type Reader struct {
+	objects *object.Reader
+	place   *time.Location
+	codes   map[uint64]*code
+	texts   map[string]string // cleaned, by what was read
+	buf     []byte
+	raw     []byte
+	keys    keys
+}
+
+// keys are the names that are looked up.
+type keys struct {
+	method, path, script, request, hidden, urlRule, rule, endpoint, startTime *object.Key
+	scope, scopeMethod, scopePath, scopeEndpoint, scopeRoute, routePath       *object.Key
+	match, funcPath, route                                                    *object.Key
+}
+
+// New returns a reader of the requests of the process whose objects that reader
+// reads. Place is the time zone of the process: gunicorn has the start of a request
+// in local time.
+func New(objects *object.Reader, place *time.Location) *Reader {
+	k := object.NewKey
+	return &Reader{objects: objects, place: place, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
+		method: k("REQUEST_METHOD"), path: k("PATH_INFO"), script: k("SCRIPT_NAME"),
+		request: k("request"), hidden: k("_request"), urlRule: k("url_rule"), rule: k("rule"), endpoint: k("endpoint"),
+		startTime: k("start_time"),
+		scope:     k("scope"), scopeMethod: k("method"), scopePath: k("path"), scopeEndpoint: k("endpoint"), scopeRoute: k("route"), routePath: k("path"),
+		match: k("resolver_match"), funcPath: k("_func_path"), route: k("route"),
+	}}
+}
+
+// Read sets what a stack and its locals tell, at a moment. The frames, innermost
+// first, are those of one thread, whose last look t is. The process may go on
+// meanwhile: the caller proves that the thread did not.
+func (r *Reader) Read(t *Thread, frames []Frame, now time.Time, into *Request) {
+	*into = Request{}
+	r.objects.Begin(&t.trail)
+	t.frames = t.frames[:0]
+	for i := range frames {
+		t.frames = append(t.frames, r.code(&frames[i]))
+	}
+	s := look{Reader: r, thread: t, frames: frames, codes: t.frames, now: now, into: into}
+	if s.begins(); into.InHand {
+		s.request()
+		if into.View == "" {
+			s.fallback()
+		}
+	}
+	r.objects.End(&t.trail)
+}
+
+// look is one look at a thread.
+type look struct {
+	*Reader
+	thread *Thread
+	frames []Frame // innermost first
+	codes  []*code
+	now    time.Time
+	into   *Request
+	first  int // the outermost frame with a request in hand
+}
+
+// begins sets whether a request is in hand, from which frame on, and whether the
+// thread is an idle one of a pool.
+func (s *look) begins() {
+	s.first = -1
+	for i := len(s.codes) - 1; i >= 0; i-- {
+		switch role := s.codes[i].role; {
+		case role == poolIdle && i == 0:
+			s.into.IdlePool = true
+		case role == poolWait:
+			s.into.IdlePool = true
+		case role == poolQueue:
+			if i == 0 || s.codes[i-1].role == queueGet {
+				s.into.IdlePool = true
+				return
+			}
+			s.first = i
+		case role.inHand():
+			s.first = i
+		}
+		if s.first >= 0 {
+			s.into.InHand, s.into.IdlePool = true, false
+			return
+		}
+	}
+}
+
+// request reads what the locals of servers and frameworks have, from the outermost
+// frame inwards: the first that has something is the request's own.
+func (s *look) request() {
+	for i := s.first; i >= 0; i-- {
+		frame, c := s.frames[i].Addr, s.codes[i]
+		switch c.role {
+		case gunicorn:
+			s.gunicorn(frame, c)
+		case waitress:
+			s.waitress(frame, c)
+		case asgi:
+			if self, ok := s.local(frame, c, nameSelf); ok {
+				s.Scope(s.thread, self, s.into)
+			}
+		case wsgi:
+			s.environ(frame, c)
+		case flask:
+			s.environ(frame, c)
+			s.context(frame, c)
+		case dispatch:
+			if rule, ok := s.local(frame, c, nameRule); ok && s.into.View == "" {
+				s.rule(rule)
+			}
+		case django:
+			s.django(frame, c)
+		}
+	}
+}
+
+// gunicorn reads the environment and the start of a request from handle_request.
+func (s *look) gunicorn(frame uint64, c *code) {
+	s.environ(frame, c)
+	start, ok := s.local(frame, c, nameStart)
+	if !ok {
+		return
+	}
+	date, ok := s.objects.Datetime(start)
+	if !ok || date.Zone {
+		return
+	}
+	if date != s.thread.date || s.thread.started.IsZero() {
+		s.thread.date, s.thread.started = date, date.In(s.place)
+	}
+	s.start(s.thread.started)
+}
+
+// waitress reads the start of a task.
+func (s *look) waitress(frame uint64, c *code) {
+	self, ok := s.local(frame, c, nameSelf)
+	if !ok {
+		return
+	}
+	value, ok := s.objects.Attribute(self, s.keys.startTime)
+	if !ok {
+		return
+	}
+	const latest = 1 << 40 // seconds, far beyond any clock
+	if seconds, ok := s.objects.Float(value); ok && seconds > 0 && seconds < latest {
+		whole := int64(seconds)
+		s.start(time.Unix(whole, int64((seconds-float64(whole))*1e9)))
+	}
+}
+
+// start sets when a request started, unless that is still to come: then a clock or
+// a zone is not what it is taken for.
+func (s *look) start(at time.Time) {
+	const early = time.Second // clocks are read one after the other
+	if s.into.Started.IsZero() && at.Sub(s.now) < early {
+		s.into.Started = at
+	}
+}
+
+// environ reads the method and the path from a WSGI environment.
+func (s *look) environ(frame uint64, c *code) {
+	if s.into.Method != "" || s.into.Path != "" {
+		return
+	}
+	env, ok := s.local(frame, c, nameEnviron)
+	if !ok {
+		if env, ok = s.local(frame, c, nameEnv); !ok {
+			return
+		}
+	}
+	if value, ok := s.objects.Lookup(env, s.keys.method); ok {
+		s.into.Method = s.method(value)
+	}
+	value, ok := s.objects.Lookup(env, s.keys.path)
+	if !ok {
+		return
+	}
+	s.raw = s.raw[:0]
+	if script, ok := s.objects.Lookup(env, s.keys.script); ok {
+		s.raw, _ = s.objects.Latin1(s.raw, script)
+	}
+	if s.raw, ok = s.objects.Latin1(s.raw, value); ok {
+		s.into.Path = s.path(s.thread, s.raw)
+	}
+}
+
+// context reads the rule that Flask has found, from its context of a request.
+func (s *look) context(frame uint64, c *code) {
+	ctx, ok := s.local(frame, c, nameContext)
+	if !ok || s.into.View != "" {
+		return
+	}
+	request, ok := s.objects.Attribute(ctx, s.keys.request)
+	if !ok {
+		if request, ok = s.objects.Attribute(ctx, s.keys.hidden); !ok {
+			return
+		}
+	}
+	if rule, ok := s.objects.Attribute(request, s.keys.urlRule); ok {
+		s.rule(rule)
+	}
+}
+
+// rule reads the view and the route from a rule of Werkzeug.
+func (s *look) rule(rule uint64) {
+	if s.objects.IsNone(rule) {
+		return
+	}
+	if value, ok := s.objects.Attribute(rule, s.keys.endpoint); ok {
+		s.into.View = s.text(value)
+	}
+	if value, ok := s.objects.Attribute(rule, s.keys.rule); ok {
+		s.into.Route = s.text(value)
+	}
+}
+
+// django reads what Django has resolved the path to.
+func (s *look) django(frame uint64, c *code) {
+	request, ok := s.local(frame, c, nameRequest)
+	if !ok || s.into.View != "" {
+		return
+	}
+	match, ok := s.objects.Attribute(request, s.keys.match)
+	if !ok || s.objects.IsNone(match) {
+		return
+	}
+	if value, ok := s.objects.Attribute(match, s.keys.funcPath); ok {
+		s.into.View = s.text(value)
+	}
+	if value, ok := s.objects.Attribute(match, s.keys.route); ok {
+		s.into.Route = s.text(value)
+	}
+}
+
+// fallback sets the view from the frames alone: the function that a framework
+// calls as one, else the outermost one of the app's own code.
+func (s *look) fallback() {
+	for i := s.first; i > 0; i-- {
+		if role := s.codes[i].role; role == django || role == caller {
+			s.into.View = s.codes[i-1].view
+			return
+		}
+	}
+	for i := s.first; i >= 0; i-- {
+		if s.frames[i].Own {
+			s.into.View = s.codes[i].view
+			return
+		}
+	}
+}

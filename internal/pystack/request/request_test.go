@@ -1,0 +1,135 @@
+package request_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
+)
+
+// styles are how an app may handle a request.
+func styles() []string {
+	return []string{"plain", "decorated", "class", "early", "stream", "missing"}
+}
+
+// The request that a worker has in hand is the one that was sent, with each server
+// and each interpreter.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	for _, python := range pythons(t) {
+		for kind := range servers(python, "") {
+			t.Run(kind+python, func(t *testing.T) {
+				seed := rand.Uint64()
+				t.Logf("seed %d", seed)
+				rng := rand.New(rand.NewPCG(seed, 0))
+				routes := draw(rng, styles())
+				s := open(t, python, kind, routes[:5])
+				rng.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
+				thread := &request.Thread{}
+				for round := range 2 {
+					for _, r := range routes {
+						if a := drawAsk(rng, r); r.Style != "stream" || s.stream {
+							s.check(a, thread, round)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// check sends a request and compares what is read of it with what was sent.
+func (s *shop) check(a ask, thread *request.Thread, round int) {
+	s.t.Helper()
+	sent := time.Now()
+	found, free := s.send(a)
+	defer free()
+	reader, mem := s.readerOf(found.PID)
+	stack := s.stack(found.PID, found.Frames)
+	var got request.Request
+	for range 2 {
+		reader.Read(thread, stack, time.Now(), &got)
+		want := request.Request{InHand: true, View: a.view, Route: a.Rule, Method: a.method, Path: a.path, Started: got.Started}
+		if !s.layoutHasQualifiedNames() {
+			want.View = a.view[strings.LastIndexByte(a.view, '.')+1:]
+		}
+		if got != want {
+			s.t.Errorf("round %d, %s %s:\ngot  %+v\nwant %+v", round, a.Style, a.target, got, want)
+		}
+		if s.start {
+			s.between(sent, got.Started, found.Time)
+		} else if !got.Started.IsZero() {
+			s.t.Errorf("started %v", got.Started)
+		}
+	}
+	if a.Style == "missing" {
+		return // there is no rule to be found
+	}
+	calls := mem.Calls()
+	reader.Read(thread, stack, time.Now(), &got)
+	if n := mem.Calls() - calls; n > 8 {
+		s.t.Errorf("a warm look at %s took %d calls", a.Style, n)
+	}
+}
+
+// layoutHasQualifiedNames reports whether code objects have qualified names.
+func (s *shop) layoutHasQualifiedNames() bool { return s.layout.Minor >= 11 }
+
+// between checks that a request started after it was sent and before its handler.
+func (s *shop) between(sent, started time.Time, handled float64) {
+	s.t.Helper()
+	const rounding = time.Millisecond
+	if started.Before(sent.Add(-rounding)) || started.After(time.UnixMicro(int64(handled*1e6)).Add(rounding)) {
+		s.t.Errorf("sent %v, started %v, handled %f", sent, started, handled)
+	}
+}
+
+// Threads of a pool are idle while they wait for work, and only then.
+func TestIdlePools(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"gthread", "waitress"} {
+		t.Run(kind, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
+			routes := draw(rng, []string{"plain"})
+			s := open(t, "/usr/bin/python3", kind, routes)
+			var free []func()
+			for range 3 { // so that gthread has its three threads
+				_, f := s.send(drawAsk(rng, routes[0]))
+				free = append(free, f)
+			}
+			free[1]()
+			free[2]()
+			// A thread that has answered needs a moment to come back to its pool.
+			s.wait("one thread is idle and two are not", func() bool {
+				found, f := s.send(drawAsk(rng, routes[0]))
+				defer f()
+				idle, busy := s.count(found)
+				if busy < 2 || idle+busy > 3 {
+					t.Fatalf("%d threads are idle, %d busy, of %d", idle, busy, 1+len(found.Others))
+				}
+				return idle == 1 && busy == 2
+			})
+			free[0]()
+		})
+	}
+}
+
+// count returns how many threads of a process are idle ones of a pool, and how
+// many have a request in hand.
+func (s *shop) count(found truth) (idle, busy int) {
+	s.t.Helper()
+	reader, _ := s.readerOf(found.PID)
+	for _, frames := range append(found.Others, found.Frames) {
+		var got request.Request
+		reader.Read(&request.Thread{}, s.stack(found.PID, frames), time.Now(), &got)
+		if got.InHand {
+			busy++
+		}
+		if got.IdlePool {
+			idle++
+		}
+	}
+	return idle, busy
+}

@@ -1,0 +1,310 @@
+package request_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
+)
+
+const patience = time.Minute
+
+// pythons returns Debian's interpreter and those of pyenv that are there.
+func pythons(t testing.TB) []string {
+	t.Helper()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3.*/bin/python3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"/usr/bin/python3"}
+	for _, p := range found {
+		if minor := version(t, p)[1]; minor >= 8 && minor <= 14 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// version returns the version of an interpreter.
+func version(t testing.TB, python string) (v [3]int) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), python, "-c", "import sys; print(*sys.version_info[:3])").Output()
+	if err != nil {
+		t.Fatal(python, err)
+	}
+	if _, err := fmt.Sscan(string(out), &v[0], &v[1], &v[2]); err != nil {
+		t.Fatal(python, err)
+	}
+	return v
+}
+
+// route is one of the app's, and ask a request to it.
+type route struct {
+	Rule     string `json:"rule"`
+	Endpoint string `json:"endpoint"`
+	Style    string `json:"style"`
+}
+
+type ask struct {
+	route
+	id, method, path, target string
+	view                     string
+}
+
+// word returns a word that a path may have, and how it is written there.
+func word(rng *rand.Rand) string {
+	letters := []rune("abcdefghijklmnopqrstuvwxyz0123456789-_~éßżółw商店😀")
+	var b strings.Builder
+	for range 1 + rng.IntN(12) {
+		b.WriteRune(letters[rng.IntN(len(letters))])
+	}
+	return b.String()
+}
+
+// draw returns routes of each style.
+func draw(rng *rand.Rand, styles []string) []route {
+	var all []route
+	for i, style := range styles {
+		all = append(all, route{
+			Rule:     fmt.Sprintf("/r%d%s/<value>/%s", i, word(rng), word(rng)),
+			Endpoint: fmt.Sprintf("view_%d_%s", i, strings.ReplaceAll(word(rng), ".", "")),
+			Style:    style,
+		})
+	}
+	return all
+}
+
+// drawAsk returns a request to a route.
+func drawAsk(rng *rand.Rand, r route) ask {
+	a := ask{route: r, id: fmt.Sprintf("q%x", rng.Uint64()), method: []string{"GET", "POST", "DELETE"}[rng.IntN(3)], view: r.Endpoint}
+	a.path = strings.Replace(r.Rule, "<value>", word(rng), 1)
+	switch r.Style {
+	case "stream":
+		a.view, a.Rule = "stream.<locals>.pieces", ""
+	case "missing":
+		a.view, a.Rule = "missing", ""
+	}
+	a.target = (&url.URL{Path: a.path}).EscapedPath()
+	if rng.IntN(2) == 0 {
+		a.target += "?secret=" + url.QueryEscape(word(rng))
+	}
+	return a
+}
+
+// shop is a server with the app.
+type shop struct {
+	t      testing.TB
+	folder string
+	client *http.Client
+	layout object.Layout
+	start  bool // it tells when a request began
+	stream bool // its frame stays while a body is streamed
+	memory map[int]*memory.Process
+	reader map[int]*request.Reader
+}
+
+// servers returns the command lines of the servers that run with an interpreter.
+func servers(python, socket string) map[string][]string {
+	gunicorn := []string{python, "-m", "gunicorn.app.wsgiapp", "shop:app", "--bind", "unix:" + socket, "--workers", "1", "--log-level", "warning"}
+	all := map[string][]string{
+		"sync":     gunicorn,
+		"gthread":  append(gunicorn[:len(gunicorn):len(gunicorn)], "--threads", "3"),
+		"waitress": {python, "-c", "import shop, waitress; waitress.serve(shop.app, unix_socket=" + strconv.Quote(socket) + ", threads=3)"},
+	}
+	if python == "/usr/bin/python3" {
+		all["uwsgi"] = []string{"uwsgi", "--plugin", "python3", "--http-socket", socket, "--module", "shop:app", "--master", "--processes", "1", "--threads", "2", "--enable-threads", "--die-on-term"}
+	}
+	return all
+}
+
+// library returns a folder from which any interpreter imports Debian's Flask and
+// servers, which are written in Python.
+func library(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"flask", "werkzeug", "jinja2", "click", "itsdangerous", "markupsafe", "gunicorn", "waitress"} {
+		if err := os.Symlink("/usr/lib/python3/dist-packages/"+name, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// gunicorn imports it for plugins, of which there are none here; that of
+	// Debian needs Debian's Python.
+	if err := os.WriteFile(filepath.Join(dir, "pkg_resources.py"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// open starts a server with routes.
+func open(t testing.TB, python, kind string, routes []route) *shop {
+	t.Helper()
+	folder := t.TempDir()
+	raw, err := json.Marshal(routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "routes.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(folder, "s")
+	args := servers(python, socket)[kind]
+	here, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "SHOP_FOLDER="+folder, "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+here)
+	if python != "/usr/bin/python3" {
+		cmd.Env[len(cmd.Env)-1] += ":" + library(t)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s %s: %s", python, kind, log.String())
+		}
+	})
+	v := version(t, python)
+	layout, err := object.LayoutOf(v[0], v[1], v[2], false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	s := &shop{
+		t: t, folder: folder, layout: layout, start: kind != "uwsgi", stream: kind != "uwsgi", memory: map[int]*memory.Process{}, reader: map[int]*request.Reader{},
+		client: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 2 * patience},
+	}
+	s.wait("the server listens", func() bool {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+// wait waits until something is so.
+func (s *shop) wait(what string, so func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// frame is a frame as the app has written it down: the address of the object.
+type frame struct {
+	Addr, Code     uint64
+	File, Function string
+}
+
+type truth struct {
+	PID    int
+	Time   float64
+	Frames []frame
+	Others [][]frame
+}
+
+// send sends a request and returns, once it is stopped in the app, what the app
+// has written down, and how to let it go on.
+func (s *shop) send(a ask) (truth, func()) {
+	s.t.Helper()
+	done := make(chan error, 1)
+	req, err := http.NewRequestWithContext(s.t.Context(), a.method, "http://shop"+a.target, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("X-Id", a.id)
+	if a.Style == "early" {
+		req.Header.Set("X-Early", "1")
+	}
+	go func() {
+		resp, err := s.client.Do(req)
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
+		done <- err
+	}()
+	name := filepath.Join(s.folder, a.id)
+	var found truth
+	s.wait("the request is stopped", func() bool {
+		select {
+		case err := <-done:
+			s.t.Fatalf("the answer to %s %s came early: %v", a.method, a.target, err)
+		default:
+		}
+		raw, err := os.ReadFile(name + ".json")
+		return err == nil && json.Unmarshal(raw, &found) == nil
+	})
+	return found, func() {
+		if err := os.WriteFile(name+".free", nil, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// readerOf returns the reader of a worker.
+func (s *shop) readerOf(pid int) (*request.Reader, *memory.Process) {
+	if s.reader[pid] == nil {
+		s.memory[pid] = memory.NewProcess(pid)
+		s.reader[pid] = request.New(object.NewReader(s.memory[pid], s.layout, &object.Room{}), time.Local)
+	}
+	return s.reader[pid], s.memory[pid]
+}
+
+// stack returns the frames of the interpreter that the app's frame objects are of.
+func (s *shop) stack(pid int, frames []frame) []request.Frame {
+	s.t.Helper()
+	mem := memory.NewReader(memory.NewProcess(pid))
+	here, err := filepath.Abs("testdata")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var stack []request.Frame
+	for _, f := range frames {
+		addr := f.Addr
+		if s.layout.Minor > 10 {
+			if addr, err = mem.Uint64(f.Addr + 24); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		stack = append(stack, request.Frame{Addr: addr, Code: f.Code, File: f.File, Function: f.Function, Own: strings.HasPrefix(f.File, here+"/")})
+	}
+	return stack
+}
