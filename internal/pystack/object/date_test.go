@@ -32,13 +32,13 @@ func TestDateIn(t *testing.T) {
 
 func TestLayoutOf(t *testing.T) {
 	t.Parallel()
-	for _, v := range [][3]int{{2, 7, 18}, {3, 7, 16}, {3, 15, 0}, {4, 0, 0}, {3, 11, -1}} {
-		if _, err := object.LayoutOf(v[0], v[1], v[2], false); err == nil {
+	for _, v := range [][2]int{{2, 7}, {3, 7}, {3, 15}, {4, 11}} {
+		if _, err := object.LayoutOf(v[0], v[1], false); err == nil {
 			t.Errorf("%v has a layout", v)
 		}
 	}
 	for minor := 8; minor <= 14; minor++ {
-		if l, err := object.LayoutOf(3, minor, 2, true); err != nil || l.Minor != minor {
+		if l, err := object.LayoutOf(3, minor, true); err != nil || l.Minor != minor {
 			t.Errorf("3.%d: %+v %v", minor, l, err)
 		}
 	}

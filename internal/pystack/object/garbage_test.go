@@ -69,7 +69,7 @@ func FuzzGarbage(f *testing.F) {
 		f.Add(i*0x9e3779b97f4a7c15+1, i%7)
 	}
 	f.Fuzz(func(t *testing.T, seed, minor uint64) {
-		layout, err := object.LayoutOf(3, 8+int(minor%7), 0, seed%2 == 0)
+		layout, err := object.LayoutOf(3, 8+int(minor%7), seed%2 == 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,10 +160,7 @@ func TestNoise(t *testing.T) {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
 			facts, pid := start(t, python)
-			layout, err := object.LayoutOf(versionOf(t, python))
-			if err != nil {
-				t.Fatal(err)
-			}
+			layout := layoutOf(t, python)
 			n := &noisy{memory: memory.NewProcess(pid), garbage: garbage{seed: 88172645463325252}}
 			n.base = []uint64{facts[0].ID, facts[len(facts)/2].ID, facts[len(facts)-1].ID &^ 7}
 			var counts object.Counts

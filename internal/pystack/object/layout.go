@@ -51,11 +51,11 @@ type CoroutineLayout struct {
 	Last   uint64 // of the frame on 3.8 and 3.9: its last instruction, below 0 before the first
 }
 
-// LayoutOf returns the layout of a version. TraceRefs says that the interpreter
-// was built with Py_TRACE_REFS.
-func LayoutOf(major, minor, micro int, traceRefs bool) (Layout, error) {
-	if major != 3 || minor < 8 || minor > 14 || micro < 0 {
-		return Layout{}, fmt.Errorf("objects of Python %d.%d.%d are not known", major, minor, micro)
+// LayoutOf returns the layout of a version. Patch releases have not moved what is
+// read here. TraceRefs says that the interpreter was built with Py_TRACE_REFS.
+func LayoutOf(major, minor int, traceRefs bool) (Layout, error) {
+	if major != 3 || minor < 8 || minor > 14 {
+		return Layout{}, fmt.Errorf("objects of Python %d.%d are not known", major, minor)
 	}
 	l := Layout{
 		Minor:      minor,

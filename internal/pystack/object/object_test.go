@@ -31,7 +31,7 @@ func pythons(t testing.TB) []string {
 	}
 	all := []string{"/usr/bin/python3"}
 	for _, p := range found {
-		if _, minor, _ := version(t, p); minor >= 8 && minor <= 14 {
+		if _, minor := version(t, p); minor >= 8 && minor <= 14 {
 			all = append(all, p)
 		}
 	}
@@ -39,16 +39,27 @@ func pythons(t testing.TB) []string {
 }
 
 // version returns the version of an interpreter.
-func version(t testing.TB, python string) (major, minor, micro int) {
+func version(t testing.TB, python string) (major, minor int) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), python, "-c", "import sys; print(*sys.version_info[:3])").Output()
+	out, err := exec.CommandContext(t.Context(), python, "-c", "import sys; print(*sys.version_info[:2])").Output()
 	if err != nil {
 		t.Fatal(python, err)
 	}
-	if _, err := fmt.Sscan(string(out), &major, &minor, &micro); err != nil {
+	if _, err := fmt.Sscan(string(out), &major, &minor); err != nil {
 		t.Fatal(python, err)
 	}
-	return major, minor, micro
+	return major, minor
+}
+
+// layoutOf returns the layout of an interpreter.
+func layoutOf(t testing.TB, python string) object.Layout {
+	t.Helper()
+	major, minor := version(t, python)
+	layout, err := object.LayoutOf(major, minor, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layout
 }
 
 // fact is one line that testdata/values.py prints.
@@ -103,22 +114,6 @@ func start(t testing.TB, python string) ([]fact, int) {
 	return nil, 0
 }
 
-// newReader returns a reader of a process of a version.
-func newReader(t testing.TB, python string, pid int) *object.Reader {
-	t.Helper()
-	layout, err := object.LayoutOf(versionOf(t, python))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return object.NewReader(memory.NewProcess(pid), layout, &object.Room{})
-}
-
-func versionOf(t testing.TB, python string) (major, minor, micro int, traced bool) {
-	t.Helper()
-	major, minor, micro = version(t, python)
-	return major, minor, micro, false
-}
-
 // Each value is read as the interpreter itself shows it, cold and with what the
 // last look used read ahead.
 func TestValues(t *testing.T) {
@@ -130,7 +125,7 @@ func TestValues(t *testing.T) {
 			if len(facts) < 140 {
 				t.Fatalf("only %d facts", len(facts))
 			}
-			r := newReader(t, python, pid)
+			r := object.NewReader(memory.NewProcess(pid), layoutOf(t, python), &object.Room{})
 			var trail object.Trail
 			for round := range 3 {
 				for _, f := range facts {

@@ -17,21 +17,21 @@ func BenchmarkRead(b *testing.B) {
 			s := open(b, python, "sync", routes)
 			found, free := s.send(drawAsk(rand.New(rand.NewPCG(3, 4)), routes[0]))
 			defer free()
-			reader, mem := s.readerOf(found.PID)
-			stack := s.stack(found.PID, found.Frames)
-			var thread request.Thread
+			_, stack := s.look(found.PID, found.TID)
+			w := s.worker(found.PID)
+			thread := w.threads[found.TID]
 			var got request.Request
 			now := time.Now()
-			reader.Read(&thread, stack, now, &got)
-			calls, bytes := mem.Calls(), mem.Bytes()
+			w.reader.Read(thread, &stack, now, &got)
+			calls, bytes := w.memory.Calls(), w.memory.Bytes()
 			b.ReportAllocs()
 			for b.Loop() {
-				if reader.Read(&thread, stack, now, &got); got.View != routes[0].Endpoint {
+				if w.reader.Read(thread, &stack, now, &got); got.View != routes[0].Endpoint {
 					b.Fatal(got)
 				}
 			}
-			b.ReportMetric(float64(mem.Calls()-calls)/float64(b.N), "calls/op")
-			b.ReportMetric(float64(mem.Bytes()-bytes)/float64(b.N), "bytes/op")
+			b.ReportMetric(float64(w.memory.Calls()-calls)/float64(b.N), "calls/op")
+			b.ReportMetric(float64(w.memory.Bytes()-bytes)/float64(b.N), "bytes/op")
 		})
 	}
 }

@@ -1,6 +1,9 @@
 package request
 
-import "github.com/resp-exporter/resp-exporter/internal/pystack/object"
+import (
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+)
 
 // Bounds of what is remembered of a process.
 const (
@@ -29,28 +32,28 @@ func names() [namesAll]string {
 
 // code is what is known of a code object.
 type code struct {
-	file, function string
-	view           string // the function's name as a view
-	role           role
-	slots          *[namesAll]object.Slots // nil: it has none that is read
+	code  *pystack.Code
+	view  string // the function's name as a view
+	role  role
+	slots *[namesAll]object.Slots // nil: it has none that is read
 }
 
-// code returns what is known of a frame's code, which is looked up once.
-func (r *Reader) code(f *Frame) *code {
-	c := r.codes[f.Code]
-	if c != nil && c.file == f.File && c.function == f.Function {
+// code returns what is known of a code object, which is looked up once.
+func (r *Reader) code(known *pystack.Code) *code {
+	c := r.codes[known.Addr]
+	if c != nil && c.code == known {
 		return c
 	}
 	if len(r.codes) >= codesMost {
 		clear(r.codes)
 	}
-	c = &code{file: f.File, function: f.Function, role: roleOf(f.File, f.Function), view: label([]byte(f.Function))}
+	c = &code{code: known, role: roleOf(known.File, known.Name), view: label([]byte(known.Function))}
 	all, most := names(), 0
 	if c.role == plain {
 		most = firstArgs
 	}
 	var slots [namesAll]object.Slots
-	if !r.objects.Slots(f.Code, most, all[:], slots[:]) {
+	if !r.objects.Slots(known.Addr, most, all[:], slots[:]) {
 		return c // read again with the next look
 	}
 	has := func(name int) bool { return slots[name][0] >= 0 }
@@ -65,7 +68,7 @@ func (r *Reader) code(f *Frame) *code {
 	if c.role != plain {
 		c.slots = &slots
 	}
-	r.codes[f.Code] = c
+	r.codes[known.Addr] = c
 	return c
 }
 

@@ -6,17 +6,9 @@ package request
 import (
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 )
-
-// Frame is one frame of a stack that was proven to be one.
-type Frame struct {
-	Addr     uint64 // of the interpreter's frame
-	Code     uint64 // of its code object
-	File     string // as the interpreter has it
-	Function string // qualified where the interpreter has that
-	Own      bool   // it is the app's own code
-}
 
 // Request is what a thread's stack and locals tell of a request. Texts are cleaned
 // and bounded: View and Route are fit for labels as to their form, not as to how
@@ -34,7 +26,7 @@ type Request struct {
 // Thread is what is remembered of a thread from look to look.
 type Thread struct {
 	trail   object.Trail
-	frames  []*code // of the last look
+	codes   []*code // of the frames of the last look
 	path    string
 	raw     []byte // path as it was read
 	date    object.Date
@@ -60,10 +52,17 @@ type keys struct {
 	match, funcPath, route                                                    *object.Key
 }
 
-// New returns a reader of the requests of the process whose objects that reader
-// reads. Place is the time zone of the process: gunicorn has the start of a request
-// in local time.
-func New(objects *object.Reader, place *time.Location) *Reader {
+// New returns a reader of a process's requests. Place is the time zone of the
+// process, in which gunicorn has the start of a request; the room may be shared by
+// readers that are not used at once. An error means that objects of this version
+// are not known.
+func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, error) {
+	const head = 8 // of an object, up to its type
+	layout, err := object.LayoutOf(p.Version().Major, p.Version().Minor, p.Layout().Object.Type > head)
+	if err != nil {
+		return nil, err
+	}
+	objects := object.NewReader(p.Memory(), layout, room)
 	k := object.NewKey
 	return &Reader{objects: objects, place: place, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
 		method: k("REQUEST_METHOD"), path: k("PATH_INFO"), script: k("SCRIPT_NAME"),
@@ -71,20 +70,24 @@ func New(objects *object.Reader, place *time.Location) *Reader {
 		startTime: k("start_time"),
 		scope:     k("scope"), scopeMethod: k("method"), scopePath: k("path"), scopeEndpoint: k("endpoint"), scopeRoute: k("route"), routePath: k("path"),
 		match: k("resolver_match"), funcPath: k("_func_path"), route: k("route"),
-	}}
+	}}, nil
 }
 
-// Read sets what a stack and its locals tell, at a moment. The frames, innermost
-// first, are those of one thread, whose last look t is. The process may go on
-// meanwhile: the caller proves that the thread did not.
-func (r *Reader) Read(t *Thread, frames []Frame, now time.Time, into *Request) {
+// Counts returns how often something in the process's objects was refused.
+func (r *Reader) Counts() object.Counts { return r.objects.Counts }
+
+// Read sets what a stack and its locals tell, at a moment; t is what is remembered
+// of the thread. It is called within [pystack.Process.LookThen], which proves that
+// the thread did not go on meanwhile. After a look that failed into is not to be
+// believed.
+func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
 	*into = Request{}
 	r.objects.Begin(&t.trail)
-	t.frames = t.frames[:0]
-	for i := range frames {
-		t.frames = append(t.frames, r.code(&frames[i]))
+	t.codes = t.codes[:0]
+	for i := range stack.Frames {
+		t.codes = append(t.codes, r.code(stack.Frames[i].Code))
 	}
-	s := look{Reader: r, thread: t, frames: frames, codes: t.frames, now: now, into: into}
+	s := look{Reader: r, thread: t, frames: stack.Frames, codes: t.codes, now: now, into: into}
 	if s.begins(); into.InHand {
 		s.request()
 		if into.View == "" {
@@ -94,11 +97,14 @@ func (r *Reader) Read(t *Thread, frames []Frame, now time.Time, into *Request) {
 	r.objects.End(&t.trail)
 }
 
+// module is the name of a module's own code.
+const module = "<module>"
+
 // look is one look at a thread.
 type look struct {
 	*Reader
 	thread *Thread
-	frames []Frame // innermost first
+	frames []pystack.Frame // innermost first
 	codes  []*code
 	now    time.Time
 	into   *Request
@@ -288,9 +294,11 @@ func (s *look) fallback() {
 		}
 	}
 	for i := s.first; i >= 0; i-- {
-		if s.frames[i].Own {
+		if s.frames[i].Code.Own {
 			s.into.View = s.codes[i].view
-			return
+			if s.codes[i].code.Name != module {
+				return // a module runs the server: its functions tell more
+			}
 		}
 	}
 }

@@ -2,6 +2,9 @@ package request_test
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,11 +30,10 @@ func TestRequests(t *testing.T) {
 				routes := draw(rng, styles())
 				s := open(t, python, kind, routes[:5])
 				rng.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
-				thread := &request.Thread{}
 				for round := range 2 {
 					for _, r := range routes {
 						if a := drawAsk(rng, r); r.Style != "stream" || s.stream {
-							s.check(a, thread, round)
+							s.check(a, round)
 						}
 					}
 				}
@@ -41,18 +43,15 @@ func TestRequests(t *testing.T) {
 }
 
 // check sends a request and compares what is read of it with what was sent.
-func (s *shop) check(a ask, thread *request.Thread, round int) {
+func (s *shop) check(a ask, round int) {
 	s.t.Helper()
 	sent := time.Now()
 	found, free := s.send(a)
 	defer free()
-	reader, mem := s.readerOf(found.PID)
-	stack := s.stack(found.PID, found.Frames)
-	var got request.Request
 	for range 2 {
-		reader.Read(thread, stack, time.Now(), &got)
+		got, _ := s.look(found.PID, found.TID)
 		want := request.Request{InHand: true, View: a.view, Route: a.Rule, Method: a.method, Path: a.path, Started: got.Started}
-		if !s.layoutHasQualifiedNames() {
+		if s.worker(found.PID).process.Version().Minor < 11 { // it has no qualified names
 			want.View = a.view[strings.LastIndexByte(a.view, '.')+1:]
 		}
 		if got != want {
@@ -64,18 +63,10 @@ func (s *shop) check(a ask, thread *request.Thread, round int) {
 			s.t.Errorf("started %v", got.Started)
 		}
 	}
-	if a.Style == "missing" {
-		return // there is no rule to be found
-	}
-	calls := mem.Calls()
-	reader.Read(thread, stack, time.Now(), &got)
-	if n := mem.Calls() - calls; n > 8 {
-		s.t.Errorf("a warm look at %s took %d calls", a.Style, n)
+	if counts := s.worker(found.PID).reader.Counts(); counts.Wild > 0 {
+		s.t.Errorf("wild addresses: %+v", counts)
 	}
 }
-
-// layoutHasQualifiedNames reports whether code objects have qualified names.
-func (s *shop) layoutHasQualifiedNames() bool { return s.layout.Minor >= 11 }
 
 // between checks that a request started after it was sent and before its handler.
 func (s *shop) between(sent, started time.Time, handled float64) {
@@ -107,7 +98,7 @@ func TestIdlePools(t *testing.T) {
 				defer f()
 				idle, busy := s.count(found)
 				if busy < 2 || idle+busy > 3 {
-					t.Fatalf("%d threads are idle, %d busy, of %d", idle, busy, 1+len(found.Others))
+					t.Fatalf("%d threads are idle, %d busy", idle, busy)
 				}
 				return idle == 1 && busy == 2
 			})
@@ -120,10 +111,16 @@ func TestIdlePools(t *testing.T) {
 // many have a request in hand.
 func (s *shop) count(found truth) (idle, busy int) {
 	s.t.Helper()
-	reader, _ := s.readerOf(found.PID)
-	for _, frames := range append(found.Others, found.Frames) {
-		var got request.Request
-		reader.Read(&request.Thread{}, s.stack(found.PID, frames), time.Now(), &got)
+	tasks, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(found.PID), "task"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		got, _ := s.look(found.PID, tid)
 		if got.InHand {
 			busy++
 		}

@@ -28,7 +28,6 @@ type place struct{ file, function string }
 // roleOf returns the role of a function, from its name without the class and the
 // file that the interpreter has for it.
 func roleOf(file, function string) role {
-	function = function[strings.LastIndexByte(function, '.')+1:]
 	switch function {
 	case "handle_request", "handle", "handle_one_response", "run_wsgi", "run_wsgi_app", "run_app", "respond", "run", "service", "thread_handler":
 		return serverRole(file, function)

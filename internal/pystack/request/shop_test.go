@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
@@ -33,30 +35,15 @@ func pythons(t testing.TB) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3.*/bin/python3"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := []string{"/usr/bin/python3"}
-	for _, p := range found {
-		if minor := version(t, p)[1]; minor >= 8 && minor <= 14 {
-			all = append(all, p)
+	for _, minor := range []string{"8", "9", "10", "11", "12", "13", "14"} {
+		found, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3."+minor+".*/bin/python3"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		all = append(all, found...)
 	}
 	return all
-}
-
-// version returns the version of an interpreter.
-func version(t testing.TB, python string) (v [3]int) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), python, "-c", "import sys; print(*sys.version_info[:3])").Output()
-	if err != nil {
-		t.Fatal(python, err)
-	}
-	if _, err := fmt.Sscan(string(out), &v[0], &v[1], &v[2]); err != nil {
-		t.Fatal(python, err)
-	}
-	return v
 }
 
 // route is one of the app's, and ask a request to it.
@@ -114,14 +101,20 @@ func drawAsk(rng *rand.Rand, r route) ask {
 
 // shop is a server with the app.
 type shop struct {
-	t      testing.TB
-	folder string
-	client *http.Client
-	layout object.Layout
-	start  bool // it tells when a request began
-	stream bool // its frame stays while a body is streamed
-	memory map[int]*memory.Process
-	reader map[int]*request.Reader
+	t       testing.TB
+	folder  string
+	client  *http.Client
+	start   bool // it tells when a request began
+	stream  bool // its frame stays while a body is streamed
+	workers map[int]*worker
+}
+
+// worker is a process of a server.
+type worker struct {
+	process *pystack.Process
+	reader  *request.Reader
+	memory  *memory.Process
+	threads map[int]*request.Thread
 }
 
 // servers returns the command lines of the servers that run with an interpreter.
@@ -142,7 +135,10 @@ func servers(python, socket string) map[string][]string {
 // servers, which are written in Python.
 func library(t testing.TB) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "site-packages")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"flask", "werkzeug", "jinja2", "click", "itsdangerous", "markupsafe", "gunicorn", "waitress"} {
 		if err := os.Symlink("/usr/lib/python3/dist-packages/"+name, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -192,16 +188,11 @@ func open(t testing.TB, python, kind string, routes []route) *shop {
 			t.Logf("%s %s: %s", python, kind, log.String())
 		}
 	})
-	v := version(t, python)
-	layout, err := object.LayoutOf(v[0], v[1], v[2], false)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
 	s := &shop{
-		t: t, folder: folder, layout: layout, start: kind != "uwsgi", stream: kind != "uwsgi", memory: map[int]*memory.Process{}, reader: map[int]*request.Reader{},
+		t: t, folder: folder, start: kind != "uwsgi", stream: kind != "uwsgi", workers: map[int]*worker{},
 		client: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 2 * patience},
 	}
 	s.wait("the server listens", func() bool {
@@ -224,17 +215,10 @@ func (s *shop) wait(what string, so func() bool) {
 	}
 }
 
-// frame is a frame as the app has written it down: the address of the object.
-type frame struct {
-	Addr, Code     uint64
-	File, Function string
-}
-
+// truth is what the app has written down.
 type truth struct {
-	PID    int
-	Time   float64
-	Frames []frame
-	Others [][]frame
+	PID, TID int
+	Time     float64
 }
 
 // send sends a request and returns, once it is stopped in the app, what the app
@@ -279,32 +263,38 @@ func (s *shop) send(a ask) (truth, func()) {
 	}
 }
 
-// readerOf returns the reader of a worker.
-func (s *shop) readerOf(pid int) (*request.Reader, *memory.Process) {
-	if s.reader[pid] == nil {
-		s.memory[pid] = memory.NewProcess(pid)
-		s.reader[pid] = request.New(object.NewReader(s.memory[pid], s.layout, &object.Room{}), time.Local)
-	}
-	return s.reader[pid], s.memory[pid]
-}
-
-// stack returns the frames of the interpreter that the app's frame objects are of.
-func (s *shop) stack(pid int, frames []frame) []request.Frame {
+// worker returns a process of the server, which is opened once.
+func (s *shop) worker(pid int) *worker {
 	s.t.Helper()
-	mem := memory.NewReader(memory.NewProcess(pid))
-	here, err := filepath.Abs("testdata")
+	if w := s.workers[pid]; w != nil {
+		return w
+	}
+	p, err := pystack.Open(procfs.New("/proc"), pid, pystack.NewCache())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var stack []request.Frame
-	for _, f := range frames {
-		addr := f.Addr
-		if s.layout.Minor > 10 {
-			if addr, err = mem.Uint64(f.Addr + 24); err != nil {
-				s.t.Fatal(err)
-			}
-		}
-		stack = append(stack, request.Frame{Addr: addr, Code: f.Code, File: f.File, Function: f.Function, Own: strings.HasPrefix(f.File, here+"/")})
+	s.t.Cleanup(p.Close)
+	w := &worker{process: p, threads: map[int]*request.Thread{}}
+	if w.reader, err = request.New(p, time.Local, &object.Room{}); err != nil {
+		s.t.Fatal(err)
 	}
-	return stack
+	w.memory, _ = p.Memory().(*memory.Process)
+	s.workers[pid] = w
+	return w
+}
+
+// look returns what is read of a thread once a look is to be believed.
+func (s *shop) look(pid, tid int) (got request.Request, stack pystack.Stack) {
+	s.t.Helper()
+	w := s.worker(pid)
+	if w.threads[tid] == nil {
+		w.threads[tid] = &request.Thread{}
+	}
+	s.wait("a look is to be believed", func() bool {
+		return pystack.OK == w.process.LookThen(tid, &stack, func(stack *pystack.Stack) error {
+			w.reader.Read(w.threads[tid], stack, time.Now(), &got)
+			return nil
+		}) && stack.Frozen
+	})
+	return got, stack
 }
