@@ -229,9 +229,9 @@ func (s *look) environ(frame uint64, c *code) {
 	}
 	s.raw = s.raw[:0]
 	if script, ok := s.objects.Lookup(env, s.keys.script); ok {
-		s.raw, _ = s.objects.Latin1(s.raw, script)
+		s.raw, _ = s.wsgiText(s.raw, script)
 	}
-	if s.raw, ok = s.objects.Latin1(s.raw, value); ok {
+	if s.raw, ok = s.wsgiText(s.raw, value); ok {
 		s.into.Path = s.path(s.thread, s.raw)
 	}
 }

@@ -82,9 +82,10 @@ func serverRole(file, function string) role {
 		}
 	case place{"waitress/task.py", "service"}:
 		return waitress
-	case place{"waitress/channel.py", "service"}, place{"werkzeug/serving.py", "run_wsgi"}, place{"wsgiref/handlers.py", "run"},
-		place{"gevent/pywsgi.py", "handle_one_response"}, place{"cheroot/wsgi.py", "respond"}, place{"asgiref/sync.py", "thread_handler"},
-		place{"middleware/wsgi.py", "run_wsgi_app"}, place{"hypercorn/app_wrappers.py", "run_app"}:
+	case place{"werkzeug/serving.py", "run_wsgi"}, place{"middleware/wsgi.py", "run_wsgi_app"}, place{"hypercorn/app_wrappers.py", "run_app"}:
+		return wsgi
+	case place{"waitress/channel.py", "service"}, place{"wsgiref/handlers.py", "run"}, place{"gevent/pywsgi.py", "handle_one_response"},
+		place{"cheroot/wsgi.py", "respond"}, place{"asgiref/sync.py", "thread_handler"}:
 		return server
 	case place{"_backends/_asyncio.py", "run"}:
 		return poolQueue

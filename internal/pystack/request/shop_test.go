@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,16 +83,15 @@ func draw(rng *rand.Rand, styles []string) []route {
 	return all
 }
 
+// methods returns those that requests are sent with. The last is none of HTTP's.
+func methods() []string {
+	return []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"}
+}
+
 // drawAsk returns a request to a route.
 func drawAsk(rng *rand.Rand, r route) ask {
-	a := ask{route: r, id: fmt.Sprintf("q%x", rng.Uint64()), method: []string{"GET", "POST", "DELETE"}[rng.IntN(3)], view: r.Endpoint}
+	a := ask{route: r, id: fmt.Sprintf("q%x", rng.Uint64()), method: methods()[rng.IntN(len(methods()))], view: r.Endpoint}
 	a.path = strings.Replace(r.Rule, "<value>", word(rng), 1)
-	switch r.Style {
-	case "stream":
-		a.view, a.Rule = "stream.<locals>.pieces", ""
-	case "missing":
-		a.view, a.Rule = "missing", ""
-	}
 	a.target = (&url.URL{Path: a.path}).EscapedPath()
 	if rng.IntN(2) == 0 {
 		a.target += "?secret=" + url.QueryEscape(word(rng))
@@ -105,7 +105,6 @@ type shop struct {
 	folder  string
 	client  *http.Client
 	start   bool // it tells when a request began
-	stream  bool // its frame stays while a body is streamed
 	workers map[int]*worker
 }
 
@@ -118,7 +117,9 @@ type worker struct {
 }
 
 // servers returns the command lines of the servers that run with an interpreter.
-func servers(python, socket string) map[string][]string {
+// They listen on a UNIX socket; hypercorn, which cannot serve WSGI there, on an
+// address.
+func servers(python, socket, address string) map[string][]string {
 	gunicorn := []string{python, "-m", "gunicorn.app.wsgiapp", "shop:app", "--bind", "unix:" + socket, "--workers", "1", "--log-level", "warning"}
 	all := map[string][]string{
 		"sync":     gunicorn,
@@ -126,6 +127,11 @@ func servers(python, socket string) map[string][]string {
 		"waitress": {python, "-c", "import shop, waitress; waitress.serve(shop.app, unix_socket=" + strconv.Quote(socket) + ", threads=3)"},
 	}
 	if python == "/usr/bin/python3" {
+		all["werkzeug"] = []string{python, "-c", "import shop; shop.app.run(host=" + strconv.Quote("unix://"+socket) + ", threaded=True)"}
+		all["uvicorn"] = []string{python, "-m", "uvicorn", "--interface", "wsgi", "--uds", socket, "--log-level", "error", "shop:app"}
+		all["hypercorn"] = []string{python, "-m", "hypercorn", "-b", address, "asgi:shop"}
+		all["django"] = append(gunicorn[:3:3], append([]string{"pages:app"}, gunicorn[4:]...)...)
+		all["starlette"] = []string{python, "-m", "uvicorn", "--uds", socket, "--log-level", "error", "asgi:app"}
 		all["uwsgi"] = []string{"uwsgi", "--plugin", "python3", "--http-socket", socket, "--module", "shop:app", "--master", "--processes", "1", "--threads", "2", "--enable-threads", "--die-on-term"}
 	}
 	return all
@@ -152,6 +158,17 @@ func library(t testing.TB) string {
 	return dir
 }
 
+// freeAddress returns an address of the loopback that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
 // open starts a server with routes.
 func open(t testing.TB, python, kind string, routes []route) *shop {
 	t.Helper()
@@ -164,7 +181,11 @@ func open(t testing.TB, python, kind string, routes []route) *shop {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(folder, "s")
-	args := servers(python, socket)[kind]
+	network, address := "unix", socket
+	if kind == "hypercorn" {
+		network, address = "tcp", freeAddress(t)
+	}
+	args := servers(python, socket, address)[kind]
 	here, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
@@ -189,14 +210,14 @@ func open(t testing.TB, python, kind string, routes []route) *shop {
 		}
 	})
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
 	s := &shop{
-		t: t, folder: folder, start: kind != "uwsgi", stream: kind != "uwsgi", workers: map[int]*worker{},
+		t: t, folder: folder, start: slices.Contains([]string{"sync", "gthread", "waitress", "django"}, kind), workers: map[int]*worker{},
 		client: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 2 * patience},
 	}
 	s.wait("the server listens", func() bool {
-		c, err := net.Dial("unix", socket)
+		c, err := net.Dial(network, address)
 		if err == nil {
 			_ = c.Close()
 		}

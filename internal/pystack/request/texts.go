@@ -1,6 +1,10 @@
 package request
 
-import "github.com/resp-exporter/resp-exporter/internal/text"
+import (
+	"unicode/utf8"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
 
 // Bounds of texts, in bytes.
 const (
@@ -55,6 +59,16 @@ func (r *Reader) method(obj uint64) string {
 		return "TRACE"
 	}
 	return "other"
+}
+
+// wsgiText appends a text of a WSGI environment, which is bytes of UTF-8 as
+// characters of Latin-1. Django writes it back with its own characters.
+func (r *Reader) wsgiText(dst []byte, obj uint64) ([]byte, bool) {
+	n := len(dst)
+	if raw, ok := r.objects.Latin1(dst, obj); ok && utf8.Valid(raw[n:]) {
+		return raw, true
+	}
+	return r.objects.Str(dst, obj)
 }
 
 // path returns a path, which costs nothing while it is the one of the last look.

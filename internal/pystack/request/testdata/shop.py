@@ -1,27 +1,12 @@
 """An app whose handlers write down where they are, and wait until they are let go."""
 import functools
-import json
-import os
 import threading
-import time
 
 import flask
 import flask.views
+from stop import routes, stop
 
-folder = os.environ["SHOP_FOLDER"]
 app = flask.Flask(__name__)
-
-
-def stop():
-    """Writes down where it is, then waits for a file."""
-    name = flask.request.headers.get("X-Id", "") if flask.has_request_context() else threading.current_thread().shop
-    truth = dict(pid=os.getpid(), tid=threading.get_native_id(), time=time.time())
-    path = os.path.join(folder, name + ".json")
-    with open(path + "~", "w") as f:
-        json.dump(truth, f)
-    os.rename(path + "~", path)
-    while not os.path.exists(os.path.join(folder, name + ".free")):
-        time.sleep(0.02)
 
 
 def decorated(view):
@@ -35,7 +20,7 @@ def decorated(view):
 def work(depth=3):
     if depth:
         return work(depth - 1)
-    stop()
+    stop(flask.request.headers["X-Id"] if flask.has_request_context() else threading.current_thread().shop)
     return "ok"
 
 
@@ -74,13 +59,12 @@ def missing(error):
     return work(), 404
 
 
-with open(os.path.join(folder, "routes.json")) as f:
-    for route in json.load(f):
-        style = route["style"]
-        if style == "class":
-            view = Resource.as_view(route["endpoint"])
-        elif style == "decorated":
-            view = decorated(decorated(plain))
-        else:
-            view = {"plain": plain, "stream": stream, "early": never}[style]
-        app.add_url_rule(route["rule"], route["endpoint"], view, methods=["GET", "POST", "DELETE"])
+for route in routes():
+    style = route["style"]
+    if style == "class":
+        view = Resource.as_view(route["endpoint"])
+    elif style == "decorated":
+        view = decorated(decorated(plain))
+    else:
+        view = {"plain": plain, "stream": stream, "early": never}[style]
+    app.add_url_rule(route["rule"], route["endpoint"], view, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
