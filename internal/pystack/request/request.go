@@ -38,38 +38,42 @@ type Thread struct {
 type Reader struct {
 	objects *object.Reader
 	place   *time.Location
-	codes   map[uint64]*code
-	texts   map[string]string // cleaned, by what was read
-	buf     []byte
-	raw     []byte
-	keys    keys
+	// interpreters is the address of the pointer to the main interpreter.
+	interpreters uint64
+	codes        map[uint64]*code
+	texts        map[string]string // cleaned, by what was read
+	buf          []byte
+	raw          []byte
+	keys         keys
 }
 
 // keys are the names that are looked up.
 type keys struct {
 	method, path, script, request, hidden, urlRule, rule, endpoint, startTime *object.Key
 	scope, scopeMethod, scopePath, scopeEndpoint, scopeRoute, routePath       *object.Key
-	match, funcPath, route                                                    *object.Key
+	match, funcPath, route, timeModule, timezone, altzone, daylight           *object.Key
 }
 
-// New returns a reader of a process's requests. Place is the time zone of the
-// process, in which gunicorn has the start of a request; the room may be shared by
-// readers that are not used at once. An error means that objects of this version
+// New returns a reader of a process's requests. Place is the exporter's time zone,
+// which a process that is as far from UTC is taken to be in; the room may be shared
+// by readers that are not used at once. An error means that objects of this version
 // are not known.
 func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, error) {
-	const head = 8 // of an object, up to its type
-	layout, err := object.LayoutOf(p.Version().Major, p.Version().Minor, p.Layout().Object.Type > head)
+	const plainType = 8 // where objects have their type without Py_TRACE_REFS
+	layout, err := object.LayoutOf(p.Version().Major, p.Version().Minor, p.Layout().Object.Type > plainType)
 	if err != nil {
 		return nil, err
 	}
 	objects := object.NewReader(p.Memory(), layout, room)
 	k := object.NewKey
-	return &Reader{objects: objects, place: place, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
+	head := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead) //nolint:gosec // an offset
+	return &Reader{objects: objects, place: place, interpreters: head, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
 		method: k("REQUEST_METHOD"), path: k("PATH_INFO"), script: k("SCRIPT_NAME"),
 		request: k("request"), hidden: k("_request"), urlRule: k("url_rule"), rule: k("rule"), endpoint: k("endpoint"),
 		startTime: k("start_time"),
 		scope:     k("scope"), scopeMethod: k("method"), scopePath: k("path"), scopeEndpoint: k("endpoint"), scopeRoute: k("route"), routePath: k("path"),
 		match: k("resolver_match"), funcPath: k("_func_path"), route: k("route"),
+		timeModule: k("time"), timezone: k("timezone"), altzone: k("altzone"), daylight: k("daylight"),
 	}}, nil
 }
 
@@ -178,7 +182,11 @@ func (s *look) gunicorn(frame uint64, c *code) {
 		return
 	}
 	if date != s.thread.date || s.thread.started.IsZero() {
-		s.thread.date, s.thread.started = date, date.In(s.place)
+		at, ok := s.moment(date, s.now)
+		if !ok {
+			return
+		}
+		s.thread.date, s.thread.started = date, at
 	}
 	s.start(s.thread.started)
 }
@@ -200,11 +208,9 @@ func (s *look) waitress(frame uint64, c *code) {
 	}
 }
 
-// start sets when a request started, unless that is still to come: then a clock or
-// a zone is not what it is taken for.
+// start sets when a request started, unless that is still to come.
 func (s *look) start(at time.Time) {
-	const early = time.Second // clocks are read one after the other
-	if s.into.Started.IsZero() && at.Sub(s.now) < early {
+	if s.into.Started.IsZero() && !toCome(at, s.now) {
 		s.into.Started = at
 	}
 }

@@ -104,7 +104,8 @@ type shop struct {
 	t       testing.TB
 	folder  string
 	client  *http.Client
-	start   bool // it tells when a request began
+	place   *time.Location // of the exporter
+	start   bool           // it tells when a request began
 	workers map[int]*worker
 }
 
@@ -139,13 +140,17 @@ func servers(python, socket, address string) map[string][]string {
 
 // library returns a folder from which any interpreter imports Debian's Flask and
 // servers, which are written in Python.
-func library(t testing.TB) string {
+func library(t testing.TB, python string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "site-packages")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"flask", "werkzeug", "jinja2", "click", "itsdangerous", "markupsafe", "gunicorn", "waitress"} {
+	names := []string{"gunicorn", "waitress"}
+	if exec.CommandContext(t.Context(), python, "-c", "import flask").Run() != nil { // else it has a Flask of its own
+		names = append(names, "flask", "werkzeug", "jinja2", "click", "itsdangerous", "markupsafe")
+	}
+	for _, name := range names {
 		if err := os.Symlink("/usr/lib/python3/dist-packages/"+name, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +175,7 @@ func freeAddress(t testing.TB) string {
 }
 
 // open starts a server with routes.
-func open(t testing.TB, python, kind string, routes []route) *shop {
+func open(t testing.TB, python, kind string, routes []route, env ...string) *shop {
 	t.Helper()
 	folder := t.TempDir()
 	raw, err := json.Marshal(routes)
@@ -192,10 +197,11 @@ func open(t testing.TB, python, kind string, routes []route) *shop {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "SHOP_FOLDER="+folder, "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+here)
 	if python != "/usr/bin/python3" {
-		cmd.Env[len(cmd.Env)-1] += ":" + library(t)
+		here += ":" + library(t, python)
 	}
+	cmd.Env = append(os.Environ(), "SHOP_FOLDER="+folder, "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+here)
+	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -213,7 +219,7 @@ func open(t testing.TB, python, kind string, routes []route) *shop {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
 	s := &shop{
-		t: t, folder: folder, start: slices.Contains([]string{"sync", "gthread", "waitress", "django"}, kind), workers: map[int]*worker{},
+		t: t, folder: folder, place: time.Local, start: slices.Contains([]string{"sync", "gthread", "waitress", "django"}, kind), workers: map[int]*worker{},
 		client: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 2 * patience},
 	}
 	s.wait("the server listens", func() bool {
@@ -296,7 +302,7 @@ func (s *shop) worker(pid int) *worker {
 	}
 	s.t.Cleanup(p.Close)
 	w := &worker{process: p, threads: map[int]*request.Thread{}}
-	if w.reader, err = request.New(p, time.Local, &object.Room{}); err != nil {
+	if w.reader, err = request.New(p, s.place, &object.Room{}); err != nil {
 		s.t.Fatal(err)
 	}
 	w.memory, _ = p.Memory().(*memory.Process)
