@@ -64,17 +64,20 @@ func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, 
 	if err != nil {
 		return nil, err
 	}
-	objects := object.NewReader(p.Memory(), layout, room)
+	interpreters := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead) //nolint:gosec // an offset
+	return newReader(object.NewReader(p.Memory(), layout, room), interpreters, place), nil
+}
+
+func newReader(objects *object.Reader, interpreters uint64, place *time.Location) *Reader {
 	k := object.NewKey
-	head := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead) //nolint:gosec // an offset
-	return &Reader{objects: objects, place: place, interpreters: head, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
+	return &Reader{objects: objects, place: place, interpreters: interpreters, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
 		method: k("REQUEST_METHOD"), path: k("PATH_INFO"), script: k("SCRIPT_NAME"),
 		request: k("request"), hidden: k("_request"), urlRule: k("url_rule"), rule: k("rule"), endpoint: k("endpoint"),
 		startTime: k("start_time"),
 		scope:     k("scope"), scopeMethod: k("method"), scopePath: k("path"), scopeEndpoint: k("endpoint"), scopeRoute: k("route"), routePath: k("path"),
 		match: k("resolver_match"), funcPath: k("_func_path"), route: k("route"),
 		timeModule: k("time"), timezone: k("timezone"), altzone: k("altzone"), daylight: k("daylight"),
-	}}, nil
+	}}
 }
 
 // Counts returns how often something in the process's objects was refused.
