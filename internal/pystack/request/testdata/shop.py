@@ -1,6 +1,7 @@
 """An app whose handlers write down where they are, and wait until they are let go."""
 import functools
 import threading
+import time
 
 import flask
 import flask.views
@@ -44,6 +45,11 @@ def stream(**values):
     return flask.Response(pieces())
 
 
+def quick(**values):
+    time.sleep(0.002)
+    return ""
+
+
 def never(**values):
     return "too late"
 
@@ -66,5 +72,5 @@ for route in routes():
     elif style == "decorated":
         view = decorated(decorated(plain))
     else:
-        view = {"plain": plain, "stream": stream, "early": never}[style]
+        view = {"plain": plain, "stream": stream, "early": never, "quick": quick}[style]
     app.add_url_rule(route["rule"], route["endpoint"], view, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
