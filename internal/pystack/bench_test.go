@@ -27,7 +27,7 @@ func BenchmarkLook(b *testing.B) {
 		b.Run(filepath.Base(python), func(b *testing.B) {
 			py := start(b, python, file)
 			var pid int
-			py.read(b, &pid)
+			read(b, py, &pid)
 			p := open(b, pid)
 			var s pystack.Stack
 			eventually(b, func() string {
