@@ -87,7 +87,7 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 	w, total := &p.walker, 0
 	for i := range frames {
 		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
-			total += len(c.proof) + len(c.table)
+			total += len(c.proof) + len(c.compared)
 		}
 	}
 	w.proofs = grown(w.proofs, total)
@@ -100,7 +100,9 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 	for i := range frames {
 		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
 			take(c.Addr+uint64(p.layout.Object.Type), len(c.proof))
-			take(c.tabled, len(c.table))
+			if len(c.compared) > 0 {
+				take(c.tabled, len(c.compared))
+			}
 		}
 	}
 	err = p.memory.Read(w.parts...)
@@ -113,8 +115,8 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 			continue
 		}
 		if c := f.Code; c != nil {
-			proof, table := rest[:len(c.proof)], rest[len(c.proof):len(c.proof)+len(c.table)]
-			rest = rest[len(c.proof)+len(c.table):]
+			proof, table := rest[:len(c.proof)], rest[len(c.proof):len(c.proof)+len(c.compared)]
+			rest = rest[len(c.proof)+len(c.compared):]
 			if intact && c.same(&p.layout, proof, table) {
 				continue
 			}
@@ -139,7 +141,7 @@ func repeated(frames []Frame, i int) int {
 // same reports whether a code object still is the one that is known.
 func (c *Code) same(l *layout.Layout, proof, table []byte) bool {
 	mask(l, proof)
-	return bytes.Equal(proof, c.proof) && bytes.Equal(table, c.table)
+	return bytes.Equal(proof, c.proof) && bytes.Equal(table, c.compared)
 }
 
 // mask clears what changes while the code runs, in its bytes from its type on.
@@ -173,6 +175,9 @@ func (p *Process) load(addr uint64) (*Code, error) {
 		return nil, err
 	}
 	mask(&p.layout, c.proof)
+	if !strings.HasSuffix(c.File, ".py") {
+		c.compared = c.table
+	}
 	if len(p.codes.known) >= maxCodes || p.codes.tables+len(c.table) > maxTables {
 		p.stats.CodesDropped += uint64(len(p.codes.known))
 		clear(p.codes.known)

@@ -19,6 +19,16 @@ type thread struct {
 	first, second  proof
 	place          place
 	guess          guess
+	last           last
+}
+
+// last is the stack of the last look that was proven, while the thread has not run
+// since.
+type last struct {
+	proof   proof // nothing was proven while it is empty
+	frames  []Frame
+	state   uint64
+	chopped bool // Stack.Truncated
 }
 
 // proof is what the kernel says of a thread: the system call that it is in, and
@@ -110,8 +120,11 @@ func pread(fd int, b []byte) (int, error) {
 	}
 }
 
-// running reports whether the thread ran.
-func (f *proof) running() bool { return bytes.HasPrefix(f.syscall[:f.nsyscall], []byte("running")) }
+// running reports whether the thread ran, or whether the kernel does not count how
+// long threads run, so that nothing is proven.
+func (f *proof) running() bool {
+	return bytes.HasPrefix(f.syscall[:f.nsyscall], []byte("running")) || bytes.HasPrefix(f.sched[:f.nsched], []byte("0 "))
+}
 
 // equal reports whether two proofs are the same.
 func (f *proof) equal(o *proof) bool {

@@ -49,27 +49,54 @@ func (p *Process) look(tid int, s *Stack, within func(*Stack) error) Outcome {
 	if t.first.running() {
 		return p.lookRunning(t, s, within)
 	}
-	frames, err := p.stackOf(t, s)
-	if err == nil {
-		err = p.resolve(s, frames)
+	if t.unmoved(s) && within == nil {
+		return OK
 	}
-	if err == nil && within != nil {
-		err = within(s)
+	if !s.Frozen {
+		frames, err := p.stackOf(t, s)
+		if err == nil {
+			err = p.resolve(s, frames)
+		}
+		if err != nil {
+			return outcome(err)
+		}
 	}
-	if err != nil {
-		return outcome(err)
+	if within != nil {
+		if err := within(s); err != nil {
+			return outcome(err)
+		}
 	}
 	if err := t.prove(&t.second); err != nil {
 		return outcome(err)
 	}
 	if !t.first.equal(&t.second) {
+		s.Frozen = false
 		return Torn
 	}
 	s.Frozen = true
 	if n := len(s.Frames); n > 0 && !s.Truncated {
 		s.Frames[n-1].Code.root = true // stacks end there
 	}
+	t.keep(s)
 	return OK
+}
+
+// unmoved sets s to the stack of the last look if the thread has not run since:
+// then it still is the same, and so is its code, which its frames hold.
+func (t *thread) unmoved(s *Stack) bool {
+	if !t.first.equal(&t.last.proof) {
+		return false
+	}
+	s.Frames = append(s.Frames[:0], t.last.frames...)
+	s.State, s.Truncated, s.Frozen = t.last.state, t.last.chopped, true
+	return true
+}
+
+// keep keeps a stack that was proven.
+func (t *thread) keep(s *Stack) {
+	t.last.proof = t.second
+	t.last.frames = append(t.last.frames[:0], s.Frames...)
+	t.last.state, t.last.chopped = s.State, s.Truncated
 }
 
 // lookRunning reads the stack of a thread that runs: it is believed if it is

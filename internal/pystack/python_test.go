@@ -1,17 +1,14 @@
 package pystack_test
 
 import (
-	"bufio"
-	"encoding/json"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 )
 
 // patience is how long a test waits for what must come to be.
@@ -37,48 +34,22 @@ func pythons(t testing.TB) []string {
 	return found
 }
 
-// script is a Python program that runs.
-type script struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	lines *bufio.Reader
-}
-
 // start runs a program until the test ends.
-func start(t testing.TB, name string, args ...string) *script {
+func start(t testing.TB, python string, args ...string) *pystacktest.Script {
 	t.Helper()
-	s := &script{cmd: exec.CommandContext(t.Context(), name, args...)}
-	s.cmd.Stderr = os.Stderr
-	var err error
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.cmd.StdoutPipe()
+	s, err := pystacktest.Start(t.Context(), []string{python}, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.lines = bufio.NewReader(out)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-	})
+	t.Cleanup(s.Stop)
 	return s
 }
 
-func (s *script) pid() int { return s.cmd.Process.Pid }
-
-// read decodes the next line of the program's output.
-func (s *script) read(t testing.TB, into any) {
+// read decodes the next line of a program's output.
+func read(t testing.TB, s *pystacktest.Script, into any) {
 	t.Helper()
-	line, err := s.lines.ReadBytes('\n')
-	if err != nil {
-		t.Fatalf("the script wrote nothing: %v", err)
-	}
-	if err := json.Unmarshal(line, into); err != nil {
-		t.Fatalf("%q: %v", line, err)
+	if err := s.Read(into); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -86,15 +57,15 @@ func (s *script) read(t testing.TB, into any) {
 func open(t testing.TB, pid int) *pystack.Process {
 	t.Helper()
 	var p *pystack.Process
-	var err error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if p, err = pystack.Open(procfs.New("/proc"), pid, pystack.NewCache()); err == nil {
-			t.Cleanup(p.Close)
-			return p
+	eventually(t, func() string {
+		var err error
+		if p, err = pystack.Open(procfs.New("/proc"), pid, pystack.NewCache()); err != nil {
+			return err.Error()
 		}
-	}
-	t.Fatalf("open %d: %v", pid, err)
-	return nil
+		t.Cleanup(p.Close)
+		return ""
+	})
+	return p
 }
 
 // eventually calls f until it returns "".

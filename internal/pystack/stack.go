@@ -46,14 +46,17 @@ type Code struct {
 	Own      bool   // the app's own code: of neither the interpreter nor an installed package
 	Addr     uint64 // of the code object in the process
 
-	proof  []byte // what must read the same while it is this one
-	table  []byte
-	tabled uint64 // address of the table's bytes
-	first  int    // line
-	size   int    // of the instructions, in bytes
-	root   bool   // outermost frames have it
-	recent [4]located
-	next   int
+	proof []byte // what must read the same while it is this one
+	table []byte
+	// compared is the table of code that was made at run time, of a template for
+	// example: another one may come to have all its addresses, with other lines.
+	compared []byte
+	tabled   uint64 // address of the table's bytes
+	first    int    // line
+	size     int    // of the instructions, in bytes
+	root     bool   // outermost frames have it
+	recent   [4]located
+	next     int
 }
 
 // located is an instruction and its line.

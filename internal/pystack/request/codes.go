@@ -22,12 +22,14 @@ const (
 	nameSelf
 	nameRule
 	nameRequest
+	nameScope
+	nameReceive
 	namesAll
 )
 
 // names returns the variables in the order of their constants.
 func names() [namesAll]string {
-	return [namesAll]string{"environ", "env", "start_response", "ctx", "request_start", "self", "rule", "request"}
+	return [namesAll]string{"environ", "env", "start_response", "ctx", "request_start", "self", "rule", "request", "scope", "receive"}
 }
 
 // code is what is known of a code object.
@@ -59,6 +61,9 @@ func (r *Reader) code(known *pystack.Code) *code {
 	has := func(name int) bool { return slots[name][0] >= 0 }
 	if c.role == plain && has(nameStartResponse) && (has(nameEnviron) || has(nameEnv)) {
 		c.role = wsgi
+	}
+	if c.role == plain && has(nameScope) && has(nameReceive) {
+		c.role = scoped
 	}
 	if c.role == flask && (!has(nameContext) || !has(nameEnviron)) {
 		if c.role = plain; has(nameEnviron) && has(nameStartResponse) {

@@ -49,6 +49,7 @@ type Reader struct {
 
 // keys are the names that are looked up.
 type keys struct {
+	scopeType                                                                 *object.Key
 	method, path, script, request, hidden, urlRule, rule, endpoint, startTime *object.Key
 	scope, scopeMethod, scopePath, scopeEndpoint, scopeRoute, routePath       *object.Key
 	match, funcPath, route, timeModule, timezone, altzone, daylight           *object.Key
@@ -74,22 +75,31 @@ func newReader(objects *object.Reader, interpreters uint64, place *time.Location
 		method: k("REQUEST_METHOD"), path: k("PATH_INFO"), script: k("SCRIPT_NAME"),
 		request: k("request"), hidden: k("_request"), urlRule: k("url_rule"), rule: k("rule"), endpoint: k("endpoint"),
 		startTime: k("start_time"),
+		scopeType: k("type"),
 		scope:     k("scope"), scopeMethod: k("method"), scopePath: k("path"), scopeEndpoint: k("endpoint"), scopeRoute: k("route"), routePath: k("path"),
 		match: k("resolver_match"), funcPath: k("_func_path"), route: k("route"),
 		timeModule: k("time"), timezone: k("timezone"), altzone: k("altzone"), daylight: k("daylight"),
 	}}
 }
 
-// Counts returns how often something in the process's objects was refused.
-func (r *Reader) Counts() object.Counts { return r.objects.Counts }
+// Objects returns the reader of the process's objects, whose Counts tell how often
+// something was refused.
+func (r *Reader) Objects() *object.Reader { return r.objects }
 
 // Read sets what a stack and its locals tell, at a moment; t is what is remembered
 // of the thread. It is called within [pystack.Process.LookThen], which proves that
 // the thread did not go on meanwhile. After a look that failed into is not to be
 // believed.
 func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
-	*into = Request{}
 	r.objects.Begin(&t.trail)
+	r.Of(t, stack, now, into)
+	r.objects.End(&t.trail)
+}
+
+// Of sets the same within a look at several stacks, such as those of coroutines,
+// that the caller has begun with the reader of [Reader.Objects].
+func (r *Reader) Of(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
+	*into = Request{}
 	t.codes = t.codes[:0]
 	for i := range stack.Frames {
 		t.codes = append(t.codes, r.code(stack.Frames[i].Code))
@@ -101,7 +111,6 @@ func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Requ
 			s.fallback()
 		}
 	}
-	r.objects.End(&t.trail)
 }
 
 // module is the name of a module's own code.
@@ -134,6 +143,7 @@ func (s *look) begins() {
 				return
 			}
 			s.first = i
+		case role == scoped && !s.http(i):
 		case role.inHand():
 			s.first = i
 		}
@@ -156,7 +166,13 @@ func (s *look) request() {
 			s.waitress(frame, c)
 		case asgi:
 			if self, ok := s.local(frame, c, nameSelf); ok {
-				s.Scope(s.thread, self, s.into)
+				if scope, ok := s.objects.Attribute(self, s.keys.scope); ok {
+					s.scope(scope)
+				}
+			}
+		case scoped:
+			if scope, ok := s.local(frame, c, nameScope); ok && s.into.View == "" {
+				s.scope(scope)
 			}
 		case wsgi:
 			s.environ(frame, c)

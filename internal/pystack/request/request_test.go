@@ -99,7 +99,7 @@ func (s *shop) check(kind string, a ask, round int) {
 			s.t.Errorf("started %v", got.Started)
 		}
 	}
-	if counts := s.worker(found.PID).reader.Counts(); counts.Wild > 0 {
+	if counts := s.worker(found.PID).reader.Objects().Counts; counts.Wild > 0 {
 		s.t.Errorf("wild addresses: %+v", counts)
 	}
 }

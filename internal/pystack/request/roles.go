@@ -12,6 +12,7 @@ const (
 	waitress       // a server's frame with self.start_time
 	asgi           // a server's coroutine with self.scope
 	wsgi           // a function with the arguments environ and start_response
+	scoped         // an ASGI app's or server's function with scope and receive
 	flask          // wsgi_app: environ and ctx
 	dispatch       // Flask's dispatch_request: rule
 	django         // _get_response: request, and calls the view
@@ -109,4 +110,4 @@ func within(file string) string {
 }
 
 // inHand reports whether a request is in hand below a function of that role.
-func (r role) inHand() bool { return r >= server && r <= wsgi || r == flask }
+func (r role) inHand() bool { return r >= server && r <= flask }

@@ -1,28 +1,39 @@
 package request
 
-// Scope sets what the scope of an ASGI request has: self is the server's object of
-// a request, whose attribute it is.
-func (r *Reader) Scope(t *Thread, self uint64, into *Request) {
-	scope, ok := r.objects.Attribute(self, r.keys.scope)
+// http reports whether the scope that a frame has is that of an HTTP request: an
+// ASGI app is called for the life of the process and for WebSockets too.
+func (s *look) http(i int) bool {
+	scope, ok := s.local(s.frames[i].Addr, s.codes[i], nameScope)
 	if !ok {
-		return
+		return false
 	}
-	if value, ok := r.objects.Lookup(scope, r.keys.scopeMethod); ok {
-		into.Method = r.method(value)
-	}
-	if value, ok := r.objects.Lookup(scope, r.keys.scopePath); ok {
-		if r.raw, ok = r.objects.Str(r.raw[:0], value); ok {
-			into.Path = r.path(t, r.raw)
+	kind, ok := s.objects.Lookup(scope, s.keys.scopeType)
+	return ok && s.objects.Equals(kind, "http")
+}
+
+// scope reads what the scope of an ASGI request has. The router adds the endpoint,
+// to this one or to a copy that is handed on.
+func (s *look) scope(scope uint64) {
+	if s.into.Method == "" {
+		if value, ok := s.objects.Lookup(scope, s.keys.scopeMethod); ok {
+			s.into.Method = s.method(value)
 		}
 	}
-	if value, ok := r.objects.Lookup(scope, r.keys.scopeRoute); ok {
-		if path, ok := r.objects.Attribute(value, r.keys.routePath); ok {
-			into.Route = r.text(path)
+	if s.into.Path == "" {
+		if value, ok := s.objects.Lookup(scope, s.keys.scopePath); ok {
+			if s.raw, ok = s.objects.Str(s.raw[:0], value); ok {
+				s.into.Path = s.path(s.thread, s.raw)
+			}
 		}
 	}
-	if value, ok := r.objects.Lookup(scope, r.keys.scopeEndpoint); ok {
-		if name, ok := r.objects.FunctionName(value); ok {
-			into.View = r.text(name)
+	if value, ok := s.objects.Lookup(scope, s.keys.scopeRoute); ok {
+		if path, ok := s.objects.Attribute(value, s.keys.routePath); ok {
+			s.into.Route = s.text(path)
+		}
+	}
+	if value, ok := s.objects.Lookup(scope, s.keys.scopeEndpoint); ok {
+		if name, ok := s.objects.FunctionName(value); ok {
+			s.into.View = s.text(name)
 		}
 	}
 }
