@@ -24,7 +24,7 @@ func TestAlternating(t *testing.T) {
 			t.Logf("seed %d", seed)
 			rng := rand.New(rand.NewPCG(seed, 0))
 			routes := draw(rng, []string{"quick", "quick", "plain"})
-			s := open(t, python, "gthread", routes)
+			s := open(t, python, "sync", routes)
 			found, free := s.send(drawAsk(rng, routes[2])) // tells the process
 			free()
 			stop := s.load(routes[:2])
