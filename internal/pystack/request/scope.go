@@ -1,5 +1,25 @@
 package request
 
+import "github.com/resp-exporter/resp-exporter/internal/pystack"
+
+// InThread reports whether coroutines, the innermost first, wait for a thread of a
+// pool, which then has the request in hand.
+func InThread(frames []pystack.Frame) bool {
+	const near = 2 // asyncio.wait_for is between
+	for i := range frames[:min(len(frames), near)] {
+		c := frames[i].Code
+		switch c.Name {
+		case "run_sync_in_worker_thread":
+			return in(c.File, "anyio/_backends/_asyncio.py")
+		case "handle_http":
+			return in(c.File, "hypercorn/middleware/wsgi.py")
+		case "__call__":
+			return in(c.File, "uvicorn/middleware/wsgi.py") || in(c.File, "asgiref/sync.py")
+		}
+	}
+	return false
+}
+
 // http reports whether the scope that a frame has is that of an HTTP request: an
 // ASGI app is called for the life of the process and for WebSockets too.
 func (s *look) http(i int) bool {
