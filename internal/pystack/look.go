@@ -5,8 +5,11 @@ import (
 	"slices"
 )
 
-// looks is how often one look is begun anew if the thread went on meanwhile.
-const looks = 3
+// How often one look is begun if the thread went on meanwhile, and if it runs.
+const (
+	looks        = 3
+	runningLooks = 8
+)
 
 // Look reads the stack of a thread, by its id as the exporter sees it, into s,
 // which is reused: a look at known code allocates nothing. s is to be believed
@@ -20,9 +23,9 @@ func (p *Process) Look(tid int, s *Stack) Outcome { return p.LookThen(tid, s, ni
 // must hold what it reads together itself. It may be called several times.
 func (p *Process) LookThen(tid int, s *Stack, within func(*Stack) error) Outcome {
 	var out Outcome
-	for range looks {
+	for try := 1; ; try++ {
 		out = p.look(tid, s, within)
-		if out != Torn && out != Running {
+		if out != Torn && out != Running || out == Torn && try >= looks || try >= runningLooks {
 			break
 		}
 	}
@@ -122,7 +125,7 @@ func (p *Process) lookRunning(t *thread, s *Stack, within func(*Stack) error) Ou
 	if err := p.resolve(s, frames); err != nil {
 		return runningOutcome(err)
 	}
-	if loaded != p.codes.loaded || !s.ended() {
+	if loaded != p.codes.loaded || !s.ended() || s.Frames[0].Line == 0 {
 		return Running
 	}
 	if within == nil {
