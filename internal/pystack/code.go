@@ -23,7 +23,8 @@ const (
 type codes struct {
 	known  map[uint64]*Code
 	texts  map[string]string
-	tables int // bytes
+	tables int    // bytes
+	loaded uint64 // how many were read
 	types  [maxTypes]uint64
 	count  int
 }
@@ -184,6 +185,7 @@ func (p *Process) load(addr uint64) (*Code, error) {
 		p.codes.texts, p.codes.tables = nil, 0
 	}
 	p.codes.tables += len(c.table)
+	p.codes.loaded++
 	p.codes.known[addr] = c
 	return c, nil
 }

@@ -46,6 +46,7 @@ type walker struct {
 	parts   []memory.Part
 	proofs  []byte
 	chains  [2][]raw
+	raws    []raw
 	flip    int
 	typed   uint64 // type of frames: before 3.11
 }
@@ -179,6 +180,9 @@ func (w *walker) follow(p *Process, t *thread, addr uint64) ([]raw, error) {
 	}
 	return out, nil
 }
+
+// latest returns the frames of the last walk.
+func (w *walker) latest() []raw { return w.chains[w.flip] }
 
 // parseFrame returns a frame that was read.
 func parseFrame(l *layout.Frame, addr uint64, b []byte) (raw, bool) {
