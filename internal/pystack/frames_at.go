@@ -43,3 +43,20 @@ func (p *Process) FramesAt(addrs []uint64, s *Stack) error {
 	}
 	return p.resolve(s, frames)
 }
+
+// StackAt reads the frames from one at an address outwards into s, as those of a
+// thread's stack; see [Process.FramesAt].
+func (p *Process) StackAt(addr uint64, s *Stack) error {
+	*s = Stack{Frames: s.Frames[:0], Syscall: -1}
+	p.walker.base = 0
+	frames, err := p.walker.follow(p, &thread{}, addr)
+	if err != nil {
+		return err
+	}
+	return p.resolve(s, frames)
+}
+
+// Ends notes that stacks end with a code object, which makes those of running
+// threads complete that end there. That it was so in a look that is believed is
+// the caller's to prove.
+func (c *Code) Ends() { c.root = true }

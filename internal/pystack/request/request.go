@@ -124,7 +124,8 @@ type look struct {
 	codes  []*code
 	now    time.Time
 	into   *Request
-	first  int // the outermost frame with a request in hand
+	first  int    // the outermost frame with a request in hand
+	scoped uint64 // the scope that was read last
 }
 
 // begins sets whether a request is in hand, from which frame on, and whether the

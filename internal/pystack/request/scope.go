@@ -34,6 +34,10 @@ func (s *look) http(i int) bool {
 // scope reads what the scope of an ASGI request has. The router adds the endpoint,
 // to this one or to a copy that is handed on.
 func (s *look) scope(scope uint64) {
+	if scope == s.scoped {
+		return // the function within has been handed the same one
+	}
+	s.scoped = scope
 	if s.into.Method == "" {
 		if value, ok := s.objects.Lookup(scope, s.keys.scopeMethod); ok {
 			s.into.Method = s.method(value)

@@ -132,13 +132,13 @@ func (r *Reader) task(addr uint64, now time.Time) (t Task, ok bool) {
 	if t.Running {
 		return t, true
 	}
-	t.Own, t.Inner = frame(r.stack.OwnFrame()), frame(r.stack.InnerFrame())
+	t.Own, t.Inner = modelFrame(r.stack.OwnFrame()), modelFrame(r.stack.InnerFrame())
 	t.Thread = request.InThread(r.stack.Frames)
 	return t, true
 }
 
-// frame returns a frame as the model has it.
-func frame(f *pystack.Frame) model.Frame {
+// modelFrame returns a frame as the model has it.
+func modelFrame(f *pystack.Frame) model.Frame {
 	if f == nil {
 		return model.Frame{}
 	}

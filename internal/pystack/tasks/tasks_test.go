@@ -57,8 +57,10 @@ type loop struct {
 	app     string
 	client  *http.Client
 	process *pystack.Process
-	reader  *tasks.Reader
-	asked   map[string]ask // by path
+	reader  interface {
+		Read(stack *pystack.Stack, now time.Time, into []tasks.Task) ([]tasks.Task, bool)
+	}
+	asked map[string]ask // by path
 }
 
 // ask is a request that waits in the app, and where the app says that it does.
@@ -84,55 +86,79 @@ func library(t testing.TB) string {
 	return dir
 }
 
-// open starts a server; args are those in front of the app.
+// open starts uvicorn; args are those in front of the app.
 func open(t testing.TB, python, app string, args ...string) *loop {
 	t.Helper()
+	l := newLoop(t, app)
+	args = append([]string{python, "-m", "uvicorn", "--uds", l.socket(), "--http", "h11", "--log-level", "error"}, append(args, app)...)
+	pid := l.start(args...)
+	requests := l.openProcess(pid)
+	l.reader = tasks.New(l.process, requests)
+	return l
+}
+
+// newLoop returns a server that is not started yet.
+func newLoop(t testing.TB, app string) *loop {
+	t.Helper()
 	l := &loop{t: t, folder: t.TempDir(), app: app, asked: map[string]ask{}}
-	socket := filepath.Join(l.folder, "s")
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", l.socket())
+	}
+	l.client = &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	return l
+}
+
+func (l *loop) socket() string { return filepath.Join(l.folder, "s") }
+
+// start starts a server and returns its process id once it listens.
+func (l *loop) start(args ...string) int {
+	l.t.Helper()
 	here, err := filepath.Abs("testdata")
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	if python != debian {
-		here += ":" + library(t)
+	if args[0] != debian {
+		here += ":" + library(l.t)
 	}
-	cmd := exec.Command(python, append([]string{"-m", "uvicorn", "--uds", socket, "--http", "h11", "--log-level", "error"}, append(args, app)...)...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = l.folder
 	cmd.Env = append(os.Environ(), "LOOP_FOLDER="+l.folder, "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+here)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	l.t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s: %s", python, log.String())
+		if l.t.Failed() {
+			l.t.Logf("%v: %s", args, log.String())
 		}
 	})
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}
-	l.client = &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	l.wait("the server listens", func() bool {
-		c, err := net.Dial("unix", socket)
+		c, err := net.Dial("unix", l.socket())
 		if err == nil {
 			_ = c.Close()
 		}
 		return err == nil
 	})
-	if l.process, err = pystack.Open(procfs.New("/proc"), cmd.Process.Pid, pystack.NewCache()); err != nil {
-		t.Fatal(err)
+	return cmd.Process.Pid
+}
+
+// openProcess opens the process that is looked at.
+func (l *loop) openProcess(pid int) *request.Reader {
+	l.t.Helper()
+	var err error
+	if l.process, err = pystack.Open(procfs.New("/proc"), pid, pystack.NewCache()); err != nil {
+		l.t.Fatal(err)
 	}
-	t.Cleanup(l.process.Close)
+	l.t.Cleanup(l.process.Close)
 	requests, err := request.New(l.process, time.Local, &object.Room{})
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	l.reader = tasks.New(l.process, requests)
-	return l
+	return requests
 }
 
 // wait waits until something is so.
@@ -202,7 +228,13 @@ func (l *loop) look() (found []tasks.Task) {
 			found, listed = l.reader.Read(s, time.Now(), found[:0])
 			return nil
 		})
-		return outcome == pystack.OK && stack.Frozen && listed
+		if outcome != pystack.OK || !stack.Frozen {
+			return false
+		}
+		if green, ok := l.reader.(*tasks.Greenlets); ok {
+			green.Believe()
+		}
+		return listed
 	})
 	return found
 }
@@ -283,6 +315,7 @@ func TestTasks(t *testing.T) {
 func TestManyRequests(t *testing.T) {
 	t.Parallel()
 	l := open(t, debian, "loop:app")
+	reader, _ := l.reader.(*tasks.Reader)
 	rng := rand.New(rand.NewPCG(1, 2))
 	l.send(rng, "helper")
 	for range tasks.MaxRequests + 9 {
@@ -299,7 +332,7 @@ func TestManyRequests(t *testing.T) {
 		}()
 	}
 	l.wait("the requests are there", func() bool {
-		return len(l.look()) == tasks.MaxRequests && l.reader.Counts.RequestsBeyond > 0
+		return len(l.look()) == tasks.MaxRequests && reader.Counts.RequestsBeyond > 0
 	})
 	for _, task := range l.look() {
 		if task.Own.Line == 0 || task.Request.Method == "" {
