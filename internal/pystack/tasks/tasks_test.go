@@ -146,11 +146,13 @@ func (l *loop) start(args ...string) int {
 	return cmd.Process.Pid
 }
 
+func proc() *procfs.FS { return procfs.New("/proc") }
+
 // openProcess opens the process that is looked at.
 func (l *loop) openProcess(pid int) *request.Reader {
 	l.t.Helper()
 	var err error
-	if l.process, err = pystack.Open(procfs.New("/proc"), pid, pystack.NewCache()); err != nil {
+	if l.process, err = pystack.Open(proc(), pid, pystack.NewCache()); err != nil {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(l.process.Close)
