@@ -93,6 +93,11 @@ async def timed(name):
     await asyncio.wait_for(event_of(name).wait(), 600)
 
 
+async def hog(name):
+    """Blocks the loop."""
+    blocked(name)
+
+
 def blocked(name):
     """In a thread where the framework has one."""
     note(name)
@@ -100,7 +105,7 @@ def blocked(name):
         time.sleep(0.05)
 
 
-handlers = dict(helper=helper, holder=holder, locked=locked, streamed=streamed, gathered=gathered, timed=timed)
+handlers = dict(helper=helper, holder=holder, locked=locked, streamed=streamed, gathered=gathered, timed=timed, hog=hog)
 
 
 async def app(scope, receive, send):
