@@ -24,24 +24,34 @@ func (r *Reader) Slots(code uint64, most int, names []string, slots []Slots) boo
 		if offset == 0 {
 			break
 		}
-		tuple, ok := r.Field(code, offset)
+		n, ok := r.noteAll(code, offset, from, most, names, slots)
 		if !ok {
 			return false
-		}
-		n, ok := r.TupleLen(tuple)
-		if !ok {
-			return false
-		}
-		for i := 0; i < n && i < most; i++ {
-			name, ok := r.Field(tuple, r.layout.tupleItems+8*uint64(i)) //nolint:gosec // not negative
-			if !ok {
-				return false
-			}
-			r.note(name, from+i, names, slots)
 		}
 		from += n
 	}
 	return true
+}
+
+// noteAll notes the slots of the names in a tuple of a code object, the first of
+// which has the slot from, and returns how many the tuple has.
+func (r *Reader) noteAll(code, offset uint64, from, most int, names []string, slots []Slots) (int, bool) {
+	tuple, ok := r.Field(code, offset)
+	if !ok {
+		return 0, false
+	}
+	n, ok := r.TupleLen(tuple)
+	if !ok {
+		return 0, false
+	}
+	for i := 0; i < n && i < most; i++ {
+		name, ok := r.Field(tuple, r.layout.tupleItems+8*uint64(i))
+		if !ok {
+			return 0, false
+		}
+		r.note(name, from+i, names, slots)
+	}
+	return n, true
 }
 
 // note writes a slot to the name that it has, if it is wanted.
@@ -49,9 +59,9 @@ func (r *Reader) note(name uint64, slot int, names []string, slots []Slots) {
 	for i := range names {
 		if slots[i][1] < 0 && r.Equals(name, names[i]) {
 			if slots[i][0] >= 0 {
-				slots[i][1] = int16(slot) //nolint:gosec // at most 3 * MaxItems
+				slots[i][1] = int16(slot)
 			} else {
-				slots[i][0] = int16(slot) //nolint:gosec // at most 3 * MaxItems
+				slots[i][0] = int16(slot)
 			}
 			return
 		}
@@ -65,7 +75,7 @@ func (r *Reader) Local(frame uint64, slots Slots) (uint64, bool) {
 		if slot < 0 {
 			break
 		}
-		value, ok := r.Word(r.frameField(frame, r.layout.locals) + 8*uint64(slot)) //nolint:gosec // not negative
+		value, ok := r.Word(r.frameField(frame, r.layout.locals) + 8*uint64(slot))
 		if !ok {
 			return 0, false
 		}

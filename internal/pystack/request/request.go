@@ -65,7 +65,7 @@ func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, 
 	if err != nil {
 		return nil, err
 	}
-	interpreters := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead) //nolint:gosec // an offset
+	interpreters := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead)
 	return newReader(object.NewReader(p.Memory(), layout, room), interpreters, place), nil
 }
 
@@ -166,13 +166,9 @@ func (s *look) request() {
 		case waitress:
 			s.waitress(frame, c)
 		case asgi:
-			if self, ok := s.local(frame, c, nameSelf); ok {
-				if scope, ok := s.objects.Attribute(self, s.keys.scope); ok {
-					s.scope(scope)
-				}
-			}
+			s.asgi(frame, c)
 		case scoped:
-			if scope, ok := s.local(frame, c, nameScope); ok && s.into.View == "" {
+			if scope, ok := s.local(frame, c, nameScope); ok {
 				s.scope(scope)
 			}
 		case wsgi:
@@ -181,11 +177,12 @@ func (s *look) request() {
 			s.environ(frame, c)
 			s.context(frame, c)
 		case dispatch:
-			if rule, ok := s.local(frame, c, nameRule); ok && s.into.View == "" {
+			if rule, ok := s.local(frame, c, nameRule); ok {
 				s.rule(rule)
 			}
 		case django:
 			s.django(frame, c)
+		default: // it has nothing of the request
 		}
 	}
 }
@@ -265,7 +262,7 @@ func (s *look) environ(frame uint64, c *code) {
 // context reads the rule that Flask has found, from its context of a request.
 func (s *look) context(frame uint64, c *code) {
 	ctx, ok := s.local(frame, c, nameContext)
-	if !ok || s.into.View != "" {
+	if !ok {
 		return
 	}
 	request, ok := s.objects.Attribute(ctx, s.keys.request)
@@ -281,7 +278,7 @@ func (s *look) context(frame uint64, c *code) {
 
 // rule reads the view and the route from a rule of Werkzeug.
 func (s *look) rule(rule uint64) {
-	if s.objects.IsNone(rule) {
+	if s.into.View != "" || s.objects.IsNone(rule) {
 		return
 	}
 	if value, ok := s.objects.Attribute(rule, s.keys.endpoint); ok {

@@ -35,7 +35,7 @@ func (r *Reader) pending(task uint64) (uint64, bool) {
 		return 0, false
 	}
 	state, ok := r.objects.Field(task, r.layout.state)
-	if !ok || uint32(state) != 0 { //nolint:gosec // its low half
+	if !ok || uint32(state) != 0 {
 		return 0, false
 	}
 	coroutine, ok := r.objects.Field(task, r.layout.coroutine)
@@ -47,7 +47,7 @@ func (r *Reader) list(thread uint64) bool {
 	if r.layout.lists {
 		return thread != 0 && r.linked(thread+r.layout.threadHead)
 	}
-	interpreters := r.process.Runtime() + uint64(r.process.Layout().Runtime.InterpretersHead) //nolint:gosec // an offset
+	interpreters := r.process.Runtime() + uint64(r.process.Layout().Runtime.InterpretersHead)
 	interpreter, ok := r.objects.Word(interpreters)
 	if !ok {
 		return false
