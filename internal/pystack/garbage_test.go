@@ -85,7 +85,7 @@ func exercise(t *testing.T, m memory.Memory, reads, bytes func() int, prepare fu
 	})
 	step("lock", func() { _, _ = p.GIL() })
 	step("collector", func() { _, _ = p.Collecting() })
-	_ = p.pointed(p.walker.pthread[:], nil)
+	_ = p.follow(p.walker.pthread[:], nil)
 }
 
 func FuzzGarbage(f *testing.F) {
