@@ -1,6 +1,7 @@
 package pystack_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -147,6 +148,74 @@ sys.stdin.read()
 				})
 			}
 		})
+	}
+}
+
+// Descriptors are kept while there are few, and closed with the process.
+func TestDescriptors(t *testing.T) {
+	t.Parallel()
+	py := start(t, debian, "-c", "import sys; print(1, flush=True); sys.stdin.read()")
+	var one int
+	read(t, py, &one)
+	c := pystack.NewCache()
+	p, err := pystack.Open(procfs.New("/proc"), py.PID(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s pystack.Stack
+	look := func() string {
+		if out := p.Look(py.PID(), &s); out != pystack.OK || len(s.Frames) != 1 {
+			return string(out)
+		}
+		return ""
+	}
+	eventually(t, look)
+	if n := pystack.Kept(c); n != 2 || p.Stats().FilesNotKept != 0 {
+		t.Errorf("%d descriptors are kept, %+v", n, p.Stats())
+	}
+	pystack.KeepAtMost(c, 1)
+	eventually(t, look)
+	if n := pystack.Kept(c); n != 0 || p.Stats().FilesNotKept == 0 {
+		t.Errorf("%d descriptors are kept, %+v", n, p.Stats())
+	}
+	pystack.KeepAtMost(c, 10)
+	eventually(t, look)
+	p.Close()
+	if n := pystack.Kept(c); n != 0 {
+		t.Errorf("%d descriptors are kept after the end", n)
+	}
+	if v := p.Version().String(); len(v) < 6 || v[:5] != "3.11." || c.Dropped() != 0 {
+		t.Errorf("version %s, %d dropped", v, c.Dropped())
+	}
+	if v := (pystack.Version{Major: 3, Minor: 9, Micro: -1}).String(); v != "3.9" {
+		t.Error(v)
+	}
+	if p.Runtime() == 0 || p.Layout().Code.Size == 0 || p.Memory() == nil {
+		t.Error("the interpreter is not told")
+	}
+}
+
+// A look whose further reads fail is torn; they see the same stack.
+func TestLookThen(t *testing.T) {
+	t.Parallel()
+	py := start(t, debian, "-c", "import sys; print(1, flush=True); sys.stdin.read()")
+	var one int
+	read(t, py, &one)
+	p := open(t, py.PID())
+	var s pystack.Stack
+	eventually(t, func() string {
+		frames := 0
+		out := p.LookThen(py.PID(), &s, func(s *pystack.Stack) error {
+			frames = len(s.Frames)
+			return nil
+		})
+		if out != pystack.OK || !s.Frozen || frames != 1 {
+			return fmt.Sprintf("%s, %d frames", out, frames)
+		}
+		return ""
+	})
+	if out := p.LookThen(py.PID(), &s, func(*pystack.Stack) error { return errors.New("no") }); out != pystack.Torn || len(s.Frames) != 0 {
+		t.Errorf("%s, %d frames", out, len(s.Frames))
 	}
 }
 
