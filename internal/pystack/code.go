@@ -17,6 +17,8 @@ const (
 	maxTable  = 128 << 10
 	maxString = 300 // characters
 	maxTypes  = 4   // code types: interpreters have one
+	// maxCompared is how many bytes of a line table are compared.
+	maxCompared = 1 << 10
 )
 
 // codes is the code objects of a process that are known.
@@ -177,7 +179,7 @@ func (p *Process) load(addr uint64) (*Code, error) {
 	}
 	mask(&p.layout, c.proof)
 	if !strings.HasSuffix(c.File, ".py") {
-		c.compared = c.table
+		c.compared = c.table[:min(len(c.table), maxCompared)]
 	}
 	if len(p.codes.known) >= maxCodes || p.codes.tables+len(c.table) > maxTables {
 		p.stats.CodesDropped += uint64(len(p.codes.known))

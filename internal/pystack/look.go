@@ -2,7 +2,6 @@ package pystack
 
 import (
 	"errors"
-	"slices"
 )
 
 // How often one look is begun if the thread went on meanwhile, and if it runs.
@@ -206,8 +205,8 @@ func (p *Process) stackOf(t *thread, s *Stack) ([]raw, error) {
 // the thread may have.
 func (p *Process) chosen(t *thread, s *Stack) ([]raw, error) {
 	s.State = 0
-	if t.place.own {
-		if err := p.point(t); err != nil {
+	if t.place.pointed {
+		if err := p.point(&t.place); err != nil {
 			return nil, err
 		}
 	}
@@ -229,21 +228,4 @@ func (p *Process) chosen(t *thread, s *Stack) ([]raw, error) {
 		}
 	}
 	return found, nil
-}
-
-// point sets the thread states to those that the thread points to now.
-func (p *Process) point(t *thread) error {
-	b := p.walker.pthread[:]
-	if err := p.reader.Bytes(t.place.pthread, b); err != nil {
-		return err
-	}
-	if !selfPointer(b, 0, t.place.pthread) {
-		return errTorn
-	}
-	old := t.place.candidates
-	t.place.candidates = p.pointed(b, t.place.candidates[:0])
-	if len(t.place.candidates) == 0 && len(old) > 0 || !slices.Equal(old, t.place.candidates) {
-		t.guess = guess{frames: t.guess.frames[:0]}
-	}
-	return nil
 }

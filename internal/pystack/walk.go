@@ -1,8 +1,6 @@
 package pystack
 
 import (
-	"errors"
-
 	"github.com/resp-exporter/resp-exporter/internal/pystack/layout"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 )
@@ -15,9 +13,6 @@ const (
 	// maxGuess is how many frames of the last look are read at once.
 	maxGuess = memory.MaxParts - 2
 )
-
-// errTorn means that what was read does not hold together.
-var errTorn = errors.New("the stack does not hold together")
 
 // raw is one frame as it is in the process's memory.
 type raw struct {

@@ -69,6 +69,12 @@ func (s *Script) Stop() {
 	_ = s.cmd.Wait()
 }
 
+// Write writes to the program's standard input.
+func (s *Script) Write(text string) error {
+	_, err := io.WriteString(s.in, text)
+	return err
+}
+
 // Read decodes the next line of the program's output.
 func (s *Script) Read(into any) error {
 	line, err := s.lines.ReadBytes('\n')
