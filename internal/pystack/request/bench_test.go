@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
 
@@ -32,6 +33,37 @@ func BenchmarkRead(b *testing.B) {
 			}
 			b.ReportMetric(float64(w.memory.Calls()-calls)/float64(b.N), "calls/op")
 			b.ReportMetric(float64(w.memory.Bytes()-bytes)/float64(b.N), "bytes/op")
+		})
+	}
+}
+
+// BenchmarkLook measures the whole look at such a worker, its stack and the proof
+// included.
+func BenchmarkLook(b *testing.B) {
+	for _, python := range pythons(b) {
+		b.Run(python, func(b *testing.B) {
+			routes := draw(rand.New(rand.NewPCG(1, 2)), []string{"decorated"})
+			s := open(b, python, "sync", routes)
+			found, free := s.send(drawAsk(rand.New(rand.NewPCG(3, 4)), routes[0]))
+			defer free()
+			_, stack := s.look(found.PID, found.TID)
+			w := s.worker(found.PID)
+			thread := w.threads[found.TID]
+			var got request.Request
+			now := time.Now()
+			within := func(stack *pystack.Stack) error {
+				w.reader.Read(thread, stack, now, &got)
+				return nil
+			}
+			believed, n := 0, 0
+			b.ReportAllocs()
+			for b.Loop() {
+				n++
+				if w.process.LookThen(found.TID, &stack, within) == pystack.OK {
+					believed++
+				}
+			}
+			b.ReportMetric(float64(believed)/float64(n), "believed/op")
 		})
 	}
 }

@@ -60,7 +60,7 @@ func TestNoise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, kind := range []string{"sync", "waitress", "django"} {
 		routes := draw(rng, []string{"class"})
-		s := open(t, "/usr/bin/python3", kind, routes)
+		s := open(t, debian, kind, routes)
 		found, free := s.send(drawAsk(rng, routes[0]))
 		_, stack := s.look(found.PID, found.TID)
 		views := map[string]bool{}
