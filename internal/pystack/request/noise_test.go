@@ -63,6 +63,7 @@ func TestNoise(t *testing.T) {
 		s := open(t, debian, kind, routes)
 		found, free := s.send(drawAsk(rng, routes[0]))
 		_, stack := s.look(found.PID, found.TID)
+		stack.Frozen = false // else nothing is read
 		views := map[string]bool{}
 		for round := range 3000 {
 			n := &noisy{memory: memory.NewProcess(found.PID), rng: rng, rate: 1 << (3 + round%9)}

@@ -31,6 +31,8 @@ type Thread struct {
 	raw     []byte // path as it was read
 	date    object.Date
 	started time.Time // of date
+	last    Request
+	known   bool // last was read
 }
 
 // Reader reads the requests of one process. It must not be used by two goroutines
@@ -88,12 +90,18 @@ func (r *Reader) Objects() *object.Reader { return r.objects }
 
 // Read sets what a stack and its locals tell, at a moment; t is what is remembered
 // of the thread. It is called within [pystack.Process.LookThen], which proves that
-// the thread did not go on meanwhile. After a look that failed into is not to be
-// believed.
+// the thread did not go on meanwhile; where it has not run since the last look
+// either, what was read then is returned. After a look that failed into is not to
+// be believed.
 func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
+	if stack.Frozen && t.known { // before the look's own proof: since the last one
+		*into = t.last
+		return
+	}
 	r.objects.Begin(&t.trail)
 	r.Of(t, stack, now, into)
 	r.objects.End(&t.trail)
+	t.last, t.known = *into, true
 }
 
 // Of sets the same within a look at several stacks, such as those of coroutines,

@@ -106,8 +106,23 @@ func (s *shop) check(kind string, a ask, round int) {
 			s.t.Errorf("started %v", got.Started)
 		}
 	}
+	s.unmoved(found)
 	if counts := s.worker(found.PID).reader.Objects().Counts; counts.Wild > 0 {
 		s.t.Errorf("wild addresses: %+v", counts)
+	}
+}
+
+// unmoved checks that a look at a thread that has not run since the last one reads
+// nothing, and says the same.
+func (s *shop) unmoved(found truth) {
+	s.t.Helper()
+	want, stack := s.look(found.PID, found.TID)
+	w := s.worker(found.PID)
+	var got request.Request
+	calls := w.memory.Calls()
+	w.reader.Read(w.threads[found.TID], &stack, time.Now(), &got)
+	if got != want || w.memory.Calls() != calls {
+		s.t.Errorf("got %+v with %d calls, want %+v", got, w.memory.Calls()-calls, want)
 	}
 }
 
