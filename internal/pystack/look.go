@@ -51,10 +51,17 @@ func (p *Process) look(tid int, s *Stack, within func(*Stack) error) Outcome {
 	if t.first.running() {
 		return p.lookRunning(t, s, within)
 	}
-	if t.unmoved(s) && within == nil {
+	return p.lookWaiting(t, s, within)
+}
+
+// lookWaiting reads the stack of a thread that waits, between two proofs.
+func (p *Process) lookWaiting(t *thread, s *Stack, within func(*Stack) error) Outcome {
+	same := t.unmoved(s)
+	if same && within == nil {
+		s.Frozen = true
 		return OK
 	}
-	if !s.Frozen {
+	if !same {
 		frames, err := p.stackOf(t, s)
 		if err == nil {
 			err = p.resolve(s, frames)
@@ -72,7 +79,6 @@ func (p *Process) look(tid int, s *Stack, within func(*Stack) error) Outcome {
 		return outcome(err)
 	}
 	if !t.first.equal(&t.second) {
-		s.Frozen = false
 		return Torn
 	}
 	s.Frozen = true
@@ -90,7 +96,7 @@ func (t *thread) unmoved(s *Stack) bool {
 		return false
 	}
 	s.Frames = append(s.Frames[:0], t.last.frames...)
-	s.State, s.Truncated, s.Frozen = t.last.state, t.last.chopped, true
+	s.State, s.Truncated = t.last.state, t.last.chopped
 	return true
 }
 
