@@ -64,15 +64,9 @@ func (o *options) run(ctx context.Context, rows *trial.Rows, before [][]string) 
 	if err != nil {
 		return nil, err
 	}
-	var batches []stacks.Batch
-	done := make(map[string]bool)
-	for _, row := range before {
-		b, err := parse(row)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", o.file, err)
-		}
-		batches = append(batches, b)
-		done[key(b.Python, b.Kind, b.N)] = true
+	batches, done, err := parseAll(before)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.file, err)
 	}
 	kinds := stacks.Kinds()
 	perKind := (o.looks + len(kinds) - 1) / len(kinds)
@@ -110,6 +104,20 @@ func write(rows *trial.Rows, b stacks.Batch) error {
 		values = append(values, strconv.Itoa(n))
 	}
 	return rows.Write(append(values, b.Example)...)
+}
+
+// parseAll reads the rows of an earlier run; done has the key of each.
+func parseAll(rows [][]string) (batches []stacks.Batch, done map[string]bool, err error) {
+	done = make(map[string]bool)
+	for _, row := range rows {
+		b, err := parse(row)
+		if err != nil {
+			return nil, nil, err
+		}
+		batches = append(batches, b)
+		done[key(b.Python, b.Kind, b.N)] = true
+	}
+	return batches, done, nil
 }
 
 // parse reads a row that write wrote.
