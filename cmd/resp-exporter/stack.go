@@ -204,7 +204,11 @@ func (s *stackReport) print(output string, w io.Writer) error {
 		return printJSON(s, w)
 	}
 	var b lines
-	b.add("process %d: Python %s, %d threads", s.PID, s.Python, len(s.Threads))
+	plural := "s"
+	if len(s.Threads) == 1 {
+		plural = ""
+	}
+	b.add("process %d: Python %s, %d thread%s", s.PID, s.Python, len(s.Threads), plural)
 	if s.Collecting {
 		b.add("the garbage collector runs")
 	}
