@@ -120,30 +120,35 @@ func lookAtAll(r *procfs.FS, p *pystack.Process, pid int) (*stackReport, error) 
 		if !t.describe(r, pid) {
 			continue
 		}
-		out := p.Look(task.N, &s)
-		for range stackTries {
-			if out != pystack.Torn && out != pystack.Running {
-				break
-			}
-			time.Sleep(stackPause)
-			out = p.Look(task.N, &s)
-		}
-		t.Outcome, t.Proven, t.Truncated = string(out), s.Frozen, s.Truncated
+		t.look(p, &s)
 		t.Lock = lock.HolderTID == task.N
 		t.Waits = lock.Cond != 0 && waitsFor(r, pid, task.N, &lock)
-		if s.Syscall >= 0 {
-			t.Call = callName(s.Syscall)
-		}
-		for i := range s.Frames {
-			f := &s.Frames[i]
-			t.Frames = append(t.Frames, lineFrame{Function: f.Code.Function, File: f.Code.File, Line: f.Line})
-		}
 		report.Threads = append(report.Threads, t)
 	}
 	if len(report.Threads) == 0 {
 		return nil, fmt.Errorf("threads of process %d: %w", pid, errEnded)
 	}
 	return report, nil
+}
+
+// look sets where a thread is; one that goes on meanwhile is looked at again.
+func (t *threadStack) look(p *pystack.Process, s *pystack.Stack) {
+	out := p.Look(t.TID, s)
+	for range stackTries {
+		if out != pystack.Torn && out != pystack.Running {
+			break
+		}
+		time.Sleep(stackPause)
+		out = p.Look(t.TID, s)
+	}
+	t.Outcome, t.Proven, t.Truncated = string(out), s.Frozen, s.Truncated
+	if s.Syscall >= 0 {
+		t.Call = callName(s.Syscall)
+	}
+	for i := range s.Frames {
+		f := &s.Frames[i]
+		t.Frames = append(t.Frames, lineFrame{Function: f.Code.Function, File: f.Code.File, Line: f.Line})
+	}
 }
 
 var errEnded = errors.New("the process has ended")
@@ -199,7 +204,11 @@ func (s *stackReport) print(output string, w io.Writer) error {
 		return printJSON(s, w)
 	}
 	var b lines
-	b.add("process %d: Python %s, %d threads", s.PID, s.Python, len(s.Threads))
+	plural := "s"
+	if len(s.Threads) == 1 {
+		plural = ""
+	}
+	b.add("process %d: Python %s, %d thread%s", s.PID, s.Python, len(s.Threads), plural)
 	if s.Collecting {
 		b.add("the garbage collector runs")
 	}

@@ -87,30 +87,9 @@ const maxProofs = memory.MaxParts / 2
 // done.
 func (p *Process) prove(frames []Frame) (done int, err error) {
 	frames = frames[:min(len(frames), maxProofs)]
-	w, total := &p.walker, 0
-	for i := range frames {
-		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
-			total += len(c.proof) + len(c.compared)
-		}
-	}
-	w.proofs = grown(w.proofs, total)
-	w.parts = w.parts[:0]
-	rest := w.proofs
-	take := func(addr uint64, n int) {
-		w.parts = append(w.parts, memory.Part{Addr: addr, Into: rest[:n]})
-		rest = rest[n:]
-	}
-	for i := range frames {
-		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
-			take(c.Addr+uint64(p.layout.Object.Type), len(c.proof))
-			if len(c.compared) > 0 {
-				take(c.tabled, len(c.compared))
-			}
-		}
-	}
-	err = p.memory.Read(w.parts...)
-	intact := err == nil
-	rest = w.proofs
+	p.ask(frames)
+	intact := p.memory.Read(p.walker.parts...) == nil
+	rest := p.walker.proofs
 	for i := range frames {
 		f := &frames[i]
 		if j := repeated(frames, i); j >= 0 {
@@ -118,8 +97,9 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 			continue
 		}
 		if c := f.Code; c != nil {
-			proof, table := rest[:len(c.proof)], rest[len(c.proof):len(c.proof)+len(c.compared)]
-			rest = rest[len(c.proof)+len(c.compared):]
+			n := len(c.proof)
+			proof, table := rest[:n], rest[n:n+len(c.compared)]
+			rest = rest[n+len(c.compared):]
 			if intact && c.same(&p.layout, proof, table) {
 				continue
 			}
@@ -129,6 +109,31 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 		}
 	}
 	return len(frames), nil
+}
+
+// ask sets the parts to be read of the code objects that are known, one after the
+// other in the walker's proofs.
+func (p *Process) ask(frames []Frame) {
+	w, total := &p.walker, 0
+	for i := range frames {
+		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
+			total += len(c.proof) + len(c.compared)
+		}
+	}
+	w.proofs, w.parts = grown(w.proofs, total), w.parts[:0]
+	rest := w.proofs
+	for i := range frames {
+		c := frames[i].Code
+		if c == nil || repeated(frames, i) >= 0 {
+			continue
+		}
+		n := len(c.proof)
+		w.parts = append(w.parts, memory.Part{Addr: c.Addr + uint64(p.layout.Object.Type), Into: rest[:n]})
+		if rest = rest[n:]; len(c.compared) > 0 {
+			w.parts = append(w.parts, memory.Part{Addr: c.tabled, Into: rest[:len(c.compared)]})
+			rest = rest[len(c.compared):]
+		}
+	}
 }
 
 // repeated returns the inner frame that has the same code; -1 without one.

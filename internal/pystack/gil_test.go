@@ -195,6 +195,53 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+// Of a thread that has ended nothing is kept once another one is looked at.
+func TestThreadsThatEnd(t *testing.T) {
+	t.Parallel()
+	py := start(t, debian, "-c", `
+import json, sys, threading
+helper = threading.Thread(target=sys.stdin.readline)
+helper.start()
+print(json.dumps(helper.native_id), flush=True)
+helper.join()
+print(1, flush=True)
+sys.stdin.read()
+`)
+	var helper, one int
+	read(t, py, &helper)
+	c := pystack.NewCache()
+	p, err := pystack.Open(procfs.New("/proc"), py.PID(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var s pystack.Stack
+	eventually(t, func() string {
+		if out := p.Look(helper, &s); out != pystack.OK {
+			return string(out)
+		}
+		return ""
+	})
+	if err := py.Write("\n"); err != nil {
+		t.Fatal(err)
+	}
+	read(t, py, &one)
+	eventually(t, func() string {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", py.PID(), helper))
+		if err == nil {
+			return "the thread is still there"
+		}
+		return ""
+	})
+	if n := pystack.Kept(c); n != 2 {
+		t.Errorf("%d descriptors are kept", n)
+	}
+	p.Look(py.PID(), &s)
+	if n := pystack.Kept(c); n != 2 {
+		t.Errorf("%d descriptors are kept", n)
+	}
+}
+
 // A look whose further reads fail is torn; they see the same stack.
 func TestLookThen(t *testing.T) {
 	t.Parallel()

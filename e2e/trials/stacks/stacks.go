@@ -61,7 +61,9 @@ func Pythons(home string, roots []string) ([]Python, error) {
 // Kinds returns what is looked at: threads that wait in ways of which the
 // interpreter itself knows each line, threads that sleep long, sleep shortly and
 // compute, only compute, only call small functions, and several that only compute.
-func Kinds() []string { return []string{"waiting", "blocked", "alternating", "spinning", "tight", "contending"} }
+func Kinds() []string {
+	return []string{"waiting", "blocked", "alternating", "spinning", "tight", "contending"}
+}
 
 // Batch is what came of a number of looks at one program.
 type Batch struct {
