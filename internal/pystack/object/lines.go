@@ -35,6 +35,10 @@ type Room struct {
 // reads them at once; what it does not need is forgotten.
 type Trail struct{ lines []uint64 }
 
+// Full returns how often a look needed more lines than there is room for, and some
+// were read again.
+func (m *Room) Full() uint64 { return m.full }
+
 // slot returns where the table has a line, or would have it.
 func (m *Room) slot(line uint64) int {
 	i := int(line / lineSize * 0x9e3779b97f4a7c15 >> 40 % uint64(len(m.table)))
@@ -78,7 +82,7 @@ func (m *Room) cut(n int) {
 	}
 }
 
-// ahead reads the lines of a trail, which are in order, in as few calls as
+// readAhead reads the lines of a trail, which are in order, in as few calls as
 // possible. Those that cannot be read are left out.
 func (m *Room) readAhead(mem memory.Memory, t *Trail) {
 	lines := t.lines
