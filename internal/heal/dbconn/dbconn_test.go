@@ -136,12 +136,12 @@ func TestSameDatabase(t *testing.T) {
 
 func TestCheckUsers(t *testing.T) {
 	for _, users := range [][]string{nil, {}, {"shop", ""}, {"System User"}, {" event_scheduler "}, {"unauthenticated user"}, {"shop%"}, {"*"}, {"shop", "resp"}} {
-		if dbconn.CheckUsers(users, "resp") == "" {
+		if dbconn.CheckUsers(users, "resp").IsZero() {
 			t.Errorf("%q may be ended", users)
 		}
 	}
 	for own, users := range map[string][]string{"resp": {"shop", "resp2"}, "": {"shop", "resp"}} {
-		if why := dbconn.CheckUsers(users, own); why != "" {
+		if why := dbconn.CheckUsers(users, own); !why.IsZero() {
 			t.Errorf("%q beside %q: %s", users, own, why)
 		}
 	}
