@@ -17,8 +17,10 @@ func rung(pkg string) (float64, bool) {
 		"internal/app":      7,
 		"internal/doctor":   6,
 		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
-		"internal/heal":   4,
-		"internal/waits":  3,
+		"internal/heal":  4,
+		"internal/waits": 3,
+		// the rooms below waits
+		"internal/waits/sampling": 2.5, "internal/waits/ledger": 2.4,
 		"internal/health": 2, "internal/discovery": 2,
 		"internal/health/locks": 1.5, "internal/health/measures": 1.5,
 		// the rooms below discovery

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
 
 // parts are what collectors, healing and the page read from, each of them ready
@@ -23,6 +25,7 @@ type parts struct {
 	log *slog.Logger
 
 	watcher         *discovery.Watcher
+	sampler         *sampling.Sampler // of the workers' threads
 	requests        *collectors.Requests
 	thresholds      *collectors.Thresholds
 	receivers       *receivers
@@ -52,8 +55,12 @@ func newParts(o Options) (*parts, error) {
 	o.Logger = logs.Or(o.Logger)
 	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
+	a.sampler = sampling.New(sampling.Options{
+		ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, Rate: cfg.Diagnosis.SampleRate, Logger: o.Logger,
+		Name: func(ctx context.Context) error { return a.watcher.FinishInspections(ctx) },
+	})
 	a.watcher, err = discovery.New(discovery.Options{
-		Inspector: waits.New,
+		Inspector: waits.WithSampler(a.sampler),
 		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})

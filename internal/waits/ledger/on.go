@@ -1,6 +1,6 @@
-// Package account adds up what threads spent their time on: seconds of each worker
+// Package ledger adds up what threads spent their time on: seconds of each worker
 // and view by what was waited for. It is pure: it reads nothing and has no clock.
-package account
+package ledger
 
 // On is what a thread does or waits for in one sample.
 type On uint8

@@ -1,4 +1,4 @@
-package account
+package ledger
 
 import (
 	"cmp"
@@ -48,6 +48,7 @@ type moment struct {
 type Slot struct {
 	Seconds Seconds
 	Blocked float64 // of an event loop that did not return to its poll
+	Loop    bool    // it has or had an event loop
 	seen    time.Time
 }
 
@@ -161,6 +162,7 @@ type SlotTotals struct {
 	Slot    int
 	Seconds Seconds
 	Blocked float64
+	Loop    bool
 }
 
 // Copy returns the totals of all apps, by name.
@@ -170,7 +172,7 @@ func (t *Totals) Copy(now time.Time) []AppTotals {
 		a := t.apps[name]
 		x := AppTotals{App: name}
 		for n, s := range a.slots {
-			x.Slots = append(x.Slots, SlotTotals{Slot: n, Seconds: s.Seconds, Blocked: s.Blocked})
+			x.Slots = append(x.Slots, SlotTotals{Slot: n, Seconds: s.Seconds, Blocked: s.Blocked, Loop: s.Loop})
 		}
 		slices.SortFunc(x.Slots, func(p, q SlotTotals) int { return cmp.Compare(p.Slot, q.Slot) })
 		for _, v := range a.views {

@@ -1,4 +1,4 @@
-package account_test
+package ledger_test
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/waits/account"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
 // phase is a part of what a simulated thread does over and over.
 type phase struct {
-	on   account.On // CPU, CPUQueue, or a wait
+	on   ledger.On // CPU, CPUQueue, or a wait
 	long time.Duration
 }
 
@@ -24,7 +24,7 @@ type simulated struct {
 	left       time.Duration // of it
 	run, delay time.Duration
 	queued     time.Duration // not added yet
-	truth      account.Seconds
+	truth      ledger.Seconds
 }
 
 func (s *simulated) advance(dt time.Duration) {
@@ -32,7 +32,7 @@ func (s *simulated) advance(dt time.Duration) {
 		if s.left == 0 {
 			s.at = (s.at + 1) % len(s.phases)
 			s.left = s.phases[s.at].long
-			if s.phases[s.at].on != account.CPUQueue {
+			if s.phases[s.at].on != ledger.CPUQueue {
 				s.delay += s.queued
 				s.queued = 0
 			}
@@ -41,9 +41,9 @@ func (s *simulated) advance(dt time.Duration) {
 		on := s.phases[s.at].on
 		s.truth[on] += step.Seconds()
 		switch on {
-		case account.CPU:
+		case ledger.CPU:
 			s.run += step
-		case account.CPUQueue:
+		case ledger.CPUQueue:
 			s.queued += step
 		}
 		s.left -= step
@@ -59,21 +59,21 @@ func TestLedger(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	for name, phases := range map[string][]phase{
-		"asleep":                        {{account.Idle, time.Hour}},
-		"spins":                         {{account.CPU, time.Hour}},
-		"half of each":                  {{account.CPU, 50 * ms}, {account.Sleep, 50 * ms}, {account.Idle, 100 * ms}},
-		"short waits between computing": {{account.CPU, 2 * ms}, {account.Redis, 2 * ms}},
-		"queued before each run":        {{account.CPUQueue, 30 * ms}, {account.CPU, 10 * ms}, {account.MySQL, 40 * ms}, {account.CPUQueue, 20 * ms}, {account.CPU, 5 * ms}, {account.Idle, 35 * ms}},
-		"starved":                       {{account.CPUQueue, 2 * time.Second}, {account.CPU, 100 * ms}, {account.Lock, 400 * ms}},
-		"long waits":                    {{account.Upstream, 3 * time.Second}, {account.CPU, 30 * ms}, {account.Idle, 5 * time.Second}},
-		"slower than the samples":       {{account.CPU, 7 * ms}, {account.Disk, 13 * ms}, {account.Child, 17 * ms}, {account.Idle, 31 * ms}},
+		"asleep":                        {{ledger.Idle, time.Hour}},
+		"spins":                         {{ledger.CPU, time.Hour}},
+		"half of each":                  {{ledger.CPU, 50 * ms}, {ledger.Sleep, 50 * ms}, {ledger.Idle, 100 * ms}},
+		"short waits between computing": {{ledger.CPU, 2 * ms}, {ledger.Redis, 2 * ms}},
+		"queued before each run":        {{ledger.CPUQueue, 30 * ms}, {ledger.CPU, 10 * ms}, {ledger.MySQL, 40 * ms}, {ledger.CPUQueue, 20 * ms}, {ledger.CPU, 5 * ms}, {ledger.Idle, 35 * ms}},
+		"starved":                       {{ledger.CPUQueue, 2 * time.Second}, {ledger.CPU, 100 * ms}, {ledger.Lock, 400 * ms}},
+		"long waits":                    {{ledger.Upstream, 3 * time.Second}, {ledger.CPU, 30 * ms}, {ledger.Idle, 5 * time.Second}},
+		"slower than the samples":       {{ledger.CPU, 7 * ms}, {ledger.Disk, 13 * ms}, {ledger.Child, 17 * ms}, {ledger.Idle, 31 * ms}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
 			s := &simulated{phases: phases, at: -1}
-			var l account.Ledger
-			var got account.Seconds
+			var l ledger.Ledger
+			var got ledger.Seconds
 			l.Sample(0, 0, 0, true)
 			total := 0.0
 			for total < 600 {
@@ -81,17 +81,17 @@ func TestLedger(t *testing.T) {
 				s.advance(dt)
 				total += dt.Seconds()
 				on := s.phases[s.at].on
-				waits := on != account.CPU && on != account.CPUQueue
+				waits := on != ledger.CPU && on != ledger.CPUQueue
 				x := l.Sample(dt, s.run, s.delay, waits)
-				got[account.CPU] += x.Run
-				got[account.CPUQueue] += x.Delay
+				got[ledger.CPU] += x.Run
+				got[ledger.CPUQueue] += x.Delay
 				if waits {
 					got[on] += x.Wait
 				} else if x.Wait != 0 {
 					t.Fatalf("a running thread waited %g s", x.Wait)
 				}
 			}
-			for _, on := range account.All() {
+			for _, on := range ledger.All() {
 				if d := math.Abs(got[on]-s.truth[on]) / total; d > 0.03 {
 					t.Errorf("%s: %.2f s, truth %.2f s of %.0f", on, got[on], s.truth[on], total)
 				}
@@ -104,19 +104,19 @@ func TestLedger(t *testing.T) {
 func TestTotals(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	var all account.Totals
-	all.Slot("shop", 1, now).Seconds[account.MySQL] += 3
-	all.Slot("shop", 1, now).Seconds[account.MySQL] += 4 // of the next process in the slot
-	all.Slot("shop", 0, now).Seconds[account.Idle] = 5
-	for i := range account.MaxViews + 20 {
-		all.View("shop", fmt.Sprintf("v%03d", i), now).Seconds[account.CPU]++
+	var all ledger.Totals
+	all.Slot("shop", 1, now).Seconds[ledger.MySQL] += 3
+	all.Slot("shop", 1, now).Seconds[ledger.MySQL] += 4 // of the next process in the slot
+	all.Slot("shop", 0, now).Seconds[ledger.Idle] = 5
+	for i := range ledger.MaxViews + 20 {
+		all.View("shop", fmt.Sprintf("v%03d", i), now).Seconds[ledger.CPU]++
 	}
 	got := all.Copy(now)
-	if len(got) != 1 || len(got[0].Slots) != 2 || got[0].Slots[1].Seconds[account.MySQL] != 7 || got[0].Slots[0].Seconds[account.Idle] != 5 {
+	if len(got) != 1 || len(got[0].Slots) != 2 || got[0].Slots[1].Seconds[ledger.MySQL] != 7 || got[0].Slots[0].Seconds[ledger.Idle] != 5 {
 		t.Fatalf("%+v", got)
 	}
 	views := got[0].Views
-	if len(views) != account.MaxViews+1 || views[0].Name != account.OtherView || views[0].Seconds[account.CPU] != 20 {
+	if len(views) != ledger.MaxViews+1 || views[0].Name != ledger.OtherView || views[0].Seconds[ledger.CPU] != 20 {
 		t.Errorf("%d views, the first %+v", len(views), views[0])
 	}
 	all.Tick(now.Add(59 * time.Minute))
@@ -134,18 +134,18 @@ func TestTotals(t *testing.T) {
 func TestUtilization(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	var all account.Totals
+	var all ledger.Totals
 	for second := range 200 {
 		s := all.Slot("shop", 0, now)
-		on := account.Redis
+		on := ledger.Redis
 		if second < 100 {
-			on = account.Idle
+			on = ledger.Idle
 		}
 		if second < 4 && all.Copy(now)[0].Utilization != nil {
 			t.Fatal("known after 4 s")
 		}
 		s.Seconds[on]++
-		s.Seconds[account.Idle]++ // of the other thread
+		s.Seconds[ledger.Idle]++ // of the other thread
 		now = now.Add(time.Second)
 		all.Tick(now)
 		u := all.Copy(now)[0].Utilization
@@ -160,19 +160,19 @@ func TestUtilization(t *testing.T) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, on := range account.All() {
-		if on.String() == "" || seen[on.String()] || account.Parse(on.String()) != on {
+	for _, on := range ledger.All() {
+		if on.String() == "" || seen[on.String()] || ledger.Parse(on.String()) != on {
 			t.Errorf("%d is %q", on, on)
 		}
 		seen[on.String()] = true
 	}
-	if account.Parse("rubbish") != account.Other || account.On(200).String() != "unknown" {
+	if ledger.Parse("rubbish") != ledger.Other || ledger.On(200).String() != "unknown" {
 		t.Error("what has no name")
 	}
 }
 
 func BenchmarkLedger(b *testing.B) {
-	var l account.Ledger
+	var l ledger.Ledger
 	b.ReportAllocs()
 	run := time.Duration(0)
 	for b.Loop() {

@@ -1,0 +1,225 @@
+package sampling
+
+import (
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+// idleLockVotes is how many scans without a request must have found a thread of a
+// pool at one address before that is the pool's queue: addresses of the heap are
+// used again.
+const idleLockVotes = 2
+
+// idleLock is an address at which threads wait while no request is in flight.
+type idleLock struct {
+	addr     uint64
+	votes    int
+	returned bool // a thread has left it and come back, or several wait there
+}
+
+// learn takes what a scan has found about a worker's connections: which addresses
+// are the queue of its pool, and which threads belong to none.
+func (w *worker) learn() {
+	switch c := w.scan; {
+	case !c.known:
+	case c.none():
+		w.learnIdle()
+	default:
+		w.proveLocks()
+	}
+}
+
+// learnIdle learns from a worker that has no request in flight. A thread that has
+// just taken one, or has just ended one, may be taken for a background thread; it
+// is one of the pool again when it is seen at the pool's queue.
+func (w *worker) learnIdle() {
+	for i, t := range w.threads {
+		switch {
+		case t.state.accepts, i == 0 && w.threading == pool:
+		case w.threading != anyThread && t.state.untimed && t.state.futex != 0:
+			w.vote(t)
+			if t.role == roleUnknown && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
+				t.role = roleBackground
+			}
+		case t.role == roleUnknown:
+			t.role = roleBackground
+		}
+	}
+}
+
+// vote counts that a thread waits at an address while no request is in flight.
+func (w *worker) vote(t *thread) {
+	at := slices.IndexFunc(w.idleLocks[:], func(l idleLock) bool { return l.addr == t.state.futex })
+	if at < 0 {
+		at = len(w.idleLocks) - 1
+		for i := range w.idleLocks {
+			if w.idleLocks[i].votes < w.idleLocks[at].votes {
+				at = i
+			}
+		}
+		w.idleLocks[at] = idleLock{addr: t.state.futex}
+	}
+	l := &w.idleLocks[at]
+	l.votes++
+	l.returned = l.returned || t.worked || slices.ContainsFunc(w.threads, func(o *thread) bool {
+		return o != t && o.state.futex == l.addr && o.state.untimed
+	})
+}
+
+// proveLocks marks the threads of a pool that must wait for a lock in a request:
+// those that took it last, if more requests are in flight than the other threads
+// work on.
+func (w *worker) proveLocks() {
+	locked := w.scan.inFlight
+	for i, t := range w.threads {
+		if w.mayServe(i) && t.role != roleBackground && !t.state.accepts && (t.state.futex == 0 || !t.state.untimed) {
+			locked--
+		}
+	}
+	for ; locked > 0; locked-- {
+		var last *thread
+		for i, t := range w.threads {
+			if !w.mayServe(i) || t.role == roleBackground || t.state.futex == 0 || !t.state.untimed || t.lockProof == t.times.Slices || w.isIdleLock(t.state.futex) {
+				continue
+			}
+			if last == nil || t.since.After(last.since) {
+				last = t
+			}
+		}
+		if last == nil {
+			return
+		}
+		last.lockProof = last.times.Slices
+	}
+}
+
+// mayServe reports whether the thread at that place may work on a request.
+func (w *worker) mayServe(i int) bool { return i > 0 || w.threading != pool }
+
+// isIdleLock reports whether an address is the queue of the pool.
+func (w *worker) isIdleLock(addr uint64) bool {
+	for i := range w.idleLocks {
+		if l := &w.idleLocks[i]; l.addr == addr && l.votes >= idleLockVotes && l.returned {
+			return true
+		}
+	}
+	return false
+}
+
+// knowsQueue reports whether the address of the pool's queue is known. The threads
+// of waitress each wait at an address of their own, another one each time.
+func (w *worker) knowsQueue() bool {
+	return w.server != cmdline.Waitress && slices.ContainsFunc(w.idleLocks[:], func(l idleLock) bool { return l.votes >= idleLockVotes && l.returned })
+}
+
+// waitsForWork reports whether a thread waits for a request.
+func (w *worker) waitsForWork(t *thread) bool {
+	switch {
+	case t.state.accepts:
+		return true
+	case w.server == cmdline.UWSGI && t.state.mutex: // its threads and processes take turns to accept
+		return true
+	case w.threading != pool && w.threading != poolOfAll, t.state.futex == 0, !t.state.untimed:
+		return false
+	case w.server != cmdline.Waitress && w.isIdleLock(t.state.futex):
+		return true
+	}
+	return !w.knowsQueue() && t.lockProof != t.times.Slices
+}
+
+// choose sets which threads of a worker count as request threads.
+func (w *worker) choose() {
+	w.counted = 0
+	switch w.threading {
+	case mainThread, eventLoop:
+		w.main().counted = true
+		w.counted = 1
+	case pool, poolOfAll:
+		w.choosePool()
+	case anyThread:
+		w.chooseAny()
+	}
+}
+
+// choosePool chooses the threads of a pool: those that return to its queue, then,
+// as far as it has room, those that have begun since the worker was first seen.
+func (w *worker) choosePool() {
+	busy := 0
+	for i, t := range w.threads {
+		if !w.mayServe(i) {
+			t.counted = false
+			continue
+		}
+		idle := w.waitsForWork(t)
+		proof := idle && (t.state.accepts || t.worked || w.threading == poolOfAll || w.isIdleLock(t.state.futex))
+		switch {
+		case proof && (t.role != roleBackground || w.isIdleLock(t.state.futex)):
+			t.role = rolePool
+		case !idle:
+			t.worked = true
+		}
+		t.counted = t.role == rolePool && (w.capacity == 0 || w.counted < w.capacity)
+		if t.counted {
+			w.counted++
+			if !idle {
+				busy++
+			}
+		}
+	}
+	for i, t := range w.threads {
+		if t.counted || !w.mayServe(i) || t.role != roleUnknown || w.capacity > 0 && w.counted >= w.capacity || w.waitsForWork(t) {
+			continue
+		}
+		if t.young || w.scan.known && w.scan.inFlight > busy {
+			t.counted = true
+			w.counted++
+			busy++
+		}
+	}
+}
+
+// chooseAny chooses the threads that work on requests where the server is not
+// known: those that have no other explanation.
+func (w *worker) chooseAny() {
+	moving := 0
+	for _, t := range w.threads {
+		if t.state.accepts {
+			t.role = roleUnknown
+		}
+		t.counted = !t.state.accepts && t.role != roleBackground && (t.state.futex == 0 || !t.state.untimed)
+		if t.counted {
+			moving++
+		}
+	}
+	for _, t := range w.threads {
+		locked := t.state.futex != 0 && t.state.untimed && t.role != roleBackground
+		if locked && w.scan.known && w.scan.inFlight > moving {
+			t.counted = true
+			moving++
+		}
+	}
+	w.counted = moving
+}
+
+// onOf returns what a thread does or waits for, by its state and that of its
+// worker.
+func (w *worker) onOf(t *thread) ledger.On {
+	switch {
+	case t.denied:
+		return ledger.Unknown
+	case t.call.Running:
+		return ledger.CPU
+	case w.threading == eventLoop && (t.state.accepts || t.state.polls):
+		if w.scan.inFlight > 0 || w.scan.pending {
+			return ledger.Loop
+		}
+		return ledger.Idle
+	case w.waitsForWork(t):
+		return ledger.Idle
+	case t.state.socket != nil && t.state.socket.named:
+		return t.state.socket.on
+	}
+	return t.state.fixed
+}
