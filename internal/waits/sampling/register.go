@@ -58,17 +58,23 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 	return w.requestThreads(now)
 }
 
+// gthreadPoll is the timeout in milliseconds with which gunicorn's gthread worker
+// polls (gunicorn/workers/gthread.py). Event loops have other ones.
+const gthreadPoll = 1000
+
 // setThreading sets which threads work on requests. A worker of gunicorn whose
-// main thread polls its listener is no sync one, whatever the command line does
-// not say: it has an event loop, or, where connections are in no epoll set, a
-// pool.
+// main thread polls its listener is no sync one. Where the command line does not
+// say which it is (its processes may set a title instead), it has a pool if it
+// polls as gthread does or has connections in no epoll set, else an event loop.
+// How many threads the pool may have is not known then: those that were seen
+// count.
 func (w *worker) setThreading(r *Registration) {
 	before := w.threading
 	w.threading = threadingOf(w.server, r.Class, r.Threads, r.Sync)
 	if w.server == cmdline.Gunicorn && r.Class == "" && r.Threads <= 1 && !r.Sync {
 		polls := w.main().state.polls && w.main().state.accepts
 		switch {
-		case before == pool, polls && r.InFlight > 0:
+		case before == pool, polls && (r.InFlight > 0 || w.main().call.Args[3] == gthreadPoll):
 			w.threading = pool
 		case before == eventLoop, polls:
 			w.threading = eventLoop

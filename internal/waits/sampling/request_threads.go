@@ -27,6 +27,7 @@ func (w *worker) learn() {
 	case c.none():
 		w.learnIdle()
 	default:
+		w.assume()
 		w.proveLocks()
 	}
 }
@@ -40,11 +41,32 @@ func (w *worker) learnIdle() {
 		case t.state.accepts, i == 0 && w.threading == pool:
 		case w.threading != anyThread && t.state.untimed && t.state.futex != 0:
 			w.vote(t)
-			if t.role == roleUnknown && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
+			if t.role != rolePool && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
 				t.role = roleBackground
 			}
-		case t.role == roleUnknown:
+		case t.role == roleUnknown, t.role == roleAssumed:
 			t.role = roleBackground
+		}
+	}
+}
+
+// assume takes threads for some of the pool that were never seen at its queue, as
+// far as more requests are in flight than the others work on: a pool begins its
+// threads one by one, each with a request.
+func (w *worker) assume() {
+	if w.threading != pool && w.threading != poolOfAll {
+		return
+	}
+	need := w.scan.inFlight
+	for _, t := range w.threads {
+		if (t.role == rolePool || t.role == roleAssumed) && !w.waitsForWork(t) {
+			need--
+		}
+	}
+	for i, t := range w.threads {
+		if need > 0 && t.role == roleUnknown && w.mayServe(i) && !w.waitsForWork(t) {
+			t.role = roleAssumed
+			need--
 		}
 	}
 }
@@ -143,39 +165,29 @@ func (w *worker) choose() {
 	}
 }
 
-// choosePool chooses the threads of a pool: those that return to its queue, then,
-// as far as it has room, those that have begun since the worker was first seen.
+// choosePool chooses the threads of a pool, as far as it has room: those that
+// return to its queue, then those that were taken for some.
 func (w *worker) choosePool() {
-	busy := 0
 	for i, t := range w.threads {
+		t.counted = false
 		if !w.mayServe(i) {
-			t.counted = false
 			continue
 		}
 		idle := w.waitsForWork(t)
-		proof := idle && (t.state.accepts || t.worked || w.threading == poolOfAll || w.isIdleLock(t.state.futex))
+		atQueue := idle && (t.state.accepts || w.isIdleLock(t.state.futex) || w.threading == poolOfAll && t.state.mutex)
 		switch {
-		case proof && (t.role != roleBackground || w.isIdleLock(t.state.futex)):
+		case atQueue, idle && t.worked && t.role != roleBackground:
 			t.role = rolePool
-		case !idle:
+		case !idle && (t.state.futex == 0 || !t.state.untimed): // not one that waits at a lock of its own
 			t.worked = true
 		}
-		t.counted = t.role == rolePool && (w.capacity == 0 || w.counted < w.capacity)
-		if t.counted {
-			w.counted++
-			if !idle {
-				busy++
-			}
-		}
 	}
-	for i, t := range w.threads {
-		if t.counted || !w.mayServe(i) || t.role != roleUnknown || w.capacity > 0 && w.counted >= w.capacity || w.waitsForWork(t) {
-			continue
-		}
-		if t.young || w.scan.known && w.scan.inFlight > busy {
-			t.counted = true
-			w.counted++
-			busy++
+	for _, r := range []role{rolePool, roleAssumed} {
+		for _, t := range w.threads {
+			if t.role == r && (w.capacity == 0 || w.counted < w.capacity) {
+				t.counted = true
+				w.counted++
+			}
 		}
 	}
 }

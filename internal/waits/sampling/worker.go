@@ -112,7 +112,6 @@ type thread struct {
 	seen              bool // it has been sampled
 	moved             bool // it has run since the sample before
 	denied            bool // its system call may not be read
-	young             bool // it began after the worker's first sample
 	times             procfs.SchedTimes
 	call              procfs.Syscall
 	ledger            ledger.Ledger
@@ -121,7 +120,6 @@ type thread struct {
 	since             time.Time // it has waited for that since then, at least
 
 	role      role
-	busySince uint64 // how often it was put on a CPU when it was last seen out of the pool's queue
 	worked    bool   // it has been out of the pool's queue since it was last in it
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
@@ -133,6 +131,7 @@ type role uint8
 const (
 	roleUnknown role = iota
 	rolePool         // it returns to the pool's queue
+	roleAssumed      // somebody must work on the requests in flight
 	roleBackground
 )
 
@@ -201,9 +200,7 @@ func (w *worker) list(fs *procfs.FS, kept *procfs.KeptFiles, now time.Time) {
 	})
 	for _, e := range list {
 		if !slices.ContainsFunc(w.threads, func(t *thread) bool { return t.tid == e.N }) {
-			t := newThread(e.N)
-			t.young = !w.sampled.IsZero()
-			w.threads = append(w.threads, t)
+			w.threads = append(w.threads, newThread(e.N))
 		}
 	}
 }
