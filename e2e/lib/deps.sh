@@ -22,6 +22,8 @@ needs() {
 		command -v hypercorn|python3-hypercorn
 		test -x /usr/sbin/apache2 && test -e /usr/lib/apache2/modules/mod_wsgi.so|apache2-bin libapache2-mod-wsgi-py3
 		/usr/bin/python3 -c 'import gevent'|python3-gevent
+		/usr/bin/python3 -c 'import django'|python3-django
+		/usr/bin/python3 -c 'import starlette'|python3-starlette
 		command -v prometheus && command -v promtool|prometheus
 		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
 		command -v chromium|chromium

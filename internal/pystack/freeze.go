@@ -1,0 +1,150 @@
+package pystack
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+)
+
+// thread is a thread that is looked at. Its files in /proc are kept open: they
+// belong to this thread, whichever gets its number later.
+type thread struct {
+	tid            int
+	syscall, sched int // descriptors
+	first, second  proof
+	place          place
+	guess          guess
+	last           last
+}
+
+// last is the stack of the last look that was proven, while the thread has not run
+// since.
+type last struct {
+	proof   proof // nothing was proven while it is empty
+	frames  []Frame
+	state   uint64
+	chopped bool // Stack.Truncated
+}
+
+// proof is what the kernel says of a thread: the system call that it is in, and
+// how long and how often it has run. Two that are equal, and not "running", prove
+// that the thread did not run between them.
+type proof struct {
+	syscall, sched   [192]byte
+	nsyscall, nsched int
+}
+
+// thread returns a thread by its id, as the exporter sees it.
+func (p *Process) thread(tid int) (*thread, error) {
+	if t := p.threads[tid]; t != nil {
+		return t, nil
+	}
+	if len(p.threads) >= MaxThreads {
+		for old := range p.threads {
+			p.forget(old)
+		}
+	}
+	dir := strconv.Itoa(tid)
+	t := &thread{tid: tid}
+	var err error
+	if t.syscall, err = openAt(p.tasks, dir+"/syscall"); err != nil {
+		return nil, err
+	}
+	if t.sched, err = openAt(p.tasks, dir+"/schedstat"); err != nil {
+		_ = unix.Close(t.syscall)
+		return nil, err
+	}
+	p.cache.kept.Add(2)
+	p.threads[tid] = t
+	return t, nil
+}
+
+func openAt(dir int, name string) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		return fd, nil
+	}
+}
+
+// forget closes the files of a thread.
+func (p *Process) forget(tid int) {
+	t := p.threads[tid]
+	if t == nil {
+		return
+	}
+	delete(p.threads, tid)
+	_ = unix.Close(t.syscall)
+	_ = unix.Close(t.sched)
+	p.cache.kept.Add(-2)
+}
+
+// release forgets a thread after a look if too many files are kept.
+func (p *Process) release(tid int) {
+	if p.cache.kept.Load() > p.cache.limit {
+		p.forget(tid)
+		p.stats.FilesNotKept++
+	}
+}
+
+// prove reads the proof of this moment.
+func (t *thread) prove(into *proof) error {
+	var err error
+	if into.nsyscall, err = pread(t.syscall, into.syscall[:]); err != nil {
+		return err
+	}
+	into.nsched, err = pread(t.sched, into.sched[:])
+	return err
+}
+
+func pread(fd int, b []byte) (int, error) {
+	for {
+		n, err := unix.Pread(fd, b, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = unix.ESRCH
+		}
+		return n, err
+	}
+}
+
+// running reports whether the thread ran, or whether the kernel does not count how
+// long threads run, so that nothing is proven.
+func (f *proof) running() bool {
+	return bytes.HasPrefix(f.syscall[:f.nsyscall], []byte("running")) || bytes.HasPrefix(f.sched[:f.nsched], []byte("0 "))
+}
+
+// equal reports whether two proofs are the same.
+func (f *proof) equal(o *proof) bool {
+	return bytes.Equal(f.syscall[:f.nsyscall], o.syscall[:o.nsyscall]) && bytes.Equal(f.sched[:f.nsched], o.sched[:o.nsched])
+}
+
+// call returns the number of the system call; -1 for none.
+func (f *proof) call() int {
+	n, digits := 0, 0
+	for _, c := range f.syscall[:f.nsyscall] {
+		if c < '0' || c > '9' || digits == 4 {
+			break
+		}
+		n, digits = n*10+int(c-'0'), digits+1
+	}
+	if digits == 0 {
+		return -1
+	}
+	return n
+}
+
+// ended reports whether an error means that the thread has ended.
+func ended(err error) bool { return procfs.Gone(err) }

@@ -1,0 +1,293 @@
+// Package image finds the CPython interpreter in a process: its executable file
+// or a mapped libpython, where that is loaded, and what the file says of itself.
+// The files are strangers': each size is bounded and no path is followed out of
+// the process's root directory.
+package image
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+)
+
+// maxFiles is how many files a [Cache] knows.
+const maxFiles = 128
+
+// fuseMagic is FUSE_SUPER_MAGIC.
+const fuseMagic = 0x65735546
+
+// Cache has what was found in executable files, so that each is read once. It may
+// be used by several goroutines.
+type Cache struct {
+	mu      sync.Mutex
+	files   map[identity]parsed
+	dropped uint64
+}
+
+// identity tells files apart, and versions of one file.
+type identity struct {
+	dev, ino    uint64
+	mtime, size int64
+}
+
+type parsed struct {
+	file File
+	err  error
+}
+
+// NewCache returns an empty cache.
+func NewCache() *Cache { return &Cache{files: make(map[identity]parsed)} }
+
+// Dropped returns how many files were forgotten because there were too many.
+func (c *Cache) Dropped() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped
+}
+
+func (c *Cache) get(id identity) (parsed, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.files[id]
+	return p, ok
+}
+
+func (c *Cache) put(id identity, p parsed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.files) >= maxFiles {
+		c.dropped += uint64(len(c.files))
+		clear(c.files)
+	}
+	c.files[id] = p
+}
+
+// Image is an interpreter in a process.
+type Image struct {
+	File
+
+	Base  uint64 // to be added to the file's addresses
+	Minor int    // of the version 3.minor, by names of files; 0: they do not tell
+}
+
+// candidate is a mapped file that may hold the interpreter.
+type candidate struct {
+	path       string
+	start, end uint64 // of its first mapping
+}
+
+// mapped is what the mappings of a process tell.
+type mapped struct {
+	exe        candidate
+	candidates []candidate
+	musl, pypy bool
+	minor      int
+}
+
+// Find returns the interpreter of a process. The error is an [*Unsupported], or
+// one of which [procfs.Gone] or [procfs.Denied] is true, or another one of
+// reading.
+func Find(r *procfs.FS, pid int, c *Cache) (Image, error) {
+	exe, err := r.Readlink(pid, "exe")
+	if err != nil {
+		return Image{}, err
+	}
+	file, exeErr := c.read(r.Path(pid, "exe"))
+	if exeErr != nil && !isUnsupported(exeErr) {
+		return Image{}, exeErr
+	}
+	m, err := survey(r, pid, exe)
+	if err != nil {
+		return Image{}, err
+	}
+	if m.musl {
+		return Image{}, &Unsupported{Musl}
+	}
+	if exeErr == nil && file.Runtime != 0 && m.exe.end != 0 {
+		return at(file, m.exe, m.minor), nil
+	}
+	for _, cand := range m.candidates {
+		file, err := c.readMapped(r, pid, cand)
+		switch {
+		case procfs.Gone(err) || procfs.Denied(err):
+			return Image{}, err
+		case err != nil:
+			exeErr = err
+		case file.Runtime != 0:
+			return at(file, cand, m.minor), nil
+		}
+	}
+	return Image{}, why(file, exe, m, exeErr)
+}
+
+// why returns the reason why there is no interpreter.
+func why(exe File, path string, m mapped, err error) error {
+	switch {
+	case m.pypy || exe.PyPy:
+		return &Unsupported{PyPy}
+	case err != nil:
+		return err
+	case len(m.candidates) > 0 || minorOf(path) != 0:
+		return &Unsupported{Stripped}
+	default:
+		return &Unsupported{NotPython}
+	}
+}
+
+func isUnsupported(err error) bool {
+	_, ok := errors.AsType[*Unsupported](err)
+	return ok
+}
+
+func at(f File, c candidate, minor int) Image {
+	i := Image{File: f, Minor: minorOf(c.path)}
+	if i.Minor == 0 {
+		i.Minor = minor
+	}
+	if !f.Fixed {
+		i.Base = c.start - f.FirstPage
+	}
+	return i
+}
+
+// survey reads the mappings of a process.
+func survey(r *procfs.FS, pid int, exe string) (m mapped, err error) {
+	exePath, last := []byte(exe), []byte(nil)
+	err = eachMapping(r, pid, func(at mapping) bool {
+		if bytes.Equal(at.path, last) {
+			return true
+		}
+		last = append(last[:0], at.path...)
+		if m.exe.end == 0 && bytes.Equal(at.path, exePath) {
+			m.exe = candidate{path: exe, start: at.start, end: at.end}
+			return true
+		}
+		m.take(at)
+		return true
+	})
+	return m, err
+}
+
+// take notes what one mapping tells.
+func (m *mapped) take(at mapping) {
+	base := at.path[bytes.LastIndexByte(at.path, '/')+1:]
+	switch {
+	case bytes.HasPrefix(base, []byte("ld-musl-")):
+		m.musl = true
+	case bytes.HasPrefix(base, []byte("libpypy")):
+		m.pypy = true
+	case bytes.HasPrefix(base, []byte("libpython")) || bytes.HasPrefix(base, []byte("python")):
+		if len(m.candidates) < 4 && !m.has(string(at.path)) {
+			m.candidates = append(m.candidates, candidate{path: string(at.path), start: at.start, end: at.end})
+		}
+	}
+	if m.minor == 0 {
+		if i := bytes.Index(at.path, []byte("/python3.")); i >= 0 {
+			m.minor = minorOf(string(at.path[i:]))
+		}
+	}
+}
+
+func (m *mapped) has(path string) bool {
+	for _, c := range m.candidates {
+		if c.path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// minorOf returns N of a path whose last part, or a part of it, is python3.N or
+// libpython3.N with anything behind; 0 without one.
+func minorOf(p string) int {
+	i := strings.LastIndex(p, "python3.")
+	if i < 0 {
+		return 0
+	}
+	digits := p[i+len("python3."):]
+	n := 0
+	for n < len(digits) && n < 3 && digits[n] >= '0' && digits[n] <= '9' {
+		n++
+	}
+	minor, err := strconv.Atoi(digits[:n])
+	if err != nil {
+		return 0
+	}
+	return minor
+}
+
+// read returns what a file says that is a magic link of /proc: it leads to the
+// file that is executed or mapped, whatever its path is by now.
+func (c *Cache) read(link string) (File, error) {
+	fd, err := procfs.OpenRetry(link, unix.O_PATH|unix.O_CLOEXEC)
+	if err != nil {
+		return File{}, &fs.PathError{Op: "open", Path: link, Err: err}
+	}
+	defer unix.Close(fd)
+	return c.readFD(fd)
+}
+
+// readMapped returns what a mapped file says: by /proc/PID/map_files where the
+// kernel allows it, else by its path below the root directory of the process.
+func (c *Cache) readMapped(r *procfs.FS, pid int, m candidate) (File, error) {
+	link := r.Path(pid, "map_files/"+strconv.FormatUint(m.start, 16)+"-"+strconv.FormatUint(m.end, 16))
+	file, err := c.read(link)
+	if !procfs.Denied(err) {
+		return file, err
+	}
+	root, err := procfs.OpenRetry(r.Path(pid, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return File{}, &fs.PathError{Op: "open", Path: r.Path(pid, "root"), Err: err}
+	}
+	defer unix.Close(root)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(root, path.Clean(m.path), &how)
+	if err != nil {
+		return File{}, &fs.PathError{Op: "open", Path: m.path, Err: err}
+	}
+	defer unix.Close(fd)
+	return c.readFD(fd)
+}
+
+// readFD returns what the file behind a descriptor with O_PATH says. Nothing but
+// a regular file is opened: to open a device can do harm, and a pipe can block.
+func (c *Cache) readFD(fd int) (File, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return File{}, &fs.PathError{Op: "stat", Path: "the interpreter's file", Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return File{}, &Unsupported{BadFile}
+	}
+	id := identity{dev: st.Dev, ino: st.Ino, mtime: st.Mtim.Nano(), size: st.Size}
+	if p, ok := c.get(id); ok {
+		return p.file, p.err
+	}
+	var fsys unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fsys); err != nil {
+		return File{}, &fs.PathError{Op: "statfs", Path: "the interpreter's file", Err: err}
+	}
+	if fsys.Type == fuseMagic {
+		return File{}, &Unsupported{FUSE}
+	}
+	again := "/proc/self/fd/" + strconv.Itoa(fd)
+	open, err := procfs.OpenRetry(again, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if err != nil {
+		return File{}, &fs.PathError{Op: "open", Path: again, Err: err}
+	}
+	defer unix.Close(open)
+	file, err := parse(descriptor(open))
+	if err != nil && !isUnsupported(err) {
+		err = &Unsupported{BadFile}
+	}
+	c.put(id, parsed{file, err})
+	return file, err
+}

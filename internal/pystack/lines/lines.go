@@ -1,0 +1,130 @@
+// Package lines finds the line of source of an instruction in the tables of
+// CPython's code objects: co_lnotab up to 3.9, co_linetable of 3.10 (PEP 626) and
+// the location table of 3.11 and newer (PEP 657). A table is a stranger's: it may
+// hold anything.
+package lines
+
+// maxLine bounds a line number: a table that leads beyond it is no table.
+const maxLine = 1 << 24
+
+// Lnotab returns the line of the instruction at an offset in bytes by co_lnotab:
+// pairs of a step of the offset and a signed one of the line. ok is false for a
+// table that makes no sense.
+func Lnotab(table []byte, first, offset int) (line int, ok bool) {
+	line = first
+	at := 0
+	for i := 0; i+1 < len(table); i += 2 {
+		at += int(table[i])
+		if at > offset {
+			break
+		}
+		line += int(int8(table[i+1]))
+	}
+	return checked(line)
+}
+
+// LineTable returns the line of the instruction at an offset in bytes by the
+// table of 3.10: pairs of the length of a range and a signed step of the line;
+// -128 is a range without a line. The line is 0 for such a range and for an
+// offset behind the end, ok is false for a table that makes no sense.
+func LineTable(table []byte, first, offset int) (line int, ok bool) {
+	line = first
+	if offset < 0 {
+		return checked(line)
+	}
+	at := 0
+	for i := 0; i+1 < len(table); i += 2 {
+		at += int(table[i])
+		step := int(int8(table[i+1]))
+		if step != -128 {
+			line += step
+		}
+		if at > offset {
+			if step == -128 {
+				return 0, true
+			}
+			return checked(line)
+		}
+	}
+	return 0, true
+}
+
+// The kinds of entries of the location table.
+const (
+	oneLine0  = 10 // to 12: the line's step is the kind less 10
+	oneLine2  = 12
+	noColumns = 13
+	long      = 14
+	noLine    = 15
+)
+
+// Location returns the line of the instruction at an offset in bytes by the
+// location table of 3.11 and newer. The line is 0 for an instruction without one
+// and for an offset behind the end, ok is false for a table that makes no sense.
+//
+// Each entry begins with a byte whose highest bit is set: 4 bits of kind, 3 bits
+// of length less one in units of two bytes. What follows has that bit clear.
+func Location(table []byte, first, offset int) (line int, ok bool) {
+	line = first
+	if offset < 0 {
+		return checked(line)
+	}
+	at := 0
+	for i := 0; i < len(table); {
+		head := table[i]
+		if head&0x80 == 0 {
+			return 0, false
+		}
+		i++
+		kind := int(head >> 3 & 15)
+		switch {
+		case kind == noColumns || kind == long:
+			step, n := signed(table[i:])
+			if n == 0 {
+				return 0, false
+			}
+			line += step
+			i += n
+		case kind >= oneLine0 && kind <= oneLine2:
+			line += kind - oneLine0
+		}
+		if at += 2 * (int(head&7) + 1); at > offset {
+			if kind == noLine {
+				return 0, true
+			}
+			return checked(line)
+		}
+		for i < len(table) && table[i]&0x80 == 0 { // the columns
+			i++
+		}
+	}
+	return 0, true
+}
+
+// signed returns a number of 6 bits a byte, the lowest first, whose lowest bit is
+// the sign, and how many bytes it has; 0 of these where it does not end.
+func signed(b []byte) (v, n int) {
+	u := 0
+	for n < len(b) && n < 6 {
+		c := b[n]
+		if c&0x80 != 0 {
+			return 0, 0
+		}
+		u |= int(c&63) << (6 * n)
+		n++
+		if c&64 == 0 {
+			if u&1 != 0 {
+				return -(u >> 1), n
+			}
+			return u >> 1, n
+		}
+	}
+	return 0, 0
+}
+
+func checked(line int) (int, bool) {
+	if line < 0 || line > maxLine {
+		return 0, false
+	}
+	return line, true
+}

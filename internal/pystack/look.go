@@ -1,0 +1,232 @@
+package pystack
+
+import (
+	"errors"
+	"slices"
+)
+
+// looks is how often one look is begun anew if the thread went on meanwhile.
+const looks = 3
+
+// Look reads the stack of a thread, by its id as the exporter sees it, into s,
+// which is reused: a look at known code allocates nothing. s is to be believed
+// only if the outcome is [OK].
+func (p *Process) Look(tid int, s *Stack) Outcome { return p.LookThen(tid, s, nil) }
+
+// LookThen looks as [Process.Look] does and calls within before the proof that the
+// thread did not run: whatever else within reads of the process's memory and the
+// thread alone can change is as old as the stack. An error of within is a torn
+// look. For a thread that runs there is no such proof, see [Stack.Frozen]: within
+// must hold what it reads together itself. It may be called several times.
+func (p *Process) LookThen(tid int, s *Stack, within func(*Stack) error) Outcome {
+	var out Outcome
+	for range looks {
+		out = p.look(tid, s, within)
+		if out != Torn && out != Running {
+			break
+		}
+	}
+	p.release(tid)
+	if out != OK {
+		s.Frames = s.Frames[:0]
+	}
+	return out
+}
+
+func (p *Process) look(tid int, s *Stack, within func(*Stack) error) Outcome {
+	*s = Stack{Frames: s.Frames[:0], Syscall: -1}
+	t, err := p.thread(tid)
+	if err == nil {
+		err = t.prove(&t.first)
+	}
+	if err != nil {
+		if ended(err) {
+			p.forget(tid)
+		}
+		return outcome(err)
+	}
+	s.Syscall = t.first.call()
+	if t.first.running() {
+		return p.lookRunning(t, s, within)
+	}
+	if t.unmoved(s) && within == nil {
+		return OK
+	}
+	if !s.Frozen {
+		frames, err := p.stackOf(t, s)
+		if err == nil {
+			err = p.resolve(s, frames)
+		}
+		if err != nil {
+			return outcome(err)
+		}
+	}
+	if within != nil {
+		if err := within(s); err != nil {
+			return outcome(err)
+		}
+	}
+	if err := t.prove(&t.second); err != nil {
+		return outcome(err)
+	}
+	if !t.first.equal(&t.second) {
+		s.Frozen = false
+		return Torn
+	}
+	s.Frozen = true
+	if n := len(s.Frames); n > 0 && !s.Truncated {
+		s.Frames[n-1].Code.root = true // stacks end there
+	}
+	t.keep(s)
+	return OK
+}
+
+// unmoved sets s to the stack of the last look if the thread has not run since:
+// then it still is the same, and so is its code, which its frames hold.
+func (t *thread) unmoved(s *Stack) bool {
+	if !t.first.equal(&t.last.proof) {
+		return false
+	}
+	s.Frames = append(s.Frames[:0], t.last.frames...)
+	s.State, s.Truncated, s.Frozen = t.last.state, t.last.chopped, true
+	return true
+}
+
+// keep keeps a stack that was proven.
+func (t *thread) keep(s *Stack) {
+	t.last.proof = t.second
+	t.last.frames = append(t.last.frames[:0], s.Frames...)
+	t.last.state, t.last.chopped = s.State, s.Truncated
+}
+
+// lookRunning reads the stack of a thread that runs: it is believed if it is
+// complete and reads the same again, its frames, their code and all their lines
+// but the innermost one. Before 3.11, whose frames lie anywhere, it must do so
+// three times.
+func (p *Process) lookRunning(t *thread, s *Stack, within func(*Stack) error) Outcome {
+	frames, err := p.stackOf(t, s)
+	if err == nil {
+		err = p.resolve(s, frames)
+	}
+	if err == nil && !s.ended() {
+		return Running
+	}
+	if err == nil && within != nil {
+		err = within(s)
+	}
+	again := 1
+	if p.layout.Frame.Object {
+		again = 2
+	}
+	for range again {
+		if err != nil {
+			break
+		}
+		err = p.compare(t, s)
+	}
+	switch {
+	case err == nil:
+		return OK
+	case outcome(err) == Permission:
+		return Permission
+	default:
+		return Running
+	}
+}
+
+// compare reads the stack again; it returns [errTorn] unless it is the same.
+func (p *Process) compare(t *thread, s *Stack) error {
+	frames, err := p.chainOf(t, s.State)
+	if err != nil {
+		return err
+	}
+	if len(frames) != len(s.Frames) {
+		return errTorn
+	}
+	for i, f := range frames {
+		old := &s.Frames[i]
+		if f.addr != old.Addr || f.code != old.code || i > 0 && f.instr != old.instr {
+			return errTorn
+		}
+	}
+	return nil
+}
+
+func (p *Process) chainOf(t *thread, addr uint64) ([]raw, error) {
+	for _, c := range t.place.candidates {
+		if c.addr == addr {
+			return p.walker.chain(p, t, c)
+		}
+	}
+	return nil, errTorn
+}
+
+// stackOf returns the frames of a thread and sets its thread state. Where it was
+// found is remembered; it is looked up anew if it does not hold any more or has
+// no frames, since a thread may have been given another thread state.
+func (p *Process) stackOf(t *thread, s *Stack) ([]raw, error) {
+	if len(t.place.candidates) > 0 {
+		frames, err := p.chosen(t, s)
+		if err == nil && len(frames) > 0 {
+			return frames, nil
+		}
+		if err != nil && !errors.Is(err, errTorn) {
+			return nil, err
+		}
+	}
+	if err := p.readStates(); err != nil {
+		return nil, err
+	}
+	var err error
+	t.guess = guess{frames: t.guess.frames[:0]}
+	if t.place, err = p.locate(t.tid); err != nil {
+		return nil, err
+	}
+	return p.chosen(t, s)
+}
+
+// chosen returns the frames of the one thread state that has any, of those that
+// the thread may have.
+func (p *Process) chosen(t *thread, s *Stack) ([]raw, error) {
+	s.State = 0
+	if t.place.own {
+		if err := p.point(t); err != nil {
+			return nil, err
+		}
+	}
+	var found []raw
+	for _, c := range t.place.candidates {
+		frames, err := p.walker.chain(p, t, c)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case len(frames) == 0:
+			if s.State == 0 {
+				s.State = c.addr
+			}
+		case len(found) > 0:
+			return nil, errTorn // which of them is the thread's cannot be told
+		default:
+			found, s.State = frames, c.addr
+		}
+	}
+	return found, nil
+}
+
+// point sets the thread states to those that the thread points to now.
+func (p *Process) point(t *thread) error {
+	b := p.walker.pthread[:]
+	if err := p.reader.Bytes(t.place.pthread, b); err != nil {
+		return err
+	}
+	if !selfPointer(b, 0, t.place.pthread) {
+		return errTorn
+	}
+	old := t.place.candidates
+	t.place.candidates = p.pointed(b, t.place.candidates[:0])
+	if len(t.place.candidates) == 0 && len(old) > 0 || !slices.Equal(old, t.place.candidates) {
+		t.guess = guess{frames: t.guess.frames[:0]}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+"""Threads that call each other's functions at random, and say in shared memory where they are.
+
+Arguments: a seed, a mode (blocked, spinning, alternating), a number of threads.
+One line of JSON names the threads, the shared memory and the functions: in which
+lines each is, and which function each of its lines calls.
+"""
+import json
+import mmap
+import os
+import random
+import struct
+import sys
+import threading
+import time
+
+seed, mode, threads = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+rng = random.Random(seed)
+FILE = "/srv/moving/app.py"
+SLOT = 4096
+DEEPEST = 14
+COUNT = 40
+
+fd = os.memfd_create("truth")
+os.ftruncate(fd, SLOT * threads)
+shared = mmap.mmap(fd, SLOT * threads)
+
+
+def generate():
+    """Returns the source, and of each function its lines and what they call."""
+    lines, known = [], {}
+
+    def add(text, calls=None):
+        lines.append(text)
+        if calls:
+            current["calls"][len(lines)] = calls
+
+    for i in range(COUNT):
+        name = "fn_%d" % i
+        current = known[name] = {"id": i + 1, "first": len(lines) + 1, "calls": {}}
+        for _ in range(rng.randrange(3)):
+            lines.append("")
+        yields = KINDS[i] == "generator"
+        current["first"] = len(lines) + 1
+        add("def %s(t, n):" % name)
+        add("    t.push(%d)" % (i + 1), "push")
+        add("    x = n * 3 + 1")
+        add("    if n == 0:")
+        add("        t.leaf()", "leaf")
+        for choice in range(rng.randrange(2, 5)):
+            callee = rng.randrange(COUNT)
+            add("    elif t.rng.random() < 0.5:" if choice < 3 else "    else:")
+            for _ in range(rng.randrange(3)):
+                add("        x += 1")
+            call = "fn_%d(t, n - 1)" % callee
+            if KINDS[callee] == "generator":
+                call = "list(%s)" % call
+            add("        " + call, "fn_%d" % callee)
+        if yields:
+            add("    yield x")
+        add("    t.pop()", "pop")
+        current["last"] = len(lines)
+        lines.append("")
+    return "\n".join(lines), known
+
+
+class Tracker:
+    def __init__(self, slot):
+        self.at = slot * SLOT
+        self.depth = 0
+        self.rng = random.Random(seed * 1000 + slot)
+
+    def push(self, i):
+        struct.pack_into("<I", shared, self.at + 8 + 4 * self.depth, i)
+        self.depth += 1
+        struct.pack_into("<Q", shared, self.at, self.depth)
+
+    def pop(self):
+        self.depth -= 1
+        struct.pack_into("<Q", shared, self.at, self.depth)
+
+    def leaf(self):
+        if mode == "blocked":
+            time.sleep(self.rng.random() * 0.1 + 0.02)
+        elif mode == "alternating" and self.rng.random() < 0.7:
+            time.sleep(self.rng.random() * 0.002)
+        else:
+            x = 0
+            for i in range(self.rng.randrange(200)):
+                x += i * i
+
+
+def run(slot, start):
+    t = Tracker(slot)
+    while True:
+        f = functions[t.rng.randrange(COUNT)]
+        x = f(t, t.rng.randrange(DEEPEST))
+        if x is not None:
+            list(x)
+
+
+KINDS = ["generator" if rng.random() < 0.15 else "function" for _ in range(COUNT)]
+source, known = generate()
+space = {}
+exec(compile(source, FILE, "exec"), space)
+functions = [space["fn_%d" % i] for i in range(COUNT)]
+workers = [threading.Thread(target=run, args=(i, 0), daemon=True) for i in range(1, threads)]
+for w in workers:
+    w.start()
+ids = [threading.get_native_id()] + [w.native_id for w in workers]
+print(json.dumps({"threads": ids, "fd": fd, "functions": known, "file": FILE}), flush=True)
+run(0, 0)

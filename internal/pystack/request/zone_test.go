@@ -1,0 +1,27 @@
+package request_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A worker's zone is its own, not the exporter's.
+func TestZones(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for zone, place := range map[string]*time.Location{
+		"UTC": berlin, "Europe/Berlin": berlin, "America/New_York": berlin, "Australia/Adelaide": time.UTC, "Asia/Kolkata": berlin,
+	} {
+		t.Run(zone, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
+			routes := draw(rng, []string{"plain"})
+			s := open(t, "/usr/bin/python3", "sync", routes, "TZ="+zone)
+			s.place = place
+			s.check("sync", drawAsk(rng, routes[0]), 0)
+		})
+	}
+}

@@ -1,0 +1,223 @@
+package pystack
+
+import (
+	"encoding/binary"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/image"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+)
+
+const (
+	// MaxThreads is how many threads of a process are read.
+	MaxThreads = 512
+	// maxInterpreters is how many interpreters of a process are read.
+	maxInterpreters = 64
+	// maxCandidates is how many thread states may be one thread's: it has one in
+	// each interpreter that it enters.
+	maxCandidates = 16
+)
+
+// state is one PyThreadState.
+type state struct{ addr, interp, id uint64 }
+
+// readStates reads the interpreters and their threads. The error is [ErrNotReady]
+// without an interpreter or thread.
+func (p *Process) readStates() error {
+	p.states = p.states[:0]
+	interp, err := p.reader.Uint64(p.runtime + uint64(p.layout.Runtime.InterpretersHead))
+	if err != nil {
+		return p.failed(err)
+	}
+	if interp == 0 {
+		return ErrNotReady
+	}
+	for range maxInterpreters {
+		if interp == 0 {
+			break
+		}
+		if interp%8 != 0 {
+			return &Unsupported{Reason: image.Layout}
+		}
+		head, err := p.reader.Uint64(interp + uint64(p.layout.Interp.ThreadsHead))
+		if err != nil {
+			return p.failed(err)
+		}
+		if err := p.readThreads(interp, head); err != nil {
+			return err
+		}
+		if interp, err = p.reader.Uint64(interp + uint64(p.layout.Interp.Next)); err != nil {
+			return p.failed(err)
+		}
+	}
+	if len(p.states) == 0 {
+		return ErrNotReady
+	}
+	return nil
+}
+
+// readThreads appends the thread states of an interpreter. A list that another
+// thread changes meanwhile is read up to there.
+func (p *Process) readThreads(interp, addr uint64) error {
+	l := &p.layout.Thread
+	for n := 0; addr != 0; n++ {
+		if len(p.states) >= MaxThreads || n >= MaxThreads {
+			p.stats.ThreadsBeyond++
+			return nil
+		}
+		b := p.walker.state[:l.Size]
+		if addr%8 != 0 {
+			return &Unsupported{Reason: image.Layout}
+		}
+		if err := p.reader.Bytes(addr, b); err != nil {
+			return p.failed(err)
+		}
+		if memory.Uint64At(b, l.Interp) != interp {
+			return &Unsupported{Reason: image.Layout}
+		}
+		p.states = append(p.states, state{addr: addr, interp: interp, id: memory.Uint64At(b, l.ID)})
+		addr = memory.Uint64At(b, l.Next)
+	}
+	return nil
+}
+
+// The kernel's pointer to a thread's robust list, which glibc keeps within struct
+// pthread, leads to that structure: its address is the thread's pthread_t, and it
+// has the thread's own pointers, among them those to thread states.
+const (
+	robustOffset = 736  // of the list in struct pthread
+	pthreadSize  = 1296 // of what is read of it: up to the end of its first 32 thread-specific values
+	pthreadBelow = 4096 // how far the beginning is looked for if it is not at robustOffset
+)
+
+// pthread returns the pthread_t of a thread; 0 for one that is not glibc's.
+func (p *Process) pthread(tid int) (uint64, error) {
+	var head, size uintptr
+	_, _, errno := unix.RawSyscall(unix.SYS_GET_ROBUST_LIST, uintptr(tid), uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return 0, errno
+	}
+	if uint64(head) < pthreadBelow {
+		return 0, nil
+	}
+	guess := uint64(head) - robustOffset
+	b := p.walker.pthread[:]
+	if p.reader.Bytes(guess, b) == nil && selfPointer(b, 0, guess) {
+		return guess, nil
+	}
+	low := make([]byte, pthreadBelow)
+	from := uint64(head) - pthreadBelow
+	if p.reader.Bytes(from, low) != nil {
+		return 0, nil
+	}
+	for at := len(low) - 24; at >= 0; at -= 8 {
+		if addr := from + uint64(at); addr%16 == 0 && selfPointer(low, at, addr) {
+			return addr, nil
+		}
+	}
+	return 0, nil
+}
+
+// selfPointer reports whether a struct pthread begins at an offset: its first and
+// third word are its own address.
+func selfPointer(b []byte, at int, addr uint64) bool {
+	return memory.Uint64At(b, at) == addr && memory.Uint64At(b, at+16) == addr
+}
+
+// place is where the interpreter keeps a thread.
+type place struct {
+	pthread uint64
+	// own is set if the thread states are those that the thread itself points
+	// to: uWSGI makes all of them in its main thread, so all have that one's id.
+	own        bool
+	candidates []state
+}
+
+// locate returns the thread states of a thread, of those that were read.
+func (p *Process) locate(tid int) (place, error) {
+	at := place{}
+	var err error
+	if at.pthread, err = p.pthread(tid); err != nil || at.pthread == 0 {
+		return at, err
+	}
+	for _, s := range p.states {
+		if s.id != at.pthread || len(at.candidates) == maxCandidates {
+			continue
+		}
+		if slices.ContainsFunc(at.candidates, func(o state) bool { return o.interp == s.interp }) {
+			at.own = true
+		}
+		at.candidates = append(at.candidates, s)
+	}
+	if !at.own && len(at.candidates) > 0 {
+		return at, nil
+	}
+	at.own = true
+	b := p.walker.pthread[:]
+	if err := p.reader.Bytes(at.pthread, b); err != nil {
+		return at, err
+	}
+	at.candidates = p.pointed(b, at.candidates[:0])
+	return at, nil
+}
+
+// pointed appends the thread states that a struct pthread points to.
+func (p *Process) pointed(b []byte, into []state) []state {
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.LittleEndian.Uint64(b)
+		if w < memory.MinAddress || w >= memory.EndAddress || len(into) == maxCandidates {
+			continue
+		}
+		for _, s := range p.states {
+			if s.addr == w && !slices.Contains(into, s) {
+				into = append(into, s)
+			}
+		}
+	}
+	return into
+}
+
+// owner returns the thread of a thread state; 0 if it is not found.
+func (p *Process) owner(addr uint64) int {
+	if tid := p.owners[addr]; tid != 0 && p.owns(tid, addr) {
+		return tid
+	}
+	if p.readStates() != nil {
+		return 0
+	}
+	clear(p.owners)
+	entries, err := p.proc.Entries(p.proc.Path(p.pid, "task"), nil)
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries[:min(len(entries), MaxThreads)] {
+		at, err := p.locate(e.N)
+		if err != nil {
+			continue
+		}
+		for _, c := range at.candidates {
+			p.owners[c.addr] = e.N
+		}
+	}
+	return p.owners[addr]
+}
+
+// owns reports whether a thread still has a thread state that it had.
+func (p *Process) owns(tid int, addr uint64) bool {
+	at, err := p.locate(tid)
+	return err == nil && slices.ContainsFunc(at.candidates, func(s state) bool { return s.addr == addr })
+}
+
+// outcome returns what an error of reading means for a look.
+func outcome(err error) Outcome {
+	switch {
+	case procfs.Denied(err):
+		return Permission
+	default:
+		return Torn
+	}
+}
