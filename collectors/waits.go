@@ -2,12 +2,15 @@ package collectors
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
@@ -23,6 +26,9 @@ var (
 	saturation  = gauge("app_saturation_requests_per_second", "Rate of requests at which all request threads of an app would always be in use: the reported rate divided by the utilization, over the last minute.", "app")
 	inFlight    = gauge("http_requests_in_flight", "Requests that the workers of an app work on now, as seen from outside; connections of an event loop that wait inside of it are not counted.", "app")
 	oldest      = gauge("http_oldest_request_age_seconds", "Age of the oldest request that a worker of an app works on, at least; 0 without one.", "app")
+	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there; of threads whose stack could be read. At most 100 views an app, then other.", "app", "view", "on")
+	viewInHand  = gauge("view_requests_in_flight", "Request threads that are in a view now.", "app", "view")
+	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read.", "outcome")
 	waitsRate   = gauge("waits_rate_hertz", "Samples of the workers' threads per second that are taken now. It falls by itself so that they use at most a hundredth of a core.")
 	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used; at least a tenth of the time that it took.")
 )
@@ -48,7 +54,7 @@ func (*Waits) Name() string { return "waits" }
 
 // Descs implements [Collector].
 func (*Waits) Descs() []*prometheus.Desc {
-	return descs(workerWait, loopBlocked, utilization, saturation, inFlight, oldest, waitsRate, waitsCPU, seriesDropped)
+	return descs(workerWait, loopBlocked, viewSeconds, viewInHand, stacksRead, utilization, saturation, inFlight, oldest, waitsRate, waitsCPU, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -58,22 +64,31 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	var s Sample
+	var lacks []error
 	all := c.totals.Totals()
 	of := make(map[string]*ledger.AppTotals, len(all.Apps))
 	for i := range all.Apps {
 		a := &all.Apps[i]
 		of[a.App] = a
 		publishSeconds(&s, a)
+		publishViews(&s, a, all.InFlight[a.App])
 	}
 	for i := range snap.Apps {
 		if a := &snap.Apps[i]; a.Up {
-			c.app(&s, a, of[a.Name])
+			c.app(&s, a, of[a.Name], snap.Time)
+			if why := all.Unsupported[a.Name]; why != nil {
+				u := &Unavailable{Reason: Unsupported, Of: "app:" + a.Name, Optional: true, Detail: "views and lines of " + a.Name + " are not known: " + why.Error()}
+				lacks = append(lacks, u)
+			}
 		}
 	}
 	s.add(waitsRate, all.Rate)
 	s.add(waitsCPU, all.CPU.Seconds())
+	for _, outcome := range []pystack.Outcome{pystack.OK, pystack.Running, pystack.Torn, pystack.NotReadable, pystack.Permission} {
+		s.add(stacksRead, float64(all.Stacks[string(outcome)]), string(outcome))
+	}
 	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
-	return s, nil
+	return s, errors.Join(lacks...)
 }
 
 // publishSeconds adds the counters of one app. What no thread has ever done or
@@ -94,10 +109,24 @@ func publishSeconds(s *Sample, a *ledger.AppTotals) {
 	}
 }
 
+// publishViews adds the counters of one app's views, and how many threads are in
+// each.
+func publishViews(s *Sample, a *ledger.AppTotals, inFlight map[string]int) {
+	for i := range a.Views {
+		v := &a.Views[i]
+		for _, on := range ledger.All() {
+			if v.Seconds[on] > 0 {
+				s.add(viewSeconds, v.Seconds[on], a.App, v.Name, on.String())
+			}
+		}
+		s.add(viewInHand, float64(inFlight[v.Name]), a.App, v.Name)
+	}
+}
+
 // app adds the gauges of one app; a is nil where nothing of it was sampled yet.
-func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals) {
+func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time.Time) {
 	out := model.AppWaits{App: app.Name}
-	if n, age, ok := requestsOf(app); ok {
+	if n, age, ok := requestsOf(app, now); ok {
 		s.set(&out.InFlight, inFlight, float64(n), app.Name)
 		s.set(&out.Oldest, oldest, age, app.Name)
 	}
@@ -115,7 +144,7 @@ func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals) {
 // requestsOf returns how many requests the workers of an app work on, and for how
 // many seconds on the oldest, at least; false if the state of one is not known. A
 // sync worker's connections are not counted: while it is busy it has one request.
-func requestsOf(a *discovery.App) (n int, age float64, ok bool) {
+func requestsOf(a *discovery.App, now time.Time) (n int, age float64, ok bool) {
 	for i := range a.Workers {
 		w := &a.Workers[i]
 		switch w.State {
@@ -124,6 +153,11 @@ func requestsOf(a *discovery.App) (n int, age float64, ok bool) {
 		case discovery.Busy, discovery.Stuck:
 			n += max(w.Requests, 1)
 			age = max(age, w.For.Seconds())
+			for j := range w.RequestThreads {
+				if st := w.RequestThreads[j].Stack; st != nil && !st.Started.IsZero() {
+					age = max(age, now.Sub(st.Started).Seconds())
+				}
+			}
 		case discovery.Idle, discovery.Booting:
 		}
 	}

@@ -1,6 +1,7 @@
 package collectors_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -23,6 +24,10 @@ func shopTotals() fakeTotals {
 	a := ledger.AppTotals{App: "shop", Utilization: &u, Slots: []ledger.SlotTotals{{Slot: 0, Loop: true, Blocked: 1.5}, {Slot: 1}}}
 	a.Slots[0].Seconds[ledger.CPU], a.Slots[0].Seconds[ledger.Idle] = 2, 98
 	a.Slots[1].Seconds[ledger.MySQL], a.Slots[1].Seconds[ledger.Throttled] = 40, 0.5
+	a.Views = []ledger.View{{Name: "checkout"}, {Name: "index"}}
+	a.Views[0].Seconds[ledger.Redis] = 2
+	t.InFlight = map[string]map[string]int{"shop": {"checkout": 1}}
+	t.Stacks = map[string]uint64{"ok": 7, "torn": 1}
 	t.Apps, t.Rate, t.CPU, t.DroppedSockets = []ledger.AppTotals{a}, 10, 1500*time.Millisecond, 3
 	return t
 }
@@ -43,6 +48,31 @@ func TestWaitsUnknown(t *testing.T) {
 	snap.Apps[1].Workers[0].State = ""
 	s, err := collectors.NewWaits(fakeApps{snap: snap}, fakeTotals{}, nil).Collect(t.Context())
 	if err != nil || len(s.State.Waits) != 0 {
+		t.Errorf("%v, %+v", err, s.State.Waits)
+	}
+}
+
+// An interpreter that cannot be read is said, and lacks nothing that a sound app
+// has.
+func TestWaitsUnsupported(t *testing.T) {
+	totals := fakeTotals{Unsupported: map[string]error{"shop": errors.New("the process runs PyPy")}}
+	_, err := collectors.NewWaits(fakeApps{snap: shop()}, totals, nil).Collect(t.Context())
+	lacks := collectors.Lacks(err)
+	if len(lacks) != 1 || lacks[0].Reason != collectors.Unsupported || !lacks[0].Optional || lacks[0].Of != "app:shop" {
+		t.Errorf("%+v", lacks)
+	}
+	if got, _ := collectors.ReasonOf(err); got != collectors.OK {
+		t.Errorf("the collector is %q", got)
+	}
+}
+
+// A request is as old as its server says, where that is more than what is seen of
+// its worker.
+func TestOldestRequest(t *testing.T) {
+	snap := shop()
+	snap.Apps[1].Workers[1].RequestThreads = []model.Thread{{Stack: &model.Stack{Started: snap.Time.Add(-20 * time.Second)}}}
+	s, err := collectors.NewWaits(fakeApps{snap: snap}, fakeTotals{}, nil).Collect(t.Context())
+	if err != nil || len(s.State.Waits) != 1 || *s.State.Waits[0].Oldest != 20 {
 		t.Errorf("%v, %+v", err, s.State.Waits)
 	}
 }

@@ -56,7 +56,7 @@ func newParts(o Options) (*parts, error) {
 	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
 	a.sampler = sampling.New(sampling.Options{
-		ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, Rate: cfg.Diagnosis.SampleRate, Logger: o.Logger,
+		ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, Settings: samplerSettings(&cfg), Logger: o.Logger,
 		Name: func(ctx context.Context) error { return a.watcher.FinishInspections(ctx) },
 	})
 	a.watcher, err = discovery.New(discovery.Options{
@@ -87,4 +87,9 @@ func newParts(o Options) (*parts, error) {
 	a.leaks = collectors.NewLeakLog(o.Logger)
 	a.limits, err = newHTTPLimits(&a.o)
 	return a, err
+}
+
+// samplerSettings returns the settings of the sampler of the workers' threads.
+func samplerSettings(cfg *config.Config) sampling.Settings {
+	return sampling.Settings{Rate: cfg.Diagnosis.SampleRate, Stacks: cfg.Diagnosis.Stacks, Paths: cfg.Diagnosis.ShowPaths}
 }

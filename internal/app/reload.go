@@ -28,7 +28,7 @@ func (a *App) Reload(ctx context.Context) error {
 		a.log.Error("Configuration not reloaded, keeping the previous one", "err", err)
 		return err
 	}
-	a.sampler.SetRate(cfg.Diagnosis.SampleRate)
+	a.sampler.Apply(samplerSettings(&cfg))
 	a.senders.apply(cfg.StatsD.Trust)
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)

@@ -78,6 +78,10 @@ type Diagnosis struct {
 	// Samples of each worker a second, at most; the rate falls by itself where they
 	// would use more than a hundredth of a core. 0.5 to 20.
 	SampleRate float64 `yaml:"sample_rate" want:"a number from 0.5 to 20"`
+	// Whether the stacks of Python threads that have a request are read.
+	Stacks bool `yaml:"stacks" want:"true or false"`
+	// Whether the paths of requests are published, beside their routes.
+	ShowPaths bool `yaml:"show_paths" want:"true or false"`
 }
 
 // StatsD is the section of the statsd listener.

@@ -55,7 +55,7 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 	w.setThreading(&r)
 	w.scan = scanResult{known: r.Known, inFlight: r.InFlight, pending: r.Pending}
 	w.scanned = true
-	return w.requestThreads(now)
+	return w.requestThreads(now, s.settings.Paths)
 }
 
 // gthreadPoll is the timeout in milliseconds with which gunicorn's gthread worker
@@ -91,11 +91,12 @@ func (w *worker) setThreading(r *Registration) {
 }
 
 // requestThreads returns the request threads of a worker.
-func (w *worker) requestThreads(now time.Time) []model.Thread {
+func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 	if w.sampled.IsZero() {
 		return nil
 	}
 	out := make([]model.Thread, 0, w.counted)
+	holder := w.python.holder()
 	for i, t := range w.threads {
 		if !t.counted {
 			continue
@@ -106,6 +107,10 @@ func (w *worker) requestThreads(now time.Time) []model.Thread {
 		}
 		if t.on == ledger.Lock || t.on == ledger.GIL {
 			x.Futex = t.state.futex
+		}
+		x.GIL = t.tid == holder
+		if t.on != ledger.Idle && t.on != ledger.Loop {
+			x.Stack = t.stack.model(paths)
 		}
 		out = append(out, x)
 	}
@@ -151,6 +156,12 @@ type Totals struct {
 	Apps []ledger.AppTotals // by name
 	Rate float64            // samples a second now
 	CPU  time.Duration      // of all samples
+	// Stacks is how often each outcome of a look at a stack has come, by its name.
+	Stacks map[string]uint64
+	// InFlight is how many threads have a request of each view, by app.
+	InFlight map[string]map[string]int
+	// Unsupported is why the stacks of an app cannot be read, by app.
+	Unsupported map[string]error
 	// DroppedSockets is how many sockets were not named because of a bound, since
 	// the start.
 	DroppedSockets uint64
@@ -160,7 +171,26 @@ type Totals struct {
 func (s *Sampler) Totals() Totals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Totals{
+	out := Totals{
 		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped,
+		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error),
 	}
+	for outcome, n := range s.python.outcomes {
+		out.Stacks[string(outcome)] = n
+	}
+	for _, w := range s.order {
+		if w.python.never {
+			out.Unsupported[w.app] = w.python.why
+		}
+		for _, t := range w.threads {
+			if t.view == nil || !t.counted {
+				continue
+			}
+			if out.InFlight[w.app] == nil {
+				out.InFlight[w.app] = make(map[string]int)
+			}
+			out.InFlight[w.app][t.view.Name]++
+		}
+	}
+	return out
 }

@@ -136,11 +136,35 @@ func (w *worker) knowsQueue() bool {
 	return w.server != cmdline.Waitress && slices.ContainsFunc(w.idleLocks[:], func(l idleLock) bool { return l.votes >= idleLockVotes && l.returned })
 }
 
+// believeStack takes what a look at a thread of a pool has proven: which call of
+// Python it is in says what it is.
+func (w *worker) believeStack(t *thread) {
+	switch s := &t.stack; {
+	case !t.hasStack():
+	case s.idlePool:
+		t.role = rolePool
+		if w.server == cmdline.Gunicorn && t.state.futex != 0 && t.state.untimed && !w.isIdleLock(t.state.futex) {
+			w.vote(t)
+			at := slices.IndexFunc(w.idleLocks[:], func(l idleLock) bool { return l.addr == t.state.futex })
+			w.idleLocks[at].votes, w.idleLocks[at].returned = idleLockVotes, true
+		}
+	case s.inHand:
+		t.role = rolePool
+	case s.nowhere && t.role != rolePool:
+		t.role = roleBackground
+	}
+}
+
+// hasStack reports whether a stack was believed and the thread has not run since.
+func (t *thread) hasStack() bool { return t.stack.known && t.stack.slices == t.times.Slices }
+
 // waitsForWork reports whether a thread waits for a request.
 func (w *worker) waitsForWork(t *thread) bool {
 	switch {
 	case t.state.accepts:
 		return true
+	case t.hasStack() && (t.stack.idlePool || t.stack.inHand):
+		return t.stack.idlePool
 	case w.server == cmdline.UWSGI && t.state.mutex: // its threads and processes take turns to accept
 		return true
 	case w.threading != pool && w.threading != poolOfAll, t.state.futex == 0, !t.state.untimed:
@@ -200,14 +224,15 @@ func (w *worker) chooseAny() {
 		if t.state.accepts {
 			t.role = roleUnknown
 		}
-		t.counted = !t.state.accepts && t.role != roleBackground && (t.state.futex == 0 || !t.state.untimed)
+		locked := t.state.futex != 0 && t.state.untimed && !(t.hasStack() && t.stack.inHand)
+		t.counted = !t.state.accepts && t.role != roleBackground && !locked
 		if t.counted {
 			moving++
 		}
 	}
 	for _, t := range w.threads {
 		locked := t.state.futex != 0 && t.state.untimed && t.role != roleBackground
-		if locked && w.scan.known && w.scan.inFlight > moving {
+		if locked && !t.counted && w.scan.known && w.scan.inFlight > moving {
 			t.counted = true
 			moving++
 		}
@@ -223,6 +248,8 @@ func (w *worker) onOf(t *thread) ledger.On {
 		return ledger.Unknown
 	case t.call.Running:
 		return ledger.CPU
+	case w.python.waitsForLock(t.state.futex):
+		return ledger.GIL
 	case w.threading == eventLoop && (t.state.accepts || t.state.polls):
 		if w.scan.inFlight > 0 || w.scan.pending {
 			return ledger.Loop

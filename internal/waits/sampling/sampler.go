@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
@@ -34,11 +35,18 @@ const (
 // Options configures a Sampler.
 type Options struct {
 	ProcRoot, SysRoot string
-	Rate              float64 // samples a second at most, above 0
+	Settings
 	// Name lets the watcher name sockets between two scans, see
 	// [discovery.Watcher.FinishInspections]; nil: they are named in scans alone.
 	Name   func(context.Context) error
 	Logger *slog.Logger
+}
+
+// Settings is what the configuration says of sampling.
+type Settings struct {
+	Rate   float64 // samples a second at most, above 0
+	Stacks bool    // the stacks of threads with a request are read
+	Paths  bool    // what [Sampler.Register] returns has the paths of requests
 }
 
 // Sampler samples the threads of all workers several times a second, and adds up
@@ -53,6 +61,7 @@ type Sampler struct {
 	mu       sync.Mutex // guards what follows
 	fs       *procfs.FS
 	groups   *cgroup.FS
+	settings Settings
 	fastest  time.Duration // between two samples
 	workers  map[workerKey]*worker
 	order    []*worker
@@ -60,6 +69,8 @@ type Sampler struct {
 	classify classifier
 	names    socketNames
 	totals   ledger.Totals
+	python   interpreters
+	due      []dueStack // stacks to be read in the sample under way
 	buf      [512]byte
 	ticked   time.Time
 
@@ -76,19 +87,26 @@ func New(o Options) *Sampler {
 		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: maxKeptFiles},
 	}
 	s.classify = classifier{calls: procfs.NewSyscallReader(s.fs), names: &s.names}
-	s.SetRate(o.Rate)
+	s.python = interpreters{fs: s.fs, cache: pystack.NewCache(), outcomes: make(map[pystack.Outcome]uint64)}
+	s.Apply(o.Settings)
 	return s
 }
 
-// SetRate sets how many samples are taken a second at most.
-func (s *Sampler) SetRate(rate float64) {
+// Apply sets other settings.
+func (s *Sampler) Apply(o Settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.settings = o
 	s.fastest = slowestPeriod
-	if rate > 0 {
-		s.fastest = min(time.Duration(float64(time.Second)/rate), slowestPeriod)
+	if o.Rate > 0 {
+		s.fastest = min(time.Duration(float64(time.Second)/o.Rate), slowestPeriod)
 	}
 	s.period = s.periodFor(s.mean)
+	if !o.Stacks {
+		for _, w := range s.order {
+			w.forgetStacks()
+		}
+	}
 }
 
 // periodFor returns the time between two samples where one costs that much.
@@ -152,10 +170,19 @@ func (s *Sampler) sampleAll() {
 			s.log.Error("Sampling workers panicked", "err", p, "stack", p.Stack)
 		}
 	}()
-	now := time.Now()
+	began, now := procfs.ThreadTime(), time.Now()
+	s.due = s.due[:0]
 	for _, w := range s.order {
 		if !w.gone {
-			s.sampleWorker(w, now)
+			s.read(w, now)
+		}
+	}
+	if s.settings.Stacks {
+		s.lookAtStacks(began, now)
+	}
+	for _, w := range s.order {
+		if !w.gone {
+			s.accountAll(w, now)
 		}
 	}
 	if now.Sub(s.ticked) >= tickPeriod {
@@ -163,8 +190,8 @@ func (s *Sampler) sampleAll() {
 	}
 }
 
-// sampleWorker samples one worker.
-func (s *Sampler) sampleWorker(w *worker, now time.Time) {
+// read reads what the threads of one worker do.
+func (s *Sampler) read(w *worker, now time.Time) {
 	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod {
 		w.list(s.fs, &s.kept, now)
 	}
@@ -175,6 +202,7 @@ func (s *Sampler) sampleWorker(w *worker, now time.Time) {
 		}
 		if t.moved {
 			t.state = s.classify.classify(w, t, now)
+			t.since = now
 		} else if t.state.socket != nil {
 			t.state.socket.used = now
 		}
@@ -184,13 +212,33 @@ func (s *Sampler) sampleWorker(w *worker, now time.Time) {
 		w.learn()
 	}
 	w.choose()
+	if !s.settings.Stacks {
+		return
+	}
+	for _, t := range w.threads {
+		if w.wantsStack(t) {
+			s.due = append(s.due, dueStack{w, t})
+		}
+	}
+}
+
+// accountAll adds the time since the sample before to what the threads of a worker
+// spent it on.
+func (s *Sampler) accountAll(w *worker, now time.Time) {
 	var dt time.Duration
 	if !w.sampled.IsZero() {
 		dt = now.Sub(w.sampled)
 	}
 	w.sampled = now
+	collector := 0
+	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
+		collector = w.python.collecting()
+	}
 	for _, t := range w.threads {
-		s.account(w, t, dt, now)
+		s.account(w, t, dt, collector == t.tid)
+		if on := w.onOf(t); on != t.on {
+			t.on, t.since = on, now
+		}
 	}
 	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
 		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
@@ -201,23 +249,34 @@ func (s *Sampler) sampleWorker(w *worker, now time.Time) {
 }
 
 // account adds the time of one thread since the sample before to what it was spent
-// on.
-func (s *Sampler) account(w *worker, t *thread, dt time.Duration, now time.Time) {
+// on. collects: it runs the garbage collector.
+func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool) {
 	on := w.onOf(t)
-	if on != t.on || t.moved {
-		t.on, t.since = on, now
-	}
 	if !t.counted {
-		t.ledger = ledger.Ledger{}
+		t.ledger, t.view = ledger.Ledger{}, nil
 		return
 	}
+	if on == ledger.Idle || on == ledger.Loop {
+		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
+	}
 	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)
-	w.totals.Seconds[ledger.CPU] += x.Run
+	runs := ledger.CPU
+	if collects {
+		runs = ledger.GC
+	}
+	w.totals.Seconds[runs] += x.Run
 	w.queued += x.Delay
+	if t.view != nil {
+		t.view.Seconds[runs] += x.Run
+		t.view.Seconds[ledger.CPUQueue] += x.Delay
+	}
 	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop {
-		n.credit(x.Wait, w.totals, nil)
-	} else {
-		w.totals.Seconds[on] += x.Wait
+		n.credit(x.Wait, w.totals, t.view)
+		return
+	}
+	w.totals.Seconds[on] += x.Wait
+	if t.view != nil {
+		t.view.Seconds[on] += x.Wait
 	}
 }
 

@@ -60,7 +60,9 @@ func until(tb testing.TB, what string, f func() bool) {
 }
 
 // newSampler returns a sampler that the test runs by hand.
-func newSampler() *Sampler { return New(Options{ProcRoot: "/proc", SysRoot: "/sys", Rate: 10}) }
+func newSampler() *Sampler {
+	return New(Options{ProcRoot: "/proc", SysRoot: "/sys", Settings: Settings{Rate: 10}})
+}
 
 // What the main thread of a real process waits for is told apart.
 func TestWhatAThreadWaitsFor(t *testing.T) {
@@ -239,7 +241,7 @@ func TestThrottled(t *testing.T) {
 	file("proc/self/mountinfo", "30 23 0:26 / "+dir+"/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
 	file("sys/fs/cgroup/shop/cpu.max", "50000 100000\n")
 	file("sys/fs/cgroup/shop/cpu.stat", "nr_throttled 1\nthrottled_usec 1000000\n")
-	s := New(Options{ProcRoot: dir + "/proc", SysRoot: dir + "/sys", Rate: 10})
+	s := New(Options{ProcRoot: dir + "/proc", SysRoot: dir + "/sys", Settings: Settings{Rate: 10}})
 	now := time.Unix(1000, 0)
 	w := &worker{key: workerKey{pid: 7}, totals: &ledger.Slot{}, counted: 1, queued: 2}
 	w.settleQueued(s.groups, now)
@@ -262,7 +264,7 @@ func TestRate(t *testing.T) {
 			t.Errorf("a sample of %s each %s, want %s", cost, got, want)
 		}
 	}
-	s.SetRate(2)
+	s.Apply(Settings{Rate: 2})
 	if got := s.periodFor(0); got != 500*time.Millisecond {
 		t.Errorf("2 a second are one each %s", got)
 	}
@@ -273,7 +275,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	asked := make(chan struct{}, 1)
-	s := New(Options{ProcRoot: "/proc", Rate: 20, Name: func(context.Context) error {
+	s := New(Options{ProcRoot: "/proc", Settings: Settings{Rate: 20}, Name: func(context.Context) error {
 		select {
 		case asked <- struct{}{}:
 		default:

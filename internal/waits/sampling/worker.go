@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
@@ -81,6 +82,8 @@ type worker struct {
 	outside   time.Time // since when its event loop has been seen outside of its poll; zero: it is in it
 	blocked   float64   // seconds since then, as far as they are counted
 
+	python interpreter
+
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
 	throttle throttle
@@ -123,6 +126,10 @@ type thread struct {
 	worked    bool   // it has been out of the pool's queue since it was last in it
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
+
+	python *request.Thread // what is remembered of its looks; nil: there was none
+	stack  stackInfo
+	view   *ledger.View // of the request that it has; nil: none, or not known
 }
 
 // role is what a thread of a pool is known as.
@@ -168,6 +175,7 @@ func (w *worker) close(kept *procfs.KeptFiles) {
 	for _, t := range w.threads {
 		t.close(kept)
 	}
+	w.python.close()
 	w.dir.Close()
 }
 
