@@ -88,6 +88,7 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 		s.add(stacksRead, float64(all.Stacks[string(outcome)]), string(outcome))
 	}
 	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
+	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
 	return s, errors.Join(lacks...)
 }
 

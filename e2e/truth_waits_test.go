@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,8 +22,8 @@ import (
 // milliseconds. Each part writes down what it took by the kernel's own totals of its
 // thread: run and queue as they are, and only the rest as what the part is for.
 const waitingApp = `import json, os, queue, socket, subprocess, threading, time
-from urllib.parse import unquote
 import redis
+from flask import Flask
 
 local = threading.local()
 here = os.path.dirname(os.path.abspath(__file__))
@@ -66,20 +65,31 @@ kinds = {
     "child": lambda s: subprocess.run(["sleep", "%.3f" % s]),
 }
 
-def app(env, start):
+def work(view, plan):
     truth = {}
-    for part in filter(None, unquote(env["PATH_INFO"])[1:].split(",")):
-        if ":" not in part: continue
+    for part in plan.split(","):
         kind, ms = part.split(":")
         t, run, queued = totals()
         kinds[kind](int(ms) / 1000)
         t2, run2, queued2 = totals()
         for on, s in (("cpu", run2 - run), ("cpu_queue", queued2 - queued), ("gil" if kind == "cpu" else kind, t2 - t - (run2 - run) - (queued2 - queued))):
             truth[on] = truth.get(on, 0) + max(0, s)
-    if truth:
-        with open(here + "/truth.jsonl", "a") as f: f.write(json.dumps(truth) + "\n")
-    start("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
+    with open(here + "/truth.jsonl", "a") as f: f.write(json.dumps({"view": view, "on": truth}) + "\n")
+    return "ok"
+
+app = Flask(__name__)
+
+@app.get("/healthz")
+def healthz(): return "ok"
+
+@app.get("/pay/<plan>")
+def pay(plan): return work("pay", plan)
+
+@app.get("/list/<plan>", endpoint="catalogue")
+def listing(plan): return work("catalogue", plan)
+
+@app.get("/report/<plan>")
+def report(plan): return work("report", plan)
 `
 
 // waitsFor is how long requests are sent.
@@ -126,7 +136,7 @@ type waitTrial struct {
 // look is what has been published, and is true, of each app at one time.
 type look struct {
 	at               time.Time
-	published, truth map[string]map[string]float64
+	published, truth map[string]map[string]float64 // by app: seconds by what for, and "view:" by view
 }
 
 func (w *waitTrial) look(t *testing.T) look {
@@ -137,6 +147,9 @@ func (w *waitTrial) look(t *testing.T) look {
 		l.published[s.name] = map[string]float64{}
 		m.each("resp_worker_wait_seconds_total", []string{"app=" + s.name}, func(labels map[string]string, v float64) {
 			l.published[s.name][labels["on"]] += v
+		})
+		m.each("resp_view_seconds_total", []string{"app=" + s.name}, func(labels map[string]string, v float64) {
+			l.published[s.name]["view:"+labels["view"]] += v
 		})
 		l.truth[s.name] = truthOf(t, s.dir)
 	}
@@ -152,12 +165,16 @@ func truthOf(t *testing.T, dir string) map[string]float64 {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
-		var part map[string]float64
-		if err := json.Unmarshal([]byte(line), &part); err != nil {
+		var request struct {
+			View string
+			On   map[string]float64
+		}
+		if err := json.Unmarshal([]byte(line), &request); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		for on, v := range part {
+		for on, v := range request.On {
 			out[on] += v
+			out["view:"+request.View] += v
 		}
 	}
 	return out
@@ -194,7 +211,7 @@ func (w *waitTrial) load(t *testing.T, r *rand.Rand, long time.Duration) {
 			own := rand.New(rand.NewPCG(r.Uint64(), 0))
 			wg.Go(func() {
 				for time.Now().Before(end) {
-					if status := s.get("/" + url.PathEscape(drawnParts(own))); status != http.StatusOK {
+					if status := s.get(drawnRequest(own)); status != http.StatusOK {
 						t.Errorf("%s: status %d", s.kind, status)
 						return
 					}
@@ -206,8 +223,8 @@ func (w *waitTrial) load(t *testing.T, r *rand.Rand, long time.Duration) {
 	wg.Wait()
 }
 
-// drawnParts draws what one request does.
-func drawnParts(r *rand.Rand) string {
+// drawnRequest draws a view, and what one request does in it.
+func drawnRequest(r *rand.Rand) string {
 	kinds := []string{"sleep", "cpu", "lock", "redis", "upstream", "child"}
 	var parts []string
 	for range 1 + r.IntN(3) {
@@ -217,7 +234,7 @@ func drawnParts(r *rand.Rand) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s:%d", kind, ms))
 	}
-	return strings.Join(parts, ",")
+	return []string{"/pay/", "/list/", "/report/"}[r.IntN(3)] + strings.Join(parts, ",")
 }
 
 // measure compares what is published with the truth.
@@ -244,25 +261,20 @@ func (w *waitTrial) measure(t *testing.T, r *rand.Rand) {
 		truth, published := minus(after.truth[s.name], before.truth[s.name]), minus(after.published[s.name], before.published[s.name])
 		truth["idle"] = all
 		for on, v := range truth {
-			if on != "idle" {
+			if on != "idle" && !strings.HasPrefix(on, "view:") {
 				truth["idle"] -= v
 			}
 		}
-		join(truth)
-		join(published)
-		for _, on := range []string{"cpu", "cpu_queue", "sleep", "lock", "redis", "upstream", "child", "idle", "client", "disk", "other"} {
+		for _, on := range []string{
+			"cpu", "cpu_queue", "gil", "sleep", "lock", "redis", "upstream", "child", "idle", "client", "disk", "other", "view:pay", "view:catalogue", "view:report",
+		} {
 			points := 100 * (published[on] - truth[on]) / all
-			t.Logf("%-16s %-9s published %6.2f s, truth %6.2f s: %+.1f points", s.kind, on, published[on], truth[on], points)
+			t.Logf("%-16s %-14s published %6.2f s, truth %6.2f s: %+.1f points", s.kind, on, published[on], truth[on], points)
 			if math.Abs(points) > 5 {
 				t.Errorf("%s: %s is %.2f s of %.1f, truth %.2f s", s.kind, on, published[on], all, truth[on])
 			}
 		}
 	}
-}
-
-// join counts what is not told apart without the interpreter as one.
-func join(m map[string]float64) {
-	m["lock"] += m["gil"]
 }
 
 func minus(a, b map[string]float64) map[string]float64 {

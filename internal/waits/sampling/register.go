@@ -162,6 +162,9 @@ type Totals struct {
 	InFlight map[string]map[string]int
 	// Unsupported is why the stacks of an app cannot be read, by app.
 	Unsupported map[string]error
+	// SkippedStacks is how many stacks were not read because there was no CPU time
+	// for them.
+	SkippedStacks uint64
 	// DroppedSockets is how many sockets were not named because of a bound, since
 	// the start.
 	DroppedSockets uint64
@@ -172,7 +175,7 @@ func (s *Sampler) Totals() Totals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := Totals{
-		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped,
+		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped, SkippedStacks: s.skipped,
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error),
 	}
 	for outcome, n := range s.python.outcomes {

@@ -23,7 +23,7 @@ type idleLock struct {
 // are the queue of its pool, and which threads belong to none.
 func (w *worker) learn() {
 	switch c := w.scan; {
-	case !c.known:
+	case !c.known, w.threading == mainThread, w.threading == eventLoop:
 	case c.none():
 		w.learnIdle()
 	default:

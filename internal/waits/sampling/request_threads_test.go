@@ -168,6 +168,18 @@ func TestLoopBlocked(t *testing.T) {
 	}
 }
 
+// The main thread of a sync worker is its request thread, also if a scan that found
+// no request is older than the request that it has.
+func TestMainThreadIsNoBackground(t *testing.T) {
+	t.Parallel()
+	w := &worker{threading: mainThread, capacity: 1, server: cmdline.Gunicorn}
+	simulate(w, 0, inCall(ledger.Redis))
+	expectOns(t, w, ledger.Redis)
+	if !w.wantsStack(w.main()) {
+		t.Error("its stack is not wanted")
+	}
+}
+
 // Where the server is not known, the threads that work while a request is in
 // flight have it.
 func TestAnyThread(t *testing.T) {

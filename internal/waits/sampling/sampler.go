@@ -73,10 +73,15 @@ type Sampler struct {
 	due      []dueStack // stacks to be read in the sample under way
 	buf      [512]byte
 	ticked   time.Time
+	asked    time.Time // when sockets were last to be named
 
-	spent  time.Duration // CPU time of all samples
-	mean   time.Duration // of one sample, the late ones count most
-	period time.Duration // between two samples
+	spent    time.Duration // CPU time of all samples
+	mean     time.Duration // of one sample without its stacks, the late ones count most
+	ofStacks time.Duration // of the stacks of the last sample
+	savings  time.Duration // CPU time that stacks may use
+	saved    time.Time     // when savings was computed
+	period   time.Duration // between two samples
+	skipped  uint64        // stacks that were not read because there was no CPU time for them
 }
 
 // New returns a Sampler; it samples while [Sampler.Run] runs.
@@ -109,9 +114,10 @@ func (s *Sampler) Apply(o Settings) {
 	}
 }
 
-// periodFor returns the time between two samples where one costs that much.
+// periodFor returns the time between two samples where one costs that much without
+// its stacks. These may use as much again.
 func (s *Sampler) periodFor(cost time.Duration) time.Duration {
-	return min(max(s.fastest, cpuShare*cost), slowestPeriod)
+	return min(max(s.fastest, 2*cpuShare*cost), slowestPeriod)
 }
 
 // Run samples until ctx ends, then closes what is held open.
@@ -157,7 +163,10 @@ func (s *Sampler) sample() time.Duration {
 	defer s.mu.Unlock()
 	cost := procfs.CPUCost(s.sampleAll)
 	s.spent += cost
-	s.mean += (cost - s.mean) / 8
+	s.mean += (cost - s.ofStacks - s.mean) / 8
+	now := time.Now()
+	s.savings = min(s.savings+now.Sub(s.saved)/cpuShare-cost, maxSavings)
+	s.saved = now
 	s.period = s.periodFor(s.mean)
 	return s.period
 }
@@ -170,15 +179,16 @@ func (s *Sampler) sampleAll() {
 			s.log.Error("Sampling workers panicked", "err", p, "stack", p.Stack)
 		}
 	}()
-	began, now := procfs.ThreadTime(), time.Now()
+	now := time.Now()
 	s.due = s.due[:0]
 	for _, w := range s.order {
 		if !w.gone {
 			s.read(w, now)
 		}
 	}
+	s.ofStacks = 0
 	if s.settings.Stacks {
-		s.lookAtStacks(began, now)
+		s.ofStacks = s.lookAtStacks(now)
 	}
 	for _, w := range s.order {
 		if !w.gone {
@@ -187,6 +197,20 @@ func (s *Sampler) sampleAll() {
 	}
 	if now.Sub(s.ticked) >= tickPeriod {
 		s.tick(now)
+	}
+	s.wantNames(now)
+}
+
+// wantNames has sockets named, at most once a second, and at once where a thread
+// waits for a new one: many are closed again soon.
+func (s *Sampler) wantNames(now time.Time) {
+	if len(s.names.fresh) == 0 || now.Sub(s.asked) < tickPeriod {
+		return
+	}
+	s.asked = now
+	select {
+	case s.wanted <- struct{}{}:
+	default:
 	}
 }
 
@@ -312,12 +336,6 @@ func (s *Sampler) tick(now time.Time) {
 	})
 	s.totals.Tick(now)
 	s.names.sweep(now)
-	if len(s.names.fresh) > 0 {
-		select {
-		case s.wanted <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // closeAll closes what is held open.

@@ -258,7 +258,7 @@ func TestRate(t *testing.T) {
 	t.Parallel()
 	s := newSampler()
 	for cost, want := range map[time.Duration]time.Duration{
-		0: 100 * time.Millisecond, 500 * time.Microsecond: 100 * time.Millisecond, 3 * time.Millisecond: 300 * time.Millisecond, time.Second: 2 * time.Second,
+		0: 100 * time.Millisecond, 500 * time.Microsecond: 100 * time.Millisecond, 3 * time.Millisecond: 600 * time.Millisecond, time.Second: 2 * time.Second,
 	} {
 		if got := s.periodFor(cost); got != want {
 			t.Errorf("a sample of %s each %s, want %s", cost, got, want)
@@ -299,10 +299,17 @@ func TestRun(t *testing.T) {
 // BenchmarkSample samples 64 workers, of which half move all the time. At ten
 // samples a second a hundredth of a core is 1 ms a sample.
 func BenchmarkSample(b *testing.B) {
+	for _, stacks := range []bool{false, true} {
+		b.Run(fmt.Sprintf("stacks=%t", stacks), func(b *testing.B) { benchmarkSample(b, stacks) })
+	}
+}
+
+func benchmarkSample(b *testing.B, stacks bool) {
 	s := newSampler()
+	s.Apply(Settings{Rate: 10, Stacks: stacks})
 	b.Cleanup(s.closeAll)
 	for i := range 64 {
-		script := "print(1, flush=True)\nimport time\nwhile True: time.sleep(0.02)"
+		script := "print(1, flush=True)\nimport time\ndef view():\n  time.sleep(0.1)\nwhile True: view()"
 		if i%2 == 0 {
 			script = "print(1, flush=True)\nimport time\ntime.sleep(600)"
 		}
@@ -310,9 +317,16 @@ func BenchmarkSample(b *testing.B) {
 		s.Register(Registration{PID: pid, Start: start, App: "shop", Slot: i, Server: cmdline.Gunicorn, Sync: true})
 	}
 	s.ticked = time.Now().Add(time.Hour)
-	s.sampleAll()
+	for range 200 { // all interpreters are open
+		s.savings = time.Second
+		s.sampleAll()
+	}
 	b.ReportAllocs()
-	for b.Loop() {
+	for b.Loop() { // the workers that move have moved since the sample before
+		b.StopTimer()
+		time.Sleep(100 * time.Millisecond)
+		s.savings = time.Second
+		b.StartTimer()
 		s.sampleAll()
 	}
 }

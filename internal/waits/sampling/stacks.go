@@ -9,13 +9,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
-const (
-	// stacksShare is the part of the time of a sample that stacks may use, as a
-	// divisor: the rest is for what is read of all threads.
-	stacksShare = 2
-	// openShare is the same for opening interpreters, which is done once for each.
-	openShare = 4
-)
+// maxSavings is how much CPU time that samples were allowed to use and did not can
+// be saved for the stacks of later ones.
+const maxSavings = 10 * time.Millisecond
 
 // dueStack is a thread whose stack is to be read.
 type dueStack struct {
@@ -37,23 +33,18 @@ func (w *worker) wantsStack(t *thread) bool {
 	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread
 }
 
-// lookAtStacks reads the stacks that are due, of those that wait longest first,
-// until the sample that began at that CPU time has used its part.
-func (s *Sampler) lookAtStacks(began time.Duration, now time.Time) {
-	allowed := s.period / cpuShare
+// lookAtStacks reads the stacks that are due, of those that wait longest first, as
+// far as the CPU time goes that is saved, and returns what that has cost.
+func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
+	began := procfs.ThreadTime()
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
 	for _, d := range s.due {
-		used := procfs.ThreadTime() - began
-		if d.w.python.process == nil {
-			if used > allowed/openShare {
-				continue
-			}
-			if d.w.python.open(&s.python, d.w.key.pid, now); d.w.python.process == nil {
-				continue
-			}
+		if procfs.ThreadTime()-began >= s.savings {
+			s.skipped++
+			continue
 		}
-		if used > allowed/stacksShare {
-			return
+		if d.w.python.open(&s.python, d.w.key.pid, now); d.w.python.process == nil {
+			continue
 		}
 		d.w.python.look(&s.python, d.t, now)
 		if d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread {
@@ -64,6 +55,7 @@ func (s *Sampler) lookAtStacks(began time.Duration, now time.Time) {
 			s.setView(d.w, d.t, now)
 		}
 	}
+	return procfs.ThreadTime() - began
 }
 
 // setView sets the view of a thread's request by its stack.
