@@ -88,8 +88,3 @@ func newParts(o Options) (*parts, error) {
 	a.limits, err = newHTTPLimits(&a.o)
 	return a, err
 }
-
-// samplerSettings returns the settings of the sampler of the workers' threads.
-func samplerSettings(cfg *config.Config) sampling.Settings {
-	return sampling.Settings{Rate: cfg.Diagnosis.SampleRate, Stacks: cfg.Diagnosis.Stacks, Paths: cfg.Diagnosis.ShowPaths}
-}

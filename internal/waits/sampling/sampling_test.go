@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -296,37 +297,58 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// BenchmarkSample samples 64 workers, of which half move all the time. At ten
-// samples a second a hundredth of a core is 1 ms a sample.
+// BenchmarkSample samples workers of which half move all the time, and 100 ms pass
+// between two samples. At ten samples a second a hundredth of a core is 1 ms a
+// sample.
 func BenchmarkSample(b *testing.B) {
-	for _, stacks := range []bool{false, true} {
-		b.Run(fmt.Sprintf("stacks=%t", stacks), func(b *testing.B) { benchmarkSample(b, stacks) })
+	for _, c := range []struct {
+		workers, threads int
+		stacks           bool
+	}{{64, 1, false}, {64, 1, true}, {10, 40, false}, {10, 40, true}} {
+		b.Run(fmt.Sprintf("workers=%d/threads=%d/stacks=%t", c.workers, c.threads, c.stacks), func(b *testing.B) {
+			benchmarkSample(b, c.workers, c.threads, c.stacks)
+		})
 	}
 }
 
-func benchmarkSample(b *testing.B, stacks bool) {
+func benchmarkSample(b *testing.B, workers, threads int, stacks bool) {
+	b.Helper()
+	const script = `import sys, threading, time
+def view():
+  time.sleep(0.1)
+def run(i):
+  while i % 2: view()
+  time.sleep(600)
+worker, threads = int(sys.argv[1]), int(sys.argv[2])
+for i in range(1, threads): threading.Thread(target=run, args=(i,), daemon=True).start()
+print(1, flush=True)
+run(worker)
+`
 	s := newSampler()
 	s.Apply(Settings{Rate: 10, Stacks: stacks})
 	b.Cleanup(s.closeAll)
-	for i := range 64 {
-		script := "print(1, flush=True)\nimport time\ndef view():\n  time.sleep(0.1)\nwhile True: view()"
-		if i%2 == 0 {
-			script = "print(1, flush=True)\nimport time\ntime.sleep(600)"
-		}
-		pid, start, _ := startPython(b, script)
-		s.Register(Registration{PID: pid, Start: start, App: "shop", Slot: i, Server: cmdline.Gunicorn, Sync: true})
+	for i := range workers {
+		pid, start, _ := startPython(b, script, fmt.Sprint(i), fmt.Sprint(threads))
+		r := Registration{PID: pid, Start: start, App: "shop", Slot: i, Server: cmdline.Gunicorn, Class: "sync", Threads: threads, Known: true, InFlight: threads}
+		s.Register(r)
 	}
-	s.ticked = time.Now().Add(time.Hour)
-	for range 200 { // all interpreters are open
+	for range 50 { // all threads are known, all interpreters open
 		s.savings = time.Second
 		s.sampleAll()
 	}
+	s.ticked = time.Now().Add(time.Hour)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var used time.Duration
 	b.ReportAllocs()
-	for b.Loop() { // the workers that move have moved since the sample before
+	for b.Loop() {
 		b.StopTimer()
 		time.Sleep(100 * time.Millisecond)
 		s.savings = time.Second
 		b.StartTimer()
+		began := procfs.ThreadTime()
 		s.sampleAll()
+		used += procfs.ThreadTime() - began
 	}
+	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-us/op")
 }

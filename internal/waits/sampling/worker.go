@@ -71,9 +71,11 @@ type worker struct {
 	scanned   bool // scan is new since the last sample
 
 	dir     *procfs.ProcessDir
-	threads []*thread // the main one first
-	listed  time.Time // when the threads were last listed
-	sampled time.Time // zero: not yet
+	tasks   string         // path of the directory of its threads
+	entries []procfs.Entry // of that directory, reused
+	threads []*thread      // the main one first
+	listed  time.Time      // when the threads were last listed
+	sampled time.Time      // zero: not yet
 	gone    bool
 	known   time.Time // when a scan last had it
 
@@ -159,7 +161,7 @@ func newWorker(fs *procfs.FS, key workerKey) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{key: key, dir: dir}
+	w := &worker{key: key, dir: dir, tasks: fs.Path(key.pid, "task")}
 	w.threads = []*thread{newThread(key.pid)}
 	return w, nil
 }
@@ -191,10 +193,11 @@ func (w *worker) main() *thread { return w.threads[0] }
 // list brings the threads of a worker up to date, at most table.MaxThreads.
 func (w *worker) list(fs *procfs.FS, kept *procfs.KeptFiles, now time.Time) {
 	w.listed = now
-	list, err := fs.Entries(fs.Path(w.key.pid, "task"), nil)
+	list, err := fs.Entries(w.tasks, w.entries[:0])
 	if err != nil {
 		return
 	}
+	w.entries = list
 	list = list[:min(len(list), table.MaxThreads)]
 	has := func(tid int) bool {
 		return slices.ContainsFunc(list, func(e procfs.Entry) bool { return e.N == tid })
