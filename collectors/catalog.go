@@ -23,6 +23,7 @@ type Deps struct {
 	Activity   *Activity // of the MySQL servers
 	Redis      func() []RedisTarget
 	Tasks      func() []TaskTarget
+	Waits      WaitTotals
 	Sessions   func() []SessionTarget
 	Pools      PoolOptions
 	ProcRoot   string
@@ -51,6 +52,7 @@ func Catalog() []Entry {
 		{"sessions", "sessions of the apps in Redis", func(d Deps) Collector { return NewSessions(d.Sessions) }},
 		{"statsd", "StatsD sockets that receive request reports", func(d Deps) Collector { return NewSockets(d.Sockets) }},
 		{"tasks", "background tasks of the apps in RQ and Celery", func(d Deps) Collector { return NewTasks(d.Tasks, d.Apps) }},
+		{"waits", "what the time of the apps' workers goes into", func(d Deps) Collector { return NewWaits(d.Apps, d.Waits, d.Requests) }},
 		{"workers", "states of the apps' workers, and how they ended", func(d Deps) Collector { return NewWorkers(d.Apps, d.Ends) }},
 	}
 }

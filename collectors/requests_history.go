@@ -40,6 +40,27 @@ type point struct {
 	native                 *[nativeSlots]uint64 // nil once older than shortWindow
 }
 
+// rateOf returns the requests per second of an app over the last minute that was
+// collected; false before there are five seconds of it. r may be nil.
+func (r *Requests) rateOf(app string) (float64, bool) {
+	if r == nil {
+		return 0, false
+	}
+	r.history.mu.Lock()
+	defer r.history.mu.Unlock()
+	h := r.history.apps[app]
+	if h == nil {
+		return 0, false
+	}
+	last := &h.points[len(h.points)-1]
+	first := h.pointBefore(last.at, shortWindow)
+	span := last.at.Sub(first.at)
+	if span < minPointInterval || r.o.Now().Sub(last.at) > shortWindow {
+		return 0, false
+	}
+	return float64(last.requests-first.requests) / span.Seconds(), true
+}
+
 // prune removes the histories of accounts that were removed, or replaced by a new
 // account of that name.
 func (p *requestHistory) prune(views []appView) {

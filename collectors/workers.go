@@ -74,6 +74,7 @@ func workerStates(s *Sample, a *discovery.App) {
 		if w.Wait != nil {
 			x.Wait = &model.Wait{On: w.Wait.On, Peer: w.Wait.Peer}
 		}
+		x.Threads = w.RequestThreads
 		out.Workers[i] = x
 	}
 	for state, n := range a.Arrived {

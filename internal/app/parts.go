@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 	"github.com/resp-exporter/resp-exporter/internal/workerends"
 )
 
@@ -26,6 +28,7 @@ type parts struct {
 
 	watcher         *discovery.Watcher
 	ends            *workerends.Watcher
+	sampler         *sampling.Sampler // of the workers' threads
 	requests        *collectors.Requests
 	thresholds      *collectors.Thresholds
 	receivers       *receivers
@@ -55,8 +58,12 @@ func newParts(o Options) (*parts, error) {
 	o.Logger = logs.Or(o.Logger)
 	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
+	a.sampler = sampling.New(sampling.Options{
+		ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, Settings: samplerSettings(&cfg), Logger: o.Logger,
+		Name: func(ctx context.Context) error { return a.watcher.FinishInspections(ctx) },
+	})
 	a.watcher, err = discovery.New(discovery.Options{
-		Inspector: waits.New,
+		Inspector: waits.WithSampler(a.sampler),
 		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})

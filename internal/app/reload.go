@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
 
 // Reload applies the configuration file again. If any of it is invalid, nothing
@@ -28,6 +29,7 @@ func (a *App) Reload(ctx context.Context) error {
 		a.log.Error("Configuration not reloaded, keeping the previous one", "err", err)
 		return err
 	}
+	a.sampler.Apply(samplerSettings(&cfg))
 	a.senders.apply(cfg.StatsD.Trust)
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)
@@ -45,4 +47,9 @@ func (a *App) Reload(ctx context.Context) error {
 
 func stuckAfter(cfg config.Config) time.Duration {
 	return time.Duration(cfg.Thresholds.ResponseTime.Critical * float64(time.Second))
+}
+
+// samplerSettings returns the settings of the sampler of the workers' threads.
+func samplerSettings(cfg *config.Config) sampling.Settings {
+	return sampling.Settings{Rate: cfg.Diagnosis.SampleRate, Stacks: cfg.Diagnosis.Stacks, Paths: cfg.Diagnosis.ShowPaths}
 }

@@ -17,7 +17,11 @@ const (
 	maxRoutes   = 10_000
 	maxStatsD   = 8
 	maxTrust    = 32
-	maxApps     = 50 // what is watched and shown; one more would be dropped in silence
+	// Samples a second.
+	minSampleRate = 0.5
+	maxSampleRate = 20
+
+	maxApps = 50 // what is watched and shown; one more would be dropped in silence
 )
 
 // problem is one wrong value, without the line where it was written.
@@ -64,6 +68,9 @@ func (c *Config) valueProblems() []problem {
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
 	out = append(out, statsdProblems(c.StatsD)...)
+	if r := c.Diagnosis.SampleRate; !(r >= minSampleRate && r <= maxSampleRate) {
+		out = append(out, problem{"diagnosis.sample_rate", fmt.Sprintf("got %v", r), ""})
+	}
 	return c.expect(append(out, c.healingProblems()...))
 }
 

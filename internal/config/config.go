@@ -16,9 +16,10 @@ type Config struct {
 	// At most 20.
 	MySQL []MySQL `yaml:"mysql" want:"a list of servers"`
 	// At most 20.
-	Redis   []Redis `yaml:"redis" want:"a list of servers"`
-	StatsD  StatsD  `yaml:"statsd"`
-	Healing Healing `yaml:"healing"`
+	Redis     []Redis   `yaml:"redis" want:"a list of servers"`
+	StatsD    StatsD    `yaml:"statsd"`
+	Diagnosis Diagnosis `yaml:"diagnosis"`
+	Healing   Healing   `yaml:"healing"`
 }
 
 // Limit holds the values from which a resource is in warning and in critical
@@ -70,6 +71,17 @@ type Match struct {
 	Cgroup string `yaml:"cgroup,omitempty" want:"a path below the root of the control groups, such as /system.slice/shop.service"`
 	// Name or number of the owner.
 	User string `yaml:"user,omitempty" want:"the name or the number of a user" form:"user"`
+}
+
+// Diagnosis is the section of what is sampled of the workers.
+type Diagnosis struct {
+	// Samples of each worker a second, at most; the rate falls by itself where they
+	// would use more than a hundredth of a core. 0.5 to 20.
+	SampleRate float64 `yaml:"sample_rate" want:"a number from 0.5 to 20"`
+	// Whether the stacks of Python threads that have a request are read.
+	Stacks bool `yaml:"stacks" want:"true or false"`
+	// Whether the paths of requests are published, beside their routes.
+	ShowPaths bool `yaml:"show_paths" want:"true or false"`
 }
 
 // StatsD is the section of the statsd listener.

@@ -25,6 +25,7 @@ func Default() Config {
 			Listen:    []string{"udp://127.0.0.1:9125"},
 			MaxRoutes: 200,
 		},
-		Healing: defaultHealing(),
+		Diagnosis: Diagnosis{SampleRate: 10, Stacks: true},
+		Healing:   defaultHealing(),
 	}
 }

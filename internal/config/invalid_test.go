@@ -13,7 +13,7 @@ import (
 
 // The ends of messages that several files share.
 const (
-	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd, healing"
+	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd, diagnosis, healing"
 	matchKeys = "cmdline, pid_file, listen, systemd_unit, cgroup, user"
 	name      = "1 to 64 letters, digits or . _ : @ - /"
 	listen    = `an address such as ":8000", "127.0.0.1:8000", "[::1]:8000" or "unix:/run/app.sock"`
@@ -170,6 +170,7 @@ var invalid = map[string][]string{
 		`:1: statsd.trust[2]: got "10.0.0.1/8"; expected ` + trust,
 		`:1: statsd.trust[3]: got "uid:4294967295"; expected ` + trust,
 	},
+	"sample-rate":     {":1: diagnosis.sample_rate: got 0.4; expected a number from 0.5 to 20"},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},
 	"pools": {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -68,20 +69,23 @@ type Process struct {
 // Worker is one worker in its slot.
 type Worker struct {
 	Process
-	Slot      int
-	Start     time.Time
-	State     State
-	For       time.Duration // in that state, at least; of a busy or stuck one, in its oldest request
-	Detail    string        // what it does, as a phrase for people
-	Wait      *Wait         // what it waits for; nil unless it has been busy or stuck for a second
-	Requests  int           // requests in flight, as far as connections were read
-	Spare     bool          // though it is busy or stuck, it has a thread for another request
-	Heartbeat time.Duration // age; see HasBeat
-	HasBeat   bool
-	CPUTime   float64 // seconds, of all the processes that were in this slot
-	CPU       float64 // cores in use, mean of the last minute; see CPUKnown
-	CPUKnown  bool
-	Threads   int
-	FDs       int // −1 unknown
-	MaxFDs    uint64
+	Slot   int
+	Start  time.Time
+	State  State
+	For    time.Duration // in that state, at least; of a busy or stuck one, in its oldest request
+	Detail string        // what it does, as a phrase for people
+	Wait   *Wait         // what it waits for; nil unless it has been busy or stuck for a second
+	// RequestThreads is its request threads as they were last sampled; nil: not
+	// sampled yet.
+	RequestThreads []model.Thread
+	Requests       int           // requests in flight, as far as connections were read
+	Spare          bool          // though it is busy or stuck, it has a thread for another request
+	Heartbeat      time.Duration // age; see HasBeat
+	HasBeat        bool
+	CPUTime        float64 // seconds, of all the processes that were in this slot
+	CPU            float64 // cores in use, mean of the last minute; see CPUKnown
+	CPUKnown       bool
+	Threads        int
+	FDs            int // −1 unknown
+	MaxFDs         uint64
 }

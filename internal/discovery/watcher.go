@@ -215,6 +215,31 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
+// FinishInspections has the inspector name what it wants named between two scans.
+func (w *Watcher) FinishInspections(ctx context.Context) error {
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	defer w.unlock()
+	if w.inspector == nil {
+		return nil
+	}
+	w.scanNumber++ // connections that were accepted since the last scan count too
+	return w.finishInspections(ctx)
+}
+
+// finishInspections is FinishInspections without the lock. A panic is logged and
+// costs this call only.
+func (w *Watcher) finishInspections(ctx context.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = logs.Recovered(r)
+		}
+	}()
+	w.inspector.Finish(ctx, w.scan())
+	return nil
+}
+
 // takeSnapshot does one scan. A panic is logged and costs this scan only.
 func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {

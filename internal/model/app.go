@@ -69,6 +69,15 @@ type Wait struct {
 	Peer string // "mysql:main", "10.0.0.9:443", "app:blog"; "": none
 }
 
+// AppWaits is how much the request threads of one app are used.
+type AppWaits struct {
+	App         string
+	Utilization *float64 // part of their time with a request, over the last minute
+	Saturation  *float64 // requests per second at which they would always have one
+	InFlight    *float64 // requests that workers work on
+	Oldest      *float64 // age of the oldest of them, in seconds, at least; 0 without one
+}
+
 // AppListeners is the listening sockets of one app.
 type AppListeners struct {
 	App         string

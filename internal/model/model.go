@@ -17,6 +17,7 @@ type State struct {
 	Workers   []AppWorkers   // workers
 	Listeners []AppListeners // listener
 	Requests  []AppRequests  // requests
+	Waits     []AppWaits     // waits
 
 	Pools        []Pool              // pool
 	Connections  []WorkerConnections // pool
@@ -50,6 +51,7 @@ func (s *State) Append(o *State) {
 	s.Workers = append(s.Workers, o.Workers...)
 	s.Listeners = append(s.Listeners, o.Listeners...)
 	s.Requests = append(s.Requests, o.Requests...)
+	s.Waits = append(s.Waits, o.Waits...)
 	s.Pools = append(s.Pools, o.Pools...)
 	s.Connections = append(s.Connections, o.Connections...)
 	s.LockWaits = append(s.LockWaits, o.LockWaits...)

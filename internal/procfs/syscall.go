@@ -3,8 +3,7 @@ package procfs
 import (
 	"bytes"
 	"fmt"
-	"strconv"
-	"strings"
+	"math"
 	"time"
 )
 
@@ -19,30 +18,65 @@ type Syscall struct {
 // ParseSyscall returns the call in /proc/PID/task/TID/syscall: "running",
 // "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
 func ParseSyscall(b []byte) (Syscall, error) {
-	f := strings.Fields(string(b))
-	if len(f) == 1 && f[0] == "running" {
+	var f [9][]byte
+	n := 0
+	for rest := b; ; n++ {
+		rest = bytes.TrimLeft(rest, " \n")
+		if len(rest) == 0 {
+			break
+		}
+		if n == len(f) {
+			return Syscall{}, errSyscall
+		}
+		end := bytes.IndexAny(rest, " \n")
+		if end < 0 {
+			end = len(rest)
+		}
+		f[n], rest = rest[:end], rest[end:]
+	}
+	switch {
+	case n == 1 && string(f[0]) == "running":
 		return Syscall{Running: true, NR: -1}, nil
+	case n >= 3 && string(f[0]) == "-1":
+		return Syscall{NR: -1}, nil
+	case n != len(f):
+		return Syscall{}, errSyscall
 	}
-	if len(f) < 3 {
-		return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
+	nr, ok := parseDecimal(f[0])
+	if !ok || f[0][0] == '-' || nr > math.MaxInt32 {
+		return Syscall{}, errSyscall
 	}
-	nr, err := strconv.Atoi(f[0])
-	if err != nil || nr < -1 {
-		return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
-	}
-	c := Syscall{NR: nr}
-	if nr == -1 {
-		return c, nil
-	}
-	if len(f) != 9 {
-		return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
-	}
+	c := Syscall{NR: int(nr)}
 	for i := range c.Args {
-		if c.Args[i], err = strconv.ParseUint(strings.TrimPrefix(f[i+1], "0x"), 16, 64); err != nil {
-			return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
+		if c.Args[i], ok = parseHex(f[i+1]); !ok {
+			return Syscall{}, errSyscall
 		}
 	}
 	return c, nil
+}
+
+// errSyscall is the error of ParseSyscall.
+var errSyscall = fmt.Errorf("syscall: %w", ErrShape)
+
+// parseHex returns a number such as "0x7f"; ok is false for anything else.
+func parseHex(b []byte) (v uint64, ok bool) {
+	b = bytes.TrimPrefix(b, []byte("0x"))
+	if len(b) == 0 || len(b) > 16 {
+		return 0, false
+	}
+	for _, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | uint64(c-'0')
+		case c >= 'a' && c <= 'f':
+			v = v<<4 | uint64(c-'a'+10)
+		case c >= 'A' && c <= 'F':
+			v = v<<4 | uint64(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return v, true
 }
 
 // ParseEpollFDs returns the descriptors in an epoll set: the lines "tfd:" of
@@ -69,15 +103,38 @@ func ParseEpollFDs(b []byte) []int {
 // often it was put on a CPU (/proc/PID/task/TID/schedstat). While the count stays
 // the same the thread has not woken up.
 func ParseSchedstat(b []byte) (busy time.Duration, slices uint64, err error) {
-	f := bytes.Fields(b)
-	if len(f) != 3 {
-		return 0, 0, fmt.Errorf("schedstat: %w", ErrShape)
-	}
-	ran, ok1 := parseDecimal(f[0])
-	waited, ok2 := parseDecimal(f[1])
-	slices, ok3 := parseDecimal(f[2])
-	if !ok1 || !ok2 || !ok3 {
-		return 0, 0, fmt.Errorf("schedstat: %w", ErrShape)
-	}
-	return time.Duration(ran) + time.Duration(waited), slices, nil
+	s, err := ParseSchedTimes(b)
+	return s.Run + s.Delay, s.Slices, err
 }
+
+// SchedTimes is the totals of one thread since it began, from
+// /proc/PID/task/TID/schedstat.
+type SchedTimes struct {
+	Run    time.Duration // on a CPU
+	Delay  time.Duration // ready to run without one; the kernel adds it when the thread is put on a CPU
+	Slices uint64        // how often it was put on a CPU
+}
+
+// ParseSchedTimes returns the totals in /proc/PID/task/TID/schedstat.
+func ParseSchedTimes(b []byte) (SchedTimes, error) {
+	var v [3]uint64
+	for i := range v {
+		b = bytes.TrimLeft(b, " \n")
+		end := bytes.IndexAny(b, " \n")
+		if end < 0 {
+			end = len(b)
+		}
+		var ok bool
+		if v[i], ok = parseDecimal(b[:end]); !ok {
+			return SchedTimes{}, errSchedstat
+		}
+		b = b[end:]
+	}
+	if len(bytes.TrimSpace(b)) > 0 {
+		return SchedTimes{}, errSchedstat
+	}
+	return SchedTimes{Run: time.Duration(v[0]), Delay: time.Duration(v[1]), Slices: v[2]}, nil
+}
+
+// errSchedstat is the error of ParseSchedTimes.
+var errSchedstat = fmt.Errorf("schedstat: %w", ErrShape)

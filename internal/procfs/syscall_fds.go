@@ -20,6 +20,8 @@ func NewSyscallReader(r *FS) *SyscallReader { return &SyscallReader{fs: r} }
 type SyscallReader struct {
 	fs      *FS
 	scratch [8192]byte
+	local   [1]unix.Iovec
+	remote  [1]unix.RemoteIovec
 }
 
 // WaitsForConnection reports whether a call waits on one of the descriptors of
@@ -48,9 +50,10 @@ func (c *SyscallReader) readMemory(pid int, addr uint64, into []byte) bool {
 	if addr == 0 {
 		return false
 	}
-	local := []unix.Iovec{{Base: &into[0]}}
-	local[0].SetLen(len(into))
-	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(into)}}, 0)
+	c.local[0].Base = &into[0]
+	c.local[0].SetLen(len(into))
+	c.remote[0] = unix.RemoteIovec{Base: uintptr(addr), Len: len(into)}
+	n, err := unix.ProcessVMReadv(pid, c.local[:], c.remote[:], 0)
 	return err == nil && n == len(into)
 }
 
@@ -90,7 +93,7 @@ func (c *SyscallReader) ReadFDs(pid int, k Syscall) []int {
 	case SysSelect, unix.SYS_PSELECT6:
 		n := min((int(k.Args[0])+63)/64*8, len(c.scratch)/64)
 		if n > 0 && c.readMemory(pid, k.Args[1], c.scratch[:n]) {
-			return selectedFDs(c.scratch[:n])
+			return appendSelected(c.scratch[:n], nil)
 		}
 	}
 	return nil
@@ -107,9 +110,8 @@ func pollInFDs(b []byte) []int {
 	return fds
 }
 
-// selectedFDs returns the descriptors of an fd_set.
-func selectedFDs(b []byte) []int {
-	var fds []int
+// appendSelected appends the descriptors of an fd_set to fds.
+func appendSelected(b []byte, fds []int) []int {
 	for at := 0; at+8 <= len(b); at += 8 {
 		for word := binary.NativeEndian.Uint64(b[at:]); word != 0; word &= word - 1 {
 			fds = append(fds, at*8+bits.TrailingZeros64(word))
@@ -144,31 +146,38 @@ func (c *SyscallReader) WaitsForData(pid int, k Syscall, fds []int) bool {
 // sleeps.
 func (c *SyscallReader) FDs(pid int, k Syscall) (fds []int, known bool) {
 	switch k.NR {
-	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG,
-		unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_SENDFILE, unix.SYS_CONNECT:
-		return []int{int(int32(k.Args[0]))}, true
 	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
 		fds = c.EpollFDs(pid, int(int32(k.Args[0])))
 		return fds, len(fds) > 0 // an empty one may be one that cannot be read
+	}
+	return c.AppendFDs(pid, k, nil)
+}
+
+// AppendFDs appends the descriptors that a call other than an epoll waits for to
+// into, and returns it; known is as that of FDs.
+func (c *SyscallReader) AppendFDs(pid int, k Syscall, into []int) (fds []int, known bool) {
+	switch k.NR {
+	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG,
+		unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_SENDFILE, unix.SYS_CONNECT:
+		return append(into, int(int32(k.Args[0]))), true
 	case SysPoll, unix.SYS_PPOLL:
 		n := int(k.Args[1])
 		if n == 0 {
-			return nil, true
+			return into, true
 		}
 		if n < 0 || n > len(c.scratch)/8 || !c.readMemory(pid, k.Args[0], c.scratch[:n*8]) {
-			return nil, false
+			return into, false
 		}
-		return pollFDs(c.scratch[:n*8]), true
+		return appendPollFDs(c.scratch[:n*8], into), true
 	case SysSelect, unix.SYS_PSELECT6:
-		return c.selectFDs(pid, k)
+		return c.appendSelectFDs(pid, k, into)
 	}
-	return nil, false
+	return into, false
 }
 
-// pollFDs returns the descriptors of an array of struct pollfd; a negative one
-// is none (poll(2)).
-func pollFDs(b []byte) []int {
-	var fds []int
+// appendPollFDs appends the descriptors of an array of struct pollfd to fds; a
+// negative one is none (poll(2)).
+func appendPollFDs(b []byte, fds []int) []int {
 	for ; len(b) >= 8; b = b[8:] {
 		if fd := int(int32(binary.NativeEndian.Uint32(b))); fd >= 0 {
 			fds = append(fds, fd)
@@ -177,23 +186,23 @@ func pollFDs(b []byte) []int {
 	return fds
 }
 
-// selectFDs returns the descriptors that a select waits to read from or to write
-// to; known is false where its sets cannot be read.
-func (c *SyscallReader) selectFDs(pid int, k Syscall) (fds []int, known bool) {
+// appendSelectFDs appends the descriptors that a select waits to read from or to
+// write to; known is false where its sets cannot be read.
+func (c *SyscallReader) appendSelectFDs(pid int, k Syscall, into []int) (fds []int, known bool) {
 	n := (int(k.Args[0]) + 63) / 64 * 8
 	if n < 0 || n > len(c.scratch) {
-		return nil, false
+		return into, false
 	}
 	for _, set := range k.Args[1:3] {
 		if set == 0 || n == 0 {
 			continue
 		}
 		if !c.readMemory(pid, set, c.scratch[:n]) {
-			return nil, false
+			return into, false
 		}
-		fds = append(fds, selectedFDs(c.scratch[:n])...)
+		into = appendSelected(c.scratch[:n], into)
 	}
-	return fds, true
+	return into, true
 }
 
 // ConnectPath returns the path of the UNIX socket that a connect(2) waits for; ""

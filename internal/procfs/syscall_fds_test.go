@@ -18,7 +18,7 @@ func TestSets(t *testing.T) {
 	if !selectContains(sel, []int{5}) || !selectContains(sel, []int{64}) || selectContains(sel, []int{6, 200, -1}) {
 		t.Error("select set")
 	}
-	if got := selectedFDs(sel); !slices.Equal(got, []int{5, 64}) {
+	if got := appendSelected(sel, nil); !slices.Equal(got, []int{5, 64}) {
 		t.Errorf("selected %v", got)
 	}
 	if got := pollInFDs(poll); !slices.Equal(got, []int{5, -1, 9}) {

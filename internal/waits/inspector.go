@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
 
 // Inspector inspects workers; it is a [discovery.Inspector].
@@ -18,11 +19,22 @@ type Inspector struct {
 	threads     *threadReader
 	namespaces  *conns.Namespaces
 	connections *conns.Sampler
-	unresolved  []unresolvedWait // since the last Finish
+	unresolved  []unresolvedWait  // since the last Finish
+	sampler     *sampling.Sampler // nil: none
 }
 
 // New returns an Inspector over the parts of a watcher.
 func New(p discovery.Parts) discovery.Inspector { return newInspector(p) }
+
+// WithSampler returns New over a sampler, to which the inspector hands each worker
+// with a slot.
+func WithSampler(s *sampling.Sampler) func(discovery.Parts) discovery.Inspector {
+	return func(p discovery.Parts) discovery.Inspector {
+		w := newInspector(p)
+		w.sampler = s
+		return w
+	}
+}
 
 // newInspector is New with the concrete type.
 func newInspector(p discovery.Parts) *Inspector {
@@ -53,7 +65,19 @@ func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *dis
 	x.State, x.For = s.update(&l, in.Now)
 	x.Detail, x.Requests, x.Spare = l.detail(x.State), l.inflight.n, l.hasSpareThread(x.State, in.Process.Program.Threads)
 	x.Wait = w.waitOf(in.App, in.Process, s, &l, x, in.Now)
+	if w.sampler != nil && err == nil {
+		x.RequestThreads = w.sampler.Register(registration(in, s, &l, x.Slot))
+	}
 	return err
+}
+
+// registration returns what the sampler has to know of a worker.
+func registration(in *discovery.Inspected, s *tracker, l *sample, slot int) sampling.Registration {
+	a, p := in.App, in.Process
+	return sampling.Registration{
+		PID: p.PID, Start: p.Start, App: a.Name, Slot: slot, Server: a.Server, Class: p.Program.Class, Threads: p.Program.Threads, Sync: s.sync,
+		Listening: listeningFDs(a, p), Known: l.noneInflight() || l.inflight.known, InFlight: l.inflight.n, Pending: l.inflight.pending,
+	}
 }
 
 // State returns the state of a worker that has no slot yet, see

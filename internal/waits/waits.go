@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
 
 const (
@@ -212,21 +213,32 @@ func (w *Inspector) clearUnresolved() {
 	w.unresolved = w.unresolved[:0]
 }
 
-// Finish names what the unresolved waits are for, see [discovery.Inspector].
+// Finish names what the unresolved waits are for, and the sockets that the sampler
+// wants named, see [discovery.Inspector].
 func (w *Inspector) Finish(ctx context.Context, scan conns.Scan) {
-	appOf := func(u *unresolvedWait) int {
-		return slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == u.app })
+	appOf := func(name string) int {
+		return slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == name })
 	}
 	// Of a scan that panicked there may be waits of apps that are gone.
-	w.unresolved = slices.DeleteFunc(w.unresolved, func(u unresolvedWait) bool { return appOf(&u) < 0 })
-	waits := make([]conns.SocketWait, 0, len(w.unresolved))
+	w.unresolved = slices.DeleteFunc(w.unresolved, func(u unresolvedWait) bool { return appOf(u.app) < 0 })
+	var wanted []sampling.Socket
+	if w.sampler != nil {
+		wanted = slices.DeleteFunc(w.sampler.Unnamed(), func(s sampling.Socket) bool { return appOf(s.App) < 0 })
+	}
+	waits := make([]conns.SocketWait, 0, len(w.unresolved)+len(wanted))
 	for i := range w.unresolved {
 		u := &w.unresolved[i]
-		waits = append(waits, conns.SocketWait{App: &scan.Apps[appOf(u)], Sockets: u.sockets})
+		waits = append(waits, conns.SocketWait{App: &scan.Apps[appOf(u.app)], Sockets: u.sockets})
+	}
+	for _, s := range wanted {
+		waits = append(waits, conns.SocketWait{App: &scan.Apps[appOf(s.App)], Sockets: []conns.WaitSocket{{Inode: s.Inode}}})
 	}
 	w.namespaces.NamePeers(ctx, scan, waits, w.connections)
-	for i := range waits {
+	for i := range w.unresolved {
 		w.unresolved[i].wait.On, w.unresolved[i].wait.Peer = waits[i].On, waits[i].Peer
+	}
+	if w.sampler != nil {
+		w.sampler.SetNames(waits[len(w.unresolved):])
 	}
 	w.clearUnresolved()
 }

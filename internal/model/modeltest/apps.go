@@ -35,6 +35,9 @@ func (b *builder) app() bool {
 	case "resp_app_workers":
 		return b.workerCount()
 	}
+	if numbers := b.waitNumbers(); numbers != nil {
+		return b.set(numbers)
+	}
 	if strings.HasPrefix(b.fact.Name, "resp_app_memory_") {
 		m := b.memoryOf(b.at(0))
 		numbers := map[string]**float64{"resp_app_memory_limit_bytes": &m.Limit, "resp_app_memory_usage_ratio": &m.Usage}
@@ -107,7 +110,23 @@ func (b *builder) workerMemory(app, slot string) {
 	m.Sampled = true
 }
 
+// waitNumbers returns the numbers of the app's waits, if the fact is one of them.
+func (b *builder) waitNumbers() map[string]**float64 {
+	switch b.fact.Name {
+	case "resp_app_utilization_ratio", "resp_app_saturation_requests_per_second", "resp_http_requests_in_flight", "resp_http_oldest_request_age_seconds":
+		w := entry(&b.Waits, func(w *model.AppWaits) bool { return w.App == b.at(0) }, model.AppWaits{App: b.at(0)})
+		return map[string]**float64{
+			"resp_app_utilization_ratio": &w.Utilization, "resp_app_saturation_requests_per_second": &w.Saturation,
+			"resp_http_requests_in_flight": &w.InFlight, "resp_http_oldest_request_age_seconds": &w.Oldest,
+		}
+	}
+	return nil
+}
+
 func (b *builder) http() bool {
+	if numbers := b.waitNumbers(); numbers != nil {
+		return b.set(numbers)
+	}
 	r := entry(&b.Requests, func(r *model.AppRequests) bool { return r.App == b.at(0) }, model.AppRequests{App: b.at(0)})
 	if b.fact.Name == "resp_http_requests_total" {
 		if r.Errors == nil {

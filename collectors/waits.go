@@ -1,0 +1,166 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
+)
+
+// minSaturationUtilization is the utilization below which the rate says too little
+// about where the app ends.
+const minSaturationUtilization = 0.01
+
+var (
+	workerWait  = counter("worker_wait_seconds_total", "Seconds of the request threads of a worker, by what they did or waited for; idle has no request. A worker of four threads adds four seconds a second. cpu and cpu_queue are the kernel's own totals, the rest is sampled.", "app", "worker", "on")
+	loopBlocked = counter("worker_loop_blocked_seconds_total", "Seconds that the event loop of a worker did not return to its poll, beyond 100 ms, because it was in one blocking call: all of its requests wait for that.", "app", "worker")
+	utilization = gauge("app_utilization_ratio", "Part of the time of all request threads of an app in which they had a request, over the last minute.", "app")
+	saturation  = gauge("app_saturation_requests_per_second", "Rate of requests at which all request threads of an app would always be in use: the reported rate divided by the utilization, over the last minute.", "app")
+	inFlight    = gauge("http_requests_in_flight", "Requests that the workers of an app work on now, as seen from outside; connections of an event loop that wait inside of it are not counted.", "app")
+	oldest      = gauge("http_oldest_request_age_seconds", "Age of the oldest request that a worker of an app works on, at least; 0 without one.", "app")
+	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there; of threads whose stack could be read. At most 100 views an app, then other.", "app", "view", "on")
+	viewInHand  = gauge("view_requests_in_flight", "Request threads that are in a view now.", "app", "view")
+	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read.", "outcome")
+	waitsRate   = gauge("waits_rate_hertz", "Samples of the workers' threads per second that are taken now. It falls by itself so that they use at most a hundredth of a core.")
+	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used; at least a tenth of the time that it took.")
+)
+
+// WaitTotals returns what the sampler of the workers' threads has added up.
+type WaitTotals interface{ Totals() sampling.Totals }
+
+// Waits is the collector "waits": what the time of the workers goes into.
+type Waits struct {
+	apps     Apps
+	totals   WaitTotals
+	requests *Requests
+}
+
+// NewWaits returns the collector "waits". requests says at which rate each app is
+// used; nil: nothing does.
+func NewWaits(apps Apps, totals WaitTotals, requests *Requests) *Waits {
+	return &Waits{apps: apps, totals: totals, requests: requests}
+}
+
+// Name implements [Collector].
+func (*Waits) Name() string { return "waits" }
+
+// Descs implements [Collector].
+func (*Waits) Descs() []*prometheus.Desc {
+	return descs(workerWait, loopBlocked, viewSeconds, viewInHand, stacksRead, utilization, saturation, inFlight, oldest, waitsRate, waitsCPU, seriesDropped)
+}
+
+// Collect implements [Collector].
+func (c *Waits) Collect(ctx context.Context) (Sample, error) {
+	snap, err := c.apps.Snapshot(ctx)
+	if err != nil {
+		return Sample{}, err
+	}
+	var s Sample
+	var lacks []error
+	all := c.totals.Totals()
+	of := make(map[string]*ledger.AppTotals, len(all.Apps))
+	for i := range all.Apps {
+		a := &all.Apps[i]
+		of[a.App] = a
+		publishSeconds(&s, a)
+		publishViews(&s, a, all.InFlight[a.App])
+	}
+	for i := range snap.Apps {
+		if a := &snap.Apps[i]; a.Up {
+			c.app(&s, a, of[a.Name], snap.Time)
+			if why := all.Unsupported[a.Name]; why != nil {
+				u := &Unavailable{Reason: Unsupported, Of: "app:" + a.Name, Optional: true, Detail: "views and lines of " + a.Name + " are not known: " + why.Error()}
+				lacks = append(lacks, u)
+			}
+		}
+	}
+	s.add(waitsRate, all.Rate)
+	s.add(waitsCPU, all.CPU.Seconds())
+	for _, outcome := range []pystack.Outcome{pystack.OK, pystack.Running, pystack.Torn, pystack.NotReadable, pystack.Permission} {
+		s.add(stacksRead, float64(all.Stacks[string(outcome)]), string(outcome))
+	}
+	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
+	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
+	return s, errors.Join(lacks...)
+}
+
+// publishSeconds adds the counters of one app. What no thread has ever done or
+// waited for has no series, but each worker has some.
+func publishSeconds(s *Sample, a *ledger.AppTotals) {
+	s.grow(8 * len(a.Slots))
+	for i := range a.Slots {
+		slot := &a.Slots[i]
+		worker := strconv.Itoa(slot.Slot)
+		for _, on := range ledger.All() {
+			if v := slot.Seconds[on]; v > 0 || on == ledger.CPU || on == ledger.Idle {
+				s.add(workerWait, v, a.App, worker, on.String())
+			}
+		}
+		if slot.Loop {
+			s.add(loopBlocked, slot.Blocked, a.App, worker)
+		}
+	}
+}
+
+// publishViews adds the counters of one app's views, and how many threads are in
+// each.
+func publishViews(s *Sample, a *ledger.AppTotals, inFlight map[string]int) {
+	for i := range a.Views {
+		v := &a.Views[i]
+		for _, on := range ledger.All() {
+			if v.Seconds[on] > 0 {
+				s.add(viewSeconds, v.Seconds[on], a.App, v.Name, on.String())
+			}
+		}
+		s.add(viewInHand, float64(inFlight[v.Name]), a.App, v.Name)
+	}
+}
+
+// app adds the gauges of one app; a is nil where nothing of it was sampled yet.
+func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time.Time) {
+	out := model.AppWaits{App: app.Name}
+	if n, age, ok := requestsOf(app, now); ok {
+		s.set(&out.InFlight, inFlight, float64(n), app.Name)
+		s.set(&out.Oldest, oldest, age, app.Name)
+	}
+	if a != nil && a.Utilization != nil {
+		s.set(&out.Utilization, utilization, *a.Utilization, app.Name)
+		if rate, ok := c.requests.rateOf(app.Name); ok && *a.Utilization >= minSaturationUtilization {
+			s.set(&out.Saturation, saturation, rate / *a.Utilization, app.Name)
+		}
+	}
+	if out != (model.AppWaits{App: app.Name}) {
+		s.State.Waits = append(s.State.Waits, out)
+	}
+}
+
+// requestsOf returns how many requests the workers of an app work on, and for how
+// many seconds on the oldest, at least; false if the state of one is not known. A
+// sync worker's connections are not counted: while it is busy it has one request.
+func requestsOf(a *discovery.App, now time.Time) (n int, age float64, ok bool) {
+	for i := range a.Workers {
+		w := &a.Workers[i]
+		switch w.State {
+		case discovery.StateUnknown:
+			return 0, 0, false
+		case discovery.Busy, discovery.Stuck:
+			n += max(w.Requests, 1)
+			age = max(age, w.For.Seconds())
+			for j := range w.RequestThreads {
+				if st := w.RequestThreads[j].Stack; st != nil && !st.Started.IsZero() {
+					age = max(age, now.Sub(st.Started).Seconds())
+				}
+			}
+		case discovery.Idle, discovery.Booting:
+		}
+	}
+	return n, age, true
+}

@@ -1,0 +1,188 @@
+package ledger
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	// MaxViews is how many views of one app are counted; the rest count as
+	// OtherView.
+	MaxViews = 100
+	// OtherView is the view of what is beyond MaxViews.
+	OtherView = "other"
+	// forgetAfter is how long the totals of an app or a slot are kept that has no
+	// process any more.
+	forgetAfter = time.Hour
+	// utilizationSpan is over how long utilization is a mean, and utilizationStep
+	// how often its totals are kept.
+	utilizationSpan = time.Minute
+	utilizationStep = 5 * time.Second
+)
+
+// Totals is the seconds of all apps since the exporter first saw them. It is not
+// safe for concurrent use.
+type Totals struct {
+	apps map[string]*App
+}
+
+// App is the totals of one app.
+type App struct {
+	slots map[int]*Slot
+	views map[string]*View
+	seen  time.Time
+	past  [utilizationSpan/utilizationStep + 1]moment // the older first
+	kept  int
+}
+
+// moment is the totals of an app at one time.
+type moment struct {
+	at         time.Time
+	all, inUse float64
+}
+
+// Slot is the totals of one slot of a worker, over all the processes that were in
+// it.
+type Slot struct {
+	Seconds Seconds
+	Blocked float64 // of an event loop that did not return to its poll
+	Loop    bool    // it has or had an event loop
+	seen    time.Time
+}
+
+// View is the totals of one view.
+type View struct {
+	Name    string
+	Seconds Seconds
+}
+
+// Slot returns the totals of a slot, which live on when its process is replaced.
+func (t *Totals) Slot(app string, slot int, now time.Time) *Slot {
+	a := t.app(app, now)
+	s := a.slots[slot]
+	if s == nil {
+		s = new(Slot)
+		a.slots[slot] = s
+	}
+	s.seen = now
+	return s
+}
+
+// View returns the totals of a view; those of OtherView beyond the bound.
+func (t *Totals) View(app, view string, now time.Time) *View {
+	a := t.app(app, now)
+	v := a.views[view]
+	if v == nil && len(a.views) >= MaxViews {
+		view = OtherView
+		v = a.views[view]
+	}
+	if v == nil {
+		v = &View{Name: view}
+		a.views[view] = v
+	}
+	return v
+}
+
+// app returns the totals of an app.
+func (t *Totals) app(name string, now time.Time) *App {
+	if t.apps == nil {
+		t.apps = make(map[string]*App)
+	}
+	a := t.apps[name]
+	if a == nil {
+		a = &App{slots: make(map[int]*Slot), views: make(map[string]*View)}
+		t.apps[name] = a
+	}
+	a.seen = now
+	return a
+}
+
+// Tick keeps what utilization is computed from, and forgets what has had no
+// process for an hour. It is to be called every second or so.
+func (t *Totals) Tick(now time.Time) {
+	for name, a := range t.apps {
+		if now.Sub(a.seen) > forgetAfter {
+			delete(t.apps, name)
+			continue
+		}
+		maps.DeleteFunc(a.slots, func(_ int, s *Slot) bool { return now.Sub(s.seen) > forgetAfter })
+		if a.kept > 0 && now.Sub(a.past[a.kept-1].at) < utilizationStep {
+			continue
+		}
+		if a.kept == len(a.past) {
+			copy(a.past[:], a.past[1:])
+			a.kept--
+		}
+		a.past[a.kept] = a.moment(now)
+		a.kept++
+	}
+}
+
+// moment returns the totals of an app now.
+func (a *App) moment(now time.Time) moment {
+	m := moment{at: now}
+	for _, s := range a.slots {
+		sum := s.Seconds.Sum()
+		m.all += sum
+		m.inUse += sum - s.Seconds[Idle]
+	}
+	return m
+}
+
+// utilization returns the part of the thread time of the last minute with a
+// request in hand; false before there are five seconds of it.
+func (a *App) utilization(now time.Time) (float64, bool) {
+	first := 0
+	for first < a.kept && now.Sub(a.past[first].at) > utilizationSpan+utilizationStep {
+		first++
+	}
+	if first == a.kept {
+		return 0, false
+	}
+	was, is := a.past[first], a.moment(now)
+	all := is.all - was.all
+	if now.Sub(was.at) < utilizationStep || all <= 0 {
+		return 0, false
+	}
+	return min(max(0, (is.inUse-was.inUse)/all), 1), true
+}
+
+// AppTotals is a copy of the totals of one app.
+type AppTotals struct {
+	App         string
+	Slots       []SlotTotals // by slot
+	Views       []View       // by name
+	Utilization *float64     // of the last minute; nil: not known yet
+}
+
+// SlotTotals is a copy of the totals of one slot.
+type SlotTotals struct {
+	Slot    int
+	Seconds Seconds
+	Blocked float64
+	Loop    bool
+}
+
+// Copy returns the totals of all apps, by name.
+func (t *Totals) Copy(now time.Time) []AppTotals {
+	out := make([]AppTotals, 0, len(t.apps))
+	for _, name := range slices.Sorted(maps.Keys(t.apps)) {
+		a := t.apps[name]
+		x := AppTotals{App: name}
+		for n, s := range a.slots {
+			x.Slots = append(x.Slots, SlotTotals{Slot: n, Seconds: s.Seconds, Blocked: s.Blocked, Loop: s.Loop})
+		}
+		slices.SortFunc(x.Slots, func(p, q SlotTotals) int { return cmp.Compare(p.Slot, q.Slot) })
+		for _, v := range a.views {
+			x.Views = append(x.Views, *v)
+		}
+		slices.SortFunc(x.Views, func(p, q View) int { return cmp.Compare(p.Name, q.Name) })
+		if u, ok := a.utilization(now); ok {
+			x.Utilization = &u
+		}
+		out = append(out, x)
+	}
+	return out
+}

@@ -1,0 +1,173 @@
+package sampling
+
+import (
+	"errors"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
+)
+
+const (
+	// notReadyPause is how long after an interpreter was not ready it is tried again,
+	// and deniedPause how long after the kernel has refused it.
+	notReadyPause = 2 * time.Second
+	deniedPause   = time.Minute
+)
+
+// interpreters is what the interpreters of all workers share.
+type interpreters struct {
+	fs       *procfs.FS
+	cache    *pystack.Cache
+	room     object.Room
+	outcomes map[pystack.Outcome]uint64 // of looks; an interpreter that cannot be opened counts as one
+}
+
+// interpreter is the Python interpreter of one worker.
+type interpreter struct {
+	process *pystack.Process // nil: not open
+	reader  *request.Reader  // nil: requests of this version are not known
+	next    time.Time        // when opening it is tried again
+	never   bool             // it is not supported
+	why     error            // why it is not open
+
+	gil      pystack.GIL // its addresses; Locked and HolderTID are of some time ago
+	gilKnown bool
+
+	stack   pystack.Stack
+	request request.Request
+	of      *request.Thread // of the look under way
+	now     time.Time       // of the look under way
+	within  func(*pystack.Stack) error
+}
+
+// open opens the interpreter of a process, unless that has failed lately.
+func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
+	if i.process != nil || i.never || now.Before(i.next) {
+		return
+	}
+	p, err := pystack.Open(all.fs, pid, all.cache)
+	var unsupported *pystack.Unsupported
+	switch i.why = err; {
+	case err == nil:
+		i.process = p
+		i.within = func(s *pystack.Stack) error {
+			i.reader.Read(i.of, s, i.now, &i.request)
+			return nil
+		}
+		if i.reader, err = request.New(p, time.Local, &all.room); err != nil {
+			i.reader, i.within = nil, nil
+		}
+		i.gil, err = p.GIL()
+		i.gilKnown = err == nil
+	case errors.As(err, &unsupported):
+		i.never = true
+		all.outcomes[pystack.NotReadable]++
+	case procfs.Denied(err):
+		i.next = now.Add(deniedPause)
+		all.outcomes[pystack.Permission]++
+	default:
+		i.next = now.Add(notReadyPause)
+	}
+}
+
+// close closes what is held open.
+func (i *interpreter) close() {
+	if i.process != nil {
+		i.process.Close()
+		i.process = nil
+	}
+}
+
+// waitsForLock reports whether a futex is the interpreter's lock.
+func (i *interpreter) waitsForLock(futex uint64) bool {
+	return i.process != nil && i.gilKnown && futex != 0 && i.gil.Waits(futex)
+}
+
+// holder returns the thread that holds the interpreter's lock now; 0: none, or it
+// is not known.
+func (i *interpreter) holder() int {
+	if i.process == nil || !i.gilKnown {
+		return 0
+	}
+	g, err := i.process.GIL()
+	if err != nil {
+		return 0
+	}
+	return g.HolderTID
+}
+
+// collecting returns the thread that runs the garbage collector now; 0: none, or
+// it is not known.
+func (i *interpreter) collecting() int {
+	if i.process == nil {
+		return 0
+	}
+	if on, err := i.process.Collecting(); err != nil || !on {
+		return 0
+	}
+	return i.holder()
+}
+
+// stackInfo is what the last look at a thread's stack has shown.
+type stackInfo struct {
+	known  bool   // a stack was believed since the thread has last waited for work
+	slices uint64 // how often the thread had been put on a CPU at the last look
+	looked bool   // slices is that of a look, whatever its outcome
+
+	inHand   bool // it is below a server's request frame
+	idlePool bool // it is a thread of a pool that has nothing to do
+	nowhere  bool // the stack is complete, and neither holds
+
+	view, route, method, path string
+	started                   time.Time
+	own, inner                model.Frame
+}
+
+// look reads the stack of a thread.
+func (i *interpreter) look(all *interpreters, t *thread, now time.Time) {
+	if t.python == nil {
+		t.python = new(request.Thread)
+	}
+	i.of, i.now = t.python, now
+	i.request = request.Request{}
+	out := i.process.LookThen(t.tid, &i.stack, i.within)
+	all.outcomes[out]++
+	t.stack.slices, t.stack.looked = t.times.Slices, true
+	if out != pystack.OK {
+		return
+	}
+	r := &i.request
+	s := stackInfo{known: true, slices: t.stack.slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool}
+	s.nowhere = i.reader != nil && !r.InHand && !r.IdlePool && !i.stack.Truncated && len(i.stack.Frames) > 0
+	s.view, s.route, s.method, s.path, s.started = r.View, r.Route, r.Method, r.Path, r.Started
+	s.own, s.inner = frameOf(i.stack.OwnFrame()), frameOf(i.stack.InnerFrame())
+	t.stack = s
+}
+
+// frameOf returns a frame as the model has it; a zero one for nil.
+func frameOf(f *pystack.Frame) model.Frame {
+	if f == nil {
+		return model.Frame{}
+	}
+	name := f.Code.Function
+	if name == "" {
+		name = f.Code.Name
+	}
+	return model.Frame{Function: name, File: f.Code.File, Line: f.Line}
+}
+
+// model returns the stack as the model has it; nil if none was believed.
+func (s *stackInfo) model(paths bool) *model.Stack {
+	if !s.known || !s.inHand && s.own.File == "" && s.inner.File == "" {
+		return nil
+	}
+	out := &model.Stack{View: s.view, Own: s.own, Inner: s.inner, Method: s.method, Route: s.route, Started: s.started}
+	if paths {
+		out.Path = s.path
+	}
+	return out
+}

@@ -1,0 +1,199 @@
+package sampling
+
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+// Registration is what a scan knows of a worker in a slot.
+type Registration struct {
+	PID    int
+	Start  uint64 // clock ticks since the boot
+	App    string
+	Slot   int
+	Server cmdline.Server
+	Class  string // gunicorn's worker class if the command line has it, else ""
+	// Threads is how many it has for requests by the command line; 0: it does not
+	// say.
+	Threads   int
+	Sync      bool  // it was seen to be a sync worker of gunicorn
+	Listening []int // descriptors of the app's listeners
+
+	Known    bool // its connections could be read
+	InFlight int  // requests
+	Pending  bool // an event loop has an unanswered connection
+}
+
+// Register has a worker sampled, or brings up to date what scans know of it, and
+// returns its request threads as they were last sampled. Those of a process that
+// has ended meanwhile, or that may not be opened, are none.
+func (s *Sampler) Register(r Registration) []model.Thread {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now() // the samples have the same clock
+	key := workerKey{r.PID, r.Start}
+	w := s.workers[key]
+	if w == nil {
+		var err error
+		if w, err = newWorker(s.fs, key); err != nil {
+			return nil
+		}
+		s.workers[key] = w
+		s.order = append(s.order, w)
+	}
+	totals := s.totals.Slot(r.App, r.Slot, now)
+	if w.totals != nil && w.totals != totals {
+		w.totals.Seconds[ledger.CPUQueue] += w.queued // of the slot that it had
+		w.queued = 0
+	}
+	w.app, w.server, w.known, w.totals = r.App, r.Server, now, totals
+	w.listening = append(w.listening[:0], r.Listening...)
+	w.setThreading(&r)
+	w.scan = scanResult{known: r.Known, inFlight: r.InFlight, pending: r.Pending}
+	w.scanned = true
+	return w.requestThreads(now, s.settings.Paths)
+}
+
+// gthreadPoll is the timeout in milliseconds with which gunicorn's gthread worker
+// polls (gunicorn/workers/gthread.py). Event loops have other ones.
+const gthreadPoll = 1000
+
+// setThreading sets which threads work on requests. A worker of gunicorn whose
+// main thread polls its listener is no sync one. Where the command line does not
+// say which it is (its processes may set a title instead), it has a pool if it
+// polls as gthread does or has connections in no epoll set, else an event loop.
+// How many threads the pool may have is not known then: those that were seen
+// count.
+func (w *worker) setThreading(r *Registration) {
+	before := w.threading
+	w.threading = threadingOf(w.server, r.Class, r.Threads, r.Sync)
+	if w.server == cmdline.Gunicorn && r.Class == "" && r.Threads <= 1 && !r.Sync {
+		polls := w.main().state.polls && w.main().state.accepts
+		switch {
+		case before == pool, polls && (r.InFlight > 0 || w.main().call.Args[3] == gthreadPoll):
+			w.threading = pool
+		case before == eventLoop, polls:
+			w.threading = eventLoop
+		}
+	}
+	switch w.threading {
+	case mainThread, eventLoop:
+		w.capacity = 1
+	case pool, poolOfAll:
+		w.capacity = r.Threads
+	case anyThread:
+		w.capacity = 0
+	}
+}
+
+// requestThreads returns the request threads of a worker.
+func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
+	if w.sampled.IsZero() {
+		return nil
+	}
+	out := make([]model.Thread, 0, w.counted)
+	holder := w.python.holder()
+	for i, t := range w.threads {
+		if !t.counted {
+			continue
+		}
+		x := model.Thread{TID: t.tid, Main: i == 0, On: t.on.String(), Seconds: now.Sub(t.since).Seconds()}
+		if n := t.state.socket; n != nil && t.on != ledger.Idle && t.on != ledger.Loop {
+			x.Peer, x.Kind, x.Socket = n.peer, n.kind, n.inode
+		}
+		if t.on == ledger.Lock || t.on == ledger.GIL {
+			x.Futex = t.state.futex
+		}
+		x.GIL = t.tid == holder
+		if t.on != ledger.Idle && t.on != ledger.Loop {
+			x.Stack = t.stack.model(paths)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// Socket is a socket whose other end is to be named.
+type Socket struct {
+	App   string
+	Inode uint64
+}
+
+// Unnamed returns the sockets that threads wait for and that have no name yet.
+func (s *Sampler) Unnamed() []Socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Socket, 0, len(s.names.fresh))
+	for _, n := range s.names.fresh {
+		if n.asked && !n.named {
+			out = append(out, Socket{n.app, n.inode})
+		}
+	}
+	return out
+}
+
+// SetNames names the sockets of waits, of which each has one.
+func (s *Sampler) SetNames(waits []conns.SocketWait) {
+	if len(waits) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for i := range waits {
+		if n := s.names.byInode[waits[i].Sockets[0].Inode]; n != nil && !n.named {
+			s.names.set(n, waits[i].On, waits[i].Peer, now)
+		}
+	}
+}
+
+// Totals is what the sampler has added up, and about the sampler itself.
+type Totals struct {
+	Apps []ledger.AppTotals // by name
+	Rate float64            // samples a second now
+	CPU  time.Duration      // of all samples
+	// Stacks is how often each outcome of a look at a stack has come, by its name.
+	Stacks map[string]uint64
+	// InFlight is how many threads have a request of each view, by app.
+	InFlight map[string]map[string]int
+	// Unsupported is why the stacks of an app cannot be read, by app.
+	Unsupported map[string]error
+	// SkippedStacks is how many stacks were not read because there was no CPU time
+	// for them.
+	SkippedStacks uint64
+	// DroppedSockets is how many sockets were not named because of a bound, since
+	// the start.
+	DroppedSockets uint64
+}
+
+// Totals returns a copy of what has been added up so far.
+func (s *Sampler) Totals() Totals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := Totals{
+		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped, SkippedStacks: s.skipped,
+		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error),
+	}
+	for outcome, n := range s.python.outcomes {
+		out.Stacks[string(outcome)] = n
+	}
+	for _, w := range s.order {
+		if w.python.never {
+			out.Unsupported[w.app] = w.python.why
+		}
+		for _, t := range w.threads {
+			if t.view == nil || !t.counted {
+				continue
+			}
+			if out.InFlight[w.app] == nil {
+				out.InFlight[w.app] = make(map[string]int)
+			}
+			out.InFlight[w.app][t.view.Name]++
+		}
+	}
+	return out
+}

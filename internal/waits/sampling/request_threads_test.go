@@ -1,0 +1,226 @@
+package sampling
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+// The states of simulated threads.
+func atLock(addr uint64) callState {
+	return callState{futex: addr, untimed: true, fixed: ledger.Lock}
+}
+
+func inCall(on ledger.On) callState { return callState{fixed: on} }
+
+// simulate gives the threads of a worker states, as a sample does, after a scan has
+// found that many requests; fewer than 0: there was no scan.
+func simulate(w *worker, inFlight int, states ...callState) {
+	for len(w.threads) < len(states) {
+		w.threads = append(w.threads, newThread(len(w.threads)))
+	}
+	for i, s := range states {
+		t := w.threads[i]
+		if t.state != s {
+			t.times.Slices++
+			t.since = time.Unix(int64(t.times.Slices), 0)
+		}
+		t.state, t.call = s, procfs.Syscall{NR: unix.SYS_READ}
+	}
+	if inFlight >= 0 {
+		w.scan = scanResult{known: true, inFlight: inFlight}
+		w.learn()
+	}
+	w.choose()
+}
+
+// ons returns what the counted threads do.
+func ons(w *worker) (out []ledger.On) {
+	for _, t := range w.threads {
+		if t.counted {
+			out = append(out, w.onOf(t))
+		}
+	}
+	return out
+}
+
+func expectOns(t *testing.T, w *worker, want ...ledger.On) {
+	t.Helper()
+	got := ons(w)
+	if len(got) != len(want) {
+		t.Fatalf("%v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	}
+}
+
+// The threads of gthread wait for work at one lock, and for their own in requests.
+// What waits elsewhere while nobody asks is no request thread.
+func TestPoolLearnsItsQueue(t *testing.T) {
+	t.Parallel()
+	const queue, mine = 0x1000, 0x2000
+	poller := callState{accepts: true, polls: true}
+	w := &worker{threading: pool, capacity: 2, server: cmdline.Gunicorn}
+	asleep, consumer := inCall(ledger.Sleep), atLock(0x3000)
+	simulate(w, 0, poller, asleep, consumer)
+	expectOns(t, w)
+	simulate(w, 1, poller, asleep, consumer, inCall(ledger.Redis)) // the first thread of the pool begins with a request
+	expectOns(t, w, ledger.Redis)
+	for range 3 {
+		simulate(w, 0, poller, asleep, consumer, atLock(queue))
+	}
+	expectOns(t, w, ledger.Idle)
+	simulate(w, -1, poller, asleep, consumer, atLock(mine))
+	expectOns(t, w, ledger.Lock)
+	simulate(w, 2, poller, asleep, consumer, atLock(mine), inCall(ledger.MySQL))
+	expectOns(t, w, ledger.Lock, ledger.MySQL)
+	simulate(w, -1, poller, asleep, consumer, atLock(queue), atLock(queue))
+	expectOns(t, w, ledger.Idle, ledger.Idle)
+	simulate(w, -1, poller, inCall(ledger.Disk), consumer, atLock(queue), atLock(queue)) // another job of the sleeper
+	expectOns(t, w, ledger.Idle, ledger.Idle)
+}
+
+// Before the queue of a pool is known, only more requests than other threads work
+// on prove that one waits for a lock.
+func TestPoolProvesLocks(t *testing.T) {
+	t.Parallel()
+	poller := callState{accepts: true, polls: true}
+	w := &worker{threading: pool, capacity: 4, server: cmdline.Waitress}
+	simulate(w, -1, poller, inCall(ledger.Sleep), inCall(ledger.Sleep))
+	simulate(w, -1, poller, atLock(1), atLock(2))
+	expectOns(t, w, ledger.Idle, ledger.Idle)
+	simulate(w, 1, poller, atLock(1), atLock(2))
+	if got := ons(w); got[0] == got[1] {
+		t.Errorf("%v, want one in a lock", got)
+	}
+	simulate(w, -1, poller, atLock(3), atLock(4))
+	expectOns(t, w, ledger.Idle, ledger.Idle)
+}
+
+// The threads of uWSGI take turns to accept: the others wait for a mutex of the C
+// library.
+func TestUWSGITakesTurns(t *testing.T) {
+	t.Parallel()
+	turn := callState{futex: 0x10, untimed: true, mutex: true, fixed: ledger.Lock}
+	w := &worker{threading: poolOfAll, capacity: 3, server: cmdline.UWSGI}
+	simulate(w, -1, callState{accepts: true, polls: true}, turn, turn)
+	expectOns(t, w, ledger.Idle, ledger.Idle, ledger.Idle)
+	simulate(w, -1, inCall(ledger.Sleep), callState{accepts: true, polls: true}, turn)
+	expectOns(t, w, ledger.Sleep, ledger.Idle, ledger.Idle)
+	simulate(w, -1, inCall(ledger.Sleep), atLock(0x20), turn)
+	if got := ons(w); len(got) != 3 || got[0] != ledger.Sleep || got[2] != ledger.Idle {
+		t.Errorf("%v", got)
+	}
+}
+
+// An event loop in its poll is idle, or waits with its requests.
+func TestEventLoop(t *testing.T) {
+	t.Parallel()
+	poll := callState{accepts: true, polls: true, fixed: ledger.Other}
+	w := &worker{threading: eventLoop, capacity: 1, server: cmdline.Uvicorn}
+	simulate(w, 0, poll)
+	expectOns(t, w, ledger.Idle)
+	w.scan.pending = true
+	expectOns(t, w, ledger.Loop)
+	simulate(w, 1, inCall(ledger.Sleep))
+	expectOns(t, w, ledger.Sleep)
+}
+
+// A loop is blocked while it stays in one call; not while it is in its poll, and
+// not before 100 ms.
+func TestLoopBlocked(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	w := &worker{threading: eventLoop, totals: &ledger.Slot{}}
+	step := func(moved bool, s callState) {
+		now = now.Add(50 * time.Millisecond)
+		simulate(w, -1, s)
+		w.main().moved = moved
+		w.watchLoop(50*time.Millisecond, now)
+	}
+	poll := callState{accepts: true, polls: true}
+	step(true, poll)
+	step(true, inCall(ledger.Sleep))
+	step(false, inCall(ledger.Sleep))
+	if w.totals.Blocked != 0 {
+		t.Errorf("blocked after 50 ms: %g", w.totals.Blocked)
+	}
+	for range 4 {
+		step(false, inCall(ledger.Sleep))
+	}
+	if got := w.totals.Blocked; got < 0.249 || got > 0.251 {
+		t.Errorf("%g s, want 0.25", got)
+	}
+	step(true, poll)
+	step(false, poll)
+	step(true, inCall(ledger.Sleep))
+	step(true, inCall(ledger.Sleep)) // it has run in between
+	if got := w.totals.Blocked; got > 0.251 {
+		t.Errorf("%g s in the poll", got)
+	}
+}
+
+// The main thread of a sync worker is its request thread, also if a scan that found
+// no request is older than the request that it has.
+func TestMainThreadIsNoBackground(t *testing.T) {
+	t.Parallel()
+	w := &worker{threading: mainThread, capacity: 1, server: cmdline.Gunicorn}
+	simulate(w, 0, inCall(ledger.Redis))
+	expectOns(t, w, ledger.Redis)
+	if !w.wantsStack(w.main()) {
+		t.Error("its stack is not wanted")
+	}
+}
+
+// Where the server is not known, the threads that work while a request is in
+// flight have it.
+func TestAnyThread(t *testing.T) {
+	t.Parallel()
+	accept := callState{accepts: true}
+	w := &worker{threading: anyThread, server: cmdline.Flask}
+	simulate(w, 0, accept, inCall(ledger.Sleep), atLock(7))
+	expectOns(t, w)
+	simulate(w, -1, accept, inCall(ledger.Sleep), atLock(7), inCall(ledger.Redis)) // a thread for a request
+	expectOns(t, w, ledger.Redis)
+	simulate(w, 0, accept, inCall(ledger.Sleep), atLock(7))
+	w.threads = w.threads[:3]
+	w.choose()
+	expectOns(t, w)
+}
+
+// Each server has its threading.
+func TestThreading(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		server  cmdline.Server
+		class   string
+		threads int
+		sync    bool
+		want    threading
+	}{
+		{cmdline.Gunicorn, "", 0, false, mainThread},
+		{cmdline.Gunicorn, "sync", 1, true, mainThread},
+		{cmdline.Gunicorn, "sync", 4, false, pool},
+		{cmdline.Gunicorn, "gthread", 0, false, pool},
+		{cmdline.Gunicorn, "gevent", 0, false, eventLoop},
+		{cmdline.Gunicorn, "uvicorn.workers.UvicornWorker", 0, false, eventLoop},
+		{cmdline.UWSGI, "", 0, false, mainThread},
+		{cmdline.UWSGI, "", 3, false, poolOfAll},
+		{cmdline.Waitress, "", 4, false, pool},
+		{cmdline.Uvicorn, "", 0, false, eventLoop},
+		{cmdline.Flask, "", 0, false, anyThread},
+		{cmdline.Other, "", 0, false, anyThread},
+	} {
+		if got := threadingOf(c.server, c.class, c.threads, c.sync); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}

@@ -1,0 +1,350 @@
+// Package sampling samples what each thread of each worker does, and adds up what
+// its time goes into: from the files syscall and schedstat of /proc/PID/task/TID.
+package sampling
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+const (
+	// cpuShare is the divisor of the part of one core that sampling may use.
+	cpuShare = 100
+	// slowestPeriod is the longest time between two samples.
+	slowestPeriod = 2 * time.Second
+	// maxKeptFiles is how many files of threads are held open.
+	maxKeptFiles = 2048
+	// tickPeriod is how often what need not be exact is done.
+	tickPeriod = time.Second
+	// blockedAfter is how long an event loop may stay out of its poll.
+	blockedAfter = 100 * time.Millisecond
+	// unregisteredFor is how long a worker is sampled that no scan has.
+	unregisteredFor = 30 * time.Second
+)
+
+// Options configures a Sampler.
+type Options struct {
+	ProcRoot, SysRoot string
+	Settings
+	// Name lets the watcher name sockets between two scans, see
+	// [discovery.Watcher.FinishInspections]; nil: they are named in scans alone.
+	Name   func(context.Context) error
+	Logger *slog.Logger
+}
+
+// Settings is what the configuration says of sampling.
+type Settings struct {
+	Rate   float64 // samples a second at most, above 0
+	Stacks bool    // the stacks of threads with a request are read
+	Paths  bool    // what [Sampler.Register] returns has the paths of requests
+}
+
+// Sampler samples the threads of all workers several times a second, and adds up
+// what their time goes into. It reads /proc alone; no process is ever stopped. It
+// uses at most a hundredth of one core: where a sample costs more than the rate
+// allows, the rate falls, down to one in two seconds.
+type Sampler struct {
+	log    *slog.Logger
+	name   func(context.Context) error
+	wanted chan struct{} // sockets are to be named
+
+	mu       sync.Mutex // guards what follows
+	fs       *procfs.FS
+	groups   *cgroup.FS
+	settings Settings
+	fastest  time.Duration // between two samples
+	workers  map[workerKey]*worker
+	order    []*worker
+	kept     procfs.KeptFiles
+	classify classifier
+	names    socketNames
+	totals   ledger.Totals
+	python   interpreters
+	due      []dueStack // stacks to be read in the sample under way
+	buf      [512]byte
+	ticked   time.Time
+	asked    time.Time // when sockets were last to be named
+
+	spent    time.Duration // CPU time of all samples
+	mean     time.Duration // of one sample without its stacks, the late ones count most
+	ofStacks time.Duration // of the stacks of the last sample
+	savings  time.Duration // CPU time that stacks may use
+	saved    time.Time     // when savings was computed
+	period   time.Duration // between two samples
+	skipped  uint64        // stacks that were not read because there was no CPU time for them
+}
+
+// New returns a Sampler; it samples while [Sampler.Run] runs.
+func New(o Options) *Sampler {
+	s := &Sampler{
+		log: logs.Or(o.Logger), name: o.Name, wanted: make(chan struct{}, 1), fs: procfs.New(o.ProcRoot),
+		groups:  &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot},
+		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: maxKeptFiles},
+	}
+	s.classify = classifier{calls: procfs.NewSyscallReader(s.fs), names: &s.names}
+	s.python = interpreters{fs: s.fs, cache: pystack.NewCache(), outcomes: make(map[pystack.Outcome]uint64)}
+	s.Apply(o.Settings)
+	return s
+}
+
+// Apply sets other settings.
+func (s *Sampler) Apply(o Settings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings = o
+	s.fastest = slowestPeriod
+	if o.Rate > 0 {
+		s.fastest = min(time.Duration(float64(time.Second)/o.Rate), slowestPeriod)
+	}
+	s.period = s.periodFor(s.mean)
+	if !o.Stacks {
+		for _, w := range s.order {
+			w.forgetStacks()
+		}
+	}
+}
+
+// periodFor returns the time between two samples where one costs that much without
+// its stacks. These may use as much again.
+func (s *Sampler) periodFor(cost time.Duration) time.Duration {
+	return min(max(s.fastest, 2*cpuShare*cost), slowestPeriod)
+}
+
+// Run samples until ctx ends, then closes what is held open.
+func (s *Sampler) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.nameSockets(ctx) })
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			wg.Wait()
+			s.closeAll()
+			return nil
+		case <-t.C:
+		}
+		// A worker that does the same each 100 ms must not meet each sample at the same place.
+		period := s.sample()
+		t.Reset(time.Duration(float64(period) * (0.9 + 0.2*rand.Float64())))
+	}
+}
+
+// nameSockets has sockets named that threads wait for, at most once a second.
+func (s *Sampler) nameSockets(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wanted:
+		}
+		if s.name == nil {
+			continue
+		}
+		if err := s.name(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("Sockets that workers wait for are not named", "err", err)
+		}
+	}
+}
+
+// sample takes one sample and returns the time until the next.
+func (s *Sampler) sample() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cost := procfs.CPUCost(s.sampleAll)
+	s.spent += cost
+	s.mean += (cost - s.ofStacks - s.mean) / 8
+	now := time.Now()
+	s.savings = min(s.savings+now.Sub(s.saved)/cpuShare-cost, maxSavings)
+	s.saved = now
+	s.period = s.periodFor(s.mean)
+	return s.period
+}
+
+// sampleAll samples each worker. A panic is logged and costs this sample only.
+func (s *Sampler) sampleAll() {
+	defer func() {
+		if r := recover(); r != nil {
+			p := logs.Recovered(r)
+			s.log.Error("Sampling workers panicked", "err", p, "stack", p.Stack)
+		}
+	}()
+	now := time.Now()
+	s.due = s.due[:0]
+	for _, w := range s.order {
+		if !w.gone {
+			s.read(w, now)
+		}
+	}
+	s.ofStacks = 0
+	if s.settings.Stacks {
+		s.ofStacks = s.lookAtStacks(now)
+	}
+	for _, w := range s.order {
+		if !w.gone {
+			s.accountAll(w, now)
+		}
+	}
+	if now.Sub(s.ticked) >= tickPeriod {
+		s.tick(now)
+	}
+	s.wantNames(now)
+}
+
+// wantNames has sockets named, at most once a second, and at once where a thread
+// waits for a new one: many are closed again soon.
+func (s *Sampler) wantNames(now time.Time) {
+	if len(s.names.fresh) == 0 || now.Sub(s.asked) < tickPeriod {
+		return
+	}
+	s.asked = now
+	select {
+	case s.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// read reads what the threads of one worker do.
+func (s *Sampler) read(w *worker, now time.Time) {
+	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod {
+		w.list(s.fs, &s.kept, now)
+	}
+	for i, t := range w.threads {
+		if ended := t.read(w.dir, &s.kept, s.buf[:]); ended && i == 0 {
+			w.gone = true
+			return
+		}
+		if t.moved {
+			t.state = s.classify.classify(w, t, now)
+			t.since = now
+		} else if t.state.socket != nil {
+			t.state.socket.used = now
+		}
+	}
+	if w.scanned {
+		w.scanned = false
+		w.learn()
+	}
+	w.choose()
+	if !s.settings.Stacks {
+		return
+	}
+	for _, t := range w.threads {
+		if w.wantsStack(t) {
+			s.due = append(s.due, dueStack{w, t})
+		}
+	}
+}
+
+// accountAll adds the time since the sample before to what the threads of a worker
+// spent it on.
+func (s *Sampler) accountAll(w *worker, now time.Time) {
+	var dt time.Duration
+	if !w.sampled.IsZero() {
+		dt = now.Sub(w.sampled)
+	}
+	w.sampled = now
+	collector := 0
+	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
+		collector = w.python.collecting()
+	}
+	for _, t := range w.threads {
+		s.account(w, t, dt, collector == t.tid)
+		if on := w.onOf(t); on != t.on {
+			t.on, t.since = on, now
+		}
+	}
+	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
+		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
+	}
+	if w.threading == eventLoop {
+		w.watchLoop(dt, now)
+	}
+}
+
+// account adds the time of one thread since the sample before to what it was spent
+// on. collects: it runs the garbage collector.
+func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool) {
+	on := w.onOf(t)
+	if !t.counted {
+		t.ledger, t.view = ledger.Ledger{}, nil
+		return
+	}
+	if on == ledger.Idle || on == ledger.Loop {
+		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
+	}
+	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)
+	runs := ledger.CPU
+	if collects {
+		runs = ledger.GC
+	}
+	w.totals.Seconds[runs] += x.Run
+	w.queued += x.Delay
+	if t.view != nil {
+		t.view.Seconds[runs] += x.Run
+		t.view.Seconds[ledger.CPUQueue] += x.Delay
+	}
+	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop {
+		n.credit(x.Wait, w.totals, t.view)
+		return
+	}
+	w.totals.Seconds[on] += x.Wait
+	if t.view != nil {
+		t.view.Seconds[on] += x.Wait
+	}
+}
+
+// watchLoop adds the time that an event loop does not return to its poll, where
+// that is proven: it has been in one call that is not its poll since the sample
+// before. A loop that computes cannot be told from one that serves many requests.
+func (w *worker) watchLoop(dt time.Duration, now time.Time) {
+	w.totals.Loop = true
+	t := w.main()
+	if t.state.polls || t.state.accepts || t.call.Running || t.denied || t.moved {
+		w.outside = now
+		w.blocked = 0
+		return
+	}
+	w.blocked += dt.Seconds()
+	if now.Sub(w.outside) >= blockedAfter {
+		w.totals.Blocked += w.blocked
+		w.blocked = 0
+	}
+}
+
+// tick does what need not be done in each sample.
+func (s *Sampler) tick(now time.Time) {
+	s.ticked = now
+	s.order = slices.DeleteFunc(s.order, func(w *worker) bool {
+		w.settleQueued(s.groups, now)
+		if !w.gone && now.Sub(w.known) < unregisteredFor {
+			return false
+		}
+		w.close(&s.kept)
+		delete(s.workers, w.key)
+		return true
+	})
+	s.totals.Tick(now)
+	s.names.sweep(now)
+}
+
+// closeAll closes what is held open.
+func (s *Sampler) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.order {
+		w.close(&s.kept)
+	}
+	s.order = nil
+	clear(s.workers)
+}

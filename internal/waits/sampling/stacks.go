@@ -1,0 +1,78 @@
+package sampling
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+// maxSavings is how much CPU time that samples were allowed to use and did not can
+// be saved for the stacks of later ones.
+const maxSavings = 10 * time.Millisecond
+
+// dueStack is a thread whose stack is to be read.
+type dueStack struct {
+	w *worker
+	t *thread
+}
+
+// wantsStack reports whether the stack of a thread is to be read: it may have a
+// request, and has run since the last look.
+func (w *worker) wantsStack(t *thread) bool {
+	switch {
+	case w.python.never, t.denied, t.stack.looked && t.stack.slices == t.times.Slices && !t.call.Running:
+		return false
+	case t.state.accepts, w.threading == eventLoop && t.state.polls:
+		return false
+	case w.threading == pool && t.tid == w.key.pid, t.role == roleBackground, t.state.futex != 0 && t.state.untimed && w.isIdleLock(t.state.futex):
+		return false
+	}
+	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread
+}
+
+// lookAtStacks reads the stacks that are due, of those that wait longest first, as
+// far as the CPU time goes that is saved, and returns what that has cost.
+func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
+	began := procfs.ThreadTime()
+	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
+	for _, d := range s.due {
+		if procfs.ThreadTime()-began >= s.savings {
+			s.skipped++
+			continue
+		}
+		if d.w.python.open(&s.python, d.w.key.pid, now); d.w.python.process == nil {
+			continue
+		}
+		d.w.python.look(&s.python, d.t, now)
+		if d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread {
+			d.w.believeStack(d.t)
+			d.w.choose()
+		}
+		if d.t.hasStack() {
+			s.setView(d.w, d.t, now)
+		}
+	}
+	return procfs.ThreadTime() - began
+}
+
+// setView sets the view of a thread's request by its stack.
+func (s *Sampler) setView(w *worker, t *thread, now time.Time) {
+	switch v := t.stack.view; {
+	case !t.stack.inHand || v == "":
+		t.view = nil
+	case t.view == nil || t.view.Name != v:
+		t.view = s.totals.View(w.app, v, now)
+	}
+}
+
+// forgetStacks forgets what stacks have shown.
+func (w *worker) forgetStacks() {
+	w.python.close()
+	w.python = interpreter{}
+	for _, t := range w.threads {
+		t.stack, t.view, t.python = stackInfo{}, nil, nil
+	}
+}
