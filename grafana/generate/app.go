@@ -9,6 +9,8 @@ func app() *dashboard {
 	d.appRequests()
 	d.row("Time")
 	d.appTime()
+	d.row("By view, seen from outside")
+	d.appViews()
 	d.row("By route, where the app reports routes")
 	d.appRoutes()
 	d.row("Error budget: the share of requests that may fail or be slow")
@@ -73,6 +75,29 @@ func (d *dashboard) appTime() {
 		graph("Share of slow requests", "Share of the requests that took longer than slow_request. If only a few routes are slow, it rises before the mean does.", unitRatio).
 			query(perApp(rate(of("resp_http_slow_requests_total")))+" / ("+counted("app, instance")+" > 0)", "{{app}} {{instance}}").
 			none("no requests"),
+	)
+}
+
+func (d *dashboard) appViews() {
+	const none = "no view is seen: see resp-exporter doctor"
+	d.line(8,
+		graph("Time by view", "Seconds of request threads per second, of the ten views with most: the mean number of requests in each view. Seen from outside, also without reports of the app.", unitNumber).
+			query("topk(10, sum by (app, view) ("+rate(of("resp_view_seconds_total"))+"))", "{{app}} {{view}}").none(none),
+		graph("Time by cause", "Seconds of request threads per second by what they do or wait for. If one cause grows while requests do not, it holds them up.", unitNumber).
+			query("sum by (on) ("+rate(of("resp_worker_wait_seconds_total", `on!="idle"`))+")", "{{on}}").stacked().none("not sampled").to("resp-workers", "Workers"),
+		table("Views by time and cause", "Where request threads spent most time in the range: the ten largest pairs of a view and what it did or waited for.", unitSeconds).
+			now("topk(10, sum by (app, view, on) (increase("+of("resp_view_seconds_total", `on!="idle"`)+"[$__range])) > 0)", "").
+			arranged("Time", "Value", "time", "on", "waits for").none(none),
+	)
+	d.line(6,
+		graph("Oldest request", "Age of the oldest request that is in flight. A line that rises at 45 degrees is one request that does not end.", unitSeconds).
+			query(of("resp_http_oldest_request_age_seconds"), "{{app}} {{instance}}").limits("response_time").none("not sampled"),
+		graph("Requests in flight by view", "Requests in progress, by view.", unitNumber).
+			query("topk(10, sum by (app, view) ("+of("resp_view_requests_in_flight")+"))", "{{app}} {{view}}").none(none),
+		graph("Utilization", "Share of the request threads that have a request. The app saturates at 1: the next request waits.", unitRatio).
+			query(of("resp_app_utilization_ratio"), "{{app}} {{instance}}").atMost(1).none("not sampled").to("resp-workers", "Workers"),
+		graph("Saturation", "Requests per second at which all request threads would be busy, at the time that requests take now, and the rate now.", unitRequest).
+			query(of("resp_app_saturation_requests_per_second"), "saturates {{app}} {{instance}}").query(perApp(rate(of("resp_http_requests_total"))), "now {{app}} {{instance}}").none("no requests"),
 	)
 }
 

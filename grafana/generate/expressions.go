@@ -45,4 +45,7 @@ func quantile(q, by string, more ...string) string {
 	return "(histogram_quantile(" + q + ", sum by (le, " + by + ") (" + rate(classic) + ")) or histogram_quantile(" + q + ", sum by (" + by + ") (" + rate(native) + ")))"
 }
 
+// lost matches what request threads wait for, without what is no wait.
+const lost = `on!~"idle|cpu|loop"`
+
 func gain(selected string) string { return "increase(" + selected + "[$__rate_interval])" }

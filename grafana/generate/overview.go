@@ -29,6 +29,8 @@ func overview() *dashboard {
 		graph("Busy workers", "Share of the workers that handle a request, including stuck ones. If all are busy, the accept queue fills.", unitRatio).
 			query(`sum by (app, instance) (`+of("resp_app_workers", `state=~"busy|stuck"`)+`) / (sum by (app, instance) (`+of("resp_app_workers")+`) > 0)`, "{{app}} {{instance}}").
 			atMost(1).to("resp-workers", "Workers"),
+		graph("Waiting by cause", "Request threads that wait, by what they wait for, without idle ones. The cause that grows with the response time holds the requests up.", unitNumber).
+			query("sum by (on) ("+rate(of("resp_worker_wait_seconds_total", lost))+")", "{{on}}").stacked().none("not sampled").to("resp-workers", "Workers"),
 		graph("Connection pools", "Share of each pool's connections that are not idle: in use, in a transaction, or leaked.", unitRatio).
 			query(of("resp_pool_utilization_ratio"), "{{app}} {{pool}} {{instance}}").
 			limits("connection_pool").to("resp-database", "Database and pools"),

@@ -6,6 +6,8 @@ func workers() *dashboard {
 	d.row("Number of workers")
 	d.workersQueue()
 	d.workersRefused()
+	d.row("What workers wait for")
+	d.workersWait()
 	d.row("Restarts")
 	d.workersLife()
 	d.row("Memory of each worker")
@@ -56,10 +58,23 @@ func (d *dashboard) workersRefused() {
 	)
 }
 
+func (d *dashboard) workersWait() {
+	d.line(8,
+		graph("Waiting by cause", "Request threads that wait, by what they wait for. The page names the lines, the connections and who holds them.", unitNumber).
+			query("sum by (on) ("+rate(of("resp_worker_wait_seconds_total", lost))+")", "{{on}}").stacked().none("not sampled"),
+		graph("Waiting by worker", "Request threads that wait, by worker, without idle ones. One worker that waits while others do not has a request of its own kind.", unitNumber).
+			query("sum by (app, worker, instance) ("+rate(of("resp_worker_wait_seconds_total", lost))+")", "{{app}} {{worker}} {{instance}}").none("not sampled"),
+		graph("Event loop blocked", "Share of the time in which an event loop did not return to its poll. All requests of its worker wait meanwhile.", unitRatio).
+			query(rate(of("resp_worker_loop_blocked_seconds_total")), "{{app}} {{worker}} {{instance}}").atMost(1).none("no event loop"),
+	)
+}
+
 func (d *dashboard) workersLife() {
 	d.line(7,
 		graph("Replaced workers", "Workers that were replaced. A few in turn are normal (max_requests, a reload). Many at once, repeatedly, mean that they crash or are killed because of their timeout.", unitNumber).
 			query(perApp(gain(of("resp_worker_restarts_total"))), "{{app}} {{instance}}"),
+		graph("Ended workers", "How workers ended: recycled and exit are planned or the app's own; timeout, oom and signal cut their requests off.", unitNumber).
+			query("sum by (reason) ("+gain(of("resp_worker_ends_total"))+")", "{{reason}}").none("no worker"),
 		graph("Age of the workers", "Time since the start of the oldest and of the youngest worker of each app. If the youngest stays young, a worker cannot start.", unitSeconds).
 			query("max by (app, instance) (time() - "+of("resp_worker_start_time_seconds")+")", "oldest {{app}} {{instance}}").
 			query("min by (app, instance) (time() - "+of("resp_worker_start_time_seconds")+")", "youngest {{app}} {{instance}}"),
