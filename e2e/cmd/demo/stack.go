@@ -22,7 +22,7 @@ type stack struct {
 	dir, exporterPath, shopDir, rulesDir, healSQL string
 	shopURL, exporterURL, promURL, alertsURL      string
 	upstream                                      net.Listener // the payment service: nobody ever answers
-	token, tokenFile                              string // of the exporter's webhook
+	token, tokenFile                              string       // of the exporter's webhook
 	db, cache                                     store
 	dead                                          chan struct{}
 

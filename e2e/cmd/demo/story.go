@@ -65,7 +65,9 @@ func (s *stack) story(ctx context.Context, list []fault) error {
 	if err := s.visit(ctx, "/fault/clear"); err != nil {
 		return err
 	}
-	fmt.Println("All of it was healed, with no hand on anything. The shop goes on.")
+	if byAction > 0 {
+		fmt.Println("All of it was healed, with no hand on anything. The shop goes on.")
+	}
 	fmt.Println()
 	return nil
 }
