@@ -51,6 +51,9 @@ func TestDemoStory(t *testing.T) {
 		"RespPoolLeak": "kill_leaked_connections", "RespWorkerMemoryLeak": "recycle_worker", "RespQueryTooLong": "kill_long_queries",
 		"RespSessionsWithoutExpiry": "purge_sessions", "RespTasksStuck": "restart_task",
 	})
+	if out := d.Output(1 << 16); !strings.Contains(out, "\n3 of 3 explained.\n") {
+		t.Errorf("the waits were not explained:\n%s", out)
+	}
 	if now := d.visitors(t); now != expiries {
 		t.Errorf("expiries of sessions were %s, and are %s", expiries, now)
 	}
@@ -81,7 +84,7 @@ func TestDemoNotHealed(t *testing.T) {
 			[]string{"DEMO_FAULTS=sessions", "RESPONSIVENESS_CLEANUP_ENABLED=false"},
 			[]string{"RespSessionsWithoutExpiry: ", "not healed nothing was done; healing is in mode off", "0 of 1 healed", "demo: not healed: sessions without expiry"}, "All of it was healed",
 		},
-		{[]string{"DEMO_FAULTS=sessions,fire"}, []string{`"fire" is none of connections, memory, query, sessions, worker`}, "Starting"},
+		{[]string{"DEMO_FAULTS=sessions,fire"}, []string{`"fire" is none of connections, memory, query, sessions, worker, lock, upstream, gil`}, "Starting"},
 	} {
 		d := startDemo(t, program, c.env...)
 		select {

@@ -1,9 +1,11 @@
 """Pages that inject faults, each within limits. /fault/clear ends them.
 
-A query and a lock end by themselves; /fault/clear does not end them.
+A query, a lock, a call to the upstream and a computation end by themselves;
+/fault/clear does not end them.
 """
 
 import os
+import socket
 import threading
 import time
 
@@ -19,7 +21,7 @@ from stores import cache, engine
 pages = Blueprint("faults", __name__, url_prefix="/fault")
 
 LEAK_CEILING = 40        # connections of one worker, whatever its pool size
-HOLD_CEILING = 60        # seconds of a query or a lock
+HOLD_CEILING = 60        # seconds of a query, a lock, a call to the upstream or a computation
 STUCK_CEILING = 600      # seconds of a job
 SESSION_CEILING = 5_000  # sessions without expiry
 KEPT_CEILING = 256       # MiB that one worker leaks
@@ -118,6 +120,38 @@ def lock():
         c.execute(text("SELECT id FROM products WHERE id = :id FOR UPDATE"), {"id": product})
         time.sleep(s)
     return f"{os.getpid()} held product {product} for {s:g} s\n"
+
+
+@pages.get("/upstream")
+def upstream():
+    """Call the payment service, which accepts the connection and never answers."""
+    s = seconds(20, HOLD_CEILING)
+    host, _, port = os.environ.get("SHOP_UPSTREAM", "").rpartition(":")
+    if not port:
+        abort(503, "SHOP_UPSTREAM is not set")
+    with socket.create_connection((host, int(port)), timeout=s) as c:
+        c.sendall(b"POST /payments HTTP/1.1\r\nHost: payments\r\nContent-Length: 0\r\n\r\n")
+        try:
+            c.recv(1)
+        except TimeoutError:
+            pass
+    return f"the payment service did not answer within {s:g} s\n"
+
+
+@pages.get("/gil")
+def gil():
+    """Compute in a thread that holds the interpreter's lock for long; this request waits for the lock."""
+    end = time.monotonic() + seconds(10, HOLD_CEILING)
+    thread = threading.Thread(target=render, args=(end,))
+    thread.start()
+    while thread.is_alive():
+        time.sleep(0.001)
+    return f"{os.getpid()} has rendered\n"
+
+
+def render(end):
+    while time.monotonic() < end:
+        sum(range(20_000_000))  # one call in C, which releases the lock only at its end
 
 
 @pages.get("/sessions")

@@ -6,14 +6,16 @@ import (
 	"strings"
 )
 
-// fault is one thing that goes wrong, and what should come of it.
+// fault is one thing that goes wrong, and what should come of it: an alert and an
+// action that heals it, or a chain of waits that names its root.
 type fault struct {
 	name  string   // in DEMO_FAULTS; also the rule's in the exporter's configuration
 	title string   // in the table
 	made  string   // what was done, in one line
 	pages []string // of the shop that make it, asked for one after the other
 	holds bool     // the page answers only when the fault is over
-	alert string   // that should fire
+	alert string   // that should fire; "": none, see on
+	on    string   // what the chain of waits says that workers wait for; healing has no part in it
 }
 
 // faults is the story, in its order.
@@ -42,6 +44,21 @@ var faults = [...]fault{
 		name: "worker", title: "a stuck RQ worker", alert: "RespTasksStuck",
 		made:  "a job that does nothing for ten minutes keeps the RQ worker, and orders wait",
 		pages: []string{"/fault/stuck-job?s=600"},
+	},
+	{
+		name: "lock", title: "a lock chain", on: "mysql",
+		made:  "one worker has a row locked and sleeps, and two more wait for the row",
+		pages: slices.Repeat([]string{"/fault/lock?product=2&s=9"}, 3), holds: true,
+	},
+	{
+		name: "upstream", title: "a silent upstream", on: "upstream",
+		made:  "a request calls a payment service that accepts the connection and never answers",
+		pages: []string{"/fault/upstream?s=15"}, holds: true,
+	},
+	{
+		name: "gil", title: "a GIL hog", on: "gil",
+		made:  "a thread computes in one long call, and the request of its worker waits for the interpreter's lock",
+		pages: []string{"/fault/gil?s=15"}, holds: true,
 	},
 }
 

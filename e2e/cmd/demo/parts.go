@@ -93,7 +93,7 @@ func (s *stack) configure(statsd, shop string) (file string, err error) {
 func (s *stack) shopEnv(user string) []string {
 	redis := fmt.Sprintf("redis://shop:%s@%s/0", s.cache.secret["shop"], s.cache.address)
 	return []string{
-		"PYTHONDONTWRITEBYTECODE=1", "SHOP_REDIS=" + redis, "RQ_REDIS_URL=" + redis,
+		"PYTHONDONTWRITEBYTECODE=1", "SHOP_REDIS=" + redis, "RQ_REDIS_URL=" + redis, "SHOP_UPSTREAM=" + s.upstream.Addr().String(),
 		fmt.Sprintf("SHOP_DB=mysql+pymysql://%s:%s@%s/shop", user, s.db.secret[user], s.db.address),
 	}
 }

@@ -21,7 +21,8 @@ import (
 type stack struct {
 	dir, exporterPath, shopDir, rulesDir, healSQL string
 	shopURL, exporterURL, promURL, alertsURL      string
-	token, tokenFile                              string // of the exporter's webhook
+	upstream                                      net.Listener // the payment service: nobody ever answers
+	token, tokenFile                              string       // of the exporter's webhook
 	db, cache                                     store
 	dead                                          chan struct{}
 
@@ -82,6 +83,9 @@ func (s *stack) start(ctx context.Context) error {
 	}
 	bind := fmt.Sprintf("127.0.0.1:%d", port)
 	s.shopURL = "http://" + bind
+	if s.upstream, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("the payment service: %w", err)
+	}
 	if err := s.startMariaDB(ctx); err != nil {
 		return err
 	}
@@ -199,6 +203,9 @@ func (s *stack) stop() {
 			wg.Go(p.Stop)
 		}
 		wg.Wait()
+	}
+	if s.upstream != nil {
+		_ = s.upstream.Close()
 	}
 	endOrphans()
 }

@@ -23,8 +23,10 @@ const (
 type told struct {
 	fault
 	fired, acted, verified time.Duration
+	explained              time.Duration
+	sentence               string // with which it was explained
 	action                 string
-	why                    string // it was not healed; "": it was
+	why                    string // it was not healed, or not explained; "": it was
 }
 
 // story makes the faults, one after the other, shows what becomes of each, and
@@ -37,22 +39,35 @@ func (s *stack) story(ctx context.Context, list []fault) error {
 	out := make([]told, 0, len(list))
 	for i, f := range list {
 		fmt.Printf("%d of %d: %s\n", i+1, len(list), f.title)
-		t, err := s.follow(ctx, f)
+		follow := s.follow
+		if f.on != "" {
+			follow = s.explain
+		}
+		t, err := follow(ctx, f)
 		if err != nil {
 			return err
 		}
 		out = append(out, t)
 		fmt.Println()
 	}
-	failed := table(out)
+	byAction := slices.IndexFunc(out, func(t told) bool { return t.on != "" })
+	if byAction < 0 {
+		byAction = len(out)
+	}
+	failed := table(out[:byAction])
 	if len(failed) > 0 {
 		return fmt.Errorf("not healed: %s", strings.Join(failed, "; "))
+	}
+	if failed = explanations(out[byAction:]); len(failed) > 0 {
+		return fmt.Errorf("not explained: %s", strings.Join(failed, "; "))
 	}
 	// What healing does not take back: pools that miss the ended connections.
 	if err := s.visit(ctx, "/fault/clear"); err != nil {
 		return err
 	}
-	fmt.Println("All of it was healed, with no hand on anything. The shop goes on.")
+	if byAction > 0 {
+		fmt.Println("All of it was healed, with no hand on anything. The shop goes on.")
+	}
 	fmt.Println()
 	return nil
 }
@@ -150,6 +165,9 @@ func say(at time.Duration, what, text string) {
 
 // table prints what became of all, and gives those that were not healed.
 func table(list []told) (failed []string) {
+	if len(list) == 0 {
+		return nil
+	}
 	seconds := func(d time.Duration) string {
 		if d == 0 {
 			return "–"
