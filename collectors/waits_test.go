@@ -81,7 +81,7 @@ func TestOldestRequest(t *testing.T) {
 func TestWorkerThreads(t *testing.T) {
 	snap := shop()
 	snap.Apps[1].Workers[1].RequestThreads = []model.Thread{{TID: 7, Main: true, On: "mysql", Peer: "mysql:main", Seconds: 3}}
-	s, err := collectors.NewWorkers(fakeApps{snap: snap}).Collect(t.Context())
+	s, err := collectors.NewWorkers(fakeApps{snap: snap}, fakeEnds{}).Collect(t.Context())
 	if err != nil || len(s.State.Workers) != 1 {
 		t.Fatal(err)
 	}
