@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-young trial-mutants clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-young trial-stacks trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -120,6 +120,10 @@ trial-cost: build ## OLD=path: CPU and memory of a scrape, old and new build in 
 
 trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)
+
+trial-stacks: ## 20,000 looks at threads of each Python of the machine that say themselves where they are, as root: none believed is wrong; STACKS= flags; about 30 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/stacks
+	@bash e2e/trials/apart.sh build/stacks $(STACKS)
 
 trial-mutants: SEED ?= 1
 trial-mutants: N ?= 40

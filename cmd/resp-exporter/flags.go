@@ -24,6 +24,7 @@ type flags struct {
 	done  bool           // --help or --version was asked for and answered
 	ask   *checkOptions  // the command is check
 	seek  *doctorOptions // the command is doctor
+	stack *stackOptions  // the command is stack
 }
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
@@ -34,7 +35,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
-	ask, seek := checkFlags(k), doctorFlags(k)
+	ask, seek, stack := checkFlags(k), doctorFlags(k), stackFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file (optional).").StringVar(&f.app.ConfigFile)
@@ -55,7 +56,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	promslogflag.AddFlags(k, log)
 
 	command, err := k.Parse(args)
-	f.ask, f.seek = ask[command], seek[command]
+	f.ask, f.seek, f.stack = ask[command], seek[command], stack[command]
 	if err != nil && !f.done {
 		return f, err
 	}
@@ -98,6 +99,15 @@ func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	c := k.Command("doctor", "Check the whole setup once, with the flags of serve, and print what is missing and how to fix it; exit code 1 if something that is configured cannot work.")
 	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
 	return map[string]*doctorOptions{c.FullCommand(): o}
+}
+
+// stackFlags adds the command stack, and gives its options by its name.
+func stackFlags(k *kingpin.Application) map[string]*stackOptions {
+	o := &stackOptions{}
+	c := k.Command("stack", "Print the Python stacks of a process and what its threads wait in, without pausing it; exit code 1 if it cannot be looked at.")
+	c.Arg("pid", "Process id.").Required().IntVar(&o.pid)
+	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	return map[string]*stackOptions{c.FullCommand(): o}
 }
 
 // choice is one --[no-]collector.<name> flag.

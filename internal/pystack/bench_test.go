@@ -36,16 +36,29 @@ func BenchmarkLook(b *testing.B) {
 				}
 				return ""
 			})
-			b.ReportAllocs()
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			began := procfs.ThreadTime()
-			for b.Loop() {
-				if out := p.Look(pid, &s); out != pystack.OK || len(s.Frames) != 22 {
-					b.Fatal(out, len(s.Frames))
-				}
-			}
-			b.ReportMetric(float64(procfs.ThreadTime()-began)/float64(b.N), "cpu-ns/op")
+			measure(b, "moved", p, pid, true)
+			measure(b, "still", p, pid, false)
 		})
 	}
+}
+
+// measure measures looks at a thread that runs between them, as far as can be
+// seen, or does not.
+func measure(b *testing.B, name string, p *pystack.Process, pid int, moved bool) {
+	b.Run(name, func(b *testing.B) {
+		var s pystack.Stack
+		b.ReportAllocs()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		began := procfs.ThreadTime()
+		for b.Loop() {
+			if moved {
+				pystack.Moved(p, pid)
+			}
+			if out := p.Look(pid, &s); out != pystack.OK || len(s.Frames) != 22 {
+				b.Fatal(out, len(s.Frames))
+			}
+		}
+		b.ReportMetric(float64(procfs.ThreadTime()-began)/float64(b.N), "cpu-ns/op")
+	})
 }

@@ -17,13 +17,16 @@ const (
 	maxTable  = 128 << 10
 	maxString = 300 // characters
 	maxTypes  = 4   // code types: interpreters have one
+	// maxCompared is how many bytes of a line table are compared.
+	maxCompared = 1 << 10
 )
 
 // codes is the code objects of a process that are known.
 type codes struct {
 	known  map[uint64]*Code
 	texts  map[string]string
-	tables int // bytes
+	tables int    // bytes
+	loaded uint64 // how many were read
 	types  [maxTypes]uint64
 	count  int
 }
@@ -84,30 +87,9 @@ const maxProofs = memory.MaxParts / 2
 // done.
 func (p *Process) prove(frames []Frame) (done int, err error) {
 	frames = frames[:min(len(frames), maxProofs)]
-	w, total := &p.walker, 0
-	for i := range frames {
-		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
-			total += len(c.proof) + len(c.compared)
-		}
-	}
-	w.proofs = grown(w.proofs, total)
-	w.parts = w.parts[:0]
-	rest := w.proofs
-	take := func(addr uint64, n int) {
-		w.parts = append(w.parts, memory.Part{Addr: addr, Into: rest[:n]})
-		rest = rest[n:]
-	}
-	for i := range frames {
-		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
-			take(c.Addr+uint64(p.layout.Object.Type), len(c.proof))
-			if len(c.compared) > 0 {
-				take(c.tabled, len(c.compared))
-			}
-		}
-	}
-	err = p.memory.Read(w.parts...)
-	intact := err == nil
-	rest = w.proofs
+	p.ask(frames)
+	intact := p.memory.Read(p.walker.parts...) == nil
+	rest := p.walker.proofs
 	for i := range frames {
 		f := &frames[i]
 		if j := repeated(frames, i); j >= 0 {
@@ -115,8 +97,9 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 			continue
 		}
 		if c := f.Code; c != nil {
-			proof, table := rest[:len(c.proof)], rest[len(c.proof):len(c.proof)+len(c.compared)]
-			rest = rest[len(c.proof)+len(c.compared):]
+			n := len(c.proof)
+			proof, table := rest[:n], rest[n:n+len(c.compared)]
+			rest = rest[n+len(c.compared):]
 			if intact && c.same(&p.layout, proof, table) {
 				continue
 			}
@@ -126,6 +109,31 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 		}
 	}
 	return len(frames), nil
+}
+
+// ask sets the parts to be read of the code objects that are known, one after the
+// other in the walker's proofs.
+func (p *Process) ask(frames []Frame) {
+	w, total := &p.walker, 0
+	for i := range frames {
+		if c := frames[i].Code; c != nil && repeated(frames, i) < 0 {
+			total += len(c.proof) + len(c.compared)
+		}
+	}
+	w.proofs, w.parts = grown(w.proofs, total), w.parts[:0]
+	rest := w.proofs
+	for i := range frames {
+		c := frames[i].Code
+		if c == nil || repeated(frames, i) >= 0 {
+			continue
+		}
+		n := len(c.proof)
+		w.parts = append(w.parts, memory.Part{Addr: c.Addr + uint64(p.layout.Object.Type), Into: rest[:n]})
+		if rest = rest[n:]; len(c.compared) > 0 {
+			w.parts = append(w.parts, memory.Part{Addr: c.tabled, Into: rest[:len(c.compared)]})
+			rest = rest[len(c.compared):]
+		}
+	}
 }
 
 // repeated returns the inner frame that has the same code; -1 without one.
@@ -176,7 +184,7 @@ func (p *Process) load(addr uint64) (*Code, error) {
 	}
 	mask(&p.layout, c.proof)
 	if !strings.HasSuffix(c.File, ".py") {
-		c.compared = c.table
+		c.compared = c.table[:min(len(c.table), maxCompared)]
 	}
 	if len(p.codes.known) >= maxCodes || p.codes.tables+len(c.table) > maxTables {
 		p.stats.CodesDropped += uint64(len(p.codes.known))
@@ -184,6 +192,7 @@ func (p *Process) load(addr uint64) (*Code, error) {
 		p.codes.texts, p.codes.tables = nil, 0
 	}
 	p.codes.tables += len(c.table)
+	p.codes.loaded++
 	p.codes.known[addr] = c
 	return c, nil
 }

@@ -49,6 +49,7 @@ func (p *Process) thread(tid int) (*thread, error) {
 			p.forget(old)
 		}
 	}
+	p.prune()
 	dir := strconv.Itoa(tid)
 	t := &thread{tid: tid}
 	var err error
@@ -62,6 +63,22 @@ func (p *Process) thread(tid int) (*thread, error) {
 	p.cache.kept.Add(2)
 	p.threads[tid] = t
 	return t, nil
+}
+
+// pruned is how many kept threads are tried for each new one.
+const pruned = 4
+
+// prune forgets threads that have ended, of a few that chance picks.
+func (p *Process) prune() {
+	tried := 0
+	for old, t := range p.threads {
+		if tried++; tried > pruned {
+			return
+		}
+		if t.prove(&t.second) != nil {
+			p.forget(old)
+		}
+	}
 }
 
 func openAt(dir int, name string) (int, error) {

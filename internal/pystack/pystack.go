@@ -196,15 +196,6 @@ func (p *Process) identify(found image.Image) error {
 	return nil
 }
 
-// failed returns the error of a read: of a process that ended or may not be read
-// as it is, else that the memory is not as expected.
-func (p *Process) failed(err error) error {
-	if procfs.Gone(err) || procfs.Denied(err) {
-		return fmt.Errorf("memory of process %d: %w", p.pid, err)
-	}
-	return &Unsupported{Reason: image.Layout}
-}
-
 const (
 	checkTries = 8
 	checkPause = time.Millisecond

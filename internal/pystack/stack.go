@@ -15,7 +15,7 @@ const (
 	OK          Outcome = "ok"
 	Running     Outcome = "running"     // the thread ran, and its stack did not hold together
 	Torn        Outcome = "torn"        // the thread went on during the look, has ended, or its memory makes no sense
-	NotReadable Outcome = "unsupported" // the process cannot be read any more
+	NotReadable Outcome = "unsupported" // for callers, of a process that [Open] refuses
 	Permission  Outcome = "permission"  // the kernel refuses the look
 )
 

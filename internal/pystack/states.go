@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/image"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 )
@@ -131,10 +130,14 @@ func selfPointer(b []byte, at int, addr uint64) bool {
 // place is where the interpreter keeps a thread.
 type place struct {
 	pthread uint64
-	// own is set if the thread states are those that the thread itself points
-	// to: uWSGI makes all of them in its main thread, so all have that one's id.
-	own        bool
+	// named are the thread states that have the thread's id, unless an interpreter
+	// has two of them: uWSGI makes all of an interpreter's in its main thread, so
+	// they have that one's id.
+	named []state
+	// candidates are the named ones and those that the thread itself points to,
+	// which may change; pointed is set if there are any of these.
 	candidates []state
+	pointed    bool
 }
 
 // locate returns the thread states of a thread, of those that were read.
@@ -145,28 +148,34 @@ func (p *Process) locate(tid int) (place, error) {
 		return at, err
 	}
 	for _, s := range p.states {
-		if s.id != at.pthread || len(at.candidates) == maxCandidates {
+		if s.id != at.pthread || len(at.named) == maxCandidates {
 			continue
 		}
-		if slices.ContainsFunc(at.candidates, func(o state) bool { return o.interp == s.interp }) {
-			at.own = true
+		if slices.ContainsFunc(at.named, func(o state) bool { return o.interp == s.interp }) {
+			at.named, at.pointed = nil, true
+			break
 		}
-		at.candidates = append(at.candidates, s)
+		at.named = append(at.named, s)
 	}
-	if !at.own && len(at.candidates) > 0 {
-		return at, nil
-	}
-	at.own = true
-	b := p.walker.pthread[:]
-	if err := p.reader.Bytes(at.pthread, b); err != nil {
-		return at, err
-	}
-	at.candidates = p.pointed(b, at.candidates[:0])
-	return at, nil
+	return at, p.point(&at)
 }
 
-// pointed appends the thread states that a struct pthread points to.
-func (p *Process) pointed(b []byte, into []state) []state {
+// point sets the candidates by what the thread points to now.
+func (p *Process) point(at *place) error {
+	b := p.walker.pthread[:]
+	if err := p.reader.Bytes(at.pthread, b); err != nil {
+		return err
+	}
+	if !selfPointer(b, 0, at.pthread) {
+		return errTorn
+	}
+	at.candidates = p.follow(b, append(at.candidates[:0], at.named...))
+	at.pointed = at.pointed || len(at.candidates) > len(at.named)
+	return nil
+}
+
+// follow appends the thread states that a struct pthread points to.
+func (p *Process) follow(b []byte, into []state) []state {
 	for ; len(b) >= 8; b = b[8:] {
 		w := binary.LittleEndian.Uint64(b)
 		if w < memory.MinAddress || w >= memory.EndAddress || len(into) == maxCandidates {
@@ -210,14 +219,4 @@ func (p *Process) owner(addr uint64) int {
 func (p *Process) owns(tid int, addr uint64) bool {
 	at, err := p.locate(tid)
 	return err == nil && slices.ContainsFunc(at.candidates, func(s state) bool { return s.addr == addr })
-}
-
-// outcome returns what an error of reading means for a look.
-func outcome(err error) Outcome {
-	switch {
-	case procfs.Denied(err):
-		return Permission
-	default:
-		return Torn
-	}
 }

@@ -1,8 +1,6 @@
 package pystack
 
 import (
-	"errors"
-
 	"github.com/resp-exporter/resp-exporter/internal/pystack/layout"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 )
@@ -15,9 +13,6 @@ const (
 	// maxGuess is how many frames of the last look are read at once.
 	maxGuess = memory.MaxParts - 2
 )
-
-// errTorn means that what was read does not hold together.
-var errTorn = errors.New("the stack does not hold together")
 
 // raw is one frame as it is in the process's memory.
 type raw struct {
@@ -46,6 +41,7 @@ type walker struct {
 	parts   []memory.Part
 	proofs  []byte
 	chains  [2][]raw
+	raws    []raw
 	flip    int
 	typed   uint64 // type of frames: before 3.11
 }
@@ -179,6 +175,9 @@ func (w *walker) follow(p *Process, t *thread, addr uint64) ([]raw, error) {
 	}
 	return out, nil
 }
+
+// latest returns the frames of the last walk.
+func (w *walker) latest() []raw { return w.chains[w.flip] }
 
 // parseFrame returns a frame that was read.
 func parseFrame(l *layout.Frame, addr uint64, b []byte) (raw, bool) {

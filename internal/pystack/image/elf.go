@@ -117,15 +117,23 @@ func symbols(r io.ReaderAt, sections []*elf.Section, kind elf.SectionType, found
 		if err != nil {
 			return err
 		}
-		const size = elf.Sym64Size
-		for at := uint64(0); at+size <= s.FileSize; {
-			block, err := section(r, s.Offset+at, min(s.FileSize-at, 1<<11*size))
-			if err != nil {
-				return err
-			}
-			for ; len(block) >= size; block, at = block[size:], at+size {
-				found.symbol(name(text, binary.LittleEndian.Uint32(block)), binary.LittleEndian.Uint64(block[8:]))
-			}
+		if err := scan(r, s, text, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan takes in the symbols of a table, with their names.
+func scan(r io.ReaderAt, s *elf.Section, names []byte, found *File) error {
+	const size = elf.Sym64Size
+	for at := uint64(0); at+size <= s.FileSize; {
+		block, err := section(r, s.Offset+at, min(s.FileSize-at, 1<<11*size))
+		if err != nil {
+			return err
+		}
+		for ; len(block) >= size; block, at = block[size:], at+size {
+			found.symbol(name(names, binary.LittleEndian.Uint32(block)), binary.LittleEndian.Uint64(block[8:]))
 		}
 	}
 	return nil

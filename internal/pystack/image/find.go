@@ -243,15 +243,24 @@ func (c *Cache) readMapped(r *procfs.FS, pid int, m candidate) (File, error) {
 	if !procfs.Denied(err) {
 		return file, err
 	}
+	return c.readBelow(r, pid, m.path)
+}
+
+// readBelow returns what the file at a path below the root directory of a process
+// says. No link leads out of that directory.
+func (c *Cache) readBelow(r *procfs.FS, pid int, name string) (File, error) {
 	root, err := procfs.OpenRetry(r.Path(pid, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
 		return File{}, &fs.PathError{Op: "open", Path: r.Path(pid, "root"), Err: err}
 	}
 	defer unix.Close(root)
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(root, path.Clean(m.path), &how)
+	fd, err := unix.Openat2(root, path.Clean(name), &how)
+	if errors.Is(err, unix.ENOENT) { // it was deleted; the process may well live
+		return File{}, &Unsupported{BadFile}
+	}
 	if err != nil {
-		return File{}, &fs.PathError{Op: "open", Path: m.path, Err: err}
+		return File{}, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	defer unix.Close(fd)
 	return c.readFD(fd)

@@ -45,16 +45,9 @@ func eachMapping(r *procfs.FS, pid int, f func(mapping) bool) error {
 			return nil
 		}
 		total += n
-		rest := buf[:kept+n]
-		for {
-			line, after, ok := bytes.Cut(rest, []byte("\n"))
-			if !ok {
-				break
-			}
-			if m, ok := parseMapping(line); ok && !f(m) {
-				return nil
-			}
-			rest = after
+		rest, more := eachLine(buf[:kept+n], f)
+		if !more {
+			return nil
 		}
 		if len(rest) == len(buf) {
 			rest = nil // no line is so long
@@ -62,6 +55,21 @@ func eachMapping(r *procfs.FS, pid int, f func(mapping) bool) error {
 		kept = copy(buf, rest)
 	}
 	return nil
+}
+
+// eachLine calls f with the mappings of the whole lines of b. It returns what is
+// behind the last one; more is false once f returned false.
+func eachLine(b []byte, f func(mapping) bool) (rest []byte, more bool) {
+	for {
+		line, after, ok := bytes.Cut(b, []byte("\n"))
+		if !ok {
+			return b, true
+		}
+		if m, ok := parseMapping(line); ok && !f(m) {
+			return nil, false
+		}
+		b = after
+	}
 }
 
 // parseMapping returns the mapping of "START-END PERMS OFFSET DEV INODE PATH"; ok

@@ -75,19 +75,13 @@ func Location(table []byte, first, offset int) (line int, ok bool) {
 		if head&0x80 == 0 {
 			return 0, false
 		}
-		i++
 		kind := int(head >> 3 & 15)
-		switch {
-		case kind == noColumns || kind == long:
-			step, n := signed(table[i:])
-			if n == 0 {
-				return 0, false
-			}
-			line += step
-			i += n
-		case kind >= oneLine0 && kind <= oneLine2:
-			line += kind - oneLine0
+		step, n, ok := lineStep(kind, table[i+1:])
+		if !ok {
+			return 0, false
 		}
+		line += step
+		i += 1 + n
 		if at += 2 * (int(head&7) + 1); at > offset {
 			if kind == noLine {
 				return 0, true
@@ -99,6 +93,20 @@ func Location(table []byte, first, offset int) (line int, ok bool) {
 		}
 	}
 	return 0, true
+}
+
+// lineStep returns the step of the line of an entry, whose kind is followed by b,
+// and how many bytes of b say so.
+func lineStep(kind int, b []byte) (step, n int, ok bool) {
+	switch {
+	case kind == noColumns || kind == long:
+		step, n = signed(b)
+		return step, n, n > 0
+	case kind >= oneLine0 && kind <= oneLine2:
+		return kind - oneLine0, 0, true
+	default:
+		return 0, 0, true
+	}
 }
 
 // signed returns a number of 6 bits a byte, the lowest first, whose lowest bit is

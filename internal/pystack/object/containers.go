@@ -6,7 +6,7 @@ package object
 func (r *Reader) Tuple(obj uint64, do func(i int, item uint64) bool) bool {
 	n, ok := r.TupleLen(obj)
 	for i := 0; ok && i < n; i++ {
-		item, read := r.Field(obj, r.layout.tupleItems+8*uint64(i)) //nolint:gosec // not negative
+		item, read := r.Field(obj, r.layout.tupleItems+8*uint64(i))
 		if !read {
 			return false
 		}
@@ -31,7 +31,7 @@ func (r *Reader) TupleItem(obj uint64, i int) (uint64, bool) {
 	if !ok || i < 0 || i >= n {
 		return 0, false
 	}
-	item, ok := r.Field(obj, r.layout.tupleItems+8*uint64(i)) //nolint:gosec // not negative
+	item, ok := r.Field(obj, r.layout.tupleItems+8*uint64(i))
 	return item, ok && item != 0
 }
 
@@ -45,7 +45,7 @@ func (r *Reader) count(obj, offset uint64) (int, bool) {
 		r.Counts.Many++
 		return 0, false
 	}
-	return int(n), true //nolint:gosec // at most MaxItems
+	return int(n), true
 }
 
 // List calls do with each item of a list until do returns false; see [Reader.Tuple].
@@ -62,11 +62,11 @@ func (r *Reader) List(obj uint64, do func(i int, item uint64) bool) bool {
 	if !ok || !ok2 {
 		return false
 	}
-	if room < uint64(n) { //nolint:gosec // not negative
+	if room < uint64(n) {
 		return r.alien()
 	}
 	for i := range n {
-		item, read := r.Word(items + 8*uint64(i)) //nolint:gosec // not negative; Word checks the sum
+		item, read := r.Word(items + 8*uint64(i))
 		if !read {
 			return false
 		}
@@ -81,21 +81,9 @@ func (r *Reader) List(obj uint64, do func(i int, item uint64) bool) bool {
 // reports whether the set was read to its end or to where do stopped; one with a
 // table of more than 16,384 places is refused.
 func (r *Reader) Set(obj uint64, do func(item uint64) bool) bool {
-	if !r.Is(obj, Set) {
+	used, mask, table, ok := r.setTable(obj)
+	if !ok {
 		return false
-	}
-	used, ok := r.Field(obj, 24)
-	mask, ok2 := r.Field(obj, 32)
-	table, ok3 := r.Field(obj, 40)
-	if !ok || !ok2 || !ok3 {
-		return false
-	}
-	if mask >= 4*MaxItems {
-		r.Counts.Many++
-		return false
-	}
-	if used > mask+1 || mask&(mask+1) != 0 {
-		return r.alien()
 	}
 	for i := uint64(0); used > 0 && i <= mask; i++ {
 		key, ok := r.Word(table + 16*i)
@@ -112,6 +100,28 @@ func (r *Reader) Set(obj uint64, do func(item uint64) bool) bool {
 		}
 	}
 	return true
+}
+
+// setTable returns how many items a set has, the number of its places less one and
+// the address of the first.
+func (r *Reader) setTable(obj uint64) (used, mask, table uint64, ok bool) {
+	if !r.Is(obj, Set) {
+		return 0, 0, 0, false
+	}
+	used, ok = r.Field(obj, 24)
+	mask, ok2 := r.Field(obj, 32)
+	table, ok3 := r.Field(obj, 40)
+	if !ok || !ok2 || !ok3 {
+		return 0, 0, 0, false
+	}
+	if mask >= 4*MaxItems {
+		r.Counts.Many++
+		return 0, 0, 0, false
+	}
+	if used > mask+1 || mask&(mask+1) != 0 {
+		return 0, 0, 0, r.alien()
+	}
+	return used, mask, table, true
 }
 
 // Cell returns what a cell holds. An empty one holds nothing.

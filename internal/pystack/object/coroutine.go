@@ -63,7 +63,7 @@ func (r *Reader) Step(obj uint64) (Step, bool) {
 		if !r.Read(obj+r.layout.shift+l.State, state[:]) {
 			return Step{}, false
 		}
-		s.State = r.state(int8(state[0])) //nolint:gosec // signed, as it is in C
+		s.State = r.state(int8(state[0]))
 		return s, true
 	}
 	frame, ok := r.Field(obj, l.Frame)
@@ -77,7 +77,7 @@ func (r *Reader) Step(obj uint64) (Step, bool) {
 		if !r.Read(r.frameField(frame, l.State), state[:]) {
 			return Step{}, false
 		}
-		s.State = r.state(int8(state[0])) //nolint:gosec // signed, as it is in C
+		s.State = r.state(int8(state[0]))
 		return s, true
 	}
 	top, ok := r.Word(r.frameField(frame, l.Top))
@@ -85,7 +85,7 @@ func (r *Reader) Step(obj uint64) (Step, bool) {
 	switch s.State = Suspended; {
 	case top == 0:
 		s.State = Running
-	case int32(last) < 0: //nolint:gosec // its low half, signed as it is in C
+	case int32(last) < 0:
 		s.State = Created
 	}
 	return s, ok && ok2

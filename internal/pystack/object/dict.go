@@ -24,7 +24,7 @@ func NewKey(name string) *Key { return &Key{name: name[:min(len(name), keyMost)]
 
 // found remembers a place as the most recent one.
 func (k *Key) found(i int) {
-	place := uint32(i) + 1 //nolint:gosec // at most MaxEntries
+	place := uint32(i) + 1
 	for j := range k.recent {
 		if k.recent[j] == place || j == len(k.recent)-1 {
 			copy(k.recent[1:j+1], k.recent[:j])
@@ -94,7 +94,7 @@ func (r *Reader) bounded(t table, n uint64) (table, bool) {
 		r.Counts.Many++
 		n = MaxEntries
 	}
-	t.n = int(n) //nolint:gosec // at most MaxEntries
+	t.n = int(n)
 	if memory.Check(t.entries, 0) != nil || t.entries%8 != 0 {
 		return table{}, r.alien()
 	}
@@ -103,13 +103,13 @@ func (r *Reader) bounded(t table, n uint64) (table, bool) {
 
 // entry returns the key and the value at a place, as the table has them now.
 func (r *Reader) entry(t table, i int) (key, value uint64, ok bool) {
-	at := t.entries + uint64(i)*t.stride + t.key //nolint:gosec // not negative
+	at := t.entries + uint64(i)*t.stride + t.key
 	key, ok = r.Word(at)
 	if !ok || key == 0 {
 		return 0, 0, false
 	}
 	if t.values != 0 {
-		at = t.values + 8*uint64(i) - 8 //nolint:gosec // not negative
+		at = t.values + 8*uint64(i) - 8
 	}
 	value, ok = r.Word(at + 8)
 	return key, value, ok && value != 0
@@ -141,8 +141,8 @@ func (r *Reader) find(t table, k *Key) (uint64, bool) {
 // scan looks for a name among n entries of a table with two reads.
 func (r *Reader) scan(t table, from, n int, name string) (int, bool) {
 	var raw [memory.MaxParts * 24]byte
-	entries := r.room.bulk[:uint64(n)*t.stride]                                           //nolint:gosec // at most MaxParts
-	r.room.parts[0] = memory.Part{Addr: t.entries + uint64(from)*t.stride, Into: entries} //nolint:gosec // not negative
+	entries := r.room.bulk[:uint64(n)*t.stride]
+	r.room.parts[0] = memory.Part{Addr: t.entries + uint64(from)*t.stride, Into: entries}
 	if r.mem.Read(r.room.parts[:1]...) != nil {
 		r.Counts.Wild++
 		return 0, false
@@ -152,8 +152,8 @@ func (r *Reader) scan(t table, from, n int, name string) (int, bool) {
 	var places [memory.MaxParts]int
 	keys := 0
 	for i := range n {
-		addr := binary.LittleEndian.Uint64(raw[uint64(i)*t.stride+t.key:])    //nolint:gosec // not negative
-		if addr == 0 || addr%8 != 0 || memory.Check(addr, int(want)) != nil { //nolint:gosec // small
+		addr := binary.LittleEndian.Uint64(raw[uint64(i)*t.stride+t.key:])
+		if addr == 0 || addr%8 != 0 || memory.Check(addr, int(want)) != nil {
 			continue
 		}
 		r.room.parts[keys] = memory.Part{Addr: addr, Into: r.room.bulk[keys*bulkSize:][:want]}

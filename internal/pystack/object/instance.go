@@ -24,7 +24,13 @@ func (r *Reader) Attribute(obj uint64, k *Key) (uint64, bool) {
 			return r.shared(t, word+1, k)
 		}
 		return r.own(obj-24, k)
+	default:
+		return r.within(obj, t, k)
 	}
+}
+
+// within looks a key up in an instance of 3.13 and later.
+func (r *Reader) within(obj uint64, t Type, k *Key) (uint64, bool) {
 	if dict, ok := r.Word(obj - 24); !ok || dict != 0 || t.flags&flagInline == 0 {
 		return r.own(obj-24, k)
 	}
@@ -57,8 +63,8 @@ func (r *Reader) plain(obj uint64, t Type, k *Key) (uint64, bool) {
 	if !ok {
 		return 0, false
 	}
-	if signed := int64(size); signed < 0 { //nolint:gosec // signed, as it is in C
-		size = uint64(-signed) //nolint:gosec // not negative
+	if signed := int64(size); signed < 0 {
+		size = uint64(-signed)
 	}
 	const items = 1 << 24
 	if size > items {
@@ -66,7 +72,7 @@ func (r *Reader) plain(obj uint64, t Type, k *Key) (uint64, bool) {
 		return 0, false
 	}
 	end := (t.basic + size*t.item + 7) &^ 7
-	return r.own(obj+end-uint64(-t.dictOffset), k) //nolint:gosec // at most 1<<24
+	return r.own(obj+end-uint64(-t.dictOffset), k)
 }
 
 // shared looks a key up among those that the instances of a class share.

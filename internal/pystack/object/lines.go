@@ -61,7 +61,7 @@ func (m *Room) add(line uint64, n int) []byte {
 		addr := line + uint64(i)*lineSize
 		m.addrs, m.used = append(m.addrs, addr), append(m.used, false)
 		if s := m.slot(addr); m.table[s] == 0 {
-			m.table[s] = uint16(len(m.addrs)) //nolint:gosec // at most lineMost
+			m.table[s] = uint16(len(m.addrs))
 		}
 	}
 	return m.data[from:]
@@ -73,7 +73,7 @@ func (m *Room) cut(n int) {
 	clear(m.table[:])
 	for i, addr := range m.addrs {
 		if s := m.slot(addr); m.table[s] == 0 {
-			m.table[s] = uint16(i + 1) //nolint:gosec // at most lineMost
+			m.table[s] = uint16(i + 1)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (m *Room) readAhead(mem memory.Memory, t *Trail) {
 			for lines = lines[1:]; len(lines) > 0 && lines[0] <= last+(gap+1)*lineSize && lines[0]/pageSize == first/pageSize; lines = lines[1:] {
 				last = lines[0]
 			}
-			spans[n].line, spans[n].count = first, int(last-first)/lineSize+1 //nolint:gosec // within a page
+			spans[n].line, spans[n].count = first, int(last-first)/lineSize+1
 			total += spans[n].count
 			n++
 		}
@@ -156,7 +156,7 @@ func (m *Room) read(mem memory.Memory, addr uint64, into []byte) bool {
 			return false
 		}
 		n := copy(into, line[at:])
-		into, addr = into[n:], addr+uint64(n) //nolint:gosec // n is a length
+		into, addr = into[n:], addr+uint64(n)
 	}
 	return true
 }

@@ -1,7 +1,7 @@
 package object
 
 // slotMost is how many local variables of a function are looked through.
-const slotMost = 256
+const slotMost = 64
 
 // Slots is where a frame has a variable: two places at most, since an argument
 // that an inner function uses moves to a cell. -1: none.
@@ -24,38 +24,70 @@ func (r *Reader) Slots(code uint64, most int, names []string, slots []Slots) boo
 		if offset == 0 {
 			break
 		}
-		tuple, ok := r.Field(code, offset)
+		n, ok := r.noteAll(code, offset, from, most, names, slots)
 		if !ok {
 			return false
-		}
-		n, ok := r.TupleLen(tuple)
-		if !ok {
-			return false
-		}
-		for i := 0; i < n && i < most; i++ {
-			name, ok := r.Field(tuple, r.layout.tupleItems+8*uint64(i)) //nolint:gosec // not negative
-			if !ok {
-				return false
-			}
-			r.note(name, from+i, names, slots)
 		}
 		from += n
 	}
 	return true
 }
 
+// noteAll notes the slots of the names in a tuple of a code object, the first of
+// which has the slot from, and returns how many the tuple has.
+func (r *Reader) noteAll(code, offset uint64, from, most int, names []string, slots []Slots) (int, bool) {
+	tuple, ok := r.Field(code, offset)
+	if !ok {
+		return 0, false
+	}
+	n, ok := r.TupleLen(tuple)
+	if !ok {
+		return 0, false
+	}
+	for i := 0; i < n && i < most; i++ {
+		name, ok := r.Field(tuple, r.layout.tupleItems+8*uint64(i))
+		if !ok {
+			return 0, false
+		}
+		r.note(name, from+i, names, slots)
+	}
+	return n, true
+}
+
 // note writes a slot to the name that it has, if it is wanted.
 func (r *Reader) note(name uint64, slot int, names []string, slots []Slots) {
-	for i := range names {
-		if slots[i][1] < 0 && r.Equals(name, names[i]) {
-			if slots[i][0] >= 0 {
-				slots[i][1] = int16(slot) //nolint:gosec // at most 3 * MaxItems
-			} else {
-				slots[i][0] = int16(slot) //nolint:gosec // at most 3 * MaxItems
-			}
-			return
-		}
+	var room [keyMost]byte
+	n, ok := r.short(name, &room)
+	if !ok {
+		return
 	}
+	for i := range names {
+		if names[i] != string(room[:n]) {
+			continue
+		}
+		at := 0
+		if slots[i][0] >= 0 {
+			at = 1
+		}
+		if slots[i][at] < 0 {
+			slots[i][at] = int16(slot)
+		}
+		return
+	}
+}
+
+// short reads a str of at most 64 characters of Latin-1 and returns how many it
+// has.
+func (r *Reader) short(obj uint64, into *[keyMost]byte) (int, bool) {
+	t, ok := r.TypeOf(obj)
+	if !ok || t.Kind != Str {
+		return 0, false
+	}
+	c, ok := r.chars(obj)
+	if !ok || c.width != 1 || c.n > len(into) {
+		return 0, false
+	}
+	return c.n, c.n == 0 || r.Read(c.addr, into[:c.n])
 }
 
 // Local returns the value of a variable of a frame, which the address of the
@@ -65,7 +97,7 @@ func (r *Reader) Local(frame uint64, slots Slots) (uint64, bool) {
 		if slot < 0 {
 			break
 		}
-		value, ok := r.Word(r.frameField(frame, r.layout.locals) + 8*uint64(slot)) //nolint:gosec // not negative
+		value, ok := r.Word(r.frameField(frame, r.layout.locals) + 8*uint64(slot))
 		if !ok {
 			return 0, false
 		}

@@ -28,7 +28,7 @@ func (r *Reader) Int(obj uint64) (int64, bool) {
 	}
 	n, negative := size>>3, size&3 == 2
 	if !r.layout.longTag {
-		negative = int64(size) < 0 //nolint:gosec // signed, as it is in C
+		negative = int64(size) < 0
 		if n = size; negative {
 			n = -n
 		}
@@ -47,7 +47,7 @@ func (r *Reader) Int(obj uint64) (int64, bool) {
 		return 0, false
 	}
 	var high, low uint64
-	for i := int(n) - 1; i >= 0; i-- { //nolint:gosec // at most digitMost
+	for i := int(n) - 1; i >= 0; i-- {
 		digit := binary.LittleEndian.Uint32(raw[4*i:])
 		if digit >= 1<<digitBits {
 			return 0, r.alien()
@@ -69,9 +69,9 @@ func (r *Reader) signed(high, low uint64, negative bool) (int64, bool) {
 		return 0, false
 	}
 	if negative {
-		return int64(-low), true //nolint:gosec // at most 1<<63
+		return int64(-low), true
 	}
-	return int64(low), true //nolint:gosec // at most MaxInt64
+	return int64(low), true
 }
 
 // Float returns a float.

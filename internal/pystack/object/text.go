@@ -31,7 +31,7 @@ func (r *Reader) chars(obj uint64) (chars, bool) {
 	if n > 1<<46 {
 		return chars{}, r.alien()
 	}
-	c := chars{width: int(state & stateKind >> 2), ascii: state&stateASCII != 0} //nolint:gosec // 3 bits
+	c := chars{width: int(state & stateKind >> 2), ascii: state&stateASCII != 0}
 	if c.width != 1 && c.width != 2 && c.width != 4 || c.ascii && c.width != 1 {
 		return chars{}, r.alien()
 	}
@@ -39,7 +39,7 @@ func (r *Reader) chars(obj uint64) (chars, bool) {
 		r.Counts.Long++
 		n, c.cut = MaxText, true
 	}
-	c.n = int(n) //nolint:gosec // at most MaxText
+	c.n = int(n)
 	switch {
 	case state&stateCompact == 0:
 		c.addr, ok = r.Field(obj, r.layout.strWide)
@@ -80,7 +80,7 @@ func char(raw []byte, width int) rune {
 		return rune(binary.LittleEndian.Uint16(raw))
 	}
 	if c := binary.LittleEndian.Uint32(raw); c <= utf8.MaxRune {
-		return rune(c) //nolint:gosec // at most MaxRune
+		return rune(c)
 	}
 	return utf8.RuneError
 }
@@ -129,7 +129,7 @@ func (r *Reader) Bytes(dst []byte, obj uint64) ([]byte, bool) {
 		r.Counts.Long++
 		n = MaxText
 	}
-	return r.raw(dst, obj+r.layout.shift+32, int(n)) //nolint:gosec // at most MaxText
+	return r.raw(dst, obj+r.layout.shift+32, int(n))
 }
 
 // Equals reports whether an object is a str of exactly these characters, which are

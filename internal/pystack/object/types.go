@@ -80,8 +80,8 @@ func (r *Reader) Type(addr uint64) (Type, bool) {
 	t.item, ok[2] = r.Field(addr, 40)
 	t.flags, ok[3] = r.Field(addr, 168)
 	offset, ok[4] = r.Field(addr, 288)
-	t.dictOffset = int64(offset) //nolint:gosec // signed, as it is in C
-	const sizes = 1 << 24        // bytes; no object is larger without its items
+	t.dictOffset = int64(offset)
+	const sizes = 1 << 24 // bytes; no object is larger without its items
 	if ok != [5]bool{true, true, true, true, true} || t.basic < 16 || t.basic > sizes || t.item > sizes || t.dictOffset > sizes || t.dictOffset < -sizes {
 		return Type{}, r.alien()
 	}

@@ -29,8 +29,9 @@ var (
 	blockedSource string
 )
 
-// slot is how many bytes of the shared memory a thread has: the depth of its
-// calls, 8 bytes, and the numbers of the functions, 4 bytes each.
+// slot is how many bytes of the shared memory a thread has: a word with the depth
+// of its calls in the lowest byte and above it how often it has called or
+// returned, then the numbers of the functions.
 const slot = 4096
 
 // Script is a Python program that runs.
@@ -66,6 +67,12 @@ func (s *Script) Stop() {
 	_ = s.in.Close()
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
+}
+
+// Write writes to the program's standard input.
+func (s *Script) Write(text string) error {
+	_, err := io.WriteString(s.in, text)
+	return err
 }
 
 // Read decodes the next line of the program's output.
@@ -132,8 +139,9 @@ type function struct {
 	Calls       map[string]string // by line
 }
 
-// StartMoving starts the program whose threads move: mode is "blocked", "spinning"
-// or "alternating".
+// StartMoving starts the program whose threads move: mode is "blocked", "spinning",
+// "alternating" or "tight", which does not say where it is: there only what calls
+// what can be compared.
 func StartMoving(ctx context.Context, python []string, seed uint64, mode string, threads int) (*Moving, error) {
 	s, err := Start(ctx, python, "-c", movingSource, strconv.FormatUint(seed, 10), mode, strconv.Itoa(threads))
 	if err != nil {
@@ -228,13 +236,13 @@ func (m *Moving) plausible(s *pystack.Stack) (ids []int, wrong string) {
 // exact returns what does not fit where the thread itself said that it is. The
 // innermost function may not have said so yet, or not any more.
 func (m *Moving) exact(ids []int, told []byte, frozen bool) string {
-	depth := int(binary.LittleEndian.Uint64(told))
-	if depth < 0 || depth > 64 {
-		return fmt.Sprintf("depth %d", depth)
+	depth := int(told[0])
+	if depth == 255 {
+		return ""
 	}
 	want := make([]int, 0, depth)
 	for i := depth - 1; i >= 0; i-- {
-		want = append(want, int(binary.LittleEndian.Uint32(told[8+4*i:])))
+		want = append(want, int(binary.LittleEndian.Uint64(told[8+8*i:])))
 	}
 	if slices.Equal(ids, want) || len(ids) > 0 && slices.Equal(ids[1:], want) {
 		return ""

@@ -1,6 +1,6 @@
 """Threads that call each other's functions at random, and say in shared memory where they are.
 
-Arguments: a seed, a mode (blocked, spinning, alternating), a number of threads.
+Arguments: a seed, a mode (blocked, spinning, alternating, tight), a number of threads.
 One line of JSON names the threads, the shared memory and the functions: in which
 lines each is, and which function each of its lines calls.
 """
@@ -8,7 +8,6 @@ import json
 import mmap
 import os
 import random
-import struct
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ COUNT = 40
 
 fd = os.memfd_create("truth")
 os.ftruncate(fd, SLOT * threads)
-shared = mmap.mmap(fd, SLOT * threads)
+words = memoryview(mmap.mmap(fd, SLOT * threads)).cast("Q")  # each is written at once
 
 
 def generate():
@@ -55,28 +54,56 @@ def generate():
             if KINDS[callee] == "generator":
                 call = "list(%s)" % call
             add("        " + call, "fn_%d" % callee)
+        add("    t.pop()", "pop")
         if yields:
             add("    yield x")
-        add("    t.pop()", "pop")
         current["last"] = len(lines)
         lines.append("")
     return "\n".join(lines), known
 
 
+def tight():
+    """Returns the same for functions that call small ones, line after line, for ever."""
+    lines, known = [], {}
+
+    def define(name, calls, loops):
+        lines.append("def %s(t, n):" % name)
+        known[name] = {"id": len(known) + 1, "first": len(lines), "calls": {}}
+        if loops:
+            lines.append("    while True:")
+        for callee in calls:
+            if callee is None:
+                lines.append("        x = n * 5" if loops else "    x = n * 5")
+            else:
+                lines.append(("        %s(t, n)" if loops else "    %s(t, n)") % callee)
+                known[name]["calls"][len(lines)] = callee
+        lines.append("    return n")
+        known[name]["last"] = len(lines)
+
+    for i in range(COUNT - 1):
+        below = ["fn_%d" % j for j in range(max(0, i - 8), i - 2)] if i % 3 == 2 else []
+        define("fn_%d" % i, [rng.choice(below + [None, None]) if below else None for _ in range(rng.randrange(1, 6))], False)
+    define("fn_%d" % (COUNT - 1), [rng.choice([None] + ["fn_%d" % j for j in range(COUNT - 1)]) for _ in range(8)], True)
+    return "\n".join(lines), known
+
+
 class Tracker:
     def __init__(self, slot):
-        self.at = slot * SLOT
+        self.at = slot * SLOT // 8
         self.depth = 0
+        self.moves = 0
         self.rng = random.Random(seed * 1000 + slot)
 
     def push(self, i):
-        struct.pack_into("<I", shared, self.at + 8 + 4 * self.depth, i)
+        words[self.at + 1 + self.depth] = i
         self.depth += 1
-        struct.pack_into("<Q", shared, self.at, self.depth)
+        self.moves += 1
+        words[self.at] = self.moves << 8 | self.depth
 
     def pop(self):
         self.depth -= 1
-        struct.pack_into("<Q", shared, self.at, self.depth)
+        self.moves += 1
+        words[self.at] = self.moves << 8 | self.depth
 
     def leaf(self):
         if mode == "blocked":
@@ -91,6 +118,9 @@ class Tracker:
 
 def run(slot, start):
     t = Tracker(slot)
+    if mode == "tight":
+        words[t.at] = 255  # it does not say where it is
+        functions[COUNT - 1](t, 1)
     while True:
         f = functions[t.rng.randrange(COUNT)]
         x = f(t, t.rng.randrange(DEEPEST))
@@ -99,7 +129,7 @@ def run(slot, start):
 
 
 KINDS = ["generator" if rng.random() < 0.15 else "function" for _ in range(COUNT)]
-source, known = generate()
+source, known = tight() if mode == "tight" else generate()
 space = {}
 exec(compile(source, FILE, "exec"), space)
 functions = [space["fn_%d" % i] for i in range(COUNT)]

@@ -58,23 +58,29 @@ func (r *Reader) code(known *pystack.Code) *code {
 	if !r.objects.Slots(known.Addr, most, all[:], slots[:]) {
 		return c // read again with the next look
 	}
+	c.settle(&slots)
+	r.codes[known.Addr] = c
+	return c
+}
+
+// settle sets the role that the variables of a function tell, and where they are
+// if it has one.
+func (c *code) settle(slots *[namesAll]object.Slots) {
 	has := func(name int) bool { return slots[name][0] >= 0 }
-	if c.role == plain && has(nameStartResponse) && (has(nameEnviron) || has(nameEnv)) {
-		c.role = wsgi
+	if c.role == flask && !(has(nameContext) && has(nameEnviron)) {
+		c.role = plain
 	}
-	if c.role == plain && has(nameScope) && has(nameReceive) {
-		c.role = scoped
-	}
-	if c.role == flask && (!has(nameContext) || !has(nameEnviron)) {
-		if c.role = plain; has(nameEnviron) && has(nameStartResponse) {
+	if c.role == plain {
+		switch {
+		case has(nameStartResponse) && (has(nameEnviron) || has(nameEnv)):
 			c.role = wsgi
+		case has(nameScope) && has(nameReceive):
+			c.role = scoped
 		}
 	}
 	if c.role != plain {
-		c.slots = &slots
+		c.slots = slots
 	}
-	r.codes[known.Addr] = c
-	return c
 }
 
 // local returns the value of a variable of a frame.

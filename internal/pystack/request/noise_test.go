@@ -60,9 +60,10 @@ func TestNoise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, kind := range []string{"sync", "waitress", "django"} {
 		routes := draw(rng, []string{"class"})
-		s := open(t, "/usr/bin/python3", kind, routes)
+		s := open(t, debian, kind, routes)
 		found, free := s.send(drawAsk(rng, routes[0]))
 		_, stack := s.look(found.PID, found.TID)
+		stack.Frozen = false // else nothing is read
 		views := map[string]bool{}
 		for round := range 3000 {
 			n := &noisy{memory: memory.NewProcess(found.PID), rng: rng, rate: 1 << (3 + round%9)}

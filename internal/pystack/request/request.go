@@ -31,6 +31,8 @@ type Thread struct {
 	raw     []byte // path as it was read
 	date    object.Date
 	started time.Time // of date
+	last    Request
+	known   bool // last was read
 }
 
 // Reader reads the requests of one process. It must not be used by two goroutines
@@ -65,7 +67,7 @@ func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, 
 	if err != nil {
 		return nil, err
 	}
-	interpreters := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead) //nolint:gosec // an offset
+	interpreters := p.Runtime() + uint64(p.Layout().Runtime.InterpretersHead)
 	return newReader(object.NewReader(p.Memory(), layout, room), interpreters, place), nil
 }
 
@@ -88,12 +90,18 @@ func (r *Reader) Objects() *object.Reader { return r.objects }
 
 // Read sets what a stack and its locals tell, at a moment; t is what is remembered
 // of the thread. It is called within [pystack.Process.LookThen], which proves that
-// the thread did not go on meanwhile. After a look that failed into is not to be
-// believed.
+// the thread did not go on meanwhile; where it has not run since the last look
+// either, what was read then is returned. After a look that failed into is not to
+// be believed.
 func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
+	if stack.Frozen && t.known { // before the look's own proof: since the last one
+		*into = t.last
+		return
+	}
 	r.objects.Begin(&t.trail)
 	r.Of(t, stack, now, into)
 	r.objects.End(&t.trail)
+	t.last, t.known = *into, true
 }
 
 // Of sets the same within a look at several stacks, such as those of coroutines,
@@ -124,7 +132,8 @@ type look struct {
 	codes  []*code
 	now    time.Time
 	into   *Request
-	first  int // the outermost frame with a request in hand
+	first  int    // the outermost frame with a request in hand
+	scoped uint64 // the scope that was read last
 }
 
 // begins sets whether a request is in hand, from which frame on, and whether the
@@ -165,13 +174,9 @@ func (s *look) request() {
 		case waitress:
 			s.waitress(frame, c)
 		case asgi:
-			if self, ok := s.local(frame, c, nameSelf); ok {
-				if scope, ok := s.objects.Attribute(self, s.keys.scope); ok {
-					s.scope(scope)
-				}
-			}
+			s.asgi(frame, c)
 		case scoped:
-			if scope, ok := s.local(frame, c, nameScope); ok && s.into.View == "" {
+			if scope, ok := s.local(frame, c, nameScope); ok {
 				s.scope(scope)
 			}
 		case wsgi:
@@ -180,11 +185,12 @@ func (s *look) request() {
 			s.environ(frame, c)
 			s.context(frame, c)
 		case dispatch:
-			if rule, ok := s.local(frame, c, nameRule); ok && s.into.View == "" {
+			if rule, ok := s.local(frame, c, nameRule); ok {
 				s.rule(rule)
 			}
 		case django:
 			s.django(frame, c)
+		default: // it has nothing of the request
 		}
 	}
 }
@@ -264,7 +270,7 @@ func (s *look) environ(frame uint64, c *code) {
 // context reads the rule that Flask has found, from its context of a request.
 func (s *look) context(frame uint64, c *code) {
 	ctx, ok := s.local(frame, c, nameContext)
-	if !ok || s.into.View != "" {
+	if !ok {
 		return
 	}
 	request, ok := s.objects.Attribute(ctx, s.keys.request)
@@ -280,7 +286,7 @@ func (s *look) context(frame uint64, c *code) {
 
 // rule reads the view and the route from a rule of Werkzeug.
 func (s *look) rule(rule uint64) {
-	if s.objects.IsNone(rule) {
+	if s.into.View != "" || s.objects.IsNone(rule) {
 		return
 	}
 	if value, ok := s.objects.Attribute(rule, s.keys.endpoint); ok {

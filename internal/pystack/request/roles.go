@@ -32,42 +32,39 @@ func roleOf(file, function string) role {
 	switch function {
 	case "handle_request", "handle", "handle_one_response", "run_wsgi", "run_wsgi_app", "run_app", "respond", "run", "service", "thread_handler":
 		return serverRole(file, function)
+	case "wsgi_app":
+		return flask // apps may override it; that it has a ctx is checked
 	case "run_asgi":
 		if strings.Contains(file, "uvicorn/protocols/") {
 			return asgi
 		}
-	case "wsgi_app":
-		return flask // apps may override it; that it has a ctx is checked
-	case "dispatch_request":
-		if in(file, "flask/app.py") {
-			return dispatch
-		}
-	case "_get_response":
-		if in(file, "django/core/handlers/base.py") {
-			return django
-		}
-	case "run_endpoint_function":
-		if in(file, "fastapi/routing.py") {
-			return caller
-		}
-	case "_worker":
-		if in(file, "concurrent/futures/thread.py") {
-			return poolIdle
-		}
-	case "handler_thread":
-		if in(file, "waitress/task.py") {
-			return poolWait
-		}
-	case "execute":
-		if in(file, "waitress/task.py") {
-			return wsgi
-		}
-	case "get":
-		if in(file, "queue.py") {
-			return queueGet
-		}
+		return plain
+	}
+	if module, r := libraryRole(function); r != plain && in(file, module) {
+		return r
 	}
 	return plain
+}
+
+// libraryRole returns the role of a function in a module, by its name.
+func libraryRole(function string) (module string, r role) {
+	switch function {
+	case "dispatch_request":
+		return "flask/app.py", dispatch
+	case "_get_response":
+		return "django/core/handlers/base.py", django
+	case "run_endpoint_function":
+		return "fastapi/routing.py", caller
+	case "_worker":
+		return "concurrent/futures/thread.py", poolIdle
+	case "handler_thread":
+		return "waitress/task.py", poolWait
+	case "execute":
+		return "waitress/task.py", wsgi
+	case "get":
+		return "queue.py", queueGet
+	}
+	return "", plain
 }
 
 // serverRole returns the role of a function with a common name.

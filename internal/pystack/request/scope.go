@@ -1,5 +1,25 @@
 package request
 
+import "github.com/resp-exporter/resp-exporter/internal/pystack"
+
+// InThread reports whether coroutines, the innermost first, wait for a thread of a
+// pool, which then has the request in hand.
+func InThread(frames []pystack.Frame) bool {
+	const near = 2 // asyncio.wait_for is between
+	for i := range frames[:min(len(frames), near)] {
+		c := frames[i].Code
+		switch c.Name {
+		case "run_sync_in_worker_thread":
+			return in(c.File, "anyio/_backends/_asyncio.py")
+		case "handle_http":
+			return in(c.File, "hypercorn/middleware/wsgi.py")
+		case "__call__":
+			return in(c.File, "uvicorn/middleware/wsgi.py") || in(c.File, "asgiref/sync.py")
+		}
+	}
+	return false
+}
+
 // http reports whether the scope that a frame has is that of an HTTP request: an
 // ASGI app is called for the life of the process and for WebSockets too.
 func (s *look) http(i int) bool {
@@ -11,21 +31,25 @@ func (s *look) http(i int) bool {
 	return ok && s.objects.Equals(kind, "http")
 }
 
+// asgi reads the scope that a server's object of a request has.
+func (s *look) asgi(frame uint64, c *code) {
+	self, ok := s.local(frame, c, nameSelf)
+	if !ok {
+		return
+	}
+	if scope, ok := s.objects.Attribute(self, s.keys.scope); ok {
+		s.scope(scope)
+	}
+}
+
 // scope reads what the scope of an ASGI request has. The router adds the endpoint,
 // to this one or to a copy that is handed on.
 func (s *look) scope(scope uint64) {
-	if s.into.Method == "" {
-		if value, ok := s.objects.Lookup(scope, s.keys.scopeMethod); ok {
-			s.into.Method = s.method(value)
-		}
+	if scope == s.scoped || s.into.View != "" {
+		return // the function within has been handed the same one
 	}
-	if s.into.Path == "" {
-		if value, ok := s.objects.Lookup(scope, s.keys.scopePath); ok {
-			if s.raw, ok = s.objects.Str(s.raw[:0], value); ok {
-				s.into.Path = s.path(s.thread, s.raw)
-			}
-		}
-	}
+	s.scoped = scope
+	s.asked(scope)
 	if value, ok := s.objects.Lookup(scope, s.keys.scopeRoute); ok {
 		if path, ok := s.objects.Attribute(value, s.keys.routePath); ok {
 			s.into.Route = s.text(path)
@@ -35,5 +59,22 @@ func (s *look) scope(scope uint64) {
 		if name, ok := s.objects.FunctionName(value); ok {
 			s.into.View = s.text(name)
 		}
+	}
+}
+
+// asked reads the method and the path from a scope, the first that has them.
+func (s *look) asked(scope uint64) {
+	if s.into.Method != "" {
+		return
+	}
+	if value, ok := s.objects.Lookup(scope, s.keys.scopeMethod); ok {
+		s.into.Method = s.method(value)
+	}
+	value, ok := s.objects.Lookup(scope, s.keys.scopePath)
+	if !ok {
+		return
+	}
+	if s.raw, ok = s.objects.Str(s.raw[:0], value); ok {
+		s.into.Path = s.path(s.thread, s.raw)
 	}
 }

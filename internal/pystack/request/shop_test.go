@@ -27,7 +27,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
 
-const patience = time.Minute
+const (
+	patience = time.Minute
+	debian   = "/usr/bin/python3"
+)
 
 // pythons returns Debian's interpreter and those of pyenv that are there.
 func pythons(t testing.TB) []string {
@@ -36,7 +39,7 @@ func pythons(t testing.TB) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []string{"/usr/bin/python3"}
+	all := []string{debian}
 	for _, minor := range []string{"8", "9", "10", "11", "12", "13", "14"} {
 		found, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3."+minor+".*/bin/python3"))
 		if err != nil {
@@ -123,11 +126,10 @@ type worker struct {
 func servers(python, socket, address string) map[string][]string {
 	gunicorn := []string{python, "-m", "gunicorn.app.wsgiapp", "shop:app", "--bind", "unix:" + socket, "--workers", "1", "--log-level", "warning"}
 	all := map[string][]string{
-		"sync":     gunicorn,
 		"gthread":  append(gunicorn[:len(gunicorn):len(gunicorn)], "--threads", "3"),
 		"waitress": {python, "-c", "import shop, waitress; waitress.serve(shop.app, unix_socket=" + strconv.Quote(socket) + ", threads=3)"},
 	}
-	if python == "/usr/bin/python3" {
+	if all["sync"] = gunicorn; python == debian {
 		all["werkzeug"] = []string{python, "-c", "import shop; shop.app.run(host=" + strconv.Quote("unix://"+socket) + ", threaded=True)"}
 		all["uvicorn"] = []string{python, "-m", "uvicorn", "--interface", "wsgi", "--uds", socket, "--log-level", "error", "shop:app"}
 		all["hypercorn"] = []string{python, "-m", "hypercorn", "-b", address, "asgi:shop"}
@@ -197,7 +199,7 @@ func open(t testing.TB, python, kind string, routes []route, env ...string) *sho
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = folder
-	if python != "/usr/bin/python3" {
+	if python != debian {
 		here += ":" + library(t, python)
 	}
 	cmd.Env = append(os.Environ(), "SHOP_FOLDER="+folder, "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+here)

@@ -19,7 +19,7 @@ func TestZones(t *testing.T) {
 		t.Run(zone, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
 			routes := draw(rng, []string{"plain"})
-			s := open(t, "/usr/bin/python3", "sync", routes, "TZ="+zone)
+			s := open(t, debian, "sync", routes, "TZ="+zone)
 			s.place = place
 			s.check("sync", drawAsk(rng, routes[0]), 0)
 		})

@@ -1,0 +1,106 @@
+package tasks
+
+import "github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+
+// layout has the offsets of a task (Modules/_asynciomodule.c) and of the lists of
+// them, in bytes.
+type layout struct {
+	coroutine, state uint64
+	lists            bool   // tasks are in lists, not in sets: 3.14
+	node             uint64 // of a task, in its list
+	threadHead       uint64 // of a thread state: the list of its tasks
+}
+
+// layoutOf returns the layout of version 3.minor.
+func layoutOf(minor int) layout {
+	switch minor {
+	case 8:
+		return layout{coroutine: 112, state: 72}
+	case 9:
+		return layout{coroutine: 152, state: 80}
+	case 10:
+		return layout{coroutine: 160, state: 88}
+	case 11, 12:
+		return layout{coroutine: 136, state: 88}
+	case 13:
+		return layout{coroutine: 120, state: 96}
+	}
+	return layout{coroutine: 128, state: 104, lists: true, node: 152, threadHead: 880}
+}
+
+// pending returns the coroutine of a task that has not ended.
+func (r *Reader) pending(task uint64) (uint64, bool) {
+	var ok bool
+	if r.name, ok = r.objects.TypeName(r.name[:0], task); !ok || string(r.name) != "_asyncio.Task" {
+		return 0, false
+	}
+	state, ok := r.objects.Field(task, r.layout.state)
+	if !ok || uint32(state) != 0 {
+		return 0, false
+	}
+	coroutine, ok := r.objects.Field(task, r.layout.coroutine)
+	return coroutine, ok && coroutine != 0
+}
+
+// list sets the tasks of the process; thread is the thread state of the loop.
+func (r *Reader) list(thread uint64) bool {
+	if r.layout.lists {
+		return thread != 0 && r.linked(thread+r.layout.threadHead)
+	}
+	interpreters := r.process.Runtime() + uint64(r.process.Layout().Runtime.InterpretersHead)
+	interpreter, ok := r.objects.Word(interpreters)
+	if !ok {
+		return false
+	}
+	module, ok := r.objects.Module(interpreter, r.keys.module)
+	if !ok {
+		return false
+	}
+	weak, ok := r.objects.ModuleAttribute(module, r.keys.all)
+	if !ok {
+		if weak, ok = r.objects.ModuleAttribute(module, r.keys.scheduled); !ok {
+			return false
+		}
+		if eager, ok := r.objects.ModuleAttribute(module, r.keys.eager); ok {
+			r.objects.Set(eager, r.add)
+		}
+	}
+	set, ok := r.objects.Attribute(weak, r.keys.data)
+	if !ok {
+		return false
+	}
+	return r.objects.Set(set, func(ref uint64) bool {
+		if task, ok := r.objects.WeakrefTarget(ref); ok {
+			return r.add(task)
+		}
+		return true
+	})
+}
+
+// add notes a task and reports whether there is room for more.
+func (r *Reader) add(task uint64) bool {
+	if len(r.tasks) == MaxTasks {
+		r.Counts.TasksBeyond++
+		return false
+	}
+	r.tasks = append(r.tasks, task)
+	return true
+}
+
+// linked notes the tasks of a list, whose links are checked in both directions.
+func (r *Reader) linked(head uint64) bool {
+	before := head
+	node, ok := r.objects.Word(head)
+	for ok && node != head {
+		previous, sound := r.objects.Word(node + 8)
+		if !sound || previous != before || node < memory.MinAddress+r.layout.node {
+			return false
+		}
+		if !r.add(node - r.layout.node) {
+			return true
+		}
+		before = node
+		node, ok = r.objects.Word(node)
+	}
+	return ok
+}
