@@ -88,7 +88,7 @@ func registration(in *discovery.Inspected, s *tracker, l *sample, slot int) samp
 // hasLoop reports whether the main thread of a worker is in the poll of an event
 // loop that serves requests.
 func (s *tracker) hasLoop(in *discovery.Inspected, l *sample) bool {
-	switch in.App.Server { //nolint:exhaustive // the others have none
+	switch in.App.Server {
 	case cmdline.Uvicorn, cmdline.Hypercorn:
 	case cmdline.Gunicorn:
 		if s.sync || in.Process.Program.Threads > 1 || in.Process.Program.Class == "gthread" {
