@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
@@ -66,7 +67,11 @@ func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *dis
 	x.Detail, x.Requests, x.Spare = l.detail(x.State), l.inflight.n, l.hasSpareThread(x.State, in.Process.Program.Threads)
 	x.Wait = w.waitOf(in.App, in.Process, s, &l, x, in.Now)
 	if w.sampler != nil && err == nil {
-		x.RequestThreads = w.sampler.Register(registration(in, s, &l, x.Slot))
+		r := registration(in, s, &l, x.Slot)
+		if r.Known && r.InFlight == 0 && s.hasLoop(in, &l) {
+			r.Pending = w.pending(ctx, in, s, l)
+		}
+		x.RequestThreads = w.sampler.Register(r)
 	}
 	return err
 }
@@ -78,6 +83,30 @@ func registration(in *discovery.Inspected, s *tracker, l *sample, slot int) samp
 		PID: p.PID, Start: p.Start, App: a.Name, Slot: slot, Server: a.Server, Class: p.Program.Class, Threads: p.Program.Threads, Sync: s.sync,
 		Listening: listeningFDs(a, p), Known: l.noneInflight() || l.inflight.known, InFlight: l.inflight.n, Pending: l.inflight.pending,
 	}
+}
+
+// hasLoop reports whether the main thread of a worker is in the poll of an event
+// loop that serves requests.
+func (s *tracker) hasLoop(in *discovery.Inspected, l *sample) bool {
+	switch in.App.Server {
+	case cmdline.Uvicorn, cmdline.Hypercorn:
+	case cmdline.Gunicorn:
+		if s.sync || in.Process.Program.Threads > 1 || in.Process.Program.Class == "gthread" {
+			return false
+		}
+	default:
+		return false
+	}
+	return l.main.accepts
+}
+
+// pending reports whether a worker whose threads prove nothing has a connection
+// without its answer: requests of an event loop wait without a thread. The sample
+// is a copy: what the worker does is decided without that.
+func (w *Inspector) pending(ctx context.Context, in *discovery.Inspected, s *tracker, l sample) bool {
+	w.countInflight(ctx, in, s, &l)
+	s.inflight = nil
+	return l.inflight.pending
 }
 
 // State returns the state of a worker that has no slot yet, see

@@ -40,7 +40,7 @@ func (s *simulated) advance(dt time.Duration) {
 		step := min(dt, s.left)
 		on := s.phases[s.at].on
 		s.truth[on] += step.Seconds()
-		switch on {
+		switch on { //nolint:exhaustive // the others are waits
 		case ledger.CPU:
 			s.run += step
 		case ledger.CPUQueue:

@@ -110,7 +110,7 @@ func (c *classifier) epollSet(w *worker, fd int, now time.Time) *epollSet {
 	var set *epollSet
 	for i := range w.epolls {
 		e := &w.epolls[i]
-		if e.read.IsZero() || e.fd == fd || set == nil && now.Sub(e.read) > time.Minute {
+		if e.read.IsZero() || e.fd == fd || now.Sub(e.read) > time.Minute {
 			set = e
 			break
 		}
@@ -129,25 +129,18 @@ func (c *classifier) epollSet(w *worker, fd int, now time.Time) *epollSet {
 // descriptors returns what a wait for descriptors says. t is the thread that waits
 // for one file; nil for an epoll set.
 func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time) callState {
+	if slices.ContainsFunc(fds, func(fd int) bool { return slices.Contains(w.listening, fd) }) {
+		return callState{accepts: true, fixed: ledger.Other}
+	}
 	var one *socketName
 	sockets := 0
 	for _, fd := range fds {
-		if slices.Contains(w.listening, fd) {
-			return callState{accepts: true, fixed: ledger.Other}
-		}
-	}
-	for _, fd := range fds {
-		c.name = append(strconv.AppendInt(append(c.name[:0], "fd/"...), int64(fd), 10), 0)
-		n, err := w.dir.Readlink(c.name, c.buf[:])
-		if err != nil {
-			continue
-		}
-		link := c.buf[:n]
+		link := c.link(w, fd)
 		inode, ok := socketInode(link)
-		switch {
-		case !ok && len(fds) == 1 && t != nil && link[0] == '/' && !bytes.HasPrefix(link, []byte("/dev/")):
+		if !ok && len(fds) == 1 && t != nil && isFile(link) {
 			return callState{fixed: c.diskOr(w, t, ledger.Other)}
-		case !ok:
+		}
+		if !ok {
 			continue
 		}
 		if sockets++; sockets > maxSetSockets {
@@ -162,6 +155,22 @@ func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time)
 		}
 	}
 	return callState{socket: one, fixed: ledger.Other}
+}
+
+// link returns the target of the link of a descriptor, valid until the next call;
+// empty if it is closed.
+func (c *classifier) link(w *worker, fd int) []byte {
+	c.name = append(strconv.AppendInt(append(c.name[:0], "fd/"...), int64(fd), 10), 0)
+	n, err := w.dir.Readlink(c.name, c.buf[:])
+	if err != nil {
+		return nil
+	}
+	return c.buf[:n]
+}
+
+// isFile reports whether the target of a link is a file that is no device.
+func isFile(link []byte) bool {
+	return len(link) > 0 && link[0] == '/' && !bytes.HasPrefix(link, []byte("/dev/"))
 }
 
 // socketInode returns the inode in the target of a link such as "socket:[123]".

@@ -39,7 +39,7 @@ func (w *worker) learnIdle() {
 	for i, t := range w.threads {
 		switch {
 		case t.state.accepts, i == 0 && w.threading == pool:
-		case w.threading != anyThread && t.state.untimed && t.state.futex != 0:
+		case w.threading != anyThread && t.atLock():
 			w.vote(t)
 			if t.role != rolePool && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
 				t.role = roleBackground
@@ -96,26 +96,36 @@ func (w *worker) vote(t *thread) {
 func (w *worker) proveLocks() {
 	locked := w.scan.inFlight
 	for i, t := range w.threads {
-		if w.mayServe(i) && t.role != roleBackground && !t.state.accepts && (t.state.futex == 0 || !t.state.untimed) {
+		if w.mayServe(i) && t.role != roleBackground && !t.state.accepts && !t.atLock() {
 			locked--
 		}
 	}
 	for ; locked > 0; locked-- {
-		var last *thread
-		for i, t := range w.threads {
-			if !w.mayServe(i) || t.role == roleBackground || t.state.futex == 0 || !t.state.untimed || t.lockProof == t.times.Slices || w.isIdleLock(t.state.futex) {
-				continue
-			}
-			if last == nil || t.since.After(last.since) {
-				last = t
-			}
-		}
+		last := w.latestAtLock()
 		if last == nil {
 			return
 		}
 		last.lockProof = last.times.Slices
 	}
 }
+
+// latestAtLock returns the thread of a pool that began last to wait at a lock that
+// is not the pool's queue and not proven to be another; nil if there is none.
+func (w *worker) latestAtLock() (last *thread) {
+	for i, t := range w.threads {
+		if !w.mayServe(i) || t.role == roleBackground || !t.atLock() || t.lockProof == t.times.Slices || w.isIdleLock(t.state.futex) {
+			continue
+		}
+		if last == nil || t.since.After(last.since) {
+			last = t
+		}
+	}
+	return last
+}
+
+// atLock reports whether a thread waits at a futex without a timeout, as threads of
+// a pool do at its queue.
+func (t *thread) atLock() bool { return t.state.futex != 0 && t.state.untimed }
 
 // mayServe reports whether the thread at that place may work on a request.
 func (w *worker) mayServe(i int) bool { return i > 0 || w.threading != pool }
@@ -143,7 +153,7 @@ func (w *worker) believeStack(t *thread) {
 	case !t.hasStack():
 	case s.idlePool:
 		t.role = rolePool
-		if w.server == cmdline.Gunicorn && t.state.futex != 0 && t.state.untimed && !w.isIdleLock(t.state.futex) {
+		if w.server == cmdline.Gunicorn && t.atLock() && !w.isIdleLock(t.state.futex) {
 			w.vote(t)
 			at := slices.IndexFunc(w.idleLocks[:], func(l idleLock) bool { return l.addr == t.state.futex })
 			w.idleLocks[at].votes, w.idleLocks[at].returned = idleLockVotes, true
@@ -194,16 +204,8 @@ func (w *worker) choose() {
 func (w *worker) choosePool() {
 	for i, t := range w.threads {
 		t.counted = false
-		if !w.mayServe(i) {
-			continue
-		}
-		idle := w.waitsForWork(t)
-		atQueue := idle && (t.state.accepts || w.isIdleLock(t.state.futex) || w.threading == poolOfAll && t.state.mutex)
-		switch {
-		case atQueue, idle && t.worked && t.role != roleBackground:
-			t.role = rolePool
-		case !idle && (t.state.futex == 0 || !t.state.untimed): // not one that waits at a lock of its own
-			t.worked = true
+		if w.mayServe(i) {
+			w.recognize(t)
 		}
 	}
 	for _, r := range []role{rolePool, roleAssumed} {
@@ -216,6 +218,19 @@ func (w *worker) choosePool() {
 	}
 }
 
+// recognize makes a thread one of the pool that waits at its queue, or that has come
+// back to wait for work.
+func (w *worker) recognize(t *thread) {
+	idle := w.waitsForWork(t)
+	atQueue := idle && (t.state.accepts || w.isIdleLock(t.state.futex) || w.threading == poolOfAll && t.state.mutex)
+	switch {
+	case atQueue, idle && t.worked && t.role != roleBackground:
+		t.role = rolePool
+	case !idle && !t.atLock(): // not one that waits at a lock of its own
+		t.worked = true
+	}
+}
+
 // chooseAny chooses the threads that work on requests where the server is not
 // known: those that have no other explanation.
 func (w *worker) chooseAny() {
@@ -224,15 +239,14 @@ func (w *worker) chooseAny() {
 		if t.state.accepts {
 			t.role = roleUnknown
 		}
-		locked := t.state.futex != 0 && t.state.untimed && !(t.hasStack() && t.stack.inHand)
-		t.counted = !t.state.accepts && t.role != roleBackground && !locked
+		works := !t.atLock() || t.hasStack() && t.stack.inHand
+		t.counted = !t.state.accepts && t.role != roleBackground && works
 		if t.counted {
 			moving++
 		}
 	}
 	for _, t := range w.threads {
-		locked := t.state.futex != 0 && t.state.untimed && t.role != roleBackground
-		if locked && !t.counted && w.scan.known && w.scan.inFlight > moving {
+		if t.atLock() && t.role != roleBackground && !t.counted && w.scan.known && w.scan.inFlight > moving {
 			t.counted = true
 			moving++
 		}

@@ -1,0 +1,67 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// loopApp is an app of an event loop: its requests block the loop, or wait within
+// it.
+const loopApp = `import asyncio, time
+
+async def app(scope, receive, send):
+    if scope["type"] != "http": return
+    _, kind, ms = (scope["path"] + "/0").split("/")[:3]
+    if kind == "block": time.sleep(int(ms) / 1000)
+    if kind == "wait": await asyncio.sleep(int(ms) / 1000)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+`
+
+// A loop that a request blocks is told from one in which requests wait, and from
+// one that has none.
+func TestTruthLoopBlocked(t *testing.T) {
+	t.Parallel()
+	need(t, "uvicorn")
+	s := stacks(t, 0, stackOf{kind: "uvicorn", server: "uvicorn", workers: 1, args: []string{"--interface", "asgi3", "--lifespan", "off"}, loop: true, source: loopApp})[0]
+	x := watch(t, export{config: shortTimes([]*stack{s})})
+	app := "app=" + s.name
+	seconds := func(name string, pairs ...string) float64 {
+		v, _ := x.scrape(t).sum(name, append([]string{app}, pairs...)...)
+		return v
+	}
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.has("resp_worker_loop_blocked_seconds_total", app), m.has("resp_worker_wait_seconds_total", app, "on=idle"))
+	})
+	before := seconds("resp_worker_loop_blocked_seconds_total")
+	began := time.Now()
+	const times, each = 4, 1500 * time.Millisecond
+	for range times {
+		if status := s.get(fmt.Sprintf("/block/%d", each.Milliseconds())); status != http.StatusOK {
+			t.Fatal(status)
+		}
+	}
+	took := time.Since(began).Seconds()
+	if got := seconds("resp_worker_loop_blocked_seconds_total") - before; got < 0.6*(times*each).Seconds() || got > took {
+		t.Errorf("blocked for %.2f s, truth %.2f to %.2f s", got, (times * each).Seconds(), took)
+	}
+	before = seconds("resp_worker_loop_blocked_seconds_total")
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() { s.get("/wait/8000") })
+	}
+	eventually(t, 20*time.Second, func() error {
+		if got := seconds("resp_worker_wait_seconds_total", "on=loop"); got < 1 {
+			return fmt.Errorf("%.2f s in the loop with requests", got)
+		}
+		return nil
+	})
+	wg.Wait()
+	if got := seconds("resp_worker_loop_blocked_seconds_total") - before; got > 0.5 {
+		t.Errorf("blocked for %.2f s by requests that wait", got)
+	}
+}
