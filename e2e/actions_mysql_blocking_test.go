@@ -37,8 +37,8 @@ func lockWaits(t *testing.T, s *mariadb.Server) (pairs [][2]uint64) {
 	return pairs
 }
 
-// waitsFor waits until a connection waits for another one.
-func waitsFor(t *testing.T, s *mariadb.Server, waiter, blocker uint64) {
+// blockedBy waits until a connection waits for another one.
+func blockedBy(t *testing.T, s *mariadb.Server, waiter, blocker uint64) {
 	t.Helper()
 	eventually(t, 30*time.Second, func() error {
 		if pairs := lockWaits(t, s); !slices.Contains(pairs, [2]uint64{waiter, blocker}) {
@@ -71,7 +71,7 @@ func TestKillBlockingTransaction(t *testing.T) {
 		c := client(t, s)
 		id := connectionID(t, c)
 		background(t, c, "UPDATE shop.orders SET paid = 2 WHERE id = 2")
-		waitsFor(t, s, id, connectionID(t, person))
+		blockedBy(t, s, id, connectionID(t, person))
 	}
 	unchanged(t, s, 2*time.Second, connectionID(t, person))
 	before := present(t, s)
@@ -90,9 +90,9 @@ func TestKillBlockingTransaction(t *testing.T) {
 	do(t, middle, "START TRANSACTION", "UPDATE shop.orders SET paid = 3 WHERE id = 3")
 	middleID, lastID := connectionID(t, middle), connectionID(t, last)
 	background(t, middle, "UPDATE shop.orders SET paid = 3 WHERE id = 1")
-	waitsFor(t, s, middleID, root)
+	blockedBy(t, s, middleID, root)
 	background(t, last, "UPDATE shop.orders SET paid = 4 WHERE id = 3")
-	waitsFor(t, s, lastID, middleID)
+	blockedBy(t, s, lastID, middleID)
 	unchanged(t, s, 2*time.Second, root)
 	before = present(t, s)
 	h.reported(t, "Blocked", "app=shop", "pool=main", "again=yes")

@@ -117,7 +117,7 @@ func TestAssetsAreAskedForOnce(t *testing.T) {
 
 const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_percent":50,"cpu_usage_percent":null,` +
 	`"disks":[{"mountpoint":"/","usage_percent":25}],"pressure":[{"resource":"io","kind":"full","waiting_percent":1}]},` +
-	`"started":"2025-12-30T06:30:05Z","last_check":"2026-01-02T09:30:05Z",` +
+	`"started":"2025-12-30T06:30:05Z","last_check":"2026-01-02T09:30:05Z","threads_at":"2026-01-02T09:30:05Z",` +
 	`"health":{"overall_status":"healthy","components":{"disk":"healthy","memory":"healthy"},"alerts":[],"recovering":[],"recommendations":[],"last_check":"2026-01-02T09:30:05Z"},` +
 	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],` +
 	`"apps":[{"name":"shop","server":null,"worker_class":null,"up":true,` +

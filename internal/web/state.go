@@ -12,13 +12,15 @@ import (
 
 // pageState is the state of one gather, grouped by app. A nil number is not known.
 type pageState struct {
-	At     time.Time // zero: there was no gather yet
-	Apps   []app
-	Stores []store // and the pools, tasks and sessions of the apps
-	Unseen []unseen
-	limits map[string]model.Threshold
-	state  *model.State
-	health health.Evaluation
+	At time.Time // zero: there was no gather yet
+	// ThreadsAt is when the threads of the workers were sampled.
+	ThreadsAt time.Time
+	Apps      []app
+	Stores    []store // and the pools, tasks and sessions of the apps
+	Unseen    []unseen
+	limits    map[string]model.Threshold
+	state     *model.State
+	health    health.Evaluation
 }
 
 // app is one app, with the state of all collectors. What a collector did not read has

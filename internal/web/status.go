@@ -17,6 +17,7 @@ type (
 		Host        hostJSON           `json:"host"`
 		Started     time.Time          `json:"started"`
 		LastCheck   *time.Time         `json:"last_check"`
+		ThreadsAt   *time.Time         `json:"threads_at"`      // when the threads of the workers were sampled
 		Health      *health.Status     `json:"health"`          // of host and stores; null before the first look
 		Todo        []string           `json:"recommendations"` // of all, root causes first, as on the page
 		Apps        []appJSON          `json:"apps"`
@@ -97,6 +98,8 @@ func (w *Web) status(s pageState) statusJSON {
 		out.Todo = append(out.Todo, s.health.Recommendations()...)
 		at := s.At.UTC()
 		out.LastCheck = &at
+		threads := s.ThreadsAt.UTC()
+		out.ThreadsAt = &threads
 		out.Health = w.reported(&s.health.Host, "", s.Apps)
 	}
 	for i := range s.Apps {

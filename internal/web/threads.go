@@ -18,6 +18,19 @@ type threadRow struct {
 	Place string // "pay (billing.py:131)"; "": not known
 }
 
+// refreshThreads sets the threads of the workers to those of later samples. A worker
+// that is not sampled keeps those of the gather.
+func (s *pageState) refreshThreads(current func(pid int) ([]model.Thread, bool)) {
+	for i := range s.Apps {
+		for j := range s.Apps[i].Workers {
+			w := &s.Apps[i].Workers[j]
+			if threads, ok := current(w.PID); ok && w.PID != 0 {
+				w.Threads = threads
+			}
+		}
+	}
+}
+
 // threadText returns what a thread does in words, such as "waits for MySQL main".
 func threadText(t *model.Thread) string {
 	switch t.On {

@@ -247,5 +247,10 @@ func (u unseen) Because() string {
 // look is the latest gather, put together and judged.
 func (w *Web) look() (pageState, verdict) {
 	s := assemble(w.opts.Source.Latest())
+	s.ThreadsAt = s.At
+	if w.opts.Threads != nil {
+		s.ThreadsAt = w.opts.Now()
+		s.refreshThreads(w.opts.Threads)
+	}
 	return s, s.verdict(w.opts.Now())
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
@@ -35,6 +36,10 @@ type Options struct {
 	Pprof            bool         // serve /debug/pprof/
 
 	Healing func() heal.Snapshot // nil: the page says nothing of healing
+
+	// Threads returns the request threads of a worker as they were last sampled, and
+	// whether it is sampled. nil: those of the last gather are shown.
+	Threads func(pid int) ([]model.Thread, bool)
 
 	// Guard refuses requests for the page, its files and its JSON by a host name
 	// that is not the exporter's, GuardBrowsers those of browsers only. nil: none.

@@ -107,6 +107,9 @@ func start(ctx context.Context) error {
 	if err := t.startAll(ctx); err != nil {
 		return err
 	}
+	if err := t.sampled(ctx); err != nil {
+		return err
+	}
 	t.load(ctx)
 	return t.report(rows)
 }
@@ -177,6 +180,19 @@ func (t *trialRun) startAll(ctx context.Context) error {
 	return nil
 }
 
+// sampled waits until the exporter samples the workers.
+func (t *trialRun) sampled(ctx context.Context) error {
+	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		b, err := fetch(ctx, t.status)
+		if err == nil && strings.Contains(string(b), `"on":"idle"`) {
+			return nil
+		}
+		if ctx.Err() != nil || time.Now().After(end) {
+			return fmt.Errorf("the workers are not sampled: %w", err)
+		}
+	}
+}
+
 // load sends requests of 0 to 5 s, and keeps what the exporter reports meanwhile.
 func (t *trialRun) load(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, t.seconds)
@@ -225,7 +241,7 @@ func (t *trialRun) look(ctx context.Context) {
 		return
 	}
 	var s struct {
-		LastCheck time.Time `json:"last_check"`
+		ThreadsAt time.Time `json:"threads_at"`
 		Apps      []struct {
 			Workers []struct {
 				Threads []struct {
@@ -244,7 +260,7 @@ func (t *trialRun) look(ctx context.Context) {
 		for _, w := range a.Workers {
 			for _, x := range w.Threads {
 				if x.View != nil && x.Age != nil {
-					t.seen = append(t.seen, seen{float64(s.LastCheck.UnixMilli()) / 1000, *x.Age, *x.View})
+					t.seen = append(t.seen, seen{float64(s.ThreadsAt.UnixMilli()) / 1000, *x.Age, *x.View})
 				}
 			}
 		}
