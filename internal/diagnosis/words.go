@@ -104,10 +104,10 @@ func objectOf(kind, object string) string {
 		return "a lock of " + cmp.Or(name, "a table")
 	case "global":
 		return "the global read lock"
-	case "script":
-		return "a script of another client runs"
-	case "slow_command":
-		return "a command of another client runs"
+	case kindScript:
+		return "a script runs in it"
+	case kindSlow:
+		return strings.TrimSuffix("a slow command, "+strings.ToUpper(name), ", ")
 	case kindFull:
 		return "all its connections are in use"
 	case kindDown:
