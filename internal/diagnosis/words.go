@@ -111,7 +111,7 @@ func objectOf(kind, object string) string {
 	case kindFull:
 		return "all its connections are in use"
 	case kindDown:
-		return "it does not answer"
+		return "it does not answer the exporter either"
 	case kindBlocking:
 		return "a command that waits for data"
 	}
