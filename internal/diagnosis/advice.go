@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,8 +75,8 @@ func rootAdvice(c *model.Chain, l *model.Link) string {
 	switch {
 	case mysql && l.Connection != 0:
 		return connectionAdvice(l, look)
-	case redis && l.Connection != 0:
-		return redisAdvice(l, look)
+	case redis && (l.Connection != 0 || c.Kind == kindScript || c.Kind == kindSlow):
+		return redisAdvice(c, l, look)
 	case l.Slot != "" && look != "" && l.On == "upstream":
 		return "Look at what " + look + " calls, and give the call a timeout."
 	case l.Slot != "" && look != "":
@@ -126,16 +127,20 @@ func connectionAdvice(l *model.Link, look string) string {
 	return out + ", or look at " + look + "."
 }
 
-// redisAdvice returns what to do about a command that holds up a Redis.
-func redisAdvice(l *model.Link, look string) string {
+// redisAdvice returns what to do about a script or a command that holds up a Redis.
+func redisAdvice(c *model.Chain, l *model.Link, look string) string {
+	command := l.Command
+	if c.Kind == kindSlow {
+		command = cmp.Or(c.Object, command)
+	}
 	out := "Let it finish, and replace it by commands that work in small steps"
-	switch strings.ToLower(l.Command) {
-	case "eval", "evalsha", "eval_ro", "evalsha_ro":
+	switch command = strings.ToLower(command); {
+	case c.Kind == kindScript || strings.HasPrefix(command, "eval"):
 		out = "SCRIPT KILL on " + serverText(l) + " ends the script if it has written nothing"
-	case "fcall", "fcall_ro":
+	case strings.HasPrefix(command, "fcall"):
 		out = "FUNCTION KILL on " + serverText(l) + " ends the function if it has written nothing"
-	case "keys":
-		out = "Let it finish, and replace KEYS by SCAN"
+	case command == "keys":
+		out = "Replace KEYS by SCAN"
 	}
 	if look != "" {
 		out += ": it comes from " + look

@@ -145,6 +145,14 @@ func redisScenes() map[string]scene {
 			StoreConnections: []model.StoreConnection{conn(cache, 9, 4800, 19, "keys", 4)},
 			StoreWaits:       []model.StoreWait{wait(cache, 0, 9, "slow_command", "", 4)},
 		}, "shop(2) redis redis:cache slow_command 3: shop/0 shop/1 => blog/0@redis:cache#9[scan admin.py:44 redis redis:cache 4s]"},
+		"a script of which nobody says whose it is": {model.State{
+			Workers: []model.AppWorkers{app("shop", 4710, r(7, 11), r(3, 12))}, StoreWaits: []model.StoreWait{wait(cache, 0, 0, "script", "", 6)},
+			Redis: []model.RedisServer{{Name: "cache"}},
+		}, "shop(2) redis redis:cache script 7: shop/0 shop/1 => @redis:cache[]"},
+		"a slow command that has just ended explains no longer wait": {model.State{
+			Workers:    []model.AppWorkers{app("shop", 4710, r(4, 11), r(60, 12))},
+			StoreWaits: []model.StoreWait{{Server: cache, Blocker: 9, Kind: "slow_command", Over: true, Object: "keys", Seconds: 3}},
+		}, "shop(2) redis redis:cache 60: shop/1 => @redis:cache[]\nshop(2) redis redis:cache slow_command keys 4: shop/0 => @redis:cache#9[]"},
 		"a command that waits for data is by design": {model.State{
 			Workers:          []model.AppWorkers{app("shop", 4710, r(20, 11))},
 			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "blpop", 20)},

@@ -51,7 +51,7 @@ func (g *graph) afterStore(i int) *step {
 	switch {
 	case full && !joined && !g.active[place{t.worker, t.Peer}]:
 		s.kind, s.to = kindFull, g.holderOf(t.Peer)
-	case w != nil && w.Kind != kindFull && (!joined || w.Blocker != k.id):
+	case w != nil && w.Kind != kindFull && (!joined || w.Blocker != k.id) && explains(w, t):
 		return g.afterWait(w)
 	case !full && g.isDown(t.Peer):
 		s.kind = kindDown
@@ -61,6 +61,10 @@ func (g *graph) afterStore(i int) *step {
 	s.to.kind = s.kind
 	return s
 }
+
+// explains reports whether what holds up all clients of a server holds up a thread: what
+// is over does so only if it took as long as the thread has waited.
+func explains(w *model.StoreWait, t *thread) bool { return !w.Over || t.Seconds <= w.Seconds+skew }
 
 // holderOf returns who has most connections of a full server; the server, where that
 // is not known.

@@ -9,6 +9,8 @@ const (
 	kindUpstream = "upstream"
 	kindFull     = "full"
 	kindDown     = "down"
+	kindScript   = "script"
+	kindSlow     = "slow_command"
 	kindBlocking = "blocked" // a command of Redis that waits for data
 )
 

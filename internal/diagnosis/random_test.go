@@ -57,6 +57,7 @@ func random(r *rand.Rand) *model.State {
 		s.StoreWaits = append(s.StoreWaits, wait(pick("mysql:main", "mysql:main", "redis:cache"), uint64(r.IntN(12)), uint64(r.IntN(12)),
 			pick("row", "metadata", "script", "slow_command", "full", "blpop", "", "odd"), pick("", "a.b"), seconds()))
 		s.StoreWaits[len(s.StoreWaits)-1].Likely = r.IntN(5) == 0
+		s.StoreWaits[len(s.StoreWaits)-1].Over = r.IntN(5) == 0
 	}
 	for range r.IntN(4) {
 		s.LockWaits = append(s.LockWaits, model.LockWait{Server: "main", Waiter: model.Connection{ID: uint64(r.IntN(12)), Owner: model.Owner{PID: r.IntN(pid + 2)}},

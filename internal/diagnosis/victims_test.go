@@ -109,3 +109,27 @@ func TestFile(t *testing.T) {
 		}
 	}
 }
+
+// A chain that names its root is found by its workers and servers; another one is not.
+func TestFind(t *testing.T) {
+	t.Parallel()
+	s := lockScene()
+	list := diagnosis.Chains(&s, noon)
+	for slot, want := range map[string]bool{"0": true, "2": true, "9": false, "": false} {
+		if got := diagnosis.OfWorker(list, "shop", slot) != nil; got != want {
+			t.Errorf("worker %q: %t", slot, got)
+		}
+	}
+	if diagnosis.OfServer(list, "mysql:main") == nil || diagnosis.OfServer(list, "mysql:other") != nil || diagnosis.OfWorker(list, "blog", "0") != nil {
+		t.Error("by server or app")
+	}
+	address := appScenes()["an address"].state
+	list = append(diagnosis.Chains(&address, noon), model.Chain{})
+	if len(list) != 2 || diagnosis.OfWorker(list, "front", "0") != nil || diagnosis.OfServer(list, "10.0.0.9:443") != nil {
+		t.Errorf("%s", brief(list))
+	}
+	circle := doubtfulScenes()["a circle of rows"].state
+	if list = diagnosis.Chains(&circle, noon); diagnosis.OfWorker(list, "shop", "1") == nil {
+		t.Error("a party of a circle")
+	}
+}

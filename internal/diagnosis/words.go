@@ -104,14 +104,14 @@ func objectOf(kind, object string) string {
 		return "a lock of " + cmp.Or(name, "a table")
 	case "global":
 		return "the global read lock"
-	case "script":
-		return "a script of another client runs"
-	case "slow_command":
-		return "a command of another client runs"
+	case kindScript:
+		return "a script runs in it"
+	case kindSlow:
+		return strings.TrimSuffix("a slow command, "+strings.ToUpper(name), ", ")
 	case kindFull:
 		return "all its connections are in use"
 	case kindDown:
-		return "it does not answer"
+		return "it does not answer the exporter either"
 	case kindBlocking:
 		return "a command that waits for data"
 	}

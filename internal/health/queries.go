@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -11,7 +12,7 @@ import (
 // chain, about the blocker if connections wait for a lock, else about the statement
 // that runs longest.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
-	if c := e.chainOn("mysql:" + name); c != nil {
+	if c := diagnosis.OfServer(e.State.Chains, "mysql:"+name); c != nil {
 		a := chainAdvice(c, "")
 		return rootCause(a.cause, a.line)
 	}

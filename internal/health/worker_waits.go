@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -26,7 +27,7 @@ func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	list := w.longest("stuck")
 	if !stuckOnly {
 		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool {
-			return (x.Seconds < busyLong || !x.waitsForOthers()) && e.chainOf(w.app, x.Slot) == nil
+			return (x.Seconds < busyLong || !x.waitsForOthers()) && diagnosis.OfWorker(e.State.Chains, w.app, x.Slot) == nil
 		})...)
 	}
 	running := make(map[string][]*model.Query) // by server
@@ -76,7 +77,7 @@ func sameWait(x, y *worker) bool {
 // the chain where there is one,
 // or the statement that it runs, or neither where none is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
-	if c := e.chainOf(w.app, x.Slot); c != nil {
+	if c := diagnosis.OfWorker(e.State.Chains, w.app, x.Slot); c != nil {
 		return chainAdvice(c, w.app), nil
 	}
 	if x.Wait == nil {
