@@ -38,15 +38,13 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 		}
 		k.users = append(k.users, users...)
 	}
-	for _, r := range cfg.Healing.Rules {
-		for _, s := range r.Steps {
-			if s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == "") {
-				add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
-			}
-			if of := poolStepOf(s); of != nil {
-				if pools, users := of.poolsOn(cfg.Apps, server); pools {
-					add("resp_heal.kill_idle", of.procedure, users)
-				}
+	for _, s := range stepsOf(cfg.Healing) {
+		if s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == "") {
+			add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
+		}
+		if of := poolStepOf(s); of != nil {
+			if pools, users := of.poolsOn(cfg.Apps, server); pools {
+				add("resp_heal.kill_idle", of.procedure, users)
 			}
 		}
 	}
@@ -55,6 +53,14 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 	slices.Sort(k.calls)
 	k.procedures, k.users, k.calls = slices.Compact(k.procedures), slices.Compact(k.users), slices.Compact(k.calls)
 	return k, heals
+}
+
+// stepsOf returns the steps of all rules.
+func stepsOf(h config.Healing) (out []config.HealingStep) {
+	for _, r := range h.Rules {
+		out = append(out, r.Steps...)
+	}
+	return out
 }
 
 // poolStep is what a step says about the pool whose connections it may end.
