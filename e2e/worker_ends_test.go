@@ -89,7 +89,7 @@ func TestWorkerEnds(t *testing.T) {
 			signals(t, pids[0], syscall.SIGSEGV)
 			signals(t, pids[1], syscall.SIGKILL)
 		}, map[string]float64{"signal": 2}},
-		"a status": {"gunicorn", []string{"-w", "2"}, 2, func(t *testing.T, e ending, _ []int) { e.begin(t, "/exit?code=3") }, map[string]float64{"exit": 1}},
+		"a status": {"gunicorn", []string{"-w", "2"}, 2, func(t *testing.T, e ending, _ []int) { e.begin(t, "/exit?code=7") }, map[string]float64{"exit": 1}},
 		"max_requests": {"gunicorn", []string{"-w", "1", "--max-requests", "3"}, 1, func(t *testing.T, e ending, _ []int) {
 			for range 3 {
 				e.get("/healthz")

@@ -2,7 +2,7 @@
 
 GET /healthz     responds with the worker's pid
 GET /sleep?s=60  sleeps for that long
-GET /exit?code=3 ends the worker at once with that status
+GET /exit?code=7 ends the worker at once with that status; 3 ends gunicorn's master too
 GET /eat?mb=500  takes that much memory
 """
 

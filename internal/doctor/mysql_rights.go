@@ -38,19 +38,13 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 		}
 		k.users = append(k.users, users...)
 	}
-	for _, r := range cfg.Healing.Rules {
-		for _, s := range r.Steps {
-			switch {
-			case s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == ""):
-				add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
-			case s.KillLeaked != nil:
-				if pools, users := poolsOn(cfg.Apps, poolStep{s.KillLeaked.App, s.KillLeaked.Pool, s.KillLeaked.Users}, server); pools {
-					add("resp_heal.kill_idle", s.KillLeaked.Procedure, users)
-				}
-			case s.KillBlocking != nil:
-				if pools, users := poolsOn(cfg.Apps, poolStep{s.KillBlocking.App, s.KillBlocking.Pool, s.KillBlocking.Users}, server); pools {
-					add("resp_heal.kill_idle", s.KillBlocking.Procedure, users)
-				}
+	for _, s := range stepsOf(cfg.Healing) {
+		if s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == "") {
+			add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
+		}
+		if of := poolStepOf(s); of != nil {
+			if pools, users := of.poolsOn(cfg.Apps, server); pools {
+				add("resp_heal.kill_idle", of.procedure, users)
 			}
 		}
 	}
@@ -61,15 +55,35 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 	return k, heals
 }
 
+// stepsOf returns the steps of all rules.
+func stepsOf(h config.Healing) (out []config.HealingStep) {
+	for _, r := range h.Rules {
+		out = append(out, r.Steps...)
+	}
+	return out
+}
+
 // poolStep is what a step says about the pool whose connections it may end.
 type poolStep struct {
 	app, pool string
 	users     []string
+	procedure string
+}
+
+// poolStepOf returns what a step says about a pool; nil: it ends no connections.
+func poolStepOf(s config.HealingStep) *poolStep {
+	switch {
+	case s.KillLeaked != nil:
+		return &poolStep{s.KillLeaked.App, s.KillLeaked.Pool, s.KillLeaked.Users, s.KillLeaked.Procedure}
+	case s.KillBlocking != nil:
+		return &poolStep{s.KillBlocking.App, s.KillBlocking.Pool, s.KillBlocking.Users, s.KillBlocking.Procedure}
+	}
+	return nil
 }
 
 // poolsOn reports whether a step may be about pools on a server, and whose connections
 // they have. What the step leaves out, an alert may name.
-func poolsOn(apps []config.App, s poolStep, server string) (pools bool, users []string) {
+func (s *poolStep) poolsOn(apps []config.App, server string) (pools bool, users []string) {
 	for _, a := range apps {
 		for _, p := range a.Pools {
 			if p.MySQL != server || s.app != "" && s.app != a.Name || s.pool != "" && s.pool != p.Name {

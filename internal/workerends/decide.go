@@ -118,7 +118,7 @@ func (e *End) timedOut() bool {
 // max_requests. A second TERM, which gunicorn's master sends at a reload, kills a worker
 // that is about to exit.
 func (e *End) orderly() bool {
-	switch e.Status.Signal { //nolint:exhaustive // all others kill
+	switch e.Status.Signal {
 	case 0:
 	case unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP:
 		return true

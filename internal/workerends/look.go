@@ -90,12 +90,13 @@ func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Wor
 		w.drop()
 		return nil
 	}
-	x := &worker{app: a.Name, pid: in.PID, began: in.Start}
+	x := &worker{app: a.Name, uid: a.UID, pid: in.PID, began: in.Start}
 	parent := a.PID
-	switch h, err := w.open(in); {
+	switch h, err := w.open(a.UID, in); {
 	case err == nil:
 		x.handle, parent = h, h.id.Parent
 		w.handles++
+		w.ofUser[x.uid]++
 	case errors.Is(err, errFull):
 		w.drop()
 	case errors.Is(err, errChanged), errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ESRCH):
@@ -134,9 +135,10 @@ func (w *Watcher) wait(ctx context.Context, x *worker) {
 // errFull means that there are as many pidfds as there may be.
 var errFull = errors.New("there are too many workers")
 
-// open opens a pidfd, if there is a place for one more.
-func (w *Watcher) open(in *discovery.Worker) (*handle, error) {
-	if w.handles >= maxHandles {
+// open opens a pidfd, if there is a place for one more, also for its user: nobody can use
+// up the places of others.
+func (w *Watcher) open(uid uint32, in *discovery.Worker) (*handle, error) {
+	if w.handles >= w.places || uid != 0 && w.ofUser[uid] >= maxOfUser {
 		return nil, errFull
 	}
 	return open(w.o.ProcRoot, in.PID, in.Start)
@@ -155,6 +157,9 @@ func (w *Watcher) release(x *worker) {
 		x.handle.close()
 		x.handle = nil
 		w.handles--
+		if w.ofUser[x.uid]--; w.ofUser[x.uid] == 0 {
+			delete(w.ofUser, x.uid)
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
@@ -14,9 +16,10 @@ import (
 )
 
 const (
-	// lookInterval is between two looks at the workers, nearInterval while one of them may
-	// reach its server's timeout before the next look.
-	lookInterval = 5 * time.Second
+	// lookInterval is between two looks at the workers, a little more than between two
+	// looks for the page; nearInterval while one of them may reach its server's timeout
+	// before the next look.
+	lookInterval = 6 * time.Second
 	nearInterval = time.Second
 	lookLimit    = 3 * time.Second // of one look
 	// settleTime is how long after a worker's end it is looked if its master goes on: one
@@ -28,7 +31,8 @@ const (
 	askedTime = 15 * time.Minute
 
 	maxWorkers = 4096 // that are kept
-	maxHandles = 1024 // pidfds of them
+	maxHandles = 1024 // pidfds of them, and at most a quarter of RLIMIT_NOFILE
+	maxOfUser  = 256  // pidfds of the workers of one user other than root
 	maxAsked   = 100
 )
 
@@ -58,6 +62,8 @@ type Watcher struct {
 	last     time.Time       // when the last snapshot that was looked at was taken
 	workers  map[int]*worker // by pid
 	handles  int
+	places   int            // for handles
+	ofUser   map[uint32]int // handles by user
 	settling []settling
 	limits   map[int]limit // of the masters, by pid
 	kills    kills
@@ -78,6 +84,7 @@ type Count struct {
 // worker is a worker that is watched.
 type worker struct {
 	app       string
+	uid       uint32
 	server    cmdline.Server
 	pid       int
 	began     time.Time
@@ -150,9 +157,18 @@ type settling struct {
 // New returns a Watcher. It reads nothing yet.
 func New(o Options) *Watcher {
 	return &Watcher{
-		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit),
+		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit), ofUser: make(map[uint32]int), places: places(),
 		counts: make(map[string]map[Reason]*Count), asked: make(map[int]time.Time),
 	}
+}
+
+// places returns how many pidfds may be open.
+func places() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur/4, maxHandles))
 }
 
 // Run watches until ctx ends, then closes all pidfds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -118,11 +119,11 @@ func (s *Sleepers) HasTooManyRows(c mysql.Connection) bool { return c.Rows > uin
 
 // Victim returns a connection as it is in a plan.
 func (s *Sleepers) Victim(c mysql.Connection, server string) action.Victim {
-	info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": fmt.Sprint(c.Rows), "server": server}
+	info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
 	if worker := s.Owner.Holder(c).Worker; worker != "" {
 		info["worker"] = worker
 	}
-	return action.Victim{Kind: "connection", ID: fmt.Sprint(c.ID), Identity: action.Digest(server, c.User, c.Host), Info: info}
+	return action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info}
 }
 
 // EndEach calls end for each connection, with a pause between two, and returns how many

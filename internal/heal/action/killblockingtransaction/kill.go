@@ -118,6 +118,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		return 0, nil
 	}
 	rule := private.criteria
+	rule.Procedure = k.c.Procedure
 	db, err := rule.Open(ctx, k.d.Database)
 	if err != nil {
 		return 0, err
