@@ -14,13 +14,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// RedisServer is the part of a Redis client that this collector uses.
-type RedisServer interface {
-	Ping(ctx context.Context) (time.Duration, error)
-	Info(ctx context.Context) (redis.Info, error)
-	Inspect(ctx context.Context, clients, slow bool) (redis.Inspection, error)
-}
-
 // RedisTarget is one server, or one cluster, of the configuration.
 type RedisTarget struct {
 	Name     string

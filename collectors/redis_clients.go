@@ -26,16 +26,28 @@ const (
 	// redisListPause is the longest pause: a server that is slow for another reason is
 	// asked again.
 	redisListPause = 5 * time.Second
-	// redisRefusedPause is how long a refused command is not sent again.
-	redisRefusedPause = time.Minute
+	// redisRefusedPause is how long a refused command is not sent again: the server logs
+	// each refusal (ACL LOG).
+	redisRefusedPause = 5 * time.Minute
 	// redisWaitAfter is how long a worker must wait for a server to have its connections
 	// listed.
 	redisWaitAfter = time.Second
+	// redisWaitMemory is how long its connections are listed after that: a server that
+	// answers again has a slow command to name.
+	redisWaitMemory = 10 * time.Second
 )
+
+// RedisServer is the part of a Redis client that this collector uses.
+type RedisServer interface {
+	Ping(ctx context.Context) (time.Duration, error)
+	Info(ctx context.Context) (redis.Info, error)
+	Inspect(ctx context.Context, clients, slow bool) (redis.Inspection, error)
+}
 
 // redisClients is what is kept of one server between reads.
 type redisClients struct {
 	mu     sync.Mutex
+	wanted time.Time // until then a worker waits, or has just waited
 	next   time.Time // no list before
 	list   refusal
 	slow   refusal
@@ -59,13 +71,16 @@ type redisLook struct {
 	lacks []error
 }
 
-// look lists the connections of a server where somebody waits in it or for it: a
-// client in a blocking command, a worker, or the exporter's ping. While the server is
-// busy with a script it lists nobody, and the last list is returned.
+// look lists the connections of a server for which a worker waits. While the server is
+// busy with a script it lists nobody, and the last list is returned. Where no worker
+// waits the server is not asked, because it may refuse that and log the refusal.
 func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	server := "redis:" + l.Name
+	if l.workersWait {
+		c.wanted = now.Add(redisWaitMemory)
+	}
 	var e *redis.Error
 	switch errors.As(l.failure, &e); {
 	case e != nil && e.Script:
@@ -87,9 +102,7 @@ func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 		waited = now.Sub(c.silent)
 	}
 	c.silent, c.script = time.Time{}, time.Time{}
-	slow := waited >= slowPing
-	blocked := l.info.Blocked != nil && *l.info.Blocked > 0
-	if !slow && !blocked && !l.workersWait || l.info.Clients == nil || *l.info.Clients > redis.MaxListed || l.info.Mode == "cluster" {
+	if now.After(c.wanted) || l.info.Clients == nil || *l.info.Clients > redis.MaxListed || l.info.Mode == "cluster" {
 		return
 	}
 	c.inspect(ctx, l, now, waited)

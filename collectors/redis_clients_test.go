@@ -23,6 +23,13 @@ func redisActivity(id uint64, port uint16, command string, idle time.Duration, b
 	return a
 }
 
+// waitingShop is the apps with a worker that waits for a Redis.
+func waitingShop() *discovery.Snapshot {
+	snap := shop()
+	snap.Apps[1].Workers[0].Wait = &discovery.Wait{On: "redis", Peer: "redis:cache", Call: 2 * time.Second}
+	return snap
+}
+
 // redisState returns the state of one read.
 func redisState(t *testing.T, c *collectors.Redis) model.State {
 	t.Helper()
@@ -42,7 +49,7 @@ func TestRedisBlockedClients(t *testing.T) {
 	for i := range local.sample.List {
 		local.sample.List[i].Inode = uint64(70 + i)
 	}
-	c := redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: shop()}, Connections: local})
+	c := redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: waitingShop()}, Connections: local})
 	now := redisState(t, c)
 	if want := []model.StoreWait{{Server: "redis:cache", Waiter: 3, Kind: "blocked", Seconds: 42}, {Server: "redis:cache", Waiter: 6, Kind: "blocked", Seconds: 1}}; !reflect.DeepEqual(now.StoreWaits, want) {
 		t.Errorf("waits are %+v", now.StoreWaits)
@@ -63,7 +70,7 @@ func TestRedisBlockedClients(t *testing.T) {
 	}
 	// A client that is newer than the sample of connections may have the port of another.
 	local.sample.Taken = time.Now().Add(-2 * time.Minute)
-	c = redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: shop()}, Connections: local})
+	c = redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: waitingShop()}, Connections: local})
 	if now := redisState(t, c); len(now.StoreConnections) != 2 || now.StoreConnections[0].App != "" || local.asked != 1 {
 		t.Errorf("by an old sample: %+v, asked for %d more", now.StoreConnections, local.asked)
 	}
@@ -74,8 +81,8 @@ func TestRedisBlockedClients(t *testing.T) {
 func TestRedisListsNobody(t *testing.T) {
 	calm, large := wholeInfo(), wholeInfo()
 	calm.Blocked, large.Clients = known(0), known(2001)
-	worker := shop()
-	worker.Apps[1].Workers[0].Wait = &discovery.Wait{On: "redis", Peer: "redis:cache", Call: 2 * time.Second}
+	short, other := waitingShop(), waitingShop()
+	short.Apps[1].Workers[0].Wait.Call, other.Apps[1].Workers[0].Wait.Peer = time.Second/2, "redis:other"
 	refused := &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +client|list", Remedy: "ACL SETUSER <user> +client|list", Answered: true}
 	for name, c := range map[string]struct {
 		f      fakeRedis
@@ -83,11 +90,13 @@ func TestRedisListsNobody(t *testing.T) {
 		listed int // in two reads
 		lacks  int
 	}{
-		"calm":            {fakeRedis{info: calm}, shop(), 0, 0},
-		"large":           {fakeRedis{info: large}, shop(), 0, 0},
-		"a worker waits":  {fakeRedis{info: calm}, worker, 1, 0},
-		"it refuses":      {fakeRedis{info: wholeInfo(), noList: refused}, shop(), 1, 1},
-		"it does not say": {fakeRedis{info: redis.Info{Version: "7.0.15"}}, worker, 0, 0},
+		"no worker waits": {fakeRedis{info: wholeInfo(), took: time.Second}, shop(), 0, 0},
+		"not for long":    {fakeRedis{info: wholeInfo()}, short, 0, 0},
+		"for another":     {fakeRedis{info: wholeInfo()}, other, 0, 0},
+		"large":           {fakeRedis{info: large}, waitingShop(), 0, 0},
+		"a worker waits":  {fakeRedis{info: calm}, waitingShop(), 1, 0},
+		"it refuses":      {fakeRedis{info: wholeInfo(), noList: refused}, waitingShop(), 1, 1},
+		"it does not say": {fakeRedis{info: redis.Info{Version: "7.0.15"}}, waitingShop(), 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := redisWith(map[string]*fakeRedis{"cache": &c.f}, collectors.RedisOptions{Apps: fakeApps{snap: c.snap}, Connections: &fakeConnections{}})
@@ -136,7 +145,7 @@ func TestRedisSlowCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fakeRedis{info: info, took: c.took, list: c.list, slow: c.slow}
-			if got := redisState(t, redisOf(map[string]*fakeRedis{"cache": f})).StoreWaits; !reflect.DeepEqual(got, c.want) {
+			if got := redisState(t, redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: waitingShop()}, Connections: &fakeConnections{}})).StoreWaits; !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
@@ -151,7 +160,7 @@ func TestRedisScript(t *testing.T) {
 		info := wholeInfo()
 		info.Time = known(float64(clock.Add(11 * time.Second).UnixMicro()))
 		f := &fakeRedis{info: info, list: []redis.Activity{redisActivity(3, 4003, "blpop", 0, true)}}
-		c := redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: shop()}, Connections: &fakeConnections{sample: conns.Sample{Taken: clock.Add(time.Hour)}}})
+		c := redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{Apps: fakeApps{snap: waitingShop()}, Connections: &fakeConnections{sample: conns.Sample{Taken: clock.Add(time.Hour)}}})
 		if now := redisState(t, c); len(now.StoreConnections) != 1 || now.StoreWaits[0].Kind != "blocked" {
 			t.Errorf("before: %+v", now.StoreWaits)
 		}

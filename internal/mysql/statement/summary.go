@@ -206,7 +206,7 @@ func (p *parser) table() bool {
 
 // isName reports whether the token may be a name, and a whole one.
 func (p *parser) isName() bool {
-	return (p.now.kind == tokenName || p.now.kind == tokenWord) && !(p.cut && len(p.rest) == 0)
+	return (p.now.kind == tokenName || p.now.kind == tokenWord) && (!p.cut || len(p.rest) > 0)
 }
 
 // one reads the one table of a statement.
