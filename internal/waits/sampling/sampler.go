@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
@@ -22,8 +24,10 @@ const (
 	cpuShare = 100
 	// slowestPeriod is the longest time between two samples.
 	slowestPeriod = 2 * time.Second
-	// maxKeptFiles is how many files of threads are held open.
+	// maxKeptFiles is how many files of threads are held open, at most the part
+	// 1/keptShare of all that the exporter may open.
 	maxKeptFiles = 2048
+	keptShare    = 4
 	// tickPeriod is how often what need not be exact is done.
 	tickPeriod = time.Second
 	// blockedAfter is how long an event loop may stay out of its poll.
@@ -89,12 +93,21 @@ func New(o Options) *Sampler {
 	s := &Sampler{
 		log: logs.Or(o.Logger), name: o.Name, wanted: make(chan struct{}, 1), fs: procfs.New(o.ProcRoot),
 		groups:  &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot},
-		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: maxKeptFiles},
+		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: keptFiles()},
 	}
 	s.classify = classifier{calls: procfs.NewSyscallReader(s.fs), names: &s.names}
 	s.python = interpreters{fs: s.fs, cache: pystack.NewCache(), outcomes: make(map[pystack.Outcome]uint64)}
 	s.Apply(o.Settings)
 	return s
+}
+
+// keptFiles returns how many files of threads are held open at most.
+func keptFiles() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur/keptShare, maxKeptFiles))
 }
 
 // Apply sets other settings.
