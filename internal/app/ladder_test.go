@@ -35,7 +35,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
 		"grafana/generate": 0, "tools/mutate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		// what a Python process does, from its memory
-		"internal/pystack/memory": 0, "internal/pystack/layout": 0, "internal/pystack/lines": 0, "internal/pystack/image": 0.5, "internal/pystack": 1, "internal/pystack/pystacktest": 1.5,
+		"internal/pystack/memory": -0.5, "internal/pystack/layout": 0, "internal/pystack/lines": 0, "internal/pystack/image": 0.5, "internal/pystack": 1, "internal/pystack/pystacktest": 1.5,
 		"internal/pystack/object": 0.5, "internal/pystack/request": 1.5, "internal/pystack/tasks": 1.6,
 		"internal/config/schema": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
 	}[pkg]

@@ -3,11 +3,15 @@ package procfs
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/bits"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 )
 
 // NewSyscallReader returns a SyscallReader over r.
@@ -19,10 +23,16 @@ func NewSyscallReader(r *FS) *SyscallReader { return &SyscallReader{fs: r} }
 // goroutines at once.
 type SyscallReader struct {
 	fs      *FS
+	guard   memory.Guard
+	hung    map[int]time.Time // when the memory of a process did not come in time, by its id
 	scratch [8192]byte
-	local   [1]unix.Iovec
-	remote  [1]unix.RemoteIovec
 }
+
+// The bounds of what is kept of processes whose memory does not come.
+const (
+	maxHung   = 256
+	hungAgain = 10 * time.Minute // until such a process is read again
+)
 
 // WaitsForConnection reports whether a call waits on one of the descriptors of
 // listening sockets: accept(2) itself, or a poll, select or epoll whose set
@@ -45,16 +55,23 @@ func (c *SyscallReader) WaitsForConnection(pid int, k Syscall, listening []int) 
 }
 
 // readMemory fills into from the memory of another process, which is not stopped
-// (process_vm_readv(2)); false: not all of it could be read.
+// (process_vm_readv(2)); false: not all of it could be read. A process whose memory
+// does not come in time is not read again for ten minutes.
 func (c *SyscallReader) readMemory(pid int, addr uint64, into []byte) bool {
-	if addr == 0 {
-		return false
+	if at, hung := c.hung[pid]; hung {
+		if time.Since(at) < hungAgain {
+			return false
+		}
+		delete(c.hung, pid)
 	}
-	c.local[0].Base = &into[0]
-	c.local[0].SetLen(len(into))
-	c.remote[0] = unix.RemoteIovec{Base: uintptr(addr), Len: len(into)}
-	n, err := unix.ProcessVMReadv(pid, c.local[:], c.remote[:], 0)
-	return err == nil && n == len(into)
+	err := c.guard.Read(pid, memory.Part{Addr: addr, Into: into})
+	if errors.Is(err, memory.ErrHung) {
+		if c.hung == nil || len(c.hung) >= maxHung {
+			c.hung = make(map[int]time.Time)
+		}
+		c.hung[pid] = time.Now()
+	}
+	return err == nil
 }
 
 // pollContains reports whether an array of struct pollfd contains one of fds:

@@ -35,6 +35,7 @@ type Cache struct {
 	files *image.Cache
 	kept  atomic.Int64 // descriptors
 	limit int64
+	guard *memory.Guard // nil: reads of memory have no deadline
 }
 
 // NewCache returns an empty cache. Of the descriptors that the exporter may have,
@@ -45,6 +46,23 @@ func NewCache() *Cache {
 		limit.Cur = 1 << 16
 	}
 	return &Cache{files: image.NewCache(), limit: int64(limit.Cur / 8)}
+}
+
+// NewGuardedCache is [NewCache] for processes of strangers: reads of their memory have a
+// deadline, and a process whose memory does not come in time is not read again.
+func NewGuardedCache() *Cache {
+	c := NewCache()
+	c.guard = new(memory.Guard)
+	return c
+}
+
+// Hung returns how many reads of memory did not return in time, or were not begun
+// because of others.
+func (c *Cache) Hung() uint64 {
+	if c.guard == nil {
+		return 0
+	}
+	return c.guard.Refused()
 }
 
 // Dropped returns how many executable files were forgotten because there were
@@ -111,7 +129,7 @@ func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("threads of process %d: %w", pid, err)
 	}
-	p := newProcess(memory.NewProcess(pid))
+	p := newProcess(memory.NewGuarded(pid, c.guard))
 	p.pid, p.proc, p.cache, p.tasks = pid, r, c, tasks
 	found, err := image.Find(r, pid, c.files)
 	if err == nil {

@@ -50,6 +50,8 @@ type Memory interface {
 // Process is the memory of a running process.
 type Process struct {
 	pid    int
+	guard  *Guard // nil: reads have no deadline
+	hung   bool   // one of its reads did not return
 	calls  uint64
 	bytes  uint64
 	local  [MaxParts]unix.Iovec
@@ -60,6 +62,10 @@ type Process struct {
 // The id may come to be another process's: the caller proves that it did not.
 func NewProcess(pid int) *Process { return &Process{pid: pid} }
 
+// NewGuarded is [NewProcess] with a deadline. After a read that did not return in time
+// the process is not read again: each error is [ErrHung] then.
+func NewGuarded(pid int, g *Guard) *Process { return &Process{pid: pid, guard: g} }
+
 // Calls returns how often process_vm_readv(2) was called.
 func (p *Process) Calls() uint64 { return p.calls }
 
@@ -68,29 +74,31 @@ func (p *Process) Bytes() uint64 { return p.bytes }
 
 // Read implements [Memory]. It allocates nothing.
 func (p *Process) Read(parts ...Part) error {
-	if len(parts) > MaxParts {
-		return ErrParts
+	if p.hung {
+		return ErrHung
 	}
-	n, total := 0, 0
+	total, err := check(parts)
+	if err != nil || total == 0 {
+		return err
+	}
+	p.calls++
+	p.bytes += uint64(total)
+	if p.guard != nil {
+		err = p.guard.Read(p.pid, parts...)
+		p.hung = errors.Is(err, ErrHung)
+		return err
+	}
+	n := 0
 	for i := range parts {
 		part := &parts[i]
 		if len(part.Into) == 0 {
 			continue
 		}
-		if err := Check(part.Addr, len(part.Into)); err != nil {
-			return err
-		}
 		p.local[n].Base = &part.Into[0]
 		p.local[n].SetLen(len(part.Into))
 		p.remote[n] = unix.RemoteIovec{Base: uintptr(part.Addr), Len: len(part.Into)}
-		total += len(part.Into)
 		n++
 	}
-	if n == 0 {
-		return nil
-	}
-	p.calls++
-	p.bytes += uint64(total)
 	got, err := unix.ProcessVMReadv(p.pid, p.local[:n], p.remote[:n], 0)
 	clear(p.local[:n]) // what was read belongs to the caller
 	if err != nil {

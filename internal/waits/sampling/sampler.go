@@ -96,7 +96,7 @@ func New(o Options) *Sampler {
 		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: keptFiles()},
 	}
 	s.classify = classifier{calls: procfs.NewSyscallReader(s.fs), names: &s.names}
-	s.python = interpreters{fs: s.fs, cache: pystack.NewCache(), outcomes: make(map[pystack.Outcome]uint64)}
+	s.python = interpreters{fs: s.fs, cache: pystack.NewGuardedCache(), outcomes: make(map[pystack.Outcome]uint64)}
 	s.Apply(o.Settings)
 	return s
 }
