@@ -70,7 +70,7 @@ type Watcher struct {
 type Count struct {
 	Reason    Reason
 	Ends      uint64
-	InRequest uint64 // of them, those that had a request in hand at the last look
+	InRequest uint64 // of them, those that cut off a request, as of the last look
 }
 
 // ended is the end of a worker, as its pidfd reported it.
