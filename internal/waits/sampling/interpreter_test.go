@@ -1,10 +1,12 @@
 package sampling
 
 import (
+	"os/exec"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
@@ -59,9 +61,22 @@ func TestNoInterpreter(t *testing.T) {
 	t.Parallel()
 	s := New(Options{ProcRoot: "/proc", SysRoot: "/sys", Settings: Settings{Rate: 20, Stacks: true}})
 	t.Cleanup(s.closeAll)
-	pid, start, _ := startPython(t, "import os\nprint(1, flush=True)\nos.execv('/bin/sleep', ['sleep', '600'])")
+	cmd := exec.CommandContext(t.Context(), "sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	pid := cmd.Process.Pid
+	b, err := procfs.New("/proc").Read(pid, "stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := procfs.ParseStat(b)
+	if err != nil {
+		t.Fatal(err)
+	}
 	until(t, "unsupported", func() bool {
-		s.Register(Registration{PID: pid, Start: start, App: "shop", Server: cmdline.Gunicorn, Sync: true})
+		s.Register(Registration{PID: pid, Start: st.Start, App: "shop", Server: cmdline.Gunicorn, Sync: true})
 		s.savings = maxSavings
 		s.sample()
 		all := s.Totals()
