@@ -39,7 +39,7 @@ func (fakeEnds) Of(app string) (out []workerends.Count) {
 	for i, r := range workerends.Reasons() {
 		c := workerends.Count{Reason: r}
 		if app == "shop" {
-			c.Ends = uint64(10 - i)
+			c.Ends, c.InRequest = uint64(10-i), uint64(i)
 		}
 		out = append(out, c)
 	}

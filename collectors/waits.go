@@ -28,7 +28,7 @@ var (
 	oldest      = gauge("http_oldest_request_age_seconds", "Age of the oldest request that a worker of an app works on, at least; 0 without one.", "app")
 	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there; of threads whose stack could be read. At most 100 views an app, then other.", "app", "view", "on")
 	viewInHand  = gauge("view_requests_in_flight", "Request threads that are in a view now.", "app", "view")
-	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read.", "outcome")
+	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read; doctor names the apps.", "outcome")
 	waitsRate   = gauge("waits_rate_hertz", "Samples of the workers' threads per second that are taken now. It falls by itself so that they use at most a hundredth of a core.")
 	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used; at least a tenth of the time that it took.")
 )
@@ -76,10 +76,7 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	for i := range snap.Apps {
 		if a := &snap.Apps[i]; a.Up {
 			c.app(&s, a, of[a.Name], snap.Time)
-			if why := all.Unsupported[a.Name]; why != nil {
-				u := &Unavailable{Reason: Unsupported, Of: "app:" + a.Name, Optional: true, Detail: "views and lines of " + a.Name + " are not known: " + why.Error()}
-				lacks = append(lacks, u)
-			}
+			lacks = append(lacks, stacksLack(a.Name, &all))
 		}
 	}
 	s.add(waitsRate, all.Rate)
@@ -90,6 +87,21 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
 	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
 	return s, errors.Join(lacks...)
+}
+
+// stacksLack returns why the stacks of an app cannot be read; nil: they can, or that is
+// not known yet. An app is well without: what its workers wait for is known all the same.
+func stacksLack(app string, all *sampling.Totals) error {
+	if why := all.Unsupported[app]; why != nil {
+		return &Unavailable{Reason: Unsupported, Of: "app:" + app, Optional: true, Detail: "views and lines of " + app + " are not known: " + why.Error()}
+	}
+	if all.Denied[app] != nil {
+		return &Unavailable{
+			Reason: Permission, Of: "app:" + app, Optional: true, Remedy: RemedyProcesses,
+			Detail: "views and lines of " + app + " need CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0",
+		}
+	}
+	return nil
 }
 
 // publishSeconds adds the counters of one app. What no thread has ever done or

@@ -1,13 +1,15 @@
 package collectors_test
 
 import (
-	"errors"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/image"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
@@ -52,17 +54,50 @@ func TestWaitsUnknown(t *testing.T) {
 	}
 }
 
-// An interpreter that cannot be read is said, and lacks nothing that a sound app
-// has.
-func TestWaitsUnsupported(t *testing.T) {
-	totals := fakeTotals{Unsupported: map[string]error{"shop": errors.New("the process runs PyPy")}}
-	_, err := collectors.NewWaits(fakeApps{snap: shop()}, totals, nil).Collect(t.Context())
-	lacks := collectors.Lacks(err)
-	if len(lacks) != 1 || lacks[0].Reason != collectors.Unsupported || !lacks[0].Optional || lacks[0].Of != "app:shop" {
-		t.Errorf("%+v", lacks)
+// Stacks that cannot be read are a note with the reason; the collector lacks nothing that
+// a sound app has.
+func TestWaitsWithoutStacks(t *testing.T) {
+	t.Parallel()
+	denied := map[string]error{"shop": unix.EPERM}
+	cases := map[string]struct {
+		totals fakeTotals
+		reason collectors.Reason // "": none
+		remedy bool
+	}{
+		"permission":             {fakeTotals{Denied: denied}, collectors.Permission, true},
+		"of an app that is gone": {fakeTotals{Denied: map[string]error{"other": unix.EPERM}, Unsupported: map[string]error{"down": unix.EPERM}}, "", false},
+		"neither":                {fakeTotals{}, "", false},
 	}
-	if got, _ := collectors.ReasonOf(err); got != collectors.OK {
-		t.Errorf("the collector is %q", got)
+	for _, why := range []image.Reason{
+		image.NotPython, image.PyPy, image.FreeThreaded, image.Musl, image.Bits, image.Architecture, image.OldOrNew, image.Stripped, image.FUSE, image.BadFile, image.Layout,
+	} {
+		cases[string(why)] = struct {
+			totals fakeTotals
+			reason collectors.Reason
+			remedy bool
+		}{fakeTotals{Unsupported: map[string]error{"shop": &image.Unsupported{Reason: why}}, Denied: denied}, collectors.Unsupported, false}
+	}
+	seen := make(map[string]string)
+	for name, c := range cases {
+		_, err := collectors.NewWaits(fakeApps{snap: shop()}, c.totals, nil).Collect(t.Context())
+		if got, _ := collectors.ReasonOf(err); got != collectors.OK {
+			t.Errorf("%s: the collector is %q", name, got)
+		}
+		lacks := collectors.Lacks(err)
+		if c.reason == "" {
+			if len(lacks) != 0 {
+				t.Errorf("%s: %+v", name, lacks)
+			}
+			continue
+		}
+		if len(lacks) != 1 || lacks[0].Reason != c.reason || !lacks[0].Optional || lacks[0].Of != "app:shop" || (lacks[0].Remedy != "") != c.remedy {
+			t.Errorf("%s: %+v", name, lacks)
+			continue
+		}
+		if other, ok := seen[lacks[0].Detail]; ok {
+			t.Errorf("%s and %s have the same sentence", name, other)
+		}
+		seen[lacks[0].Detail] = name
 	}
 }
 

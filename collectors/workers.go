@@ -30,7 +30,7 @@ func (*Workers) Name() string { return "workers" }
 
 // Descs implements [Collector].
 func (*Workers) Descs() []*prometheus.Desc {
-	return descs(workersFamily, heartbeatFamily, workerEndsFamily, seriesDropped)
+	return descs(workersFamily, heartbeatFamily, workerEndsFamily, cutOffFamily, seriesDropped)
 }
 
 // Collect implements [Collector].

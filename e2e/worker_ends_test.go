@@ -117,7 +117,7 @@ func TestWorkerEnds(t *testing.T) {
 // counted waits until exactly these ends are counted.
 func (e ending) counted(t *testing.T, want map[string]float64) {
 	t.Helper()
-	eventually(t, 15*time.Second, func() error {
+	eventually(t, 30*time.Second, func() error {
 		m := e.x.scrape(t)
 		var errs []error
 		for _, reason := range []string{"timeout", "oom", "signal", "recycled", "exit", "unknown"} {
@@ -125,6 +125,42 @@ func (e ending) counted(t *testing.T, want map[string]float64) {
 		}
 		return all(errs...)
 	})
+}
+
+// A request that its worker takes along counts; one that the worker finishes before it ends
+// does not, though the worker was busy when it was told to end.
+func TestRequestsCutOff(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn", python)
+	x := watch(t, export{args: []string{"--log.level=debug"}})
+	for name, c := range map[string]struct {
+		seconds int // that the request takes
+		ends    func(t *testing.T, e ending, busy int)
+		want    map[string]float64
+		cut     float64
+	}{
+		"killed":  {600, func(t *testing.T, _ ending, busy int) { signals(t, busy, syscall.SIGKILL) }, map[string]float64{"signal": 1}, 1},
+		"stopped": {8, func(t *testing.T, e ending, _ int) { signals(t, e.PID(), syscall.SIGTERM) }, map[string]float64{"exit": 1}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := ending{serve(t, launch{server: "gunicorn", source: "shop/ends.py", args: []string{"-w", "1"}, env: withoutTitles(t)}), x}
+			pids := e.watchedPIDs(t, 1)
+			e.begin(t, fmt.Sprintf("/sleep?s=%d", c.seconds))
+			eventually(t, 30*time.Second, func() error { // it was seen long before it ends
+				age, _ := e.x.scrape(t).sum("resp_http_oldest_request_age_seconds", "app="+e.name)
+				if age < 3 {
+					return fmt.Errorf("its request has been seen for %v s", age)
+				}
+				return nil
+			})
+			c.ends(t, e, pids[0])
+			e.counted(t, c.want)
+			if err := e.x.scrape(t).want(c.cut, "resp_worker_ends_in_request_total", "app="+e.name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // memoryGroup makes a control group that may take so many bytes, and returns its directory.

@@ -73,8 +73,9 @@ func (d *dashboard) workersLife() {
 	d.line(7,
 		graph("Replaced workers", "Workers that were replaced. A few in turn are normal (max_requests, a reload). Many at once, repeatedly, mean that they crash or are killed because of their timeout.", unitNumber).
 			query(perApp(gain(of("resp_worker_restarts_total"))), "{{app}} {{instance}}"),
-		graph("Ended workers", "How workers ended: recycled and exit are planned or the app's own; timeout, oom and signal cut their requests off.", unitNumber).
-			query("sum by (reason) ("+gain(of("resp_worker_ends_total"))+")", "{{reason}}").none("no worker"),
+		graph("Ended workers", "How workers ended: recycled and exit are planned or the app's own; timeout, oom and signal cut their requests off. In a request are those of them that had one.", unitNumber).
+			query("sum by (reason) ("+gain(of("resp_worker_ends_total"))+")", "{{reason}}").
+			query("sum ("+gain(of("resp_worker_ends_in_request_total"))+")", "in a request").painted("in a request", "red").none("no worker"),
 		graph("Age of the workers", "Time since the start of the oldest and of the youngest worker of each app. If the youngest stays young, a worker cannot start.", unitSeconds).
 			query("max by (app, instance) (time() - "+of("resp_worker_start_time_seconds")+")", "oldest {{app}} {{instance}}").
 			query("min by (app, instance) (time() - "+of("resp_worker_start_time_seconds")+")", "youngest {{app}} {{instance}}"),

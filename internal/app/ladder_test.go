@@ -29,7 +29,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
-		"internal/mysql/statement": 0, "internal/mysql/locks": 0.5, "internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
+		"internal/mysql/statement": 0, "internal/mysql/guard": 0, "internal/mysql/locks": 0.5, "internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		// the rooms above a Redis
 		"internal/redis/tasks": 1.5, "internal/redis/sessions": 1.5, "internal/redis/leases": 1.5, "internal/redis/redistest": 1.5,
 		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,

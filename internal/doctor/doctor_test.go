@@ -26,6 +26,8 @@ func TestFaults(t *testing.T) {
 		"app of the file":  {cfg, "workers", collectors.Unavailable{Reason: collectors.Permission, Of: "app:shop"}, true},
 		"app too large":    {cfg, "memory", collectors.Unavailable{Reason: collectors.Unsupported, Of: "app:shop"}, false},
 		"app discovered":   {cfg, "workers", collectors.Unavailable{Reason: collectors.Permission, Of: "app:other"}, false},
+		"stacks":           {cfg, "waits", collectors.Unavailable{Reason: collectors.Unsupported, Of: "app:shop", Optional: true}, false},
+		"stacks, refused":  {cfg, "waits", collectors.Unavailable{Reason: collectors.Permission, Of: "app:shop", Optional: true}, false},
 		"kernel":           {cfg, "pressure", collectors.Unavailable{Reason: collectors.Unsupported}, false},
 		"default listener": {cfg, "statsd", collectors.Unavailable{Reason: collectors.InUse, Of: "statsd:udp://127.0.0.1:9125"}, false},
 		"own listener":     {own, "statsd", collectors.Unavailable{Reason: collectors.InUse, Of: "statsd:udp://127.0.0.1:1"}, true},

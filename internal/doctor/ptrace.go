@@ -38,8 +38,11 @@ func ptraceLimitsOf(procRoot string, pid, uid int) ptraceLimits {
 // sameUser reports whether the uid of the processes is enough for a collector:
 // Yama restricts system calls and memory, and nothing else.
 func (b ptraceLimits) sameUser(collector string) bool {
-	return !b.opaque && (b.yama == 0 || collector != "workers")
+	return !b.opaque && (b.yama == 0 || !traces(collector))
 }
+
+// traces reports whether a collector reads system calls or memory of processes.
+func traces(collector string) bool { return collector == "workers" || collector == "waits" }
 
 // explain returns the end of a sentence on what the uid does not allow; "" if
 // it allows all.
@@ -47,7 +50,7 @@ func (b ptraceLimits) explain(collector string) string {
 	switch {
 	case b.opaque:
 		return "; its processes are not dumpable, for example because of gunicorn --user, so their own uid cannot read them"
-	case b.yama > 0 && collector == "workers":
+	case b.yama > 0 && traces(collector):
 		return fmt.Sprintf("; kernel.yama.ptrace_scope is %d, so their own uid is not enough", b.yama)
 	}
 	return ""
@@ -69,7 +72,7 @@ func (d *doctor) addAppRemedies(collector, app string, f *Finding) {
 		if one && uid != 0 && uid != d.who.uid && b.sameUser(collector) {
 			f.Remedy = append(f.Remedy, "in the unit: User="+userName(uid))
 		}
-		if b.yama == 3 && collector == "workers" { // then no capability serves, and only a boot sets it back
+		if b.yama == 3 && traces(collector) { // then no capability serves, and only a boot sets it back
 			f.Remedy = []string{"echo kernel.yama.ptrace_scope=1 > /etc/sysctl.d/99-resp-exporter.conf && reboot"}
 			return
 		}

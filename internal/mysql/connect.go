@@ -10,6 +10,7 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/guard"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/retry"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
@@ -217,7 +218,7 @@ func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.guard = newGuard(c)
+		l.guard = guard.New(c)
 		return l.guard, nil
 	}
 	connector, err := mysqldriver.NewConnector(cfg)

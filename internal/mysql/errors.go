@@ -16,6 +16,7 @@ import (
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 
+	"github.com/resp-exporter/resp-exporter/internal/mysql/guard"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
@@ -72,9 +73,9 @@ func classify(err error) *Error {
 	switch {
 	case errors.As(err, &ours):
 		return ours
-	case errors.Is(err, errProtocol):
+	case errors.Is(err, guard.ErrProtocol):
 		return &Error{Reason: reason.Failed, Broken: true, Text: textBroken, lost: true}
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, guard.ErrTooLarge):
 		return &Error{Reason: reason.Failed, Broken: true, Text: "it sent more data than a MySQL server would", lost: true}
 	case errors.As(err, &answer):
 		return explainAnswer(answer.Number)

@@ -9,12 +9,6 @@ import (
 // SetAgain sets the pause between two attempts to reach the primary.
 func SetAgain(s *Server, d time.Duration) { s.refreshAfter = d }
 
-// The errors of the guard.
-var (
-	ErrProtocol = errProtocol
-	ErrTooLarge = errTooLarge
-)
-
 // Answers are the error numbers of servers that have sentences of their own.
 func Answers() []uint16 { return slices.Collect(maps.Keys(answers)) }
 
@@ -32,21 +26,3 @@ func SessionOf(v Version) string { return sessionSetup(v) }
 
 // QuoteAccount writes an account as statements do.
 func QuoteAccount(account string) string { return quoteAccount(account) }
-
-// CheckPackets runs every check on a copy of p, and returns how many bytes the
-// strings of a row that was accepted have.
-func CheckPackets(p []byte, columns int) int {
-	for _, check := range []func([]byte) error{
-		checkGreeting, checkError, checkColumn, checkKey,
-		func(p []byte) error { _, err := checkLogin(p); return err },
-		func(p []byte) error { _, err := checkOK(p); return err },
-		func(p []byte) error { _, err := checkEOF(p); return err },
-	} {
-		_ = check(append([]byte(nil), p...))
-	}
-	rest, ok := skipStrings(p, columns)
-	if !ok {
-		return 0
-	}
-	return len(p) - len(rest)
-}

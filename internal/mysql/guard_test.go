@@ -250,18 +250,3 @@ func TestTextOfServers(t *testing.T) {
 		t.Errorf("user %q", threads[1].User)
 	}
 }
-
-// FuzzGuard: no packet makes a check panic, and accepted strings are within the packet.
-func FuzzGuard(f *testing.F) {
-	for _, p := range []string{goodGreeting, goodOK, goodColumn, goodEOF, "\xff\x15\x04#28000no", "\xfemysql_native_password\x0012345678901234567890\x00", "\x01\x04", "\x08"} {
-		f.Add([]byte(p), byte(3))
-	}
-	f.Fuzz(func(t *testing.T, p []byte, columns byte) {
-		if len(p) == 0 || len(p) > 1<<16 {
-			return
-		}
-		if consumed := mysql.CheckPackets(p, int(columns)); consumed > len(p) {
-			t.Errorf("%d bytes of %d", consumed, len(p))
-		}
-	})
-}

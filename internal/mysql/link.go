@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/mysql/guard"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
@@ -13,8 +14,8 @@ import (
 type link struct {
 	db      *sql.DB
 	conn    *sql.Conn
-	guard   *guard // of the connection; nil before it is made
-	index   int    // of the address
+	guard   *guard.Conn // of the connection; nil before it is made
+	index   int         // of the address
 	id      uint64
 	version Version
 	made    time.Time
@@ -51,13 +52,13 @@ func (l *link) close() {
 // where it did. A panic of the driver is an error: in TLS the guard does not see
 // what comes.
 func (l *link) try(f func() error) (err error) {
-	l.guard.begin()
+	l.guard.Begin()
 	defer func() {
 		if p := recover(); p != nil {
 			l.panicked = true
 			err = &Error{Reason: reason.Failed, Broken: true, Text: textBroken, lost: true}
 		}
-		if broken := l.guard.fault(); err != nil && broken != nil {
+		if broken := l.guard.Fault(); err != nil && broken != nil {
 			err = broken
 		}
 	}()
@@ -71,9 +72,9 @@ func (l *link) connect(ctx context.Context) (err error) {
 			if l.guard != nil {
 				_ = l.guard.Close()
 			}
-			err = errProtocol
+			err = guard.ErrProtocol
 		}
-		if broken := l.guard.fault(); err != nil && broken != nil {
+		if broken := l.guard.Fault(); err != nil && broken != nil {
 			err = broken
 		}
 	}()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/golden"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/guard"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
@@ -51,7 +52,7 @@ func TestGoldenSentences(t *testing.T) {
 		name string
 		err  error
 	}{
-		{"deadline", context.DeadlineExceeded}, {"cancelled", context.Canceled}, {"another protocol", mysql.ErrProtocol}, {"too large", mysql.ErrTooLarge},
+		{"deadline", context.DeadlineExceeded}, {"cancelled", context.Canceled}, {"another protocol", guard.ErrProtocol}, {"too large", guard.ErrTooLarge},
 		{"no TLS", mysqldriver.ErrNoTLS}, {"another name", x509.HostnameError{Certificate: &x509.Certificate{}}}, {"unknown CA", x509.UnknownAuthorityError{}},
 		{"invalid certificate", x509.CertificateInvalidError{}}, {"handshake", tls.RecordHeaderError{}},
 		{"no such host", &net.DNSError{}}, {"refused", syscall.ECONNREFUSED}, {"no route", syscall.EHOSTUNREACH}, {"no socket", fs.ErrNotExist},

@@ -205,3 +205,30 @@ func TestUpdateHoldsEachSectionOfThePage(t *testing.T) {
 		t.Errorf("limits: %v", u.Limits)
 	}
 }
+
+// What is not known of one app is not seen, though its collector is available; extras of
+// servers are not listed.
+func TestNotSeenOfApps(t *testing.T) {
+	var s sample
+	s.add("resp_up", 1, "app:shop")
+	s.add("resp_collector_available", 1, "waits", "ok")
+	s.add("page.note", 0, "waits", "app:shop", "unsupported", "no-stacks")
+	s.add("page.note", 0, "waits", "app:blog", "permission", "no-right")
+	s.add("page.note", 0, "requests", "app:shop", "malformed", "bad-lines")
+	s.add("page.note", 0, "mysql", "mysql:main", "permission", "no-extra")
+	h := serve(options(modeltest.State(s)))
+	_, list, _ := strings.Cut(get(t, h, "/").Body.String(), `data-section="unseen"`)
+	list, _, _ = strings.Cut(list, "</section>")
+	for detail, want := range map[string]bool{"no-stacks": true, "no-right": true, "bad-lines": false, "no-extra": false} {
+		if strings.Contains(list, detail) != want {
+			t.Errorf("%s: want %t in %s", detail, want, list)
+		}
+	}
+	var status struct {
+		Unavailable []any `json:"unavailable"`
+		Notes       []any `json:"notes"`
+	}
+	if err := json.Unmarshal(get(t, h, "/api/v1/status").Body.Bytes(), &status); err != nil || len(status.Unavailable) != 0 || len(status.Notes) != 4 {
+		t.Errorf("%v, %+v", err, status)
+	}
+}

@@ -3,11 +3,13 @@ package web
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // pageState is the state of one gather, grouped by app. A nil number is not known.
@@ -162,6 +164,19 @@ func unseenOf(s *model.State) []unseen {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b unseen) int { return cmp.Compare(a.Collector, b.Collector) })
+	return out
+}
+
+// notSeen returns what the page lists as not seen: the collectors that are not available,
+// and what is not known of single apps though their collector is available.
+func notSeen(s *pageState) []unseen {
+	out := slices.Clone(s.Unseen)
+	for i := range s.state.Lacks {
+		l := &s.state.Lacks[i]
+		if l.Optional && strings.HasPrefix(l.Of, "app:") && (l.Reason == reason.Unsupported || l.Reason == reason.Permission) {
+			out = append(out, unseen{l.Collector, string(l.Reason), l.Detail})
+		}
+	}
 	return out
 }
 

@@ -130,7 +130,7 @@ func (w *Web) renderSections(s pageState, v verdict) ([]section, error) {
 	}
 	add("stores", "stores", s.Stores)
 	add("host", "host", hostMeters(&s))
-	add("unseen", "unseen", s.Unseen)
+	add("unseen", "unseen", notSeen(&s))
 	held, refused := w.opts.History.Size()
 	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(charts.BytesPerSeries), held, charts.MaxSeries)
 	if refused > 0 {

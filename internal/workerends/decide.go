@@ -135,6 +135,15 @@ func (e *End) orderly() bool {
 	return false
 }
 
-// InRequest reports whether the end cut off a request, as of the last look: one that was
-// recycled had finished it.
-func (e *End) InRequest(r Reason) bool { return e.Busy && r != Recycled }
+// InRequest reports whether the end cut off a request, as of the last look. A worker that
+// ends in an orderly way finishes its request first, also together with its master. One
+// whose status is not known may have done so.
+func (e *End) InRequest(r Reason) bool {
+	switch r { //nolint:exhaustive // the others are orderly, or not known
+	case Timeout, OOM, Signal:
+		return e.Busy
+	case Exit:
+		return e.Busy && !e.orderly()
+	}
+	return false
+}

@@ -23,15 +23,6 @@ type limit struct {
 	d     time.Duration
 }
 
-// look reads the workers of all apps.
-func (w *Watcher) look(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	if snap, err := w.o.Processes.Snapshot(limited); err == nil { // else the collectors report why
-		w.lookAt(ctx, snap)
-	}
-}
-
 // lookAt keeps what the workers of a snapshot do, unless it has looked at a later one.
 func (w *Watcher) lookAt(ctx context.Context, snap *discovery.Snapshot) {
 	if !snap.Time.After(w.last) {
@@ -149,18 +140,6 @@ func (w *Watcher) drop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dropped++
-}
-
-// release closes the pidfd of a worker.
-func (w *Watcher) release(x *worker) {
-	if x.handle != nil {
-		x.handle.close()
-		x.handle = nil
-		w.handles--
-		if w.ofUser[x.uid]--; w.ofUser[x.uid] == 0 {
-			delete(w.ofUser, x.uid)
-		}
-	}
 }
 
 // missing counts the workers that have ended without a pidfd, stops watching those that

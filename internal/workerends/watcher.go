@@ -10,9 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
-	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
-	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 const (
@@ -78,66 +76,7 @@ type Watcher struct {
 type Count struct {
 	Reason    Reason
 	Ends      uint64
-	InRequest uint64 // of them, those that had a request in hand at the last look
-}
-
-// worker is a worker that is watched.
-type worker struct {
-	app       string
-	uid       uint32
-	server    cmdline.Server
-	pid       int
-	began     time.Time
-	handle    *handle // nil: none could be opened
-	master    procid.Identity
-	group     string // key of its control group; "": not known
-	groupPath cgroup.Group
-	limit     time.Duration
-
-	seen  time.Time // the last look that had it
-	looks []seenBusy
-	beat  beat
-	done  bool // its end was noticed
-}
-
-// seenBusy is whether a worker had a request in hand at one look.
-type seenBusy struct {
-	at      time.Time
-	busy    bool
-	request time.Duration // the age of its oldest request
-}
-
-// beat is the age of a heartbeat at the last look that had one.
-type beat struct {
-	at  time.Time // zero: there was none
-	age time.Duration
-}
-
-// endingTime is how long a worker may take from a signal to its end: it closes its request
-// and its heartbeat file meanwhile, so that a look in this time says nothing about it.
-const endingTime = time.Second
-
-// note keeps what a worker does at a look: the last look that is older than endingTime,
-// and some of the later ones.
-func (x *worker) note(now seenBusy) {
-	const most = 8
-	for len(x.looks) > 1 && now.at.Sub(x.looks[1].at) >= endingTime {
-		x.looks = x.looks[1:]
-	}
-	if len(x.looks) == most {
-		x.looks = x.looks[:most-1]
-	}
-	x.looks = append(x.looks, now)
-}
-
-// before returns the last look at a worker before it began to end.
-func (x *worker) before(end time.Time) (out seenBusy) {
-	for i, l := range x.looks {
-		if i == 0 || end.Sub(l.at) >= endingTime {
-			out = l
-		}
-	}
-	return out
+	InRequest uint64 // of them, those that cut off a request, as of the last look
 }
 
 // ended is the end of a worker, as its pidfd reported it.
@@ -246,65 +185,12 @@ func (w *Watcher) Recycling(pid int) {
 	}
 }
 
-// wasAsked reports whether recycle_worker asked a worker to end, and forgets it.
-func (w *Watcher) wasAsked(x *worker) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	at, ok := w.asked[x.pid]
-	delete(w.asked, x.pid)
-	return ok && time.Since(at) <= askedTime && at.After(x.began)
-}
-
-// workerEnded keeps the end of a worker until it is known whether its master goes on.
-func (w *Watcher) workerEnded(e ended) {
-	x := e.worker
-	if x.done {
-		return
-	}
-	x.done = true
-	if w.workers[x.pid] == x {
-		delete(w.workers, x.pid)
-	}
-	w.release(x)
-	look := x.before(e.at)
-	end := End{
-		Status: e.status, Server: x.server, Limit: x.limit, Busy: look.busy, Request: look.request, Since: max(e.at.Sub(look.at), 0),
-		HasBeat: !x.beat.at.IsZero(), Heartbeat: x.beat.age, SinceBeat: max(e.at.Sub(x.beat.at), 0), OOMKills: w.takeKill(x, e.status), Asked: w.wasAsked(x),
-	}
-	w.settling = append(w.settling, settling{x, end, e.at.Add(settleTime)})
-}
-
-// settle counts the ends that are due.
-func (w *Watcher) settle(now time.Time) {
-	kept := w.settling[:0]
-	for _, s := range w.settling {
-		if now.Before(s.due) {
-			kept = append(kept, s)
-			continue
-		}
-		s.end.MasterLives = s.worker.master.PID != 0 && s.worker.master.Alive(w.o.ProcRoot)
-		w.count(s.worker, s.end)
-	}
-	w.settling = kept
-}
-
-// count counts one end.
-func (w *Watcher) count(x *worker, e End) {
-	r := Decide(e)
-	w.log.Debug("a worker has ended", "app", x.app, "pid", x.pid, "reason", string(r), "signal", int(e.Status.Signal), "code", e.Status.Code, "busy", e.Busy)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	of := w.counts[x.app]
-	if of == nil {
-		of = make(map[Reason]*Count)
-		w.counts[x.app] = of
-	}
-	if of[r] == nil {
-		of[r] = &Count{Reason: r}
-	}
-	of[r].Ends++
-	if e.InRequest(r) {
-		of[r].InRequest++
+// look reads the workers of all apps.
+func (w *Watcher) look(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	if snap, err := w.o.Processes.Snapshot(limited); err == nil { // else the collectors report why
+		w.lookAt(ctx, snap)
 	}
 }
 

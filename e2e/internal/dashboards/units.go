@@ -55,6 +55,8 @@ func named(name string) unit {
 	switch {
 	case strings.HasSuffix(name, "_timestamp_seconds"), strings.HasSuffix(name, "_start_time_seconds"):
 		return unit{known: true, clock: true}
+	case strings.HasSuffix(name, "_per_second"):
+		return unit{known: true, seconds: -1}
 	case strings.HasSuffix(name, "_seconds"):
 		return unit{known: true, seconds: 1}
 	case strings.HasSuffix(name, "_bytes"):

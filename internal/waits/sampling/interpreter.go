@@ -32,6 +32,7 @@ type interpreter struct {
 	reader  *request.Reader  // nil: requests of this version are not known
 	next    time.Time        // when opening it is tried again
 	never   bool             // it is not supported
+	probed  bool             // it was tried though no stack was needed
 	why     error            // why it is not open
 
 	gil      pystack.GIL // its addresses; Locked and HolderTID are of some time ago
@@ -72,6 +73,26 @@ func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 	default:
 		i.next = now.Add(notReadyPause)
 	}
+}
+
+// probe finds out once whether the stacks of a process can be read, so that this is
+// known of an app that has no requests, too. It leaves nothing open.
+func (i *interpreter) probe(all *interpreters, pid int, now time.Time) {
+	if i.probed || i.process != nil {
+		return
+	}
+	i.probed = true
+	i.open(all, pid, now)
+	i.close()
+}
+
+// denied returns why the kernel refuses to let the interpreter's memory be read; nil:
+// it does not.
+func (i *interpreter) denied() error {
+	if i.process == nil && procfs.Denied(i.why) {
+		return i.why
+	}
+	return nil
 }
 
 // close closes what is held open.

@@ -160,8 +160,9 @@ type Totals struct {
 	Stacks map[string]uint64
 	// InFlight is how many threads have a request of each view, by app.
 	InFlight map[string]map[string]int
-	// Unsupported is why the stacks of an app cannot be read, by app.
-	Unsupported map[string]error
+	// Unsupported is why the interpreter of an app's workers is none whose stacks can be
+	// read, by app; Denied is how the kernel refuses to let them be read.
+	Unsupported, Denied map[string]error
 	// SkippedStacks is how many stacks were not read because there was no CPU time
 	// for them.
 	SkippedStacks uint64
@@ -176,7 +177,7 @@ func (s *Sampler) Totals() Totals {
 	defer s.mu.Unlock()
 	out := Totals{
 		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped, SkippedStacks: s.skipped,
-		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error),
+		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}
 	for outcome, n := range s.python.outcomes {
 		out.Stacks[string(outcome)] = n
@@ -184,6 +185,8 @@ func (s *Sampler) Totals() Totals {
 	for _, w := range s.order {
 		if w.python.never {
 			out.Unsupported[w.app] = w.python.why
+		} else if err := w.python.denied(); err != nil {
+			out.Denied[w.app] = err
 		}
 		for _, t := range w.threads {
 			if t.view == nil || !t.counted {

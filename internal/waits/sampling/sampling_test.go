@@ -26,7 +26,13 @@ const python = "/usr/bin/python3"
 // pid, its start and the words of that line.
 func startPython(tb testing.TB, script string, args ...string) (pid int, start uint64, words []string) {
 	tb.Helper()
-	cmd := exec.CommandContext(tb.Context(), python, append([]string{"-S", "-c", script}, args...)...)
+	return startProgram(tb, python, script, args...)
+}
+
+// startProgram starts that Python as [startPython] does.
+func startProgram(tb testing.TB, program, script string, args ...string) (pid int, start uint64, words []string) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), program, append([]string{"-S", "-c", script}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		tb.Fatal(err)

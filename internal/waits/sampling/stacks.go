@@ -34,7 +34,8 @@ func (w *worker) wantsStack(t *thread) bool {
 }
 
 // lookAtStacks reads the stacks that are due, of those that wait longest first, as
-// far as the CPU time goes that is saved, and returns what that has cost.
+// far as the CPU time goes that is saved, then tries the interpreters of new workers,
+// and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 	began := procfs.ThreadTime()
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
@@ -53,6 +54,11 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 		}
 		if d.t.hasStack() {
 			s.setView(d.w, d.t, now)
+		}
+	}
+	for _, w := range s.order {
+		if !w.gone && procfs.ThreadTime()-began < s.savings {
+			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
 	return procfs.ThreadTime() - began

@@ -1,4 +1,6 @@
-package mysql
+// Package guard reads along on a connection to a MySQL server, and ends it where the
+// server sends too much or does not keep to the protocol.
+package guard
 
 import (
 	"bufio"
@@ -36,12 +38,12 @@ const (
 	idle // none
 )
 
-// guard is a connection that reads along. The driver makes room for as much as a
+// Conn is a connection that reads along. The driver makes room for as much as a
 // packet announces and trusts the numbers in it, so that a hostile or a mistaken
 // server could take all memory, or end the process. What is not as the protocol
 // has it ends the connection before the driver sees it. In TLS only bytes are
 // counted: there the server has proven who it is, unless the DSN waives that.
-type guard struct {
+type Conn struct {
 	net.Conn
 
 	in     *bufio.Reader
@@ -59,12 +61,13 @@ type guard struct {
 	private bool // TLS has begun
 }
 
-func newGuard(c net.Conn) *guard {
-	return &guard{Conn: c, in: bufio.NewReaderSize(c, readAhead), left: maxConnectBytes}
+// New returns the guard of a connection that was opened just now.
+func New(c net.Conn) *Conn {
+	return &Conn{Conn: c, in: bufio.NewReaderSize(c, readAhead), left: maxConnectBytes}
 }
 
-// begin allows the server the answer to one more statement.
-func (g *guard) begin() {
+// Begin allows the server the answer to one more statement.
+func (g *Conn) Begin() {
 	if g == nil {
 		return
 	}
@@ -73,8 +76,8 @@ func (g *guard) begin() {
 	g.left = maxAnswerBytes
 }
 
-// fault returns why the guard ended the connection; nil if it did not.
-func (g *guard) fault() error {
+// Fault returns why the guard ended the connection; nil if it did not.
+func (g *Conn) Fault() error {
 	if g == nil {
 		return nil
 	}
@@ -84,17 +87,17 @@ func (g *guard) fault() error {
 }
 
 // spend counts received bytes.
-func (g *guard) spend(n int) error {
+func (g *Conn) spend(n int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.left -= n; g.left < 0 {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	return nil
 }
 
-func (g *guard) fail(err error) error {
-	if !errors.Is(err, errTooLarge) && !errors.Is(err, errProtocol) {
+func (g *Conn) fail(err error) error {
+	if !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrProtocol) {
 		return err
 	}
 	g.mu.Lock()
@@ -106,7 +109,7 @@ func (g *guard) fail(err error) error {
 
 // SyscallConn implements [syscall.Conn], by which the driver sees that an idle
 // connection was closed.
-func (g *guard) SyscallConn() (syscall.RawConn, error) {
+func (g *Conn) SyscallConn() (syscall.RawConn, error) {
 	c, ok := g.Conn.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("unexpected connection type %T", g.Conn)
@@ -115,24 +118,24 @@ func (g *guard) SyscallConn() (syscall.RawConn, error) {
 }
 
 // Write sends a packet of the client.
-func (g *guard) Write(b []byte) (int, error) {
+func (g *Conn) Write(b []byte) (int, error) {
 	switch {
 	case g.private || len(b) <= header:
 	case g.phase == login && len(b) == header+32 && b[header+1]&(withTLS>>8) != 0:
 		if g.in.Buffered() > 0 { // it would count as said in TLS
-			return 0, g.fail(errProtocol)
+			return 0, g.fail(ErrProtocol)
 		}
 		g.private = true
 	case b[3] == 0: // a command
-		g.begin()
+		g.Begin()
 		g.phase, g.rows = answer, 0
 	}
 	return g.Conn.Write(b)
 }
 
 // Read returns bytes of packets that are within the bounds.
-func (g *guard) Read(b []byte) (int, error) {
-	if err := g.fault(); err != nil {
+func (g *Conn) Read(b []byte) (int, error) {
+	if err := g.Fault(); err != nil {
 		return 0, err
 	}
 	if g.private {
@@ -163,7 +166,7 @@ func (g *guard) Read(b []byte) (int, error) {
 }
 
 // ready reports whether another whole packet has come and is worth its room.
-func (g *guard) ready() bool {
+func (g *Conn) ready() bool {
 	if g.in.Buffered() < header || len(g.out) > readAhead || g.phase == greeting || g.phase == login || g.phase == idle {
 		return false
 	}
@@ -174,7 +177,7 @@ func (g *guard) ready() bool {
 func sizeOf(head []byte) int { return int(head[0]) | int(head[1])<<8 | int(head[2])<<16 }
 
 // packet reads one packet to the end of out and checks it.
-func (g *guard) packet() error {
+func (g *Conn) packet() error {
 	head, err := g.in.Peek(header)
 	if err != nil {
 		return err
@@ -182,9 +185,9 @@ func (g *guard) packet() error {
 	n := sizeOf(head)
 	switch {
 	case n == 0:
-		return errProtocol
+		return ErrProtocol
 	case n > maxPacket, n > maxShortPacket && g.phase != rows:
-		return errTooLarge
+		return ErrTooLarge
 	}
 	if err := g.spend(header + n); err != nil {
 		return err
@@ -202,14 +205,14 @@ func (g *guard) packet() error {
 }
 
 // check checks a packet and notes which one comes next.
-func (g *guard) check(p []byte) error {
+func (g *Conn) check(p []byte) error {
 	switch g.phase {
 	case greeting:
 		g.phase = login
 		return checkGreeting(p)
 	case login:
 		if g.logins++; g.logins > maxLoginPackets {
-			return errTooLarge
+			return ErrTooLarge
 		}
 		_, err := checkLogin(p)
 		return err
@@ -231,11 +234,11 @@ func (g *guard) check(p []byte) error {
 	if p[0] == isError { // such as: the server ends
 		return checkError(p)
 	}
-	return errProtocol
+	return ErrProtocol
 }
 
 // first checks the first packet of an answer.
-func (g *guard) first(p []byte) error {
+func (g *Conn) first(p []byte) error {
 	switch p[0] {
 	case isOK:
 		status, err := checkOK(p)
@@ -249,14 +252,14 @@ func (g *guard) first(p []byte) error {
 		_, err := checkEOF(p)
 		return err
 	case isLocalFile: // it asks for a file of ours
-		return errProtocol
+		return ErrProtocol
 	}
 	n, _, ok := length(p)
 	if !ok || n == 0 {
-		return errProtocol
+		return ErrProtocol
 	}
 	if n > maxColumns {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	g.phase, g.width = columns, int(n) //nolint:gosec // at most maxColumns
 	g.column = g.width
@@ -264,7 +267,7 @@ func (g *guard) first(p []byte) error {
 }
 
 // row checks a row, or what ends them.
-func (g *guard) row(p []byte) error {
+func (g *Conn) row(p []byte) error {
 	switch p[0] {
 	case isEOF:
 		status, err := checkEOF(p)
@@ -275,16 +278,16 @@ func (g *guard) row(p []byte) error {
 		return checkError(p)
 	}
 	if _, ok := skipStrings(p, g.width); !ok {
-		return errProtocol
+		return ErrProtocol
 	}
 	if g.rows++; g.rows > maxRows {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	return nil
 }
 
 // ended notes the end of an answer; another one may follow it.
-func (g *guard) ended(status uint16) {
+func (g *Conn) ended(status uint16) {
 	g.phase = idle
 	if status&moreResults != 0 {
 		g.phase = answer

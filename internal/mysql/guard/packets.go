@@ -1,4 +1,4 @@
-package mysql
+package guard
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 
 // Errors of a server that does not keep to the protocol, or sends too much.
 var (
-	errProtocol = errors.New("not the MySQL protocol")
-	errTooLarge = errors.New("a response larger than any expected one")
+	ErrProtocol = errors.New("not the MySQL protocol")
+	ErrTooLarge = errors.New("a response larger than any expected one")
 )
 
 // The capabilities that no server of ours has: the client reads files for it, or
@@ -48,13 +48,13 @@ func checkGreeting(p []byte) error {
 	}
 	end := bytes.IndexByte(p[1:], 0)
 	if end < 0 {
-		return errProtocol
+		return ErrProtocol
 	}
 	low := 1 + end + 1 + 4 + 8 + 1 // after version, connection id, salt and filler
 	high := low + 2 + 1 + 2        // after character set and status
 	extended := high + 2 + 1 + 6   // after the length of the salt and what is reserved
 	if len(p) < extended+4+12+len("\x00") {
-		return errProtocol
+		return ErrProtocol
 	}
 	clear16(p[low:], withoutLow)
 	clear16(p[high:], withoutHigh)
@@ -78,11 +78,11 @@ func checkLogin(p []byte) (done bool, err error) {
 		return false, checkKey(p[1:])
 	case isEOF: // another method, and what it shall scramble the password with
 		if i := bytes.IndexByte(p, 0); len(p) > 1 && (i < 0 || string(p[1:i]) == "mysql_native_password" && len(bytes.TrimSuffix(p[i+1:], []byte{0})) < 20) {
-			return false, errProtocol
+			return false, ErrProtocol
 		}
 		return false, nil
 	}
-	return false, errProtocol
+	return false, ErrProtocol
 }
 
 // checkKey checks the public key that some methods of login send: the driver
@@ -94,10 +94,10 @@ func checkKey(p []byte) error {
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return errProtocol
+		return ErrProtocol
 	}
 	if _, ok := key.(*rsa.PublicKey); !ok {
-		return errProtocol
+		return ErrProtocol
 	}
 	return nil
 }
@@ -108,12 +108,12 @@ func checkOK(p []byte) (status uint16, err error) {
 	for range 2 { // affected rows and last insert id
 		_, n, ok := length(rest)
 		if !ok {
-			return 0, errProtocol
+			return 0, ErrProtocol
 		}
 		rest = rest[n:]
 	}
 	if len(rest) < 2 {
-		return 0, errProtocol
+		return 0, ErrProtocol
 	}
 	return binary.LittleEndian.Uint16(rest), nil
 }
@@ -121,14 +121,14 @@ func checkOK(p []byte) (status uint16, err error) {
 // checkEOF returns the status of the packet that ends rows or columns.
 func checkEOF(p []byte) (status uint16, err error) {
 	if len(p) < 5 || p[0] != isEOF {
-		return 0, errProtocol
+		return 0, ErrProtocol
 	}
 	return binary.LittleEndian.Uint16(p[3:]), nil
 }
 
 func checkError(p []byte) error {
 	if len(p) < 4 || p[3] == '#' && len(p) < 9 {
-		return errProtocol
+		return ErrProtocol
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func checkError(p []byte) error {
 func checkColumn(p []byte) error {
 	rest, ok := skipStrings(p, 6)
 	if !ok || len(rest) < 11 {
-		return errProtocol
+		return ErrProtocol
 	}
 	return nil
 }
