@@ -90,28 +90,35 @@ func (w *worker) setThreading(r *Registration) {
 	}
 }
 
-// requestThreads returns the request threads of a worker.
+// requestThreads returns the request threads of a worker, and the one that keeps them
+// from the interpreter's lock.
 func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 	if w.sampled.IsZero() {
 		return nil
 	}
 	out := make([]model.Thread, 0, w.counted)
-	holder := w.python.holder()
 	for i, t := range w.threads {
 		if !t.counted {
 			continue
 		}
-		x := model.Thread{TID: t.tid, Main: i == 0, On: t.on.String(), Seconds: now.Sub(t.since).Seconds()}
-		if n := t.state.socket; n != nil && t.on != ledger.Idle && t.on != ledger.Loop {
+		on, since := t.on, t.since
+		if t.gil.waits {
+			on, since = ledger.GIL, t.gil.first
+		}
+		x := model.Thread{TID: t.tid, Main: i == 0, On: on.String(), Seconds: now.Sub(since).Seconds()}
+		if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop && on != ledger.GIL {
 			x.Peer, x.Kind, x.Socket = n.peer, n.kind, n.inode
 		}
-		if t.on == ledger.Lock || t.on == ledger.GIL {
+		if on == ledger.Lock || on == ledger.GIL {
 			x.Futex = t.state.futex
 		}
-		x.GIL = t.tid == holder
+		x.GIL = w.gil.known() && t.tid == w.gil.tid
 		if t.on != ledger.Idle && t.on != ledger.Loop {
 			x.Stack = t.stack.model(paths)
 		}
+		out = append(out, x)
+	}
+	if x, ok := w.helper(now, paths); ok {
 		out = append(out, x)
 	}
 	return out

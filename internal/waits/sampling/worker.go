@@ -85,6 +85,7 @@ type worker struct {
 	blocked   float64   // seconds since then, as far as they are counted
 
 	python interpreter
+	gil    gilHolder
 
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
@@ -123,6 +124,9 @@ type thread struct {
 	state             callState
 	on                ledger.On
 	since             time.Time // it has waited for that since then, at least
+	past              wait      // that it was last seen in
+	unsettled         bool      // it has run, and it is not told yet whether it went on with that
+	gil               gilWait
 
 	role      role
 	worked    bool   // it has been out of the pool's queue since it was last in it
