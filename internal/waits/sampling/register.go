@@ -52,7 +52,8 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 	}
 	w.app, w.server, w.known, w.totals = r.App, r.Server, now, totals
 	w.listening = append(w.listening[:0], r.Listening...)
-	w.setThreading(&r)
+	w.registered = r
+	w.setThreading(now)
 	w.scan = scanResult{known: r.Known, inFlight: r.InFlight, pending: r.Pending}
 	w.scanned = true
 	return w.requestThreads(now, s.settings.Paths)
@@ -67,8 +68,10 @@ const gthreadPoll = 1000
 // say which it is (its processes may set a title instead), it has a pool if it
 // polls as gthread does or has connections in no epoll set, else an event loop.
 // How many threads the pool may have is not known then: those that were seen
-// count.
-func (w *worker) setThreading(r *Registration) {
+// count. Samples show more of that than scans, which may be rare.
+func (w *worker) setThreading(now time.Time) {
+	w.ruled = now
+	r := &w.registered
 	before := w.threading
 	w.threading = threadingOf(w.server, r.Class, r.Threads, r.Sync)
 	if w.server == cmdline.Gunicorn && r.Class == "" && r.Threads <= 1 && !r.Sync {

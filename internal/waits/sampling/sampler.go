@@ -216,6 +216,9 @@ func (s *Sampler) wantNames(now time.Time) {
 
 // read reads what the threads of one worker do.
 func (s *Sampler) read(w *worker, now time.Time) {
+	if now.Sub(w.ruled) >= tickPeriod {
+		w.setThreading(now)
+	}
 	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod {
 		w.list(s.fs, &s.kept, now)
 	}

@@ -68,7 +68,10 @@ type worker struct {
 	capacity  int   // threads for requests; 0: not known
 	listening []int // descriptors of the app's listeners
 	scan      scanResult
-	scanned   bool // scan is new since the last sample
+	// registered is the last registration, and ruled when threading was last set by it.
+	registered Registration
+	ruled      time.Time
+	scanned    bool // scan is new since the last sample
 
 	dir     *procfs.ProcessDir
 	tasks   string         // path of the directory of its threads
