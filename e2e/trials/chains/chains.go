@@ -142,7 +142,7 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 		}
 	default:
 		peer := r.fill(w.peer)
-		if !strings.HasSuffix(root.Peer, peer) || root.App != "" && root.On != "upstream" {
+		if !strings.HasSuffix(root.Peer+root.Server, peer) || root.App != "" && root.On != "upstream" {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not %s", *root, peer))
 		}
 	}
