@@ -105,7 +105,10 @@ func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 			continue
 		}
 		on, since := t.on, t.since
-		if t.gil.waits {
+		switch holds := w.gil.known() && t.tid == w.gil.tid; {
+		case holds && on == ledger.GIL: // for a moment
+			on = ledger.CPU
+		case t.gil.waits && !holds:
 			on, since = ledger.GIL, t.gil.first
 		}
 		x := model.Thread{TID: t.tid, Main: i == 0, On: on.String(), Seconds: now.Sub(since).Seconds()}
