@@ -143,11 +143,16 @@ func readActivity(ctx context.Context, s MySQLServer) *activity {
 	return a
 }
 
-// transactionsByID returns the transactions by their ids.
+// transactionsByID returns the transactions by their ids. An id that two of them have is
+// of neither: MariaDB reports 0 for each transaction that has changed nothing.
 func (a *activity) transactionsByID() map[string]*mysql.Transaction {
 	out := make(map[string]*mysql.Transaction, len(a.transactions))
 	for i := range a.transactions {
-		out[a.transactions[i].ID] = &a.transactions[i]
+		t := &a.transactions[i]
+		if _, twice := out[t.ID]; twice {
+			t = nil
+		}
+		out[a.transactions[i].ID] = t
 	}
 	return out
 }

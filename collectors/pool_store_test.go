@@ -196,3 +196,42 @@ func TestPoolStoreBounds(t *testing.T) {
 		}
 	}
 }
+
+// MariaDB reports the id 0 for each transaction that has changed nothing: who waits for
+// one of several with an id waits for none that is known.
+func TestTransactionsWithoutAnIDOfTheirOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second string // ids of the transactions of connections 7 and 20
+		waits         mysql.LockWait
+		want          uint64 // for which connection 8 waits; 0: it is not known
+	}{
+		"two ids":            {"70", "71", mysql.LockWait{Waiting: "80", Blocking: "70"}, 7},
+		"one has 0":          {"0", "71", mysql.LockWait{Waiting: "80", Blocking: "0"}, 7},
+		"both have 0":        {"0", "0", mysql.LockWait{Waiting: "80", Blocking: "0"}, 0},
+		"another one blocks": {"0", "0", mysql.LockWait{Waiting: "80", Blocking: "90"}, 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := busyMySQL()
+			f.threads = []mysql.Thread{
+				thread(7, "root", "10.0.0.9:700", "Sleep", time.Minute), thread(20, "root", "10.0.0.9:2000", "Sleep", time.Minute),
+				thread(8, "shop", "10.0.0.1:800", "Query", 2*time.Second), thread(9, "root", "10.0.0.9:900", "Sleep", time.Second),
+			}
+			f.transactions = []mysql.Transaction{
+				{ID: c.first, Thread: 7, Age: time.Minute}, {ID: c.second, Thread: 20, Age: time.Minute},
+				{ID: "80", Thread: 8, Age: time.Minute, Waits: true, Waiting: 2 * time.Second}, {ID: "90", Thread: 9, Age: time.Second},
+			}
+			f.waits = []mysql.LockWait{c.waits}
+			r := newPoolFixture(map[string]*fakeMySQL{"main": f})
+			r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 800)}
+			got := uint64(0)
+			for _, w := range r.stores(t).StoreWaits {
+				if w.Waiter == 8 && w.Kind == "row" {
+					got = w.Blocker
+				}
+			}
+			if got != c.want {
+				t.Errorf("it waits for %d, want %d", got, c.want)
+			}
+		})
+	}
+}

@@ -47,6 +47,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 		},
 		config.ActionKillBlocking: func(s config.HealingStep) (action.Action, error) {
 			d := killblockingtransaction.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			d.Victims = func(ctx context.Context) killblockingtransaction.Victims { return a.parties(ctx) }
 			return killblockingtransaction.New(d, *s.KillBlocking), nil
 		},
 		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {

@@ -286,9 +286,9 @@ func address(c sockdiag.Connection) string {
 	}
 }
 
-// appListeningAt returns the name of the one other app that listens where a
-// connection leads to, in the same network namespace; "" if there is none or
-// several.
+// appListeningAt returns the name of the one app that listens where a connection of
+// an app leads to, in the same network namespace, which may be the app itself; "" if
+// there is none or several.
 func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 	if c.Path == "" && !c.Remote.Addr().IsLoopback() && c.Remote.Addr() != c.Local.Addr() {
 		return ""
@@ -299,7 +299,7 @@ func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 		if other.Namespace != a.Namespace || !other.Up || !slices.ContainsFunc(other.Listeners, func(l sockdiag.Listener) bool { return listensAt(l, c) }) {
 			continue
 		}
-		if other.Name == a.Name || name != "" {
+		if name != "" && name != other.Name {
 			return ""
 		}
 		name = other.Name

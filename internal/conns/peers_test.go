@@ -20,7 +20,8 @@ func nameOf(t *testing.T, component string, proven bool, c sockdiag.Connection) 
 	unixApp := AppListeners{Name: "unix", Namespace: n, Up: true, Listeners: []sockdiag.Listener{{Network: sockdiag.Unix, Path: "/run/unix.sock"}}}
 	ended := at("ended", "0.0.0.0:8005")
 	ended.Up = false
-	look := Scan{Apps: []AppListeners{shop, at("stock", "0.0.0.0:8001"), at("six", "[::]:8002"), local, elsewhere, unixApp, ended, at("one", "[::]:8006"), at("two", "0.0.0.0:8006")}}
+	look := Scan{Apps: []AppListeners{shop, at("stock", "0.0.0.0:8001"), at("six", "[::]:8002"), local, elsewhere, unixApp, ended, at("one", "[::]:8006"), at("two", "0.0.0.0:8006"), at("reuses", "0.0.0.0:8007")}}
+	look.Apps[0].Listeners = append(look.Apps[0].Listeners, sockdiag.Listener{Network: sockdiag.TCP, Addr: netip.MustParseAddrPort("0.0.0.0:8007")})
 	on, peer := look.nameConnection(&shop, component, proven, c)
 	return on + " " + peer
 }
@@ -46,10 +47,11 @@ func TestNamePeer(t *testing.T) {
 		{"", false, "[::1]:40000", "[::1]:8001", "upstream [::1]:8001"},
 		{"", false, "127.0.0.1:40000", "127.0.0.1:8003", "upstream 127.0.0.1:8003"},
 		{"", false, "127.0.0.1:40000", "127.0.0.2:8003", "upstream app:local"},
-		{"", false, "127.0.0.1:40000", "127.0.0.1:8000", "upstream 127.0.0.1:8000"},
+		{"", false, "127.0.0.1:40000", "127.0.0.1:8000", "upstream app:shop"},
 		{"", false, "127.0.0.1:40000", "127.0.0.1:8004", "upstream 127.0.0.1:8004"},
 		{"", false, "127.0.0.1:40000", "127.0.0.1:8005", "upstream 127.0.0.1:8005"},
 		{"", false, "127.0.0.1:40000", "127.0.0.1:8006", "upstream 127.0.0.1:8006"},
+		{"", false, "127.0.0.1:40000", "127.0.0.1:8007", "upstream 127.0.0.1:8007"},
 		{"redis", false, "127.0.0.1:40000", "127.0.0.1:8001", "upstream app:stock"},
 	} {
 		con := sockdiag.Connection{Local: netip.MustParseAddrPort(c.local), Remote: netip.MustParseAddrPort(c.remote)}

@@ -52,6 +52,8 @@ func Cause(c *model.Chain) string {
 func circleAdvice(c *model.Chain) string {
 	l := &c.Links[0]
 	switch place := Place(l.Stack); {
+	case len(c.Links) == 1 && l.Connection != 0:
+		return fmt.Sprintf("End connection %d. Let a request have one connection to a server at a time.", l.Connection)
 	case len(c.Links) == 1 && l.App != "":
 		return "Do not let " + clean(l.App) + " call itself in a request, or run more workers."
 	case c.On == "upstream":

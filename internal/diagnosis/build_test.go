@@ -48,6 +48,8 @@ func futex(t model.Thread, address uint64) model.Thread { t.Futex = address; ret
 
 func holdsGIL(t model.Thread) model.Thread { t.GIL = true; return t }
 
+func helper(t model.Thread) model.Thread { t.Helper = true; return t }
+
 func idle() model.Thread { return model.Thread{TID: 1, On: "idle", Seconds: 3} }
 
 // app is workers of an app, in the slots 0, 1, …; their pids are base, base+1 and so on.

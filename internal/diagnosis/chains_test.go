@@ -176,6 +176,15 @@ func processScenes() map[string]scene {
 		"the interpreter's lock": {model.State{Workers: []model.AppWorkers{app("shop", 4710, []model.Thread{
 			th("gil", "", 3, at("home", "home.py", 5, 4)), th("gil", "", 2, nil), holdsGIL(th("cpu", "", 3, at("hash", "hash.py", 8, 4))),
 		})}}, "shop(1) gil gil 3: shop/0 shop/0 => shop/0[hash hash.py:8 cpu 3s]"},
+		"whose holder takes no requests": {model.State{Workers: []model.AppWorkers{app("shop", 4710, []model.Thread{
+			th("gil", "", 3, at("home", "home.py", 5, 4)), helper(holdsGIL(th("cpu", "", 3, at("", "hash.py", 8, 0)))),
+		})}}, "shop(1) gil gil 3: shop/0 => shop/0[ hash.py:8 cpu 3s]"},
+		"which the holder has waited for too": {model.State{Workers: []model.AppWorkers{app("shop", 4710, []model.Thread{
+			th("gil", "", 3, at("home", "home.py", 5, 4)), holdsGIL(th("gil", "", 3, at("hash", "hash.py", 8, 4))),
+		})}}, "shop(1) gil gil 3: shop/0 => shop/0[hash hash.py:8 gil 3s]"},
+		"a helper holds no lock of the app": {model.State{
+			Workers: []model.AppWorkers{app("shop", 4710, []model.Thread{l(30, 7, locked("a", "a.py", 1)), helper(holdsGIL(th("cpu", "", 3, nil))), th("sleep", "", 31, at("c", "c.py", 3, 32))})},
+		}, "shop(1) lock lock 30: shop/0 => shop/0[c c.py:3 sleep 31s]"},
 		"whose holder is not seen": {model.State{Workers: []model.AppWorkers{app("shop", 4710, []model.Thread{th("gil", "", 3, nil), idle()})}},
 			"shop(1) gil gil 3: shop/0 => shop/0[]"},
 		"a lock of the process": {model.State{
@@ -287,6 +296,23 @@ func doubtfulScenes() map[string]scene {
 			Workers:          []model.AppWorkers{app("shop", 4710, w(42), []model.Thread{th("cpu", "", 50, nil), th("sleep", "", 50, nil)})},
 			StoreConnections: []model.StoreConnection{waiting, trx(conn(main, 812, 4711, 14, "Sleep", 50), 51)}, StoreWaits: []model.StoreWait{row(801, 812, 42)},
 		}, "shop(2) mysql mysql:main row shop.orders 42: shop/0@mysql:main#801 => shop/1@mysql:main#812[50s trx=51]"},
+		"one of two has another connection": {model.State{
+			Workers: []model.AppWorkers{app("shop", 4710, w(42), []model.Thread{on(th("mysql", main, 49, nil), 13), th("sleep", "", 50, at("c", "c.py", 3, 60))})},
+			StoreConnections: []model.StoreConnection{
+				waiting, trx(conn(main, 812, 4711, 14, "Sleep", 50), 51), conn(main, 813, 4711, 13, "Query", 49),
+			},
+			StoreWaits: []model.StoreWait{row(801, 812, 42)},
+		}, "shop(2) mysql mysql:main 49: shop/1@mysql:main#813 => @mysql:main[]\n" +
+			"shop(2) mysql mysql:main row shop.orders 42: shop/0@mysql:main#801 => shop/1@mysql:main#812[c c.py:3 sleep 50s trx=51]"},
+		"a request with two connections waits for itself": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, w(42))},
+			StoreConnections: []model.StoreConnection{waiting, trx(conn(main, 812, 4710, 14, "Sleep", 42), 43)}, StoreWaits: []model.StoreWait{row(801, 812, 42)},
+		}, "shop(1) mysql mysql:main row shop.orders 42: shop/0@mysql:main#801 => shop/0@mysql:main#812[pay pay.py:12 mysql mysql:main 42s trx=43] deadlock"},
+		"a row and a lock of the process": {model.State{
+			Workers:          []model.AppWorkers{app("blog", 4710, []model.Thread{on(th("mysql", main, 20, at("a", "a.py", 1, 24)), 13), futex(th("lock", "", 23, locked("b", "b.py", 2)), 7)})},
+			StoreConnections: []model.StoreConnection{trx(conn(main, 812, 4710, 14, "Sleep", 23), 23), conn(main, 813, 4710, 13, "Query", 20)},
+			StoreWaits:       []model.StoreWait{row(813, 812, 20)},
+		}, "blog(1) lock lock 23: blog/0 blog/0@mysql:main#813 => blog/0@mysql:main#813[a a.py:1 mysql mysql:main 20s] blog/0@mysql:main#812[b b.py:2 lock 23s trx=23] deadlock"},
 		"a circle of rows": {model.State{
 			Workers:          []model.AppWorkers{app("shop", 4710, w(42), one(on(th("mysql", main, 41, at("b", "b.py", 2, 42)), 12)), one(on(th("mysql", main, 5, nil), 13)))},
 			StoreConnections: []model.StoreConnection{waiting, conn(main, 802, 4711, 12, "Query", 41), conn(main, 803, 4712, 13, "Query", 5)},

@@ -65,7 +65,12 @@ func (g *graph) addWorkers() {
 			n := len(g.workers)
 			w := worker{Worker: &a.Workers[j], app: a.App}
 			for k := range w.Threads {
-				w.threads = append(w.threads, len(g.threads))
+				if !w.Threads[k].Helper {
+					w.threads = append(w.threads, len(g.threads))
+				}
+				if w.Threads[k].GIL {
+					w.holders = append(w.holders, len(g.threads))
+				}
 				g.threads = append(g.threads, thread{&w.Threads[k], a.App, n})
 			}
 			g.workers = append(g.workers, w)

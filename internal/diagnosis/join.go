@@ -108,7 +108,8 @@ func (g *graph) ownerOf(c *model.StoreConnection) int {
 
 // threadOf returns the thread that uses a connection, or that has left it in a
 // transaction; -1: that is not known. A thread cannot have left it which has waited
-// for longer than the connection sleeps, or whose request is younger.
+// for longer than the connection sleeps, or whose request is younger. Of several with a
+// request, it is none that waits on another connection to the server.
 func (g *graph) threadOf(k key) int {
 	if i, ok := g.used[k]; ok {
 		return i
@@ -121,20 +122,25 @@ func (g *graph) threadOf(k key) int {
 	if w < 0 {
 		return -1
 	}
-	found, busy := -1, 0
+	var busy, free []int // with a request, and of them those that wait on no other connection
 	for _, i := range g.workers[w].threads {
-		if g.threads[i].inHand() {
-			found = i
-			busy++
+		if !g.threads[i].inHand() {
+			continue
+		}
+		busy = append(busy, i)
+		if other, uses := g.uses[i]; (!uses || other.server != k.server) && g.mayHaveLeft(&g.threads[i], c) {
+			free = append(free, i)
 		}
 	}
 	switch {
-	case busy == 0 && len(g.workers[w].threads) == 1:
+	case len(busy) == 0 && len(g.workers[w].threads) == 1:
 		return g.workers[w].threads[0]
-	case busy != 1 || !g.mayHaveLeft(&g.threads[found], c):
-		return -1
+	case len(busy) == 1 && g.mayHaveLeft(&g.threads[busy[0]], c):
+		return busy[0]
+	case len(busy) > 1 && len(free) == 1:
+		return free[0]
 	}
-	return found
+	return -1
 }
 
 // mayHaveLeft reports whether a thread may have used a connection last.

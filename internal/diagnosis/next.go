@@ -140,19 +140,15 @@ func waitsForData(command string) bool {
 }
 
 // afterGIL returns the thread of the same process that holds the interpreter's lock;
-// the process, where that is not seen.
+// the process, where that is not seen. The one that holds it does not wait for it.
 func (g *graph) afterGIL(i int) *step {
 	t := &g.threads[i]
-	s := &step{to: node{sort: ofProcess, index: t.worker, kind: kindGIL}, on: t.On, kind: kindGIL, held: true}
-	holders := 0
-	for _, j := range g.workers[t.worker].threads {
-		if j != i && g.threads[j].GIL {
-			s.to = node{sort: ofThread, index: j}
-			holders++
-		}
+	if t.GIL {
+		return nil
 	}
-	if holders > 1 {
-		s.to = node{sort: ofProcess, index: t.worker, kind: kindGIL}
+	s := &step{to: node{sort: ofProcess, index: t.worker, kind: kindGIL}, on: t.On, kind: kindGIL, held: true}
+	if holders := g.workers[t.worker].holders; len(holders) == 1 {
+		s.to = node{sort: ofThread, index: holders[0]}
 	}
 	return s
 }

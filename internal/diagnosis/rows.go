@@ -19,7 +19,8 @@ type worker struct {
 	*model.Worker
 
 	app     string
-	threads []int // indices in graph.threads
+	threads []int // indices in graph.threads, without helpers
+	holders []int // those of the threads that hold the interpreter's lock
 }
 
 // asleep reports whether a connection runs no statement.

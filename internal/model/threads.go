@@ -2,7 +2,7 @@ package model
 
 import "time"
 
-// Thread is one request thread of a worker, as the sampler last saw it.
+// Thread is one request thread of a worker, as the sampler last saw it, or a helper.
 type Thread struct {
 	TID     int
 	Main    bool    // its id is the process's
@@ -12,7 +12,8 @@ type Thread struct {
 	Seconds float64 // for how long it has waited for that, at least
 	Socket  uint64  // inode of the connection that it waits on; 0: none, or more than one
 	Futex   uint64  // address of the lock that it waits for; 0: none
-	GIL     bool    // it holds the interpreter's lock
+	GIL     bool    // it holds the interpreter's lock, for most of the time while others wait for it
+	Helper  bool    // it takes no requests; it is here because it holds the interpreter's lock
 
 	Stack *Stack // nil: none was believed
 }

@@ -251,6 +251,7 @@ func (w *Web) look() (pageState, verdict) {
 	if w.opts.Threads != nil {
 		s.ThreadsAt = w.opts.Now()
 		s.refreshThreads(w.opts.Threads)
+		s.refreshChains(w.opts.Threads)
 	}
 	return s, s.verdict(w.opts.Now())
 }

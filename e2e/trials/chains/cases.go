@@ -19,7 +19,7 @@ type want struct {
 	peer     string // of the root, where it is neither
 	kind     string // "": any
 	deadlock bool
-	plusLine int // the root's line is that many after its note
+	plusLine int // the line of the victims is that many after their notes
 }
 
 // Case is one chain that is made.

@@ -92,7 +92,7 @@ func (r *rig) compare(w *want, list []Chain) (sentence string, faults []string) 
 			faults = append(faults, fmt.Sprintf("%v is no victim", v))
 			continue
 		}
-		faults = append(faults, place("victim", l, n, 0)...)
+		faults = append(faults, place("victim", l, n, w.plusLine)...)
 		if age := now() - n.At; math.Abs(l.Seconds-age) > ageError {
 			faults = append(faults, fmt.Sprintf("the victim waits for %.1f s, said is %.1f s", age, l.Seconds))
 		}
@@ -126,7 +126,7 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 			return []string{fmt.Sprintf("the root is %+v, not %+v", *root, n)}
 		}
 		if w.root.step != "keep" {
-			faults = append(faults, place("root", root, n, w.plusLine)...)
+			faults = append(faults, place("root", root, n, 0)...)
 		}
 		if n.Connection != 0 && root.Connection != n.Connection {
 			faults = append(faults, fmt.Sprintf("the root's connection is %d, not %d", root.Connection, n.Connection))
@@ -142,7 +142,7 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 		}
 	default:
 		peer := r.fill(w.peer)
-		if !strings.HasSuffix(root.Peer, peer) || root.App != "" && root.On != "upstream" {
+		if !strings.HasSuffix(root.Peer+root.Server, peer) || root.App != "" && root.On != "upstream" {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not %s", *root, peer))
 		}
 	}

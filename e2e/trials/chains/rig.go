@@ -71,7 +71,11 @@ func newRig(ctx context.Context, exporter string, draws *rand.Rand, local bool) 
 	if r.silent, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if r.db, err = mariadb.Start(ctx, dir, "--max-connections=60"); err != nil {
+	more := []string{"--max-connections=60"}
+	if local { // it is the only source of who has a connection over the UNIX socket
+		more = append(more, "--performance-schema=ON")
+	}
+	if r.db, err = mariadb.Start(ctx, dir, more...); err != nil {
 		return nil, err
 	}
 	if err := r.db.Exec(schema); err != nil {

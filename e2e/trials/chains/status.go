@@ -22,7 +22,7 @@ type (
 	}
 	// Link is one party of a chain.
 	Link struct {
-		App, Slot, User, Host, On, Peer, View, Function, File string
+		App, Slot, Server, User, Host, On, Peer, View, Function, File string
 		PID, Line                                             int
 		Connection                                            uint64   `json:"connection_id"`
 		Seconds                                               float64  `json:"seconds"`

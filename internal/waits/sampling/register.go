@@ -52,7 +52,8 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 	}
 	w.app, w.server, w.known, w.totals = r.App, r.Server, now, totals
 	w.listening = append(w.listening[:0], r.Listening...)
-	w.setThreading(&r)
+	w.registered = r
+	w.setThreading(now)
 	w.scan = scanResult{known: r.Known, inFlight: r.InFlight, pending: r.Pending}
 	w.scanned = true
 	return w.requestThreads(now, s.settings.Paths)
@@ -67,8 +68,10 @@ const gthreadPoll = 1000
 // say which it is (its processes may set a title instead), it has a pool if it
 // polls as gthread does or has connections in no epoll set, else an event loop.
 // How many threads the pool may have is not known then: those that were seen
-// count.
-func (w *worker) setThreading(r *Registration) {
+// count. Samples show more of that than scans, which may be rare.
+func (w *worker) setThreading(now time.Time) {
+	w.ruled = now
+	r := &w.registered
 	before := w.threading
 	w.threading = threadingOf(w.server, r.Class, r.Threads, r.Sync)
 	if w.server == cmdline.Gunicorn && r.Class == "" && r.Threads <= 1 && !r.Sync {
@@ -90,28 +93,38 @@ func (w *worker) setThreading(r *Registration) {
 	}
 }
 
-// requestThreads returns the request threads of a worker.
+// requestThreads returns the request threads of a worker, and the one that keeps them
+// from the interpreter's lock.
 func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 	if w.sampled.IsZero() {
 		return nil
 	}
 	out := make([]model.Thread, 0, w.counted)
-	holder := w.python.holder()
 	for i, t := range w.threads {
 		if !t.counted {
 			continue
 		}
-		x := model.Thread{TID: t.tid, Main: i == 0, On: t.on.String(), Seconds: now.Sub(t.since).Seconds()}
-		if n := t.state.socket; n != nil && t.on != ledger.Idle && t.on != ledger.Loop {
+		on, since := t.on, t.since
+		switch holds := w.gil.known() && t.tid == w.gil.tid; {
+		case holds && on == ledger.GIL: // for a moment
+			on = ledger.CPU
+		case t.gil.waits && !holds:
+			on, since = ledger.GIL, t.gil.first
+		}
+		x := model.Thread{TID: t.tid, Main: i == 0, On: on.String(), Seconds: now.Sub(since).Seconds()}
+		if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop && on != ledger.GIL {
 			x.Peer, x.Kind, x.Socket = n.peer, n.kind, n.inode
 		}
-		if t.on == ledger.Lock || t.on == ledger.GIL {
+		if on == ledger.Lock || on == ledger.GIL {
 			x.Futex = t.state.futex
 		}
-		x.GIL = t.tid == holder
+		x.GIL = w.gil.known() && t.tid == w.gil.tid
 		if t.on != ledger.Idle && t.on != ledger.Loop {
 			x.Stack = t.stack.model(paths)
 		}
+		out = append(out, x)
+	}
+	if x, ok := w.helper(now, paths); ok {
 		out = append(out, x)
 	}
 	return out

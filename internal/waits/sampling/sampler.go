@@ -229,6 +229,9 @@ func (s *Sampler) wantNames(now time.Time) {
 
 // read reads what the threads of one worker do.
 func (s *Sampler) read(w *worker, now time.Time) {
+	if now.Sub(w.ruled) >= tickPeriod {
+		w.setThreading(now)
+	}
 	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod {
 		w.list(s.fs, &s.kept, now)
 	}
@@ -239,7 +242,7 @@ func (s *Sampler) read(w *worker, now time.Time) {
 		}
 		if t.moved {
 			t.state = s.classify.classify(w, t, now)
-			t.since = now
+			t.since, t.unsettled = now, true
 		} else if t.state.socket != nil {
 			t.state.socket.used = now
 		}
@@ -271,12 +274,19 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
 		collector = w.python.collecting()
 	}
+	waits := false
 	for _, t := range w.threads {
 		s.account(w, t, dt, collector == t.tid)
-		if on := w.onOf(t); on != t.on {
-			t.on, t.since = on, now
+		on := w.onOf(t)
+		if on != t.on && (on == ledger.Loop || t.on == ledger.Loop) { // the same call
+			t.since = now
 		}
+		t.on = on
+		w.settle(t, on)
+		t.gil.add(on, dt, now)
+		waits = waits || t.counted && on == ledger.GIL
 	}
+	s.watchGIL(w, waits, dt, now)
 	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
 		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
 	}

@@ -68,7 +68,10 @@ type worker struct {
 	capacity  int   // threads for requests; 0: not known
 	listening []int // descriptors of the app's listeners
 	scan      scanResult
-	scanned   bool // scan is new since the last sample
+	// registered is the last registration, and ruled when threading was last set by it.
+	registered Registration
+	ruled      time.Time
+	scanned    bool // scan is new since the last sample
 
 	dir     *procfs.ProcessDir
 	tasks   string         // path of the directory of its threads
@@ -85,6 +88,7 @@ type worker struct {
 	blocked   float64   // seconds since then, as far as they are counted
 
 	python interpreter
+	gil    gilHolder
 
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
@@ -123,6 +127,9 @@ type thread struct {
 	state             callState
 	on                ledger.On
 	since             time.Time // it has waited for that since then, at least
+	past              wait      // that it was last seen in
+	unsettled         bool      // it has run, and it is not told yet whether it went on with that
+	gil               gilWait
 
 	role      role
 	worked    bool   // it has been out of the pool's queue since it was last in it

@@ -81,10 +81,10 @@ func ThreadState(on string) string {
 	}
 }
 
-// Sorted returns the threads of a worker, at most 64: those with a request
+// Sorted returns the request threads of a worker, at most 64: those with a request
 // first, then the longest wait.
 func Sorted(list []model.Thread) []model.Thread {
-	out := slices.Clone(list)
+	out := slices.DeleteFunc(slices.Clone(list), func(t model.Thread) bool { return t.Helper })
 	slices.SortStableFunc(out, func(a, b model.Thread) int {
 		switch ai, bi := ThreadState(a.On) == "idle", ThreadState(b.On) == "idle"; {
 		case ai != bi && ai:

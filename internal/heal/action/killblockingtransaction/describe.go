@@ -52,12 +52,19 @@ func because(r *criteria, x root) action.Refusal {
 		return action.Refuse(action.CodeTooYoung, "it has slept for %s, min_idle is %s", action.RoundTenths(x.Time), r.MinIdle)
 	case tooManyRows:
 		return action.Refuse(action.CodeTooManyRows, "it has changed %d rows, max_trx_rows is %d: its rollback would take long", x.Rows, r.MaxRows)
+	case victim:
+		return onlyWaits(r.onlyWait[x.ID])
 	case shared:
 		return action.Refuse(action.CodeOtherRoot, "they also wait for another connection that may not be ended")
 	case tooFew:
 		return action.Refuse(action.CodeTooFewBlocked, "min_blocked is %d", r.minBlocked)
 	}
 	return action.Refusal{}
+}
+
+// onlyWaits returns the refusal for a root whose worker waits for somebody else.
+func onlyWaits(why string) action.Refusal {
+	return action.Refuse(action.CodeVictim, "its worker waits for somebody else: %s", why)
 }
 
 // becauseOther returns why a connection is not proven to be the app's.

@@ -3,6 +3,7 @@
 package killblockingtransaction
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,12 +20,23 @@ type Deps struct {
 	Apps     func() []config.App               // of the present configuration
 	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none with that name
 	Holders  dbconn.FindHolders                // nil: no holder is known, and nothing is ended
+	// Victims reads which connections only wait for the fault of somebody else. nil:
+	// none is known to.
+	Victims func(ctx context.Context) Victims
+}
+
+// Victims are the connections that wait for somebody else, or whose worker does, at
+// one moment.
+type Victims interface {
+	// WhyConnection returns what a connection of a server, such as "mysql:main", waits
+	// for that is not its fault, as a sentence; "" where it is no victim.
+	WhyConnection(server string, id uint64) string
 }
 
 // Action is the action kill_blocking_transaction. It follows the waits for locks to their
 // root, and ends that connection if a process of the app is proved to hold it, and if it
-// sleeps in a transaction. A connection that waits itself is never ended, nor one that
-// runs a statement.
+// sleeps in a transaction. A connection that waits itself is never ended, nor one whose
+// worker waits for the fault of somebody else, nor one that runs a statement.
 type Action struct {
 	d Deps
 	c config.KillBlocking
@@ -104,7 +116,28 @@ func (k *Action) look(ctx context.Context, db dbconn.Session, rule *criteria) (c
 	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server); err != nil {
 		return chains{}, err
 	}
-	return rule.find(list, waits), nil
+	rule.onlyWait = nil
+	found := rule.find(list, waits)
+	if rule.onlyWait = k.victims(ctx, rule, found); len(rule.onlyWait) > 0 {
+		found = rule.find(list, waits)
+	}
+	return found, nil
+}
+
+// victims returns why roots that may be ended only wait themselves, by their ids.
+func (k *Action) victims(ctx context.Context, rule *criteria, found chains) map[uint64]string {
+	free := func(x root) bool { return x.obstacle == "" }
+	if k.d.Victims == nil || !slices.ContainsFunc(found.roots, free) {
+		return nil
+	}
+	out := make(map[uint64]string)
+	now := k.d.Victims(ctx)
+	for _, x := range found.roots {
+		if why := now.WhyConnection("mysql:"+rule.Server, x.ID); why != "" && x.ID != 0 {
+			out[x.ID] = why
+		}
+	}
+	return out
 }
 
 // Apply implements [action.Action]. It reads and ends connections on one session, which
@@ -127,15 +160,21 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	if db.Server() != private.server {
 		return 0, dbconn.ErrRestarted
 	}
-	return dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+	waits := ""
+	done, err = dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
 		found, err := k.look(ctx, db, &rule)
 		if err != nil {
 			return false, err
 		}
+		waits = cmp.Or(waits, rule.onlyWait[c.ID])
 		isRoot := func(x root) bool { return x.ID == c.ID && x.obstacle == "" }
 		if !slices.ContainsFunc(found.roots, isRoot) {
 			return false, nil
 		}
 		return rule.End(ctx, db, k.d.Holders, c)
 	})
+	if err != nil || done > 0 || waits == "" {
+		return done, err
+	}
+	return 0, onlyWaits(waits)
 }

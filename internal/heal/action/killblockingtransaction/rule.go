@@ -16,6 +16,7 @@ type criteria struct {
 
 	minBlocked int
 	maxVictims int
+	onlyWait   map[uint64]string // what those wait for that are not to blame, by their ids
 }
 
 // obstacle is why a root may not be ended; "": it may.
@@ -29,6 +30,7 @@ const (
 	working       obstacle = "working"   // it runs a statement, commits or rolls back
 	tooYoung      obstacle = "too_young" // it has not slept for longer than min_idle
 	tooManyRows   obstacle = "rows"      // its transaction has changed more than max_trx_rows
+	victim        obstacle = "victim"    // its worker only waits for somebody else
 	shared        obstacle = "shared"    // who waits for it also waits for a root that may not be ended
 	tooFew        obstacle = "too_few"   // fewer connections than min_blocked wait for it
 )
@@ -131,6 +133,8 @@ func (r *criteria) obstacleOf(c mysql.Connection) obstacle {
 		return tooYoung
 	case r.HasTooManyRows(c):
 		return tooManyRows
+	case r.onlyWait[c.ID] != "":
+		return victim
 	}
 	return ""
 }

@@ -1,0 +1,80 @@
+package sampling
+
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+// How often a thread may wake up in a wait that counts as one: clients poll with
+// timeouts. One that wakes up more often has many short waits.
+const (
+	wakesAtOnce         = 2
+	wakesEachSecond     = 2
+	lockWakesEachSecond = 20 // a lock is tried more often
+)
+
+// wait is one wait of a thread, or its computing, as it was last told from others.
+type wait struct {
+	since  time.Time // zero: there is none
+	first  uint64    // Slices when it began
+	last   uint64    // Slices when it was last seen
+	call   procfs.Syscall
+	socket *socketName
+	futex  uint64
+
+	proven     bool // the stack was read, and has a request
+	started    time.Time
+	view       string
+	own, inner model.Frame
+}
+
+// wait returns what a thread waits for now.
+func (t *thread) wait() wait {
+	return wait{
+		since: t.since, first: t.times.Slices, last: t.times.Slices, call: t.call, socket: t.state.socket, futex: t.state.futex,
+		proven: t.hasStack() && t.stack.inHand, started: t.stack.started, view: t.stack.view, own: t.stack.own, inner: t.stack.inner,
+	}
+}
+
+// settle sets since when a thread has waited that has run since the sample before:
+// if it went on with the wait that it had, since that began. Where its stack is still
+// to be read, that is told later.
+func (w *worker) settle(t *thread, on ledger.On) {
+	if !t.unsettled || w.python.process != nil && t.counted && w.wantsStack(t) && !t.call.Running {
+		return
+	}
+	t.unsettled = false
+	now := t.wait()
+	if on != ledger.Idle && on != ledger.Loop && t.past.continues(&now) {
+		now.since, now.first = t.past.since, t.past.first
+		t.since = now.since
+	}
+	t.past = now
+}
+
+// continues reports whether a later wait is the same one: for the same thing, in the
+// same line of the same request. Without its stack, that it woke up only once and is
+// in the same call.
+func (p *wait) continues(n *wait) bool {
+	if p.since.IsZero() || p.call.Running != n.call.Running || p.proven != n.proven {
+		return false
+	}
+	if n.call.Running {
+		return n.proven && n.started.Equal(p.started) && n.view == p.view
+	}
+	each := wakesEachSecond
+	switch {
+	case n.call.NR != p.call.NR, n.socket != p.socket, n.futex != p.futex:
+		return false
+	case !n.proven:
+		return n.call == p.call && n.last == p.last+1
+	case n.futex != 0:
+		each = lockWakesEachSecond
+	}
+	wakes := float64(n.last - p.first)
+	return n.started.Equal(p.started) && n.view == p.view && n.own == p.own && n.inner == p.inner &&
+		wakes <= wakesAtOnce+float64(each)*n.since.Sub(p.since).Seconds()
+}

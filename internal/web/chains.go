@@ -1,0 +1,72 @@
+package web
+
+import (
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// refreshChains sets the times in the chains to those of the later samples of threads:
+// a thread that still waits has waited for longer by now, and so has a connection for
+// which it waits. A chain of which no victim is seen waiting any more keeps its times.
+func (s *pageState) refreshChains(current func(pid int) ([]model.Thread, bool)) {
+	later := s.ThreadsAt.Sub(s.At).Seconds()
+	if len(s.state.Chains) == 0 || s.At.IsZero() || later <= 0 {
+		return
+	}
+	state := *s.state // that of the gather is shared
+	state.Chains = slices.Clone(state.Chains)
+	for i := range state.Chains {
+		refreshChain(&state.Chains[i], current, later)
+	}
+	s.state = &state
+}
+
+func refreshChain(c *model.Chain, current func(pid int) ([]model.Thread, bool), later float64) {
+	still := func(l *model.Link) *model.Thread { return stillWaits(l, current) }
+	victims := slices.Clone(c.Victims)
+	waits := false
+	for i := range victims {
+		if t := still(&victims[i]); t != nil {
+			victims[i].Seconds, waits = t.Seconds, true
+			victims[i].Transaction = longer(victims[i].Transaction, later)
+			c.Seconds = max(c.Seconds, t.Seconds)
+		}
+	}
+	if !waits {
+		return
+	}
+	c.Victims, c.Links = victims, slices.Clone(c.Links)
+	for i := range c.Links {
+		l := &c.Links[i]
+		switch t := still(l); {
+		case t != nil:
+			l.Seconds = t.Seconds
+		case l.TID == 0 && l.Connection != 0:
+			l.Seconds += later
+		}
+		l.Transaction = longer(l.Transaction, later)
+	}
+}
+
+// stillWaits returns the thread of a link as it was last sampled, if it still does what
+// it did; nil otherwise.
+func stillWaits(l *model.Link, current func(pid int) ([]model.Thread, bool)) *model.Thread {
+	if l.PID == 0 || l.TID == 0 {
+		return nil
+	}
+	threads, _ := current(l.PID)
+	i := slices.IndexFunc(threads, func(t model.Thread) bool { return t.TID == l.TID })
+	if i < 0 || threads[i].On != l.On || threads[i].Peer != l.Peer || threads[i].Seconds < l.Seconds {
+		return nil
+	}
+	return &threads[i]
+}
+
+// longer returns a time that is later seconds longer; nil if it is not known.
+func longer(v *float64, later float64) *float64 {
+	if v == nil {
+		return nil
+	}
+	return model.Known(*v + later)
+}
