@@ -23,8 +23,8 @@ type scraped struct {
 	interval time.Duration
 }
 
-// observed is the shop with all its stores, customers and faults, seen by two
-// exporters, each of which is scraped by two Prometheus servers.
+// observed is the shop with all its stores, customers and faults, beside an app of an
+// event loop, seen by two exporters, each of which is scraped by two Prometheus servers.
 type observed struct {
 	*sick
 
@@ -66,6 +66,7 @@ func startObserved(t *testing.T) *observed {
 	write(t, filepath.Join(o.mail.dir, "tasks.py"), celeryApp)
 	o.mail.env = []string{fmt.Sprintf("BROKER=redis://127.0.0.1:%d/0", o.stores.redis.port), "PYTHONPATH=" + o.mail.dir, "C_FORCE_ROOT=1", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"}
 	o.mail.celery("mail")
+	loops(t)
 	o.loses(t, relay.address)
 	o.watchAgain(t)
 	relay.to(t, o.udp, o.second.udp)

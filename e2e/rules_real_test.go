@@ -41,11 +41,12 @@ func TestRulesNameWhatAScrapeHas(t *testing.T) {
 	})
 }
 
-// startBusy starts all there is, with customers, and an alert that called for a
-// person and another one that was healed.
+// startBusy starts all there is, with customers, beside an app of an event loop, and
+// an alert that called for a person and another one that was healed.
 func startBusy(t *testing.T, mariadb ...string) *sick {
 	t.Helper()
 	h, _, _ := startEvery(t, mariadb...)
+	loops(t)
 	h.shop.traffic(t, 10, "/", "/products", "/error", "/products/99", "/slow?s=0.2")
 	h.reported(t, "Person")
 	h.becomes(t, 20*time.Second, "person", "escalated")

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +21,14 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"ok"})
 `
+
+// loops starts an app of an event loop that nobody configured.
+func loops(t *testing.T) *app {
+	t.Helper()
+	need(t, "uvicorn")
+	source := write(t, filepath.Join(openDir(t), "loops.py"), loopApp)
+	return serve(t, launch{server: "uvicorn", name: unique("loops"), source: source, args: []string{"--interface", "asgi3", "--lifespan", "off"}})
+}
 
 // A loop that a request blocks is told from one in which requests wait, and from
 // one that has none.

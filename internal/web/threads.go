@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -16,6 +17,15 @@ type threadRow struct {
 	For   *float64
 	View  string
 	Place string // "pay (billing.py:131)"; "": not known
+}
+
+// line returns view and line: "checkout: pay (billing.py:131)"; without the view if it
+// is the function of the line, or not known.
+func (r *threadRow) line() string {
+	if r.View == "" || r.Place == "" || strings.HasPrefix(r.Place, r.View+" (") {
+		return r.Place
+	}
+	return r.View + ": " + r.Place
 }
 
 // refreshThreads sets the threads of the workers to those of later samples. A worker

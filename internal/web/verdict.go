@@ -103,11 +103,14 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 }
 
-// explained returns the findings with the chain of an app's waits in place of what the
+// explained returns the findings with the first chain of each app in place of what the
 // app's workers do for it: the finding of the workers, else the first one of the app.
 func (s *pageState) explained(found []finding) []finding {
-	for i := range s.state.Chains {
+	for i := range slices.Backward(s.state.Chains) { // so that the first one comes first
 		c := &s.state.Chains[i]
+		if slices.ContainsFunc(s.state.Chains[:i], func(x model.Chain) bool { return x.App == c.App }) {
+			continue
+		}
 		at := slices.IndexFunc(found, func(f finding) bool { return f.app == c.App && f.component == "workers" })
 		if at < 0 {
 			at = slices.IndexFunc(found, func(f finding) bool { return f.app == c.App })
@@ -118,13 +121,13 @@ func (s *pageState) explained(found []finding) []finding {
 		f := found[at]
 		f.phrase = strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")
 		f.key += " chain " + c.Kind
-		// As the first of its level, for it is what the others come from.
+		// Before the others of its level and before long statements, which come from it.
 		found = slices.Delete(found, at, at+1)
-		first := slices.IndexFunc(found, func(x finding) bool { return x.level <= f.level })
+		first := slices.IndexFunc(found, func(x finding) bool { return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && c.On == "mysql" })
 		if first < 0 {
 			first = len(found)
 		}
-		return slices.Insert(found, first, f)
+		found = slices.Insert(found, first, f)
 	}
 	return found
 }
@@ -135,6 +138,7 @@ func worst(found []finding) verdict {
 	v := verdict{Level: found[0].level, Sentence: found[0].phrase}
 	keys := make([]string, len(found))
 	for i, f := range found {
+		v.Level = max(v.Level, f.level)
 		keys[i] = fmt.Sprint(f.level, " ", f.key)
 		if i > 0 && i <= maxAlso {
 			v.Sentence += "; " + f.phrase

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -171,5 +172,39 @@ func TestVerdictKeyHoldsNoNumbers(t *testing.T) {
 	}
 	if key(0) != key(3) || key(60) != key(61) || key(0) == key(60) || key(60) == key(150) {
 		t.Errorf("keys: %q %q %q %q", key(0), key(3), key(60), key(150))
+	}
+}
+
+// The chain of each app is told before what it does to the store, with the level of the
+// worst of it.
+func TestVerdictBeginsWithTheChain(t *testing.T) {
+	s := lineSample()
+	w := s.Workers[0]
+	w.App = "blog"
+	s.Workers = append(s.Workers, w)
+	second := s.Chains[0]
+	second.App, second.Kind = "blog", "metadata"
+	second.Victims = []model.Link{{App: "blog", Slot: "0", PID: 4710, On: "mysql", Peer: "mysql:db", Seconds: 42}}
+	third := s.Chains[0]
+	third.Kind = "global" // one chain of an app is told
+	longest := 400.0
+	s.MySQL = append(s.MySQL, model.MySQLServer{Name: "db", Up: true, LongestQuery: &longest, SharedQuery: &longest, AppQuery: &longest})
+	s.Chains = append(s.Chains, second, third)
+	verdict := func() (level, key string) {
+		j, _ := health.Evaluate(health.Input{State: s, At: moment, Limits: config.Default().Thresholds, Interval: time.Second, MySQL: []string{"db"}}, health.State{})
+		level, _, key = web.Verdict(s, j, moment)
+		return level, key
+	}
+	level, key := verdict()
+	query, row, metadata := strings.Index(key, "query_time"), strings.Index(key, "chain row"), strings.Index(key, "chain metadata")
+	if level != "critical" || row < 0 || metadata < row || query < metadata || strings.Contains(key, "chain global") {
+		t.Errorf("%s: %s", level, key)
+	}
+	s.Pools, s.Queues = nil, nil
+	for i := range s.Workers { // more workers, so that it is but a warning for the apps
+		s.Workers[i].Workers = append(s.Workers[i].Workers, model.Worker{Slot: "8", State: "idle"}, model.Worker{Slot: "9", State: "idle"})
+	}
+	if level, key := verdict(); level != "critical" || !strings.HasPrefix(key, "warning ") || !strings.Contains(key, "critical  query_time db") {
+		t.Errorf("%s: %s", level, key)
 	}
 }

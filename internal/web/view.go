@@ -57,7 +57,7 @@ type (
 		Age              *float64
 		Since            clock
 		Rows             []threadRow // what its threads do
-		Place            string      // the line of the request that has waited longest
+		Place            string      // view and line of the request that has waited longest
 		HeldUpBy         string      // the root of its wait: "worker 2"; "": nobody known
 	}
 	meter struct {
@@ -180,7 +180,7 @@ func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	c.Arrow, c.Trend = trendText(w.opts.History.Trend(a.Name, x.Slot))
 	c.Rows, c.HeldUpBy = threadRows(x.Threads), heldUpBy(s.state.Chains, a.Name, x.Slot)
 	if len(c.Rows) > 0 {
-		c.Place = c.Rows[0].Place
+		c.Place = c.Rows[0].line()
 	}
 	c.Word = x.State
 	switch x.State {

@@ -218,6 +218,7 @@ func faultsOfQueries() []fault {
 		asked("unit-agrees", "s", `rate(resp_app_cpu_seconds_total{`+ofApp+`}[$__rate_interval])`, "is shown in s, expected short"),
 		asked("unit-agrees", "short", `histogram_quantile(0.9, sum by (le, app) (rate(resp_http_request_duration_seconds_bucket{`+ofApp+`}[$__rate_interval])))`, "expected s "),
 		asked("unit-agrees", "short", `resp_pool_utilization_ratio{`+ofApp+`}`, "expected percentunit"),
+		asked("unit-agrees", "short", `resp_app_saturation_requests_per_second{`+ofApp+`}`, "is shown in short, expected ops or reqps"),
 		asked("unit-agrees", "dateTimeFromNow", `resp_app_start_time_seconds{`+ofApp+`}`, "multiplied by 1000"),
 		asked("unit-agrees", "dateTimeFromNow", `time() - resp_app_start_time_seconds{`+ofApp+`}`, "expected s "),
 		one("unit-agrees", "panels.5.fieldConfig.overrides", []any{}, "panel 6 Requests of the time B: is shown in short"),

@@ -63,6 +63,8 @@ func named(name string) unit {
 		return unit{known: true, bytes: 1}
 	case strings.HasSuffix(name, "_ratio"):
 		return unit{known: true, ratio: true}
+	case strings.HasSuffix(name, "_per_second"):
+		return unit{known: true, seconds: -1}
 	}
 	return number()
 }

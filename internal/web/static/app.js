@@ -201,7 +201,7 @@
     const rows = c.stackedOrder, axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, font: '11px ' + getComputedStyle(document.body).fontFamily };
     const small = (v) => c.kind.fmt(v);
     return {
-      width: c.plot.clientWidth, height: c.plot.clientHeight, padding: [6, 8, 0, 0], legend: { show: false },
+      width: c.plot.clientWidth, height: c.plot.clientHeight, padding: [6, 16, 0, 0], legend: { show: false },
       cursor: { sync: { key: 'all' }, y: false, drag: { x: false, y: false }, points: { show: !c.kind.stack, size: 6 } },
       scales: { x: { time: true, range: timeRange }, y: { range: (_, __, max) => [0, top(c, max || 0)] } },
       axes: [
