@@ -65,6 +65,9 @@ func (g *graph) addWorkers() {
 			n := len(g.workers)
 			w := worker{Worker: &a.Workers[j], app: a.App}
 			for k := range w.Threads {
+				if w.Threads[k].Task { // nothing tells what it waits for
+					continue
+				}
 				w.threads = append(w.threads, len(g.threads))
 				g.threads = append(g.threads, thread{&w.Threads[k], a.App, n})
 			}

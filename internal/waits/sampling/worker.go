@@ -85,6 +85,7 @@ type worker struct {
 	blocked   float64   // seconds since then, as far as they are counted
 
 	python interpreter
+	loop   loop
 
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
