@@ -21,13 +21,13 @@ const minSaturationUtilization = 0.01
 
 var (
 	workerWait  = counter("worker_wait_seconds_total", "Seconds of the request threads of a worker, by what they did or waited for; idle has no request. A worker of four threads adds four seconds a second. cpu and cpu_queue are the kernel's own totals, the rest is sampled.", "app", "worker", "on")
-	loopBlocked = counter("worker_loop_blocked_seconds_total", "Seconds that the event loop of a worker did not return to its poll, beyond 100 ms, because it was in one blocking call: all of its requests wait for that.", "app", "worker")
+	loopBlocked = counter("worker_loop_blocked_seconds_total", "Seconds that the event loop of a worker did not return to its poll, beyond 100 ms, because it was in one blocking call, or computed: all of its requests wait for that.", "app", "worker")
 	utilization = gauge("app_utilization_ratio", "Part of the time of all request threads of an app in which they had a request, over the last minute.", "app")
 	saturation  = gauge("app_saturation_requests_per_second", "Rate of requests at which all request threads of an app would always be in use: the reported rate divided by the utilization, over the last minute.", "app")
-	inFlight    = gauge("http_requests_in_flight", "Requests that the workers of an app work on now, as seen from outside; connections of an event loop that wait inside of it are not counted.", "app")
+	inFlight    = gauge("http_requests_in_flight", "Requests that the workers of an app work on now, as seen from outside; of an event loop those whose tasks can be read, at most 64 a worker.", "app")
 	oldest      = gauge("http_oldest_request_age_seconds", "Age of the oldest request that a worker of an app works on, at least; 0 without one.", "app")
-	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there; of threads whose stack could be read. At most 100 views an app, then other.", "app", "view", "on")
-	viewInHand  = gauge("view_requests_in_flight", "Request threads that are in a view now.", "app", "view")
+	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there, and requests in an event loop (loop); of threads and tasks that could be read. At most 100 views an app, then other.", "app", "view", "on")
+	viewInHand  = gauge("view_requests_in_flight", "Requests in a view now: threads that are in it, and tasks of event loops that wait in it.", "app", "view")
 	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read; doctor names the apps.", "outcome")
 	waitsRate   = gauge("waits_rate_hertz", "Samples of the workers' threads per second that are taken now. It falls by itself so that they use at most a hundredth of a core.")
 	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used; at least a tenth of the time that it took.")
@@ -86,6 +86,8 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	}
 	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
 	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
+	s.add(seriesDropped, float64(all.SkippedTasks), "waits_loop")
+	s.add(seriesDropped, float64(all.DroppedTasks), "waits_task")
 	return s, errors.Join(lacks...)
 }
 
@@ -160,19 +162,39 @@ func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time
 func requestsOf(a *discovery.App, now time.Time) (n int, age float64, ok bool) {
 	for i := range a.Workers {
 		w := &a.Workers[i]
+		tasks, oldest := requestsIn(w, now)
 		switch w.State {
 		case discovery.StateUnknown:
 			return 0, 0, false
 		case discovery.Busy, discovery.Stuck:
-			n += max(w.Requests, 1)
-			age = max(age, w.For.Seconds())
-			for j := range w.RequestThreads {
-				if st := w.RequestThreads[j].Stack; st != nil && !st.Started.IsZero() {
-					age = max(age, now.Sub(st.Started).Seconds())
-				}
-			}
+			n += max(w.Requests, 1, tasks)
+			age = max(age, w.For.Seconds(), oldest)
 		case discovery.Idle, discovery.Booting:
+			n += tasks
+			if tasks > 0 {
+				age = max(age, oldest)
+			}
 		}
 	}
 	return n, age, true
+}
+
+// requestsIn returns how many requests wait in the event loop of a worker, and for
+// how many seconds the oldest request of its threads has been there, as far as its
+// start is known, or when it was first seen.
+func requestsIn(w *discovery.Worker, now time.Time) (tasks int, oldest float64) {
+	for i := range w.RequestThreads {
+		t := &w.RequestThreads[i]
+		began := t.Seen
+		if t.Stack != nil && !t.Stack.Started.IsZero() {
+			began = t.Stack.Started
+		}
+		if t.Task {
+			tasks++
+		}
+		if !began.IsZero() {
+			oldest = max(oldest, now.Sub(began).Seconds())
+		}
+	}
+	return tasks, oldest
 }

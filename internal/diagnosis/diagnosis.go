@@ -66,7 +66,7 @@ func anybodyWaits(s *model.State) bool {
 	for i := range s.Workers {
 		for j := range s.Workers[i].Workers {
 			for k := range s.Workers[i].Workers[j].Threads {
-				if t := &s.Workers[i].Workers[j].Threads[k]; t.Seconds >= minWait && t.On != "idle" {
+				if t := &s.Workers[i].Workers[j].Threads[k]; t.Seconds >= minWait && t.On != "idle" && !t.Task {
 					return true
 				}
 			}

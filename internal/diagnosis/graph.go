@@ -65,6 +65,9 @@ func (g *graph) addWorkers() {
 			n := len(g.workers)
 			w := worker{Worker: &a.Workers[j], app: a.App}
 			for k := range w.Threads {
+				if w.Threads[k].Task { // nothing tells what it waits for
+					continue
+				}
 				if !w.Threads[k].Helper {
 					w.threads = append(w.threads, len(g.threads))
 				}

@@ -2,9 +2,11 @@ package model
 
 import "time"
 
-// Thread is one request thread of a worker, as the sampler last saw it, or a helper.
+// Thread is one request thread of a worker, a helper of it, or one request that waits in
+// its event loop, as the sampler last saw it.
 type Thread struct {
 	TID     int
+	Task    bool    // it is a request that waits in the event loop of the thread TID
 	Main    bool    // its id is the process's
 	On      string  // the values of Wait.On, and "idle", "loop", "gil", "gc", "cpu_queue", "throttled", "unknown"
 	Peer    string  // as Wait.Peer
@@ -14,6 +16,8 @@ type Thread struct {
 	Futex   uint64  // address of the lock that it waits for; 0: none
 	GIL     bool    // it holds the interpreter's lock, for most of the time while others wait for it
 	Helper  bool    // it takes no requests; it is here because it holds the interpreter's lock
+
+	Seen time.Time // when the request of a task was first seen; zero: it is no task
 
 	Stack *Stack // nil: none was believed
 }

@@ -43,6 +43,9 @@ func (s *pageState) refreshThreads(current func(pid int) ([]model.Thread, bool))
 
 // threadText returns what a thread does in words, such as "waits for MySQL main".
 func threadText(t *model.Thread) string {
+	if t.Task {
+		return "waits in the event loop"
+	}
 	switch t.On {
 	case "gil":
 		return "waits for the interpreter lock"

@@ -47,7 +47,12 @@ type Reader struct {
 	buf          []byte
 	raw          []byte
 	keys         keys
+	outer        uint64 // see Scope
 }
+
+// Scope returns the address of the outermost ASGI scope that the last call of
+// [Reader.Of] has read; 0: none.
+func (r *Reader) Scope() uint64 { return r.outer }
 
 // keys are the names that are looked up.
 type keys struct {
@@ -108,6 +113,7 @@ func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Requ
 // that the caller has begun with the reader of [Reader.Objects].
 func (r *Reader) Of(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
 	*into = Request{}
+	r.outer = 0
 	t.codes = t.codes[:0]
 	for i := range stack.Frames {
 		t.codes = append(t.codes, r.code(stack.Frames[i].Code))

@@ -49,6 +49,9 @@ func (s *look) scope(scope uint64) {
 		return // the function within has been handed the same one
 	}
 	s.scoped = scope
+	if s.outer == 0 {
+		s.outer = scope
+	}
 	s.asked(scope)
 	if value, ok := s.objects.Lookup(scope, s.keys.scopeRoute); ok {
 		if path, ok := s.objects.Attribute(value, s.keys.routePath); ok {

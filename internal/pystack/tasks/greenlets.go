@@ -122,6 +122,9 @@ func (g *Greenlets) task(green uint64, now time.Time) (t Task, ok bool) {
 		g.ends[g.stack.Frames[n-1].Code] = true
 	}
 	g.requests.Of(&g.thread, &g.stack, now, &t.Request)
+	if at := t.Request.Started; !at.IsZero() {
+		t.ID = green ^ uint64(at.UnixNano())
+	}
 	t.Own, t.Inner = modelFrame(g.stack.OwnFrame()), modelFrame(g.stack.InnerFrame())
 	return t, t.Request.InHand
 }

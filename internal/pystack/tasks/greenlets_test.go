@@ -63,7 +63,12 @@ func (l *loop) checkGreen(sent time.Time, n int) {
 
 func (l *loop) compareGreen(found []tasks.Task, sent time.Time) {
 	l.t.Helper()
+	ids := map[uint64]bool{}
 	for _, task := range found {
+		if task.ID == 0 || ids[task.ID] {
+			l.t.Errorf("greenlet %d is not its own", task.ID)
+		}
+		ids[task.ID] = true
 		a := l.asked[task.Request.Path]
 		started := task.Request.Started
 		want := request.Request{InHand: true, View: "view_helper", Route: "/helper/<value>", Method: a.method, Path: a.path, Started: started}

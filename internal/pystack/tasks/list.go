@@ -1,6 +1,12 @@
 package tasks
 
-import "github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+)
 
 // layout has the offsets of a task (Modules/_asynciomodule.c) and of the lists of
 // them, in bytes.
@@ -40,6 +46,32 @@ func (r *Reader) pending(task uint64) (uint64, bool) {
 	}
 	coroutine, ok := r.objects.Field(task, r.layout.coroutine)
 	return coroutine, ok && coroutine != 0
+}
+
+// number returns the number in the name that asyncio has given a task, which it
+// gives once; 0 for a name of the app's own. From 3.12 on it is the number alone
+// until somebody reads the name.
+func (r *Reader) number(task uint64) uint64 {
+	name, ok := r.objects.Field(task, r.layout.coroutine+8)
+	if !ok || name == 0 {
+		return 0
+	}
+	if r.objects.Is(name, object.Int) {
+		n, _ := r.objects.Int(name)
+		return uint64(max(n, 0))
+	}
+	if r.name, ok = r.objects.Str(r.name[:0], name); !ok {
+		return 0
+	}
+	digits, ok := strings.CutPrefix(string(r.name), "Task-")
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // list sets the tasks of the process; thread is the thread state of the loop.

@@ -30,6 +30,12 @@ type Task struct {
 	Thread bool
 	Own    model.Frame // where it waits in the app's own code; File is "" without
 	Inner  model.Frame // the innermost frame
+	// ID tells it from all other tasks that the process has had, as far as the
+	// process itself does; 0: it does not.
+	ID uint64
+	// Scope is the address of the request's ASGI scope, which the tasks that a
+	// middleware begins for one request share; 0: it has none.
+	Scope uint64
 }
 
 // Counts has what bounds and checks have left out so far.
@@ -55,6 +61,7 @@ type Reader struct {
 	frames   []uint64
 	stack    pystack.Stack
 	name     []byte
+	turns    turns
 }
 
 // keys are the names that are looked up.
@@ -129,6 +136,7 @@ func (r *Reader) task(addr uint64, now time.Time) (t Task, ok bool) {
 	if !t.Request.InHand {
 		return Task{}, false
 	}
+	t.ID, t.Scope = r.number(addr), r.requests.Scope()
 	if t.Running {
 		return t, true
 	}

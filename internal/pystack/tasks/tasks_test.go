@@ -248,7 +248,12 @@ func (l *loop) check() {
 	if len(found) != len(l.asked) {
 		l.t.Errorf("%d requests, want %d", len(found), len(l.asked))
 	}
+	ids, scopes := map[uint64]bool{}, map[uint64]bool{}
 	for _, task := range found {
+		if task.ID == 0 || task.Scope == 0 || ids[task.ID] || scopes[task.Scope] {
+			l.t.Errorf("task %d, scope %#x are not its own", task.ID, task.Scope)
+		}
+		ids[task.ID], scopes[task.Scope] = true, true
 		a, ok := l.asked[task.Request.Path]
 		if !ok {
 			l.t.Errorf("no such request: %+v", task)

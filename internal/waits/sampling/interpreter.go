@@ -43,6 +43,12 @@ type interpreter struct {
 	of      *request.Thread // of the look under way
 	now     time.Time       // of the look under way
 	within  func(*pystack.Stack) error
+
+	loop   *loopReader // nil: as reader
+	ofLoop bool        // the look under way is at the thread of an event loop
+
+	program uint64 // that the process ran when it was opened, see programOf; 0: not known
+	doubted bool   // a look has found nothing that makes sense since that was last compared
 }
 
 // open opens the interpreter of a process, unless that has failed lately.
@@ -57,10 +63,15 @@ func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 		i.process = p
 		i.within = func(s *pystack.Stack) error {
 			i.reader.Read(i.of, s, i.now, &i.request)
+			if i.ofLoop {
+				i.loop.read(s, &i.request, i.now)
+			}
 			return nil
 		}
 		if i.reader, err = request.New(p, time.Local, &all.room); err != nil {
 			i.reader, i.within = nil, nil
+		} else {
+			i.loop = newLoopReader(p, i.reader)
 		}
 		i.gil, err = p.GIL()
 		i.gilKnown = err == nil
@@ -135,9 +146,10 @@ func (i *interpreter) collecting() int {
 
 // stackInfo is what the last look at a thread's stack has shown.
 type stackInfo struct {
-	known  bool   // a stack was believed since the thread has last waited for work
-	slices uint64 // how often the thread had been put on a CPU at the last look
-	looked bool   // slices is that of a look, whatever its outcome
+	known  bool      // a stack was believed since the thread has last waited for work
+	at     time.Time // of the look
+	slices uint64    // how often the thread had been put on a CPU at the last look
+	looked bool      // slices is that of a look, whatever its outcome
 
 	inHand   bool // it is below a server's request frame
 	idlePool bool // it is a thread of a pool that has nothing to do
@@ -148,8 +160,8 @@ type stackInfo struct {
 	own, inner                model.Frame
 }
 
-// look reads the stack of a thread.
-func (i *interpreter) look(all *interpreters, t *thread, now time.Time) {
+// look reads the stack of a thread, and reports whether it is to be believed.
+func (i *interpreter) look(all *interpreters, t *thread, now time.Time) bool {
 	if t.python == nil {
 		t.python = new(request.Thread)
 	}
@@ -159,14 +171,32 @@ func (i *interpreter) look(all *interpreters, t *thread, now time.Time) {
 	all.outcomes[out]++
 	t.stack.slices, t.stack.looked = t.times.Slices, true
 	if out != pystack.OK {
-		return
+		i.doubted = i.doubted || out == pystack.Torn
+		return false
 	}
 	r := &i.request
-	s := stackInfo{known: true, slices: t.stack.slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool}
+	s := stackInfo{known: true, at: now, slices: t.stack.slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool}
 	s.nowhere = i.reader != nil && !r.InHand && !r.IdlePool && !i.stack.Truncated && len(i.stack.Frames) > 0
 	s.view, s.route, s.method, s.path, s.started = r.View, r.Route, r.Method, r.Path, r.Started
 	s.own, s.inner = frameOf(i.stack.OwnFrame()), frameOf(i.stack.InnerFrame())
 	t.stack = s
+	return true
+}
+
+// lookAtLoop reads the stack of the thread of an event loop, and with it the turn
+// that the loop is in and, if tasks is set, its tasks. It reports whether that is
+// to be believed.
+func (i *interpreter) lookAtLoop(all *interpreters, t *thread, tasks bool, now time.Time) bool {
+	if i.loop == nil {
+		return i.look(all, t, now)
+	}
+	i.ofLoop, i.loop.wanted, i.loop.listed = true, tasks, false
+	ok := i.look(all, t, now)
+	i.ofLoop = false
+	if ok {
+		i.loop.believe(i.stack.Frozen)
+	}
+	return ok
 }
 
 // frameOf returns a frame as the model has it; a zero one for nil.

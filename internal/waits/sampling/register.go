@@ -127,7 +127,7 @@ func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 	if x, ok := w.helper(now, paths); ok {
 		out = append(out, x)
 	}
-	return out
+	return w.taskThreads(out, now, paths)
 }
 
 // Socket is a socket whose other end is to be named.
@@ -171,7 +171,8 @@ type Totals struct {
 	CPU  time.Duration      // of all samples
 	// Stacks is how often each outcome of a look at a stack has come, by its name.
 	Stacks map[string]uint64
-	// InFlight is how many threads have a request of each view, by app.
+	// InFlight is how many requests of each view threads have or wait in event loops,
+	// by app.
 	InFlight map[string]map[string]int
 	// Unsupported is why the interpreter of an app's workers is none whose stacks can be
 	// read, by app; Denied is how the kernel refuses to let them be read.
@@ -179,6 +180,9 @@ type Totals struct {
 	// SkippedStacks is how many stacks were not read because there was no CPU time
 	// for them.
 	SkippedStacks uint64
+	// SkippedTasks is how often the tasks of an event loop were not read because there
+	// was no CPU time for them, DroppedTasks how often it had more than are read.
+	SkippedTasks, DroppedTasks uint64
 	// DroppedSockets is how many sockets were not named because of a bound, since
 	// the start.
 	DroppedSockets uint64
@@ -190,6 +194,7 @@ func (s *Sampler) Totals() Totals {
 	defer s.mu.Unlock()
 	out := Totals{
 		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped, SkippedStacks: s.skipped,
+		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond,
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}
 	for outcome, n := range s.python.outcomes {
@@ -201,15 +206,28 @@ func (s *Sampler) Totals() Totals {
 		} else if err := w.python.denied(); err != nil {
 			out.Denied[w.app] = err
 		}
-		for _, t := range w.threads {
-			if t.view == nil || !t.counted {
-				continue
-			}
-			if out.InFlight[w.app] == nil {
-				out.InFlight[w.app] = make(map[string]int)
-			}
-			out.InFlight[w.app][t.view.Name]++
-		}
+		out.addInFlight(w)
 	}
 	return out
+}
+
+// addInFlight adds the requests of a worker, by view.
+func (o *Totals) addInFlight(w *worker) {
+	add := func(v *ledger.View) {
+		if v == nil {
+			return
+		}
+		if o.InFlight[w.app] == nil {
+			o.InFlight[w.app] = make(map[string]int)
+		}
+		o.InFlight[w.app][v.Name]++
+	}
+	for _, t := range w.threads {
+		if t.counted {
+			add(t.view)
+		}
+	}
+	for i := range w.loop.requests {
+		add(w.loop.requests[i].view)
+	}
 }

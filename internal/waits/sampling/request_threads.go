@@ -265,7 +265,7 @@ func (w *worker) onOf(t *thread) ledger.On {
 	case w.python.waitsForLock(t.state.futex):
 		return ledger.GIL
 	case w.threading == eventLoop && (t.state.accepts || t.state.polls):
-		if w.scan.inFlight > 0 || w.scan.pending {
+		if w.scan.inFlight > 0 || w.scan.pending || w.loop.inHand() {
 			return ledger.Loop
 		}
 		return ledger.Idle

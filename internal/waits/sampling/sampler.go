@@ -30,8 +30,6 @@ const (
 	keptShare    = 4
 	// tickPeriod is how often what need not be exact is done.
 	tickPeriod = time.Second
-	// blockedAfter is how long an event loop may stay out of its poll.
-	blockedAfter = 100 * time.Millisecond
 	// unregisteredFor is how long a worker is sampled that no scan has.
 	unregisteredFor = 30 * time.Second
 )
@@ -86,6 +84,9 @@ type Sampler struct {
 	saved    time.Time     // when savings was computed
 	period   time.Duration // between two samples
 	skipped  uint64        // stacks that were not read because there was no CPU time for them
+
+	skippedTasks uint64 // the same of the tasks of event loops
+	tasksBeyond  uint64 // looks that had more tasks or requests than are read
 }
 
 // New returns a Sampler; it samples while [Sampler.Run] runs.
@@ -255,9 +256,10 @@ func (s *Sampler) read(w *worker, now time.Time) {
 	if !s.settings.Stacks {
 		return
 	}
-	for _, t := range w.threads {
-		if w.wantsStack(t) {
-			s.due = append(s.due, dueStack{w, t})
+	for i, t := range w.threads {
+		stack, tasks := w.wantsStack(t), i == 0 && w.wantsTasks(now)
+		if stack || tasks {
+			s.due = append(s.due, dueStack{w, t, stack, tasks})
 		}
 	}
 }
@@ -291,6 +293,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
 	}
 	if w.threading == eventLoop {
+		w.accountTasks(now)
 		w.watchLoop(dt, now)
 	}
 }
@@ -327,30 +330,13 @@ func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool)
 	}
 }
 
-// watchLoop adds the time that an event loop does not return to its poll, where
-// that is proven: it has been in one call that is not its poll since the sample
-// before. A loop that computes cannot be told from one that serves many requests.
-func (w *worker) watchLoop(dt time.Duration, now time.Time) {
-	w.totals.Loop = true
-	t := w.main()
-	if t.state.polls || t.state.accepts || t.call.Running || t.denied || t.moved {
-		w.outside = now
-		w.blocked = 0
-		return
-	}
-	w.blocked += dt.Seconds()
-	if now.Sub(w.outside) >= blockedAfter {
-		w.totals.Blocked += w.blocked
-		w.blocked = 0
-	}
-}
-
 // tick does what need not be done in each sample.
 func (s *Sampler) tick(now time.Time) {
 	s.ticked = now
 	s.order = slices.DeleteFunc(s.order, func(w *worker) bool {
 		w.settleQueued(s.groups, now)
 		if !w.gone && now.Sub(w.known) < unregisteredFor {
+			s.recheckProgram(w)
 			return false
 		}
 		w.close(&s.kept)

@@ -15,8 +15,10 @@ const maxSavings = 10 * time.Millisecond
 
 // dueStack is a thread whose stack is to be read.
 type dueStack struct {
-	w *worker
-	t *thread
+	w     *worker
+	t     *thread
+	stack bool // the stack itself is wanted
+	tasks bool // the tasks of the event loop are wanted
 }
 
 // wantsStack reports whether the stack of a thread is to be read: it may have a
@@ -38,16 +40,31 @@ func (w *worker) wantsStack(t *thread) bool {
 // and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 	began := procfs.ThreadTime()
+	ofTasks := time.Duration(0)
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
 	for _, d := range s.due {
-		if procfs.ThreadTime()-began >= s.savings {
-			s.skipped++
+		spent := procfs.ThreadTime() - began
+		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
+			s.skippedTasks++
+			if d.tasks = false; !d.stack {
+				continue
+			}
+		}
+		if spent >= s.savings {
+			s.skip(d)
 			continue
 		}
-		if d.w.python.open(&s.python, d.w.key.pid, now); d.w.python.process == nil {
+		if s.openInterpreter(d.w, now); d.w.python.process == nil {
 			continue
 		}
-		d.w.python.look(&s.python, d.t, now)
+		if d.w.threading == eventLoop {
+			s.lookAtLoop(d, now)
+		} else {
+			d.w.python.look(&s.python, d.t, now)
+		}
+		if d.tasks {
+			ofTasks += procfs.ThreadTime() - began - spent
+		}
 		if d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread {
 			d.w.believeStack(d.t)
 			d.w.choose()
@@ -64,6 +81,24 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 	return procfs.ThreadTime() - began
 }
 
+// lookAtLoop looks at the thread of an event loop.
+func (s *Sampler) lookAtLoop(d dueStack, now time.Time) {
+	ok := d.w.python.lookAtLoop(&s.python, d.t, d.tasks, now)
+	if d.tasks {
+		s.tookTasks(d.w, ok, now)
+	}
+}
+
+// skip counts what there was no CPU time for.
+func (s *Sampler) skip(d dueStack) {
+	if d.stack {
+		s.skipped++
+	}
+	if d.tasks {
+		s.skippedTasks++
+	}
+}
+
 // setView sets the view of a thread's request by its stack.
 func (s *Sampler) setView(w *worker, t *thread, now time.Time) {
 	switch v := t.stack.view; {
@@ -78,6 +113,7 @@ func (s *Sampler) setView(w *worker, t *thread, now time.Time) {
 func (w *worker) forgetStacks() {
 	w.python.close()
 	w.python = interpreter{}
+	w.loop.forget()
 	for _, t := range w.threads {
 		t.stack, t.view, t.python = stackInfo{}, nil, nil
 	}

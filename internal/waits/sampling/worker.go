@@ -89,6 +89,7 @@ type worker struct {
 
 	python interpreter
 	gil    gilHolder
+	loop   loop
 
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet

@@ -18,6 +18,7 @@ const maxThreads = 64
 type (
 	Thread struct {
 		TID               int      `json:"tid"`
+		Task              bool     `json:"task"`  // a request that waits in the event loop of the thread
 		State             string   `json:"state"` // "idle", "running", "waiting"
 		On                string   `json:"on"`
 		Seconds           float64  `json:"seconds"`
@@ -164,12 +165,16 @@ func Threads(st *model.State, at time.Time, list []model.Thread) []Thread {
 	sorted := Sorted(list)
 	for i := range sorted {
 		t := &sorted[i]
-		x := Thread{TID: t.TID, State: ThreadState(t.On), On: t.On, Seconds: t.Seconds, Peer: text(t.Peer), Kind: text(t.Kind)}
+		x := Thread{TID: t.TID, Task: t.Task, State: ThreadState(t.On), On: t.On, Seconds: t.Seconds, Peer: text(t.Peer), Kind: text(t.Kind)}
 		if c := connectionOf(st, t); c != nil {
 			x.Connection, x.Digest = &c.ID, text(c.Digest)
 			x.Blocker = blockerOf(st, c)
 		}
 		x.stack(t.Stack, at)
+		if x.RequestAgeSeconds == nil && !t.Seen.IsZero() && !at.IsZero() {
+			age := max(0, at.Sub(t.Seen).Seconds())
+			x.RequestAgeSeconds = &age
+		}
 		out = append(out, x)
 	}
 	return out
