@@ -123,7 +123,9 @@ func (s *pageState) explained(found []finding) []finding {
 		f.key += " chain " + c.Kind
 		// Before the others of its level and before long statements, which come from it.
 		found = slices.Delete(found, at, at+1)
-		first := slices.IndexFunc(found, func(x finding) bool { return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && waitsInMySQL(c) })
+		first := slices.IndexFunc(found, func(x finding) bool {
+			return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && waitsInMySQL(c)
+		})
 		if first < 0 {
 			first = len(found)
 		}
