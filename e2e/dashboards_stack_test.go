@@ -66,7 +66,7 @@ func startObserved(t *testing.T) *observed {
 	write(t, filepath.Join(o.mail.dir, "tasks.py"), celeryApp)
 	o.mail.env = []string{fmt.Sprintf("BROKER=redis://127.0.0.1:%d/0", o.stores.redis.port), "PYTHONPATH=" + o.mail.dir, "C_FORCE_ROOT=1", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"}
 	o.mail.celery("mail")
-	loops(t)
+	o.loops(t)
 	o.loses(t, relay.address)
 	o.watchAgain(t)
 	relay.to(t, o.udp, o.second.udp)

@@ -46,7 +46,7 @@ func TestRulesNameWhatAScrapeHas(t *testing.T) {
 func startBusy(t *testing.T, mariadb ...string) *sick {
 	t.Helper()
 	h, _, _ := startEvery(t, mariadb...)
-	loops(t)
+	h.loops(t)
 	h.shop.traffic(t, 10, "/", "/products", "/error", "/products/99", "/slow?s=0.2")
 	h.reported(t, "Person")
 	h.becomes(t, 20*time.Second, "person", "escalated")

@@ -3,8 +3,11 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,12 +25,21 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 `
 
-// loops starts an app of an event loop that nobody configured.
-func loops(t *testing.T) *app {
+// loops starts an app of an event loop and adds it to the exporter's configuration.
+func (x *exporter) loops(t *testing.T) {
 	t.Helper()
 	need(t, "uvicorn")
 	source := write(t, filepath.Join(openDir(t), "loops.py"), loopApp)
-	return serve(t, launch{server: "uvicorn", name: unique("loops"), source: source, args: []string{"--interface", "asgi3", "--lifespan", "off"}})
+	a := serve(t, launch{server: "uvicorn", name: unique("loops"), source: source, args: []string{"--interface", "asgi3", "--lifespan", "off"}})
+	text, err := os.ReadFile(x.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, x.config, strings.Replace(string(text), "\napps:\n", fmt.Sprintf("\napps:\n  - {name: %s, match: {listen: %q}}\n", a.name, a.listen), 1))
+	if err := x.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 40*time.Second, func() error { return x.scrape(t).has("resp_worker_loop_blocked_seconds_total", "app="+a.name) })
 }
 
 // A loop that a request blocks is told from one in which requests wait, and from

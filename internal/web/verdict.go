@@ -124,7 +124,7 @@ func (s *pageState) explained(found []finding) []finding {
 		// Before the others of its level and before long statements, which come from it.
 		found = slices.Delete(found, at, at+1)
 		first := slices.IndexFunc(found, func(x finding) bool {
-			return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && c.On == "mysql"
+			return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && waitsInMySQL(c)
 		})
 		if first < 0 {
 			first = len(found)
@@ -132,6 +132,12 @@ func (s *pageState) explained(found []finding) []finding {
 		found = slices.Insert(found, first, f)
 	}
 	return found
+}
+
+// waitsInMySQL reports whether a party of a chain waits for a MySQL server.
+func waitsInMySQL(c *model.Chain) bool {
+	waits := func(l model.Link) bool { return l.On == "mysql" }
+	return c.On == "mysql" || slices.ContainsFunc(c.Victims, waits) || slices.ContainsFunc(c.Links, waits)
 }
 
 func levelOf(l health.Level) level { return levelHealthy + level(l) }
