@@ -61,6 +61,13 @@ type answer struct {
 		Name   string         `json:"name"`
 		Health *health.Status `json:"health"`
 	} `json:"apps"`
+	Chains []chain `json:"chains"` // the worst first; an older exporter has none
+}
+
+// chain is who waits for whom, down to the root.
+type chain struct {
+	App      string `json:"app"` // whose workers wait
+	Sentence string `json:"sentence"`
 }
 
 // check asks a running exporter how all is, prints that, and returns the exit
@@ -178,7 +185,7 @@ func (a *answer) report(now time.Time) report {
 	case worst > health.Healthy:
 		r.Status, r.code, r.Summary = worst.String(), int(worst), worst.String()
 		if len(r.Alerts) > 0 {
-			r.Summary = r.Alerts[0].Summary
+			r.Summary = cmp.Or(r.explained(a.Chains, worst), r.Alerts[0].Summary)
 		}
 	case len(unknown) > 0:
 		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no data yet for "+strings.Join(unknown, ", ")
@@ -188,6 +195,19 @@ func (a *answer) report(now time.Time) report {
 		r.Status, r.Summary = "healthy", "no alerts for "+strings.Join(slices.Sorted(maps.Keys(r.Apps)), ", ")
 	}
 	return r
+}
+
+// explained returns the sentence of the first chain that explains the worst level: one of
+// an app that has it for anything but a resource of the host; "" without one.
+func (r *report) explained(chains []chain, worst health.Level) string {
+	for _, c := range chains {
+		for _, a := range r.Apps[c.App].Alerts {
+			if a.Severity == worst && a.Component != "disk" && a.Component != "memory" && a.Component != "cpu" && c.Sentence != "" {
+				return c.Sentence
+			}
+		}
+	}
+	return ""
 }
 
 // take adds what one status says and is not there yet: a full disk is in that

@@ -34,6 +34,11 @@ const (
 	stuck = `{"name":"workers","severity":"critical","component":"workers","summary":"app1 does not answer: 2 of 2 workers stuck","since":"2026-01-02T11:59:00Z"}`
 )
 
+// chained returns a status with a chain of an app.
+func chained(app, status string) string {
+	return strings.Replace(status, `{"version"`, `{"chains":[{"app":"`+app+`","sentence":"2 of 2 workers of `+app+` wait for MySQL main: connection 812 holds a row.","advice":"End 812."}],"version"`, 1)
+}
+
 func TestCheck(t *testing.T) {
 	text := newPrinted(t, "check.golden")
 	well := healthOf("healthy", "", "")
@@ -46,6 +51,10 @@ func TestCheck(t *testing.T) {
 		"critical":                 {statusOf(0, none, healthOf("warning", disk, ""), healthOf("critical", stuck+","+disk, `"End it.","Free space."`)), 2},
 		"a store without an app":   {statusOf(0, healthOf("critical", stuck, "")), 2},
 		"in the order of the page": {strings.Replace(statusOf(0, healthOf("critical", "", `"Root."`), healthOf("critical", stuck, `"Symptom."`)), `{"version"`, `{"recommendations":["Root.","Symptom."],"version"`, 1), 2},
+		"a chain":                  {chained("app0", statusOf(0, none, healthOf("critical", stuck, `"End 812."`))), 2},
+		"a chain of another app":   {chained("app1", statusOf(0, none, healthOf("critical", stuck, ""), well)), 2},
+		"a chain and a worse host": {chained("app0", statusOf(0, healthOf("critical", strings.Replace(disk, "warning", "critical", 1), ""), healthOf("critical", strings.Replace(stuck, "critical", "warning", 1)+","+strings.Replace(disk, "warning", "critical", 1), ""))), 2},
+		"a chain, and all is well": {chained("app0", statusOf(0, none, well)), 0},
 		"what has ended":           {statusOf(0, none, strings.Replace(well, `"recommendations"`, `"recovering":[`+strings.Replace(stuck, "}", `,"ended":"2026-01-02T12:00:00Z"}`, 1)+`],"recommendations"`, 1)), 0},
 		"no app":                   {statusOf(0, none), 3},
 		"an app not known":         {statusOf(0, none, well, "null"), 3},
