@@ -14,6 +14,9 @@ const (
 	wakesAtOnce         = 2
 	wakesEachSecond     = 2
 	lockWakesEachSecond = 20 // a lock is tried more often
+	// pollRun is how long a thread may run between two waits of which it is not known
+	// that they are of one request: polling again takes less, the next request more.
+	pollRun = 500 * time.Microsecond
 )
 
 // wait is one wait of a thread, or its computing, as it was last told from others.
@@ -21,11 +24,12 @@ type wait struct {
 	since  time.Time // zero: there is none
 	first  uint64    // Slices when it began
 	last   uint64    // Slices when it was last seen
+	run    time.Duration
 	call   procfs.Syscall
 	socket *socketName
 	futex  uint64
 
-	proven     bool // the stack was read, and has a request
+	proven     bool // the stack was read, and has a request whose start is known
 	started    time.Time
 	view       string
 	own, inner model.Frame
@@ -34,8 +38,8 @@ type wait struct {
 // wait returns what a thread waits for now.
 func (t *thread) wait() wait {
 	return wait{
-		since: t.since, first: t.times.Slices, last: t.times.Slices, call: t.call, socket: t.state.socket, futex: t.state.futex,
-		proven: t.hasStack() && t.stack.inHand, started: t.stack.started, view: t.stack.view, own: t.stack.own, inner: t.stack.inner,
+		since: t.since, first: t.times.Slices, last: t.times.Slices, run: t.times.Run, call: t.call, socket: t.state.socket, futex: t.state.futex,
+		proven: t.hasStack() && t.stack.inHand && !t.stack.started.IsZero(), started: t.stack.started, view: t.stack.view, own: t.stack.own, inner: t.stack.inner,
 	}
 }
 
@@ -56,8 +60,8 @@ func (w *worker) settle(t *thread, on ledger.On) {
 }
 
 // continues reports whether a later wait is the same one: for the same thing, in the
-// same line of the same request. Without its stack, that it woke up only once and is
-// in the same call.
+// same line of the same request. Where the request is not known, it must have woken up only
+// once, run for a moment, and be in the same call.
 func (p *wait) continues(n *wait) bool {
 	if p.since.IsZero() || p.call.Running != n.call.Running || p.proven != n.proven {
 		return false
@@ -70,7 +74,7 @@ func (p *wait) continues(n *wait) bool {
 	case n.call.NR != p.call.NR, n.socket != p.socket, n.futex != p.futex:
 		return false
 	case !n.proven:
-		return n.call == p.call && n.last == p.last+1
+		return n.call == p.call && n.last == p.last+1 && n.run-p.run <= pollRun
 	case n.futex != 0:
 		each = lockWakesEachSecond
 	}

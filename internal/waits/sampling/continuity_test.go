@@ -96,6 +96,7 @@ func TestContinues(t *testing.T) {
 		"it computes in the next request":     {computing, func(w *wait) { w.started = began }, false},
 		"no stack, woke up once":              {unproven, func(*wait) {}, true},
 		"no stack, woke up twice":             {unproven, func(w *wait) { w.last = 12 }, false},
+		"no stack, the next request":          {unproven, func(w *wait) { w.run = 2 * time.Millisecond }, false},
 		"no stack, the call has changed":      {unproven, func(w *wait) { w.call.Args[2] = 9 }, false},
 		"no stack, computing is not followed": {wait{since: began, call: procfs.Syscall{Running: true}}, func(*wait) {}, false},
 	} {

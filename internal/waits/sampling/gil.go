@@ -30,13 +30,19 @@ type gilWait struct {
 	share float64
 	first time.Time // it has waited since then, on and off; zero: it does not
 	waits bool      // for most of the time
+	// started is the start of its request; zero: that is not known.
+	started time.Time
 }
 
-// add takes what a thread does in a sample that stands for dt.
-func (g *gilWait) add(on ledger.On, dt time.Duration, now time.Time) {
+// add takes what a thread does in a sample that stands for dt, and when its request
+// has started: each request waits for itself.
+func (g *gilWait) add(on ledger.On, started time.Time, dt time.Duration, now time.Time) {
+	if !started.Equal(g.started) {
+		*g = gilWait{started: started}
+	}
 	switch {
 	case on == ledger.Idle, on == ledger.Loop:
-		*g = gilWait{}
+		*g = gilWait{started: started}
 		return
 	case on == ledger.GIL:
 		if g.first.IsZero() {
@@ -52,7 +58,7 @@ func (g *gilWait) add(on ledger.On, dt time.Duration, now time.Time) {
 	case g.share >= gilBegins:
 		g.waits = true
 	case g.share < gilNone && on != ledger.GIL, g.waits && g.share < gilEnds:
-		*g = gilWait{}
+		*g = gilWait{started: started}
 	}
 }
 

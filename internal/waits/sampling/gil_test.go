@@ -50,33 +50,41 @@ func TestPartOfTheTime(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
 		of   []ledger.On // a sample each 100 ms, over and over
+		each int         // samples a request; 0: all are one
 		last bool        // it waits at the end of 10 s
 	}{
-		"always":                     {[]ledger.On{ledger.GIL}, true},
-		"nine in ten":                {[]ledger.On{ledger.GIL, ledger.GIL, ledger.GIL, ledger.GIL, ledger.CPU, ledger.GIL, ledger.GIL, ledger.GIL, ledger.GIL, ledger.GIL}, true},
-		"short waits for Redis":      {[]ledger.On{ledger.GIL, ledger.GIL, ledger.GIL, ledger.Redis}, true},
-		"one in five":                {[]ledger.On{ledger.CPU, ledger.CPU, ledger.CPU, ledger.GIL, ledger.CPU}, false},
-		"never":                      {[]ledger.On{ledger.CPU, ledger.MySQL}, false},
-		"short requests":             {[]ledger.On{ledger.GIL, ledger.GIL, ledger.GIL, ledger.Idle}, false},
-		"an event loop between them": {[]ledger.On{ledger.GIL, ledger.GIL, ledger.Loop}, false},
+		"always":                     {[]ledger.On{ledger.GIL}, 0, true},
+		"nine in ten":                {[]ledger.On{ledger.GIL, ledger.GIL, ledger.GIL, ledger.GIL, ledger.CPU, ledger.GIL, ledger.GIL, ledger.GIL, ledger.GIL, ledger.GIL}, 0, true},
+		"short waits for Redis":      {[]ledger.On{ledger.GIL, ledger.GIL, ledger.GIL, ledger.Redis}, 0, true},
+		"one in five":                {[]ledger.On{ledger.CPU, ledger.CPU, ledger.CPU, ledger.GIL, ledger.CPU}, 0, false},
+		"never":                      {[]ledger.On{ledger.CPU, ledger.MySQL}, 0, false},
+		"short requests":             {[]ledger.On{ledger.GIL, ledger.GIL, ledger.GIL, ledger.Idle}, 0, false},
+		"three in each request":      {[]ledger.On{ledger.GIL}, 3, false},
+		"an event loop between them": {[]ledger.On{ledger.GIL, ledger.GIL, ledger.Loop}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			now := time.Unix(1000, 0)
 			began := now
 			var g gilWait
+			request := func(i int) time.Time {
+				if c.each == 0 {
+					return began
+				}
+				return began.Add(time.Duration(i/c.each) * time.Second)
+			}
 			for i := range 100 {
 				now = now.Add(100 * ms)
-				g.add(c.of[i%len(c.of)], 100*ms, now)
+				g.add(c.of[i%len(c.of)], request(i), 100*ms, now)
 			}
 			if g.waits != c.last || c.last && now.Sub(g.first) < now.Sub(began)-200*ms {
 				t.Errorf("%+v at %s", g, now.Sub(began))
 			}
 			for range 30 { // then it computes
 				now = now.Add(100 * ms)
-				g.add(ledger.CPU, 100*ms, now)
+				g.add(ledger.CPU, request(99), 100*ms, now)
 			}
-			if g != (gilWait{}) {
+			if g != (gilWait{started: g.started}) {
 				t.Errorf("it is not over: %+v", g)
 			}
 		})

@@ -285,7 +285,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 		}
 		t.on = on
 		w.settle(t, on)
-		t.gil.add(on, dt, now)
+		t.gil.add(on, t.stack.started, dt, now)
 		waits = waits || t.counted && on == ledger.GIL
 	}
 	s.watchGIL(w, waits, dt, now)
