@@ -98,6 +98,8 @@ func serverArgs(t *testing.T, k stackOf, s *stack) []string {
 		return with(argv)
 	case "uvicorn":
 		return with([]string{"uvicorn", "--interface", "wsgi", "--port", port(s.listen)}, spec)
+	case "hypercorn":
+		return with([]string{"hypercorn", "--bind", s.listen}, spec)
 	case "waitress":
 		return with([]string{"waitress-serve", "--listen=" + s.listen}, spec)
 	case "flask":
