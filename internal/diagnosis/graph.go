@@ -64,18 +64,7 @@ func (g *graph) addWorkers() {
 		for j := range a.Workers {
 			n := len(g.workers)
 			w := worker{Worker: &a.Workers[j], app: a.App}
-			for k := range w.Threads {
-				if w.Threads[k].Task { // nothing tells what it waits for
-					continue
-				}
-				if !w.Threads[k].Helper {
-					w.threads = append(w.threads, len(g.threads))
-				}
-				if w.Threads[k].GIL {
-					w.holders = append(w.holders, len(g.threads))
-				}
-				g.threads = append(g.threads, thread{&w.Threads[k], a.App, n})
-			}
+			g.addThreads(&w, n)
 			g.workers = append(g.workers, w)
 			g.byApp[a.App] = append(g.byApp[a.App], n)
 			if _, twice := g.byPID[w.PID]; twice || w.PID == 0 {
@@ -84,6 +73,24 @@ func (g *graph) addWorkers() {
 				g.byPID[w.PID] = n
 			}
 		}
+	}
+}
+
+// addThreads adds the threads of a worker, the n-th, without the tasks of event loops:
+// nothing tells what these wait for.
+func (g *graph) addThreads(w *worker, n int) {
+	for k := range w.Threads {
+		t := &w.Threads[k]
+		if t.Task {
+			continue
+		}
+		if !t.Helper {
+			w.threads = append(w.threads, len(g.threads))
+		}
+		if t.GIL {
+			w.holders = append(w.holders, len(g.threads))
+		}
+		g.threads = append(g.threads, thread{t, w.app, n})
 	}
 }
 

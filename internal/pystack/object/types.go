@@ -164,10 +164,10 @@ func (r *Reader) typeName(t Type, dst []byte) []byte {
 		if !r.Read(addr, part) {
 			return dst[:start]
 		}
-		if i := bytes.IndexByte(part, 0); i >= 0 {
-			return append(dst, part[:i]...)
+		name, _, ends := bytes.Cut(part, []byte{0})
+		if dst = append(dst, name...); ends {
+			return dst
 		}
-		dst = append(dst, part...)
 	}
 	r.Counts.Long++
 	return dst

@@ -67,7 +67,7 @@ func (r *Reader) code(known *pystack.Code) *code {
 // if it has one.
 func (c *code) settle(slots *[namesAll]object.Slots) {
 	has := func(name int) bool { return slots[name][0] >= 0 }
-	if c.role == flask && !(has(nameContext) && has(nameEnviron)) {
+	if c.role == flask && (!has(nameContext) || !has(nameEnviron)) {
 		c.role = plain
 	}
 	if c.role == plain {

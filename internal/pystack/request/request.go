@@ -4,6 +4,7 @@
 package request
 
 import (
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
@@ -146,7 +147,7 @@ type look struct {
 // thread is an idle one of a pool.
 func (s *look) begins() {
 	s.first = -1
-	for i := len(s.codes) - 1; i >= 0; i-- {
+	for i := range slices.Backward(s.codes) {
 		switch role := s.codes[i].role; {
 		case role == poolIdle && i == 0:
 			s.into.IdlePool = true

@@ -126,7 +126,7 @@ type worker struct {
 func servers(python, socket, address string) map[string][]string {
 	gunicorn := []string{python, "-m", "gunicorn.app.wsgiapp", "shop:app", "--bind", "unix:" + socket, "--workers", "1", "--log-level", "warning"}
 	all := map[string][]string{
-		"gthread":  append(gunicorn[:len(gunicorn):len(gunicorn)], "--threads", "3"),
+		"gthread":  append(slices.Clip(gunicorn), "--threads", "3"),
 		"waitress": {python, "-c", "import shop, waitress; waitress.serve(shop.app, unix_socket=" + strconv.Quote(socket) + ", threads=3)"},
 	}
 	if all["sync"] = gunicorn; python == debian {

@@ -14,8 +14,8 @@ import (
 // maxThreads is how many threads of a worker are listed, the longest waits first.
 const maxThreads = 64
 
-// The threads of workers and the chains in the JSON of /api/v1/status.
 type (
+	// Thread is a request thread of a worker in the JSON of /api/v1/status.
 	Thread struct {
 		TID               int      `json:"tid"`
 		Task              bool     `json:"task"`  // a request that waits in the event loop of the thread
@@ -36,6 +36,7 @@ type (
 		Path              *string  `json:"path,omitempty"` // only with diagnosis.show_paths
 		RequestAgeSeconds *float64 `json:"request_age_seconds"`
 	}
+	// Chain is who waits for whom, from the victims to the root.
 	Chain struct {
 		App      string  `json:"app"`
 		On       string  `json:"on"`
@@ -49,6 +50,7 @@ type (
 		Victims  []Link  `json:"victims"`
 		Links    []Link  `json:"links"` // the last one is the root
 	}
+	// Link is one party of a chain.
 	Link struct {
 		App                *string  `json:"app"`
 		Slot               *string  `json:"slot"`
@@ -126,25 +128,29 @@ func Of(st *model.State, at time.Time, app string, servers []string) *Waits {
 			out.Chains = append(out.Chains, withoutStatements(Chains([]model.Chain{c})[0]))
 		}
 	}
-	n := 0
 	for i := range st.Workers {
-		if st.Workers[i].App != app {
-			continue
-		}
-		for j := range st.Workers[i].Workers {
-			w := &st.Workers[i].Workers[j]
-			for _, t := range Threads(st, at, w.Threads) {
-				if n++; t.State != "idle" && n <= maxEvidenceThreads {
-					t.Digest, t.Path = nil, nil
-					out.Workers[w.Slot] = append(out.Workers[w.Slot], t)
-				}
-			}
+		if st.Workers[i].App == app {
+			out.addThreads(st, at, st.Workers[i].Workers)
 		}
 	}
 	if len(out.Chains) == 0 && len(out.Workers) == 0 {
 		return nil
 	}
 	return &out
+}
+
+// addThreads adds the threads of workers that have a request.
+func (w *Waits) addThreads(st *model.State, at time.Time, workers []model.Worker) {
+	n := 0
+	for i := range workers {
+		x := &workers[i]
+		for _, t := range Threads(st, at, x.Threads) {
+			if n++; t.State != "idle" && n <= maxEvidenceThreads {
+				t.Digest, t.Path = nil, nil
+				w.Workers[x.Slot] = append(w.Workers[x.Slot], t)
+			}
+		}
+	}
 }
 
 // withoutStatements returns a chain without users, hosts and statements, and without the

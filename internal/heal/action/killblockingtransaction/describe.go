@@ -34,7 +34,7 @@ func describe(p *action.Plan, r *criteria, found chains, victims []root) {
 // refusal returns why a root may not be ended.
 func refusal(r *criteria, x root) action.Refusal {
 	if x.obstacle == unknownRoot {
-		return action.Refuse(action.CodeRootUnknown, "%d connections wait for a lock, and the server does not report which connection holds it", len(x.blocked))
+		return because(r, x)
 	}
 	return because(r, x).Within(fmt.Sprintf("connection %d, for which %d connections wait, is not ended", x.ID, len(x.blocked)))
 }
@@ -42,6 +42,8 @@ func refusal(r *criteria, x root) action.Refusal {
 // because returns the obstacle of a root as a refusal.
 func because(r *criteria, x root) action.Refusal {
 	switch x.obstacle {
+	case unknownRoot:
+		return action.Refuse(action.CodeRootUnknown, "%d connections wait for a lock, and the server does not report which connection holds it", len(x.blocked))
 	case protectedUser:
 		return action.Refuse(action.CodeOtherUser, "its user is not in users")
 	case notOwn:

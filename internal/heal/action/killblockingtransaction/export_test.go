@@ -18,7 +18,7 @@ type Found struct {
 // Find looks at a server as [Action.Plan] does.
 func Find(ctx context.Context, k *Action, db dbconn.Session) (Found, error) {
 	rule := k.settings()
-	rule.FindPool(k.d.Apps(), action.Alert{}, k.c.App, k.c.Pool)
+	_ = rule.FindPool(k.d.Apps(), action.Alert{}, k.c.App, k.c.Pool)
 	found, err := k.look(ctx, db, &rule)
 	out := Found{map[uint64]string{}, map[uint64][]uint64{}, found.waiting, found.circles}
 	for _, x := range found.roots {
