@@ -55,3 +55,38 @@ func TestTimesOfChains(t *testing.T) {
 		})
 	}
 }
+
+// The age of a request is that of the moment at which its thread was sampled.
+func TestAgeOfRequests(t *testing.T) {
+	t.Parallel()
+	o := options(lineSample())
+	o.Now = func() time.Time { return moment.Add(4 * time.Second) }
+	o.Threads = func(pid int) ([]model.Thread, bool) {
+		return []model.Thread{{TID: pid, On: "sleep", Seconds: 46, Stack: &model.Stack{View: "pay", Started: moment.Add(-43 * time.Second)}}}, true
+	}
+	var got struct {
+		Apps []struct {
+			Workers []struct {
+				Threads []struct {
+					Age *float64 `json:"request_age_seconds"`
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(get(t, serve(o), "/api/v1/status").Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, a := range got.Apps {
+		for _, w := range a.Workers {
+			for _, x := range w.Threads {
+				if n++; x.Age == nil || *x.Age != 47 {
+					t.Errorf("%+v", x)
+				}
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no thread")
+	}
+}

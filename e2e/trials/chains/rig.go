@@ -25,7 +25,7 @@ import (
 const (
 	patience = time.Minute
 	config   = `monitoring_interval: 1s
-mysql: [{name: main, dsn: "trial:trial@tcp(127.0.0.1:%d)/"}]
+mysql: [{name: main, dsn: "trial:trial@tcp(127.0.0.1:%d)/", fallback_dsns: ["trial:trial@unix(%s)/"]}]
 redis: [{name: cache, url: "redis://127.0.0.1:%d"}]
 apps:
   - {name: shop, match: {listen: "127.0.0.1:%d"}}
@@ -179,7 +179,7 @@ func (r *rig) startExporter(ctx context.Context, path string) error {
 		ports[name], _ = strconv.Atoi(p)
 	}
 	file := filepath.Join(r.dir, "exporter.yml")
-	text := fmt.Sprintf(config, r.db.Port, r.redis, ports["shop"], ports["blog"])
+	text := fmt.Sprintf(config, r.db.Port, r.db.Socket, r.redis, ports["shop"], ports["blog"])
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
