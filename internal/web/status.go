@@ -158,7 +158,7 @@ func appStatus(s *pageState, a *app) appJSON {
 			held[x.Component] = x.N
 		}
 		out.Workers = append(out.Workers, workerJSON{
-			Connections: held, Threads: waitstatus.Threads(s.state, s.At, w.Threads),
+			Connections: held, Threads: waitstatus.Threads(s.state, s.ThreadsAt, w.Threads),
 			Slot: integer(w.Slot), PID: nonZero(w.PID), State: nonEmpty(w.State), Detail: nonEmpty(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})

@@ -114,12 +114,12 @@ func (x *taskRequest) continues(before *taskRequest) {
 	}
 }
 
-// waiting returns the tasks that wait, of those that share a request the one that
-// was begun last: a middleware begins a task for what is below it. The one that
-// runs is in the thread's stack.
+// waiting returns the tasks that wait, of those that share a request the innermost:
+// a middleware begins a task for what is below it. It gets the number of the first,
+// which the server began. The one that runs is in the thread's stack.
 func waiting(list []tasks.Task) []tasks.Task {
 	slices.SortFunc(list, func(a, b tasks.Task) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(b.ID, a.ID))
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.ID, a.ID))
 	})
 	runs := uint64(0)
 	for i := range list {
@@ -128,16 +128,30 @@ func waiting(list []tasks.Task) []tasks.Task {
 		}
 	}
 	out := list[:0]
-	last := uint64(0)
-	for i := range list {
-		t := list[i]
-		if t.Running || t.Scope != 0 && (t.Scope == last || t.Scope == runs) {
-			continue
+	for _, t := range list {
+		switch n := len(out); {
+		case t.Running, t.Scope != 0 && t.Scope == runs:
+		case t.Scope != 0 && n > 0 && out[n-1].Scope == t.Scope:
+			if first := &out[n-1]; first.ID == 0 || t.ID != 0 && t.ID < first.ID {
+				first.ID = t.ID
+			}
+		default:
+			out = append(out, t)
 		}
-		last = t.Scope
-		out = append(out, t)
 	}
 	return out
+}
+
+// rank returns how likely a task is the innermost of those that share a request:
+// it has the view's function; a library has named it, which servers do not.
+func rank(t *tasks.Task) (n int) {
+	if t.InView {
+		n += 2
+	}
+	if t.ID == 0 {
+		n++
+	}
+	return n
 }
 
 // accountTasks adds the time since the look before to the views of the requests
