@@ -17,6 +17,8 @@ const (
 	longestLook = 2 * time.Second
 	// taskRetry is how long after a look that failed they are read again.
 	taskRetry = taskPeriod / 4
+	// loopRetry is how long after a stack that showed no loop it is read again.
+	loopRetry = 5 * time.Second
 	// tasksStale is how long the last look at tasks is shown.
 	tasksStale = 10 * time.Second
 	// maxTaskThreads is how many tasks of a worker are listed, those that wait
@@ -53,10 +55,15 @@ type taskRequest struct {
 
 // wantsTasks reports whether the tasks of a worker's event loop are to be read.
 func (w *worker) wantsTasks(now time.Time) bool {
-	if w.threading != eventLoop || w.python.never || w.main().denied || now.Before(w.loop.next) {
+	if w.threading != eventLoop && !w.guessed || w.python.never || w.main().denied || now.Before(w.loop.next) {
 		return false
 	}
 	return !w.loopUnmoved()
+}
+
+// provenLoop reports whether a stack has shown that the worker has an event loop.
+func (w *worker) provenLoop() bool {
+	return w.python.loop != nil && w.python.loop.kind != loopUnknown
 }
 
 // loopUnmoved reports whether the loop's thread has not run since its tasks were
@@ -74,6 +81,9 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 		return
 	}
 	s.tasksBeyond += w.python.loop.newBeyond()
+	if ok && !w.provenLoop() {
+		l.next = now.Add(loopRetry)
+	}
 	if !ok || !w.python.loop.listed {
 		return
 	}
