@@ -36,6 +36,8 @@ type Task struct {
 	// Scope is the address of the request's ASGI scope, which the tasks that a
 	// middleware begins for one request share; 0: it has none.
 	Scope uint64
+	// InView is whether the function that is the view is among its coroutines.
+	InView bool
 }
 
 // Counts has what bounds and checks have left out so far.
@@ -137,6 +139,9 @@ func (r *Reader) task(addr uint64, now time.Time) (t Task, ok bool) {
 		return Task{}, false
 	}
 	t.ID, t.Scope = r.number(addr), r.requests.Scope()
+	for i := range r.stack.Frames {
+		t.InView = t.InView || r.stack.Frames[i].Code.Function == t.Request.View
+	}
 	if t.Running {
 		return t, true
 	}

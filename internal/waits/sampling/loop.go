@@ -17,6 +17,8 @@ const (
 	longestLook = 2 * time.Second
 	// taskRetry is how long after a look that failed they are read again.
 	taskRetry = taskPeriod / 4
+	// loopRetry is how long after a stack that showed no loop it is read again.
+	loopRetry = 5 * time.Second
 	// tasksStale is how long the last look at tasks is shown.
 	tasksStale = 10 * time.Second
 	// maxTaskThreads is how many tasks of a worker are listed, those that wait
@@ -53,10 +55,15 @@ type taskRequest struct {
 
 // wantsTasks reports whether the tasks of a worker's event loop are to be read.
 func (w *worker) wantsTasks(now time.Time) bool {
-	if w.threading != eventLoop || w.python.never || w.main().denied || now.Before(w.loop.next) {
+	if w.threading != eventLoop && !w.guessed || w.python.never || w.main().denied || now.Before(w.loop.next) {
 		return false
 	}
 	return !w.loopUnmoved()
+}
+
+// provenLoop reports whether a stack has shown that the worker has an event loop.
+func (w *worker) provenLoop() bool {
+	return w.python.loop != nil && w.python.loop.kind != loopUnknown
 }
 
 // loopUnmoved reports whether the loop's thread has not run since its tasks were
@@ -74,6 +81,9 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 		return
 	}
 	s.tasksBeyond += w.python.loop.newBeyond()
+	if ok && !w.provenLoop() {
+		l.next = now.Add(loopRetry)
+	}
 	if !ok || !w.python.loop.listed {
 		return
 	}
@@ -114,12 +124,12 @@ func (x *taskRequest) continues(before *taskRequest) {
 	}
 }
 
-// waiting returns the tasks that wait, of those that share a request the one that
-// was begun last: a middleware begins a task for what is below it. The one that
-// runs is in the thread's stack.
+// waiting returns the tasks that wait, of those that share a request the innermost:
+// a middleware begins a task for what is below it. It gets the number of the first,
+// which the server began. The one that runs is in the thread's stack.
 func waiting(list []tasks.Task) []tasks.Task {
 	slices.SortFunc(list, func(a, b tasks.Task) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(b.ID, a.ID))
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.ID, a.ID))
 	})
 	runs := uint64(0)
 	for i := range list {
@@ -128,16 +138,30 @@ func waiting(list []tasks.Task) []tasks.Task {
 		}
 	}
 	out := list[:0]
-	last := uint64(0)
-	for i := range list {
-		t := list[i]
-		if t.Running || t.Scope != 0 && (t.Scope == last || t.Scope == runs) {
-			continue
+	for _, t := range list {
+		switch n := len(out); {
+		case t.Running, t.Scope != 0 && t.Scope == runs:
+		case t.Scope != 0 && n > 0 && out[n-1].Scope == t.Scope:
+			if first := &out[n-1]; first.ID == 0 || t.ID != 0 && t.ID < first.ID {
+				first.ID = t.ID
+			}
+		default:
+			out = append(out, t)
 		}
-		last = t.Scope
-		out = append(out, t)
 	}
 	return out
+}
+
+// rank returns how likely a task is the innermost of those that share a request:
+// it has the view's function; a library has named it, which servers do not.
+func rank(t *tasks.Task) (n int) {
+	if t.InView {
+		n += 2
+	}
+	if t.ID == 0 {
+		n++
+	}
+	return n
 }
 
 // accountTasks adds the time since the look before to the views of the requests

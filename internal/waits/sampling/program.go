@@ -28,6 +28,16 @@ func (s *Sampler) recheckProgram(w *worker) {
 	}
 }
 
+// forgetStacks forgets what stacks have shown.
+func (w *worker) forgetStacks() {
+	w.python.close()
+	w.python = interpreter{}
+	w.loop.forget()
+	for _, t := range w.threads {
+		t.stack, t.view, t.python = stackInfo{}, nil, nil
+	}
+}
+
 // programOf returns what differs from one program to the next that a process runs,
 // and from run to run where addresses are random: a hash of the vector that the
 // kernel hands to a program (/proc/PID/auxv); 0 if it cannot be read.

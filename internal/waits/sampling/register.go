@@ -66,7 +66,8 @@ const gthreadPoll = 1000
 // setThreading sets which threads work on requests. A worker of gunicorn whose
 // main thread polls its listener is no sync one. Where the command line does not
 // say which it is (its processes may set a title instead), it has a pool if it
-// polls as gthread does or has connections in no epoll set, else an event loop.
+// polls as gthread does or has connections in no epoll set, else an event loop,
+// until the stack of its main thread has shown a loop.
 // How many threads the pool may have is not known then: those that were seen
 // count. Samples show more of that than scans, which may be rare.
 func (w *worker) setThreading(now time.Time) {
@@ -74,14 +75,19 @@ func (w *worker) setThreading(now time.Time) {
 	r := &w.registered
 	before := w.threading
 	w.threading = threadingOf(w.server, r.Class, r.Threads, r.Sync)
-	if w.server == cmdline.Gunicorn && r.Class == "" && r.Threads <= 1 && !r.Sync {
+	if w.guessed = w.server == cmdline.Gunicorn && r.Class == "" && r.Threads <= 1 && !r.Sync; w.guessed {
 		polls := w.main().state.polls && w.main().state.accepts
 		switch {
+		case w.provenLoop():
+			w.threading, w.main().role = eventLoop, roleUnknown
 		case before == pool, polls && (r.InFlight > 0 || w.main().call.Args[3] == gthreadPoll):
 			w.threading = pool
 		case before == eventLoop, polls:
 			w.threading = eventLoop
 		}
+	}
+	if w.threading != eventLoop {
+		w.loop.requests = nil
 	}
 	switch w.threading {
 	case mainThread, eventLoop:

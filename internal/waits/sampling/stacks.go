@@ -57,7 +57,7 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 		if s.openInterpreter(d.w, now); d.w.python.process == nil {
 			continue
 		}
-		if d.w.threading == eventLoop {
+		if d.w.threading == eventLoop || d.tasks {
 			s.lookAtLoop(d, now)
 		} else {
 			d.w.python.look(&s.python, d.t, now)
@@ -65,7 +65,7 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 		if d.tasks {
 			ofTasks += procfs.ThreadTime() - began - spent
 		}
-		if d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread {
+		if !d.tasks && (d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread) {
 			d.w.believeStack(d.t)
 			d.w.choose()
 		}
@@ -106,15 +106,5 @@ func (s *Sampler) setView(w *worker, t *thread, now time.Time) {
 		t.view = nil
 	case t.view == nil || t.view.Name != v:
 		t.view = s.totals.View(w.app, v, now)
-	}
-}
-
-// forgetStacks forgets what stacks have shown.
-func (w *worker) forgetStacks() {
-	w.python.close()
-	w.python = interpreter{}
-	w.loop.forget()
-	for _, t := range w.threads {
-		t.stack, t.view, t.python = stackInfo{}, nil, nil
 	}
 }

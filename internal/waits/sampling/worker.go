@@ -65,6 +65,7 @@ type worker struct {
 	app       string
 	server    cmdline.Server
 	threading threading
+	guessed   bool  // threading is
 	capacity  int   // threads for requests; 0: not known
 	listening []int // descriptors of the app's listeners
 	scan      scanResult
