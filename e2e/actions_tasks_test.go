@@ -177,7 +177,7 @@ func TestRestartTaskRefuses(t *testing.T) {
 			t.Fatalf("%+v, %v", p, err)
 		}
 		if p.Refused.Code != action.CodeNoReplacement {
-			return fmt.Errorf("refused %+v", p.Refused)
+			return fmt.Errorf("refused: %w", p.Refused)
 		}
 		return orphan.Err()
 	})

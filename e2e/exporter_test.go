@@ -237,3 +237,35 @@ func (m metrics) slots(app string, n int) error {
 	}
 	return nil
 }
+
+// kept returns the goroutines of the exporter and its descriptors, without those of
+// processes that it watches: they come and go with the apps of other tests.
+func (x *exporter) kept(t *testing.T) map[string]float64 {
+	t.Helper()
+	goroutines, ok := x.scrape(t).sum("go_goroutines")
+	dir := fmt.Sprintf("/proc/%d/fd", x.PID())
+	list, err := os.ReadDir(dir)
+	if err != nil || !ok {
+		t.Fatalf("goroutines %t, descriptors: %v", ok, err)
+	}
+	open := 0.0
+	for _, e := range list {
+		to, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err == nil && !strings.HasPrefix(to, "/proc/") && to != "anon_inode:[pidfd]" && !strings.HasPrefix(to, "pidfd:") {
+			open++
+		}
+	}
+	return map[string]float64{"goroutines": goroutines, "descriptors": open}
+}
+
+// keptMore returns an error if the exporter has kept more than before, beyond the slack.
+func (x *exporter) keptMore(t *testing.T, before, slack map[string]float64) error {
+	t.Helper()
+	after := x.kept(t)
+	for name, more := range slack {
+		if after[name] > before[name]+more {
+			return fmt.Errorf("%s: %v before, %v now", name, before[name], after[name])
+		}
+	}
+	return nil
+}

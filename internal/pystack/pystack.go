@@ -56,6 +56,14 @@ func NewGuardedCache() *Cache {
 	return c
 }
 
+// Reads returns how many reads of memory with a deadline there were.
+func (c *Cache) Reads() uint64 {
+	if c.guard == nil {
+		return 0
+	}
+	return c.guard.Reads()
+}
+
 // Hung returns how many reads of memory did not return in time, or were not begun
 // because of others.
 func (c *Cache) Hung() uint64 {

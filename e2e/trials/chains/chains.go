@@ -121,21 +121,7 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not the thread of %d in line %d", *root, n.PID, line))
 		}
 	case w.root.tag != "":
-		n, ok := r.truth(w.root.app, w.root.tag, w.root.step)
-		if !ok || root.App != w.root.app || root.PID != n.PID {
-			return []string{fmt.Sprintf("the root is %+v, not %+v", *root, n)}
-		}
-		if w.root.step != "keep" {
-			faults = append(faults, place("root", root, n, 0)...)
-		}
-		if n.Connection != 0 && root.Connection != n.Connection {
-			faults = append(faults, fmt.Sprintf("the root's connection is %d, not %d", root.Connection, n.Connection))
-		}
-		if first, ok := r.truth(w.root.app, w.root.tag, "row"); ok && first.Connection != 0 {
-			if root.Transaction == nil || math.Abs(*root.Transaction-(now()-first.At)) > ageError {
-				faults = append(faults, fmt.Sprintf("the root's transaction is %.1f s old, said is %v", now()-first.At, root.Transaction))
-			}
-		}
+		return r.compareWorker(w, root)
 	case w.user != "":
 		if root.User != w.user || root.App != "" {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not a connection of %s", *root, w.user))
@@ -144,6 +130,26 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 		peer := r.fill(w.peer)
 		if !strings.HasSuffix(root.Peer+root.Server, peer) || root.App != "" && root.On != "upstream" {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not %s", *root, peer))
+		}
+	}
+	return faults
+}
+
+// compareWorker returns what is wrong with a root that is a request of a worker.
+func (r *rig) compareWorker(w *want, root *Link) (faults []string) {
+	n, ok := r.truth(w.root.app, w.root.tag, w.root.step)
+	if !ok || root.App != w.root.app || root.PID != n.PID {
+		return []string{fmt.Sprintf("the root is %+v, not %+v", *root, n)}
+	}
+	if w.root.step != "keep" {
+		faults = append(faults, place("root", root, n, 0)...)
+	}
+	if n.Connection != 0 && root.Connection != n.Connection {
+		faults = append(faults, fmt.Sprintf("the root's connection is %d, not %d", root.Connection, n.Connection))
+	}
+	if first, ok := r.truth(w.root.app, w.root.tag, "row"); ok && first.Connection != 0 {
+		if root.Transaction == nil || math.Abs(*root.Transaction-(now()-first.At)) > ageError {
+			faults = append(faults, fmt.Sprintf("the root's transaction is %.1f s old, said is %v", now()-first.At, root.Transaction))
 		}
 	}
 	return faults
@@ -190,6 +196,15 @@ func (r *rig) victim(c *Chain, n note) *Link {
 
 func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }
 
+// visit sends short requests to an app until ctx ends.
+func (r *rig) visit(ctx context.Context, app string) {
+	for ctx.Err() == nil {
+		if err := r.get(ctx, app, "/short"); err != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
 // Healthy looks at two busy apps whose requests are short, and returns the chains
 // that the exporter has invented.
 func Healthy(ctx context.Context, exporter string, seed uint64, looks int) (invented []string, err error) {
@@ -200,13 +215,7 @@ func Healthy(ctx context.Context, exporter string, seed uint64, looks int) (inve
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); r.calls.Wait(); err = errors.Join(err, r.close()) }()
 	for _, app := range []string{"shop", "shop", "shop", "blog", "blog", "blog"} {
-		r.calls.Go(func() {
-			for ctx.Err() == nil {
-				if err := r.get(ctx, app, "/short"); err != nil {
-					time.Sleep(10 * time.Millisecond)
-				}
-			}
-		})
+		r.calls.Go(func() { r.visit(ctx, app) })
 	}
 	for range looks {
 		s, err := r.status(ctx)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,8 +53,7 @@ type rig struct {
 	silent   net.Listener      // accepts connections and never answers
 	client   *http.Client
 
-	calls  sync.WaitGroup
-	cancel context.CancelFunc
+	calls sync.WaitGroup
 }
 
 // newRig starts everything.
@@ -258,8 +258,8 @@ func (r *rig) truth(app, tag, step string) (out note, ok bool) {
 
 // close ends everything.
 func (r *rig) close() error {
-	for i := len(r.procs) - 1; i >= 0; i-- {
-		r.procs[i].Stop()
+	for _, p := range slices.Backward(r.procs) {
+		p.Stop()
 	}
 	if r.root != nil {
 		_ = r.root.Close()

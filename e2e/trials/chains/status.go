@@ -23,10 +23,10 @@ type (
 	// Link is one party of a chain.
 	Link struct {
 		App, Slot, Server, User, Host, On, Peer, View, Function, File string
-		PID, Line                                             int
-		Connection                                            uint64   `json:"connection_id"`
-		Seconds                                               float64  `json:"seconds"`
-		Transaction                                           *float64 `json:"transaction_seconds"`
+		PID, Line                                                     int
+		Connection                                                    uint64   `json:"connection_id"`
+		Seconds                                                       float64  `json:"seconds"`
+		Transaction                                                   *float64 `json:"transaction_seconds"`
 	}
 )
 

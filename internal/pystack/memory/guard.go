@@ -39,6 +39,7 @@ type Guard struct {
 	limit    time.Duration // 0: readLimit
 	hung     atomic.Int64  // reads that have not returned
 	refused  atomic.Uint64
+	reads    atomic.Uint64
 }
 
 // request is one read. What it points at belongs to the reader until done has its
@@ -58,6 +59,9 @@ type result struct {
 // Refused returns how many reads have ended with [ErrHung].
 func (g *Guard) Refused() uint64 { return g.refused.Load() }
 
+// Reads returns how many reads have been begun.
+func (g *Guard) Reads() uint64 { return g.reads.Load() }
+
 // Hung returns how many reads have not returned yet that were left behind.
 func (g *Guard) Hung() int { return int(g.hung.Load()) }
 
@@ -74,6 +78,7 @@ func (g *Guard) Read(pid int, parts ...Part) error {
 		g.refused.Add(1)
 		return ErrHung
 	}
+	g.reads.Add(1)
 	g.prepare(total)
 	for i := range parts {
 		if n := len(parts[i].Into); n > 0 {
@@ -167,22 +172,4 @@ func read(q request) result {
 	local[0].SetLen(len(q.into))
 	n, err := unix.ProcessVMReadv(q.pid, local[:], q.remote, 0)
 	return result{n, err}
-}
-
-// check returns how many bytes parts have together, or why they may not be read.
-func check(parts []Part) (total int, err error) {
-	if len(parts) > MaxParts {
-		return 0, ErrParts
-	}
-	for i := range parts {
-		n := len(parts[i].Into)
-		if n == 0 {
-			continue
-		}
-		if err := Check(parts[i].Addr, n); err != nil {
-			return 0, err
-		}
-		total += n
-	}
-	return total, nil
 }

@@ -25,7 +25,7 @@ func (w *worker) watchLoop(dt time.Duration, now time.Time) {
 		if looked && l.turn == 0 {
 			l.turn = turn
 		}
-	case !looked && l.turn != 0 && !(w.gevent() && slept): // it may be the same turn
+	case !looked && l.turn != 0 && (!w.gevent() || !slept): // it may be the same turn
 		w.blocked += dt.Seconds()
 		return
 	case turn == 0, turn != l.turn, w.gevent() && slept: // it has been in its poll, or may have been

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
 // maxSetSockets is how many sockets of one poll, select or epoll are looked at.
@@ -19,7 +20,7 @@ const maxSetSockets = 8
 // and must not be used by two goroutines at once.
 type classifier struct {
 	calls *procfs.SyscallReader
-	names *socketNames
+	names *sockets.Names
 	fds   []int
 	name  []byte
 	buf   [4096]byte
@@ -132,7 +133,7 @@ func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time)
 	if slices.ContainsFunc(fds, func(fd int) bool { return slices.Contains(w.listening, fd) }) {
 		return callState{accepts: true, fixed: ledger.Other}
 	}
-	var one *socketName
+	var one *sockets.Socket
 	sockets := 0
 	for _, fd := range fds {
 		link := c.link(w, fd)
@@ -146,11 +147,11 @@ func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time)
 		if sockets++; sockets > maxSetSockets {
 			return callState{fixed: ledger.Other}
 		}
-		switch s := c.names.name(w.app, inode, now); {
-		case s == nil, s.named && s.on == ledger.Other && len(fds) > 1: // such as the ends of a pair within one process
-		case one == nil || !s.named:
+		switch s := c.names.Name(w.app, inode, now); {
+		case s == nil, s.Named && s.On == ledger.Other && len(fds) > 1: // such as the ends of a pair within one process
+		case one == nil || !s.Named:
 			one = s
-		case one.named && one.on != s.on:
+		case one.Named && one.On != s.On:
 			return callState{fixed: ledger.Other}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
 // How often a thread may wake up in a wait that counts as one: clients poll with
@@ -26,7 +27,7 @@ type wait struct {
 	last   uint64    // Slices when it was last seen
 	run    time.Duration
 	call   procfs.Syscall
-	socket *socketName
+	socket *sockets.Socket
 	futex  uint64
 
 	proven     bool // the stack was read, and has a request whose start is known

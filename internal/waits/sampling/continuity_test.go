@@ -11,6 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
 // A client that polls waits for as long as it polls, and a socket that gets its name
@@ -62,7 +63,7 @@ func TestContinues(t *testing.T) {
 	began := time.Unix(1000, 0)
 	started := began.Add(-time.Second)
 	line := func(n int) model.Frame { return model.Frame{Function: "pay", File: "pay.py", Line: n} }
-	socket, other := &socketName{inode: 1}, &socketName{inode: 2}
+	socket, other := &sockets.Socket{Inode: 1}, &sockets.Socket{Inode: 2}
 	base := wait{
 		since: began, first: 10, last: 10, call: procfs.Syscall{NR: unix.SYS_POLL, Args: [6]uint64{1}}, socket: socket,
 		proven: true, started: started, view: "pay", own: line(3), inner: line(3),

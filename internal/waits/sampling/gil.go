@@ -106,9 +106,9 @@ func (s *Sampler) watchGIL(w *worker, waits bool, dt time.Duration, now time.Tim
 
 // add takes who holds the lock in a sample; 0: it is not known.
 func (h *gilHolder) add(tid int, dt time.Duration, now time.Time) {
-	switch {
-	case tid == 0:
-	case tid == h.tid:
+	switch tid {
+	case 0:
+	case h.tid:
 		h.share += (1 - h.share) * weight(dt)
 	default:
 		if h.share -= h.share * weight(dt); h.share < gilEnds {

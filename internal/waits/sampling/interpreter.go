@@ -149,7 +149,9 @@ type stackInfo struct {
 	known  bool      // a stack was believed since the thread has last waited for work
 	at     time.Time // of the look
 	slices uint64    // how often the thread had been put on a CPU at the last look
-	looked bool      // slices is that of a look, whatever its outcome
+	looked bool      // slices is that of a look that was believed, or of several that were not
+	// failures is how many looks in a row were not believed with that number of slices.
+	failures int
 
 	inHand   bool // it is below a server's request frame
 	idlePool bool // it is a thread of a pool that has nothing to do
@@ -158,6 +160,20 @@ type stackInfo struct {
 	view, route, method, path string
 	started                   time.Time
 	own, inner                model.Frame
+}
+
+// maxFailures is how many looks in a row fail at a thread that has not run meanwhile,
+// until that is taken for its last word. A thread that ran at one look may sleep since.
+const maxFailures = 5
+
+// failed takes a look that was not to be believed, at a thread that has been put on a
+// CPU that often.
+func (s *stackInfo) failed(slices uint64) {
+	if s.slices != slices {
+		s.failures = 0
+	}
+	s.failures++
+	s.slices, s.looked = slices, s.failures >= maxFailures
 }
 
 // look reads the stack of a thread, and reports whether it is to be believed.
@@ -169,13 +185,13 @@ func (i *interpreter) look(all *interpreters, t *thread, now time.Time) bool {
 	i.request = request.Request{}
 	out := i.process.LookThen(t.tid, &i.stack, i.within)
 	all.outcomes[out]++
-	t.stack.slices, t.stack.looked = t.times.Slices, true
 	if out != pystack.OK {
 		i.doubted = i.doubted || out == pystack.Torn
+		t.stack.failed(t.times.Slices)
 		return false
 	}
 	r := &i.request
-	s := stackInfo{known: true, at: now, slices: t.stack.slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool}
+	s := stackInfo{known: true, at: now, slices: t.times.Slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool}
 	s.nowhere = i.reader != nil && !r.InHand && !r.IdlePool && !i.stack.Truncated && len(i.stack.Frames) > 0
 	s.view, s.route, s.method, s.path, s.started = r.View, r.Route, r.Method, r.Path, r.Started
 	s.own, s.inner = frameOf(i.stack.OwnFrame()), frameOf(i.stack.InnerFrame())

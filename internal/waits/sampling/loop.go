@@ -89,16 +89,7 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 	}
 	l.next = now.Add(taskPeriod)
 	l.fresh, l.slices = true, w.main().times.Slices
-	l.before, l.requests = l.requests, l.before[:0]
-	if l.known == nil {
-		l.known = make(map[uint64]int)
-	}
-	clear(l.known)
-	for i := range l.before {
-		if id := l.before[i].id; id != 0 {
-			l.known[id] = i
-		}
-	}
+	l.turnOver()
 	for _, t := range waiting(w.python.loop.list) {
 		x := taskRequest{id: t.ID, path: t.Request.Path, seen: now, since: now}
 		x.stack = model.Stack{View: t.Request.View, Own: t.Own, Inner: t.Inner, Method: t.Request.Method, Route: t.Request.Route, Started: t.Request.Started}
@@ -111,6 +102,20 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 		l.requests = append(l.requests, x)
 	}
 	clear(l.before)
+}
+
+// turnOver makes the requests those of the look before.
+func (l *loop) turnOver() {
+	l.before, l.requests = l.requests, l.before[:0]
+	if l.known == nil {
+		l.known = make(map[uint64]int)
+	}
+	clear(l.known)
+	for i := range l.before {
+		if id := l.before[i].id; id != 0 {
+			l.known[id] = i
+		}
+	}
 }
 
 // continues takes over what is known of the same request from the look before.

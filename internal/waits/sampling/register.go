@@ -106,34 +106,38 @@ func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 		return nil
 	}
 	out := make([]model.Thread, 0, w.counted)
-	for i, t := range w.threads {
-		if !t.counted {
-			continue
+	for _, t := range w.threads {
+		if t.counted {
+			out = append(out, w.requestThread(t, now, paths))
 		}
-		on, since := t.on, t.since
-		switch holds := w.gil.known() && t.tid == w.gil.tid; {
-		case holds && on == ledger.GIL: // for a moment
-			on = ledger.CPU
-		case t.gil.waits && !holds:
-			on, since = ledger.GIL, t.gil.first
-		}
-		x := model.Thread{TID: t.tid, Main: i == 0, On: on.String(), Seconds: now.Sub(since).Seconds()}
-		if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop && on != ledger.GIL {
-			x.Peer, x.Kind, x.Socket = n.peer, n.kind, n.inode
-		}
-		if on == ledger.Lock || on == ledger.GIL {
-			x.Futex = t.state.futex
-		}
-		x.GIL = w.gil.known() && t.tid == w.gil.tid
-		if t.on != ledger.Idle && t.on != ledger.Loop {
-			x.Stack = t.stack.model(paths)
-		}
-		out = append(out, x)
 	}
 	if x, ok := w.helper(now, paths); ok {
 		out = append(out, x)
 	}
 	return w.taskThreads(out, now, paths)
+}
+
+// requestThread returns one request thread of a worker.
+func (w *worker) requestThread(t *thread, now time.Time, paths bool) model.Thread {
+	holds := w.gil.known() && t.tid == w.gil.tid
+	on, since := t.on, t.since
+	switch {
+	case holds && on == ledger.GIL: // for a moment
+		on = ledger.CPU
+	case t.gil.waits && !holds:
+		on, since = ledger.GIL, t.gil.first
+	}
+	x := model.Thread{TID: t.tid, Main: t.tid == w.key.pid, On: on.String(), Seconds: now.Sub(since).Seconds(), GIL: holds}
+	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop && on != ledger.GIL {
+		x.Peer, x.Kind, x.Socket = n.Peer, n.Kind, n.Inode
+	}
+	if on == ledger.Lock || on == ledger.GIL {
+		x.Futex = t.state.futex
+	}
+	if t.on != ledger.Idle && t.on != ledger.Loop {
+		x.Stack = t.stack.model(paths)
+	}
+	return x
 }
 
 // Socket is a socket whose other end is to be named.
@@ -146,10 +150,10 @@ type Socket struct {
 func (s *Sampler) Unnamed() []Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Socket, 0, len(s.names.fresh))
-	for _, n := range s.names.fresh {
-		if n.asked && !n.named {
-			out = append(out, Socket{n.app, n.inode})
+	out := make([]Socket, 0, len(s.names.Fresh()))
+	for _, n := range s.names.Fresh() {
+		if n.Asked && !n.Named {
+			out = append(out, Socket{n.App, n.Inode})
 		}
 	}
 	return out
@@ -164,8 +168,8 @@ func (s *Sampler) SetNames(waits []conns.SocketWait) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	for i := range waits {
-		if n := s.names.byInode[waits[i].Sockets[0].Inode]; n != nil && !n.named {
-			s.names.set(n, waits[i].On, waits[i].Peer, now)
+		if n := s.names.ByInode(waits[i].Sockets[0].Inode); n != nil && !n.Named {
+			s.names.Set(n, waits[i].On, waits[i].Peer, now)
 		}
 	}
 }
@@ -199,7 +203,7 @@ func (s *Sampler) Totals() Totals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := Totals{
-		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.dropped, SkippedStacks: s.skipped,
+		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.Dropped(), SkippedStacks: s.skipped,
 		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond,
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}

@@ -271,8 +271,8 @@ func (w *worker) onOf(t *thread) ledger.On {
 		return ledger.Idle
 	case w.waitsForWork(t):
 		return ledger.Idle
-	case t.state.socket != nil && t.state.socket.named:
-		return t.state.socket.on
+	case t.state.socket != nil && t.state.socket.Named:
+		return t.state.socket.On
 	}
 	return t.state.fixed
 }

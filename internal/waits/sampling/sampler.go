@@ -17,6 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
 const (
@@ -69,7 +70,7 @@ type Sampler struct {
 	order    []*worker
 	kept     procfs.KeptFiles
 	classify classifier
-	names    socketNames
+	names    sockets.Names
 	totals   ledger.Totals
 	python   interpreters
 	due      []dueStack // stacks to be read in the sample under way
@@ -175,7 +176,8 @@ func (s *Sampler) nameSockets(ctx context.Context) {
 func (s *Sampler) sample() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cost := procfs.CPUCost(s.sampleAll)
+	reads := s.python.cache.Reads()
+	cost := procfs.CPUCost(s.sampleAll) + time.Duration(s.python.cache.Reads()-reads)*readCost
 	s.spent += cost
 	s.mean += (cost - s.ofStacks - s.mean) / 8
 	now := time.Now()
@@ -218,7 +220,7 @@ func (s *Sampler) sampleAll() {
 // wantNames has sockets named, at most once a second, and at once where a thread
 // waits for a new one: many are closed again soon.
 func (s *Sampler) wantNames(now time.Time) {
-	if len(s.names.fresh) == 0 || now.Sub(s.asked) < tickPeriod {
+	if len(s.names.Fresh()) == 0 || now.Sub(s.asked) < tickPeriod {
 		return
 	}
 	s.asked = now
@@ -236,17 +238,9 @@ func (s *Sampler) read(w *worker, now time.Time) {
 	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod {
 		w.list(s.fs, &s.kept, now)
 	}
-	for i, t := range w.threads {
-		if ended := t.read(w.dir, &s.kept, s.buf[:]); ended && i == 0 {
-			w.gone = true
-			return
-		}
-		if t.moved {
-			t.state = s.classify.classify(w, t, now)
-			t.since, t.unsettled = now, true
-		} else if t.state.socket != nil {
-			t.state.socket.used = now
-		}
+	if !s.readThreads(w, now) {
+		w.gone = true
+		return
 	}
 	if w.scanned {
 		w.scanned = false
@@ -262,6 +256,22 @@ func (s *Sampler) read(w *worker, now time.Time) {
 			s.due = append(s.due, dueStack{w, t, stack, tasks})
 		}
 	}
+}
+
+// readThreads reads what the threads of one worker do now; false: it has ended.
+func (s *Sampler) readThreads(w *worker, now time.Time) bool {
+	for i, t := range w.threads {
+		if ended := t.read(w.dir, &s.kept, s.buf[:]); ended && i == 0 {
+			return false
+		}
+		if t.moved {
+			t.state = s.classify.classify(w, t, now)
+			t.since, t.unsettled = now, true
+		} else if t.state.socket != nil {
+			t.state.socket.Used = now
+		}
+	}
+	return true
 }
 
 // accountAll adds the time since the sample before to what the threads of a worker
@@ -321,7 +331,7 @@ func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool)
 		t.view.Seconds[ledger.CPUQueue] += x.Delay
 	}
 	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop {
-		n.credit(x.Wait, w.totals, t.view)
+		n.Credit(x.Wait, w.totals, t.view)
 		return
 	}
 	w.totals.Seconds[on] += x.Wait
@@ -344,7 +354,7 @@ func (s *Sampler) tick(now time.Time) {
 		return true
 	})
 	s.totals.Tick(now)
-	s.names.sweep(now)
+	s.names.Sweep(now)
 }
 
 // closeAll closes what is held open.

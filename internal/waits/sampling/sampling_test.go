@@ -187,49 +187,6 @@ func TestSecondsOfASlot(t *testing.T) {
 	}
 }
 
-// Sockets that live too short to be named count as what the app waits for
-// otherwise.
-func TestShortSockets(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1000, 0)
-	var names socketNames
-	var slot ledger.Slot
-	a, b, c := names.name("shop", 1, now), names.name("shop", 2, now), names.name("blog", 3, now)
-	for _, n := range []*socketName{a, b, c} {
-		n.credit(2, &slot, nil)
-	}
-	names.set(a, conns.OnRedis, "redis:cache", now)
-	later := now.Add(time.Second)
-	names.set(b, conns.OnOther, "", later) // closed
-	if slot.Seconds[ledger.Redis] != 4 {
-		t.Errorf("%+v", slot.Seconds)
-	}
-	names.set(c, conns.OnOther, "", later) // nothing is known of its app
-	if slot.Seconds[ledger.Other] != 2 {
-		t.Errorf("%+v", slot.Seconds)
-	}
-	d := names.name("shop", 4, later)
-	for i := range socketTries {
-		if d.named {
-			t.Errorf("given up after %d tries", i)
-		}
-		names.set(d, conns.OnOther, "", later) // it is still waited for
-	}
-	if !d.named || d.on != ledger.Other {
-		t.Errorf("%+v", d)
-	}
-	names.sweep(later.Add(2 * socketUnused))
-	if len(names.byInode) != 0 || len(names.fresh) != 0 || len(names.last) != 0 {
-		t.Errorf("%d sockets, %d fresh, %d last", len(names.byInode), len(names.fresh), len(names.last))
-	}
-	for i := range uint64(maxSocketNames + 5) {
-		names.name("shop", 10+i, later)
-	}
-	if names.dropped != 5 {
-		t.Errorf("%d dropped", names.dropped)
-	}
-}
-
 // The group's throttled time tells throttled threads from queued ones.
 func TestThrottled(t *testing.T) {
 	t.Parallel()
@@ -289,7 +246,7 @@ func TestRun(t *testing.T) {
 		}
 		return nil
 	}})
-	s.names.name("shop", 1, time.Now())
+	s.names.Name("shop", 1, time.Now())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
 	select {

@@ -39,11 +39,11 @@ func (w *worker) wantsStack(t *thread) bool {
 // far as the CPU time goes that is saved, then tries the interpreters of new workers,
 // and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
-	began := procfs.ThreadTime()
+	began := s.stackTime()
 	ofTasks := time.Duration(0)
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
 	for _, d := range s.due {
-		spent := procfs.ThreadTime() - began
+		spent := s.stackTime() - began
 		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
 			s.skippedTasks++
 			if d.tasks = false; !d.stack {
@@ -54,31 +54,43 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			s.skip(d)
 			continue
 		}
-		if s.openInterpreter(d.w, now); d.w.python.process == nil {
-			continue
-		}
-		if d.w.threading == eventLoop || d.tasks {
-			s.lookAtLoop(d, now)
-		} else {
-			d.w.python.look(&s.python, d.t, now)
-		}
-		if d.tasks {
-			ofTasks += procfs.ThreadTime() - began - spent
-		}
-		if !d.tasks && (d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread) {
-			d.w.believeStack(d.t)
-			d.w.choose()
-		}
-		if d.t.hasStack() {
-			s.setView(d.w, d.t, now)
+		if s.lookAt(d, now); d.tasks {
+			ofTasks += s.stackTime() - began - spent
 		}
 	}
 	for _, w := range s.order {
-		if !w.gone && procfs.ThreadTime()-began < s.savings {
+		if !w.gone && s.stackTime()-began < s.savings {
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
-	return procfs.ThreadTime() - began
+	return s.stackTime() - began
+}
+
+// readCost is the CPU time of one read of memory, which another thread does.
+const readCost = 5 * time.Microsecond
+
+// stackTime returns the CPU time of this thread, and of the reads of memory.
+func (s *Sampler) stackTime() time.Duration {
+	return procfs.ThreadTime() + time.Duration(s.python.cache.Reads())*readCost
+}
+
+// lookAt reads one stack that is due.
+func (s *Sampler) lookAt(d dueStack, now time.Time) {
+	if s.openInterpreter(d.w, now); d.w.python.process == nil {
+		return
+	}
+	if d.w.threading == eventLoop || d.tasks {
+		s.lookAtLoop(d, now)
+	} else {
+		d.w.python.look(&s.python, d.t, now)
+	}
+	if !d.tasks && (d.w.threading == pool || d.w.threading == poolOfAll || d.w.threading == anyThread) {
+		d.w.believeStack(d.t)
+		d.w.choose()
+	}
+	if d.t.hasStack() {
+		s.setView(d.w, d.t, now)
+	}
 }
 
 // lookAtLoop looks at the thread of an event loop.

@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
 // workerKey identifies a worker's process.
@@ -155,13 +156,13 @@ const (
 
 // callState is what the system call of a thread says.
 type callState struct {
-	accepts bool        // it waits for a connection
-	polls   bool        // it is in the poll of an event loop
-	futex   uint64      // the address that it waits at; 0: none
-	untimed bool        // that wait has no timeout
-	mutex   bool        // that wait is for a mutex of the C library
-	socket  *socketName // the socket that it waits for; nil: none, or they do not agree
-	fixed   ledger.On   // of any other call
+	accepts bool            // it waits for a connection
+	polls   bool            // it is in the poll of an event loop
+	futex   uint64          // the address that it waits at; 0: none
+	untimed bool            // that wait has no timeout
+	mutex   bool            // that wait is for a mutex of the C library
+	socket  *sockets.Socket // the socket that it waits for; nil: none, or they do not agree
+	fixed   ledger.On       // of any other call
 }
 
 // newWorker returns a worker that is held open; an error if it has ended.

@@ -33,33 +33,10 @@ func start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done := map[string][]string{}
-	for _, row := range before {
-		done[row[0]] = row
+	wrong, err := made(ctx, *exporter, *seed, pick, rows, before)
+	if err != nil {
+		return errors.Join(err, rows.Close())
 	}
-	wrong, all := 0, 0
-	for _, c := range chains.Cases() {
-		if !pick.MatchString(c.Name) {
-			continue
-		}
-		all++
-		row, ok := done[c.Name]
-		if !ok {
-			r, err := chains.Run(ctx, c, *exporter, *seed)
-			if err != nil {
-				return errors.Join(fmt.Errorf("%s: %w", c.Name, err), rows.Close())
-			}
-			row = []string{c.Name, fmt.Sprintf("%.1f", r.Seconds), strings.Join(r.Faults, "; "), r.Sentence}
-			if err := errors.Join(rows.Write(row...), rows.Flush()); err != nil {
-				return err
-			}
-		}
-		if row[2] != "" {
-			wrong++
-		}
-		fmt.Printf("%-55s %6s s  %s\n", row[0], row[1], row[2]+row[3])
-	}
-	fmt.Printf("seed %d: %d of %d chains are right\n", *seed, all-wrong, all)
 	if *healthy > 0 {
 		began := time.Now()
 		invented, err := chains.Healthy(ctx, *exporter, *seed, *healthy)
@@ -76,4 +53,37 @@ func start(ctx context.Context) error {
 		err = fmt.Errorf("%d wrong", wrong)
 	}
 	return errors.Join(err, rows.Close())
+}
+
+// made makes the cases that are picked, but for those of an earlier run, and returns
+// how many are wrong.
+func made(ctx context.Context, exporter string, seed uint64, pick *regexp.Regexp, rows *trial.Rows, before [][]string) (wrong int, err error) {
+	done := map[string][]string{}
+	for _, row := range before {
+		done[row[0]] = row
+	}
+	all := 0
+	for _, c := range chains.Cases() {
+		if !pick.MatchString(c.Name) {
+			continue
+		}
+		all++
+		row, ok := done[c.Name]
+		if !ok {
+			r, err := chains.Run(ctx, c, exporter, seed)
+			if err != nil {
+				return wrong, fmt.Errorf("%s: %w", c.Name, err)
+			}
+			row = []string{c.Name, fmt.Sprintf("%.1f", r.Seconds), strings.Join(r.Faults, "; "), r.Sentence}
+			if err := errors.Join(rows.Write(row...), rows.Flush()); err != nil {
+				return wrong, err
+			}
+		}
+		if row[2] != "" {
+			wrong++
+		}
+		fmt.Printf("%-55s %6s s  %s\n", row[0], row[1], row[2]+row[3])
+	}
+	fmt.Printf("seed %d: %d of %d chains are right\n", seed, all-wrong, all)
+	return wrong, nil
 }

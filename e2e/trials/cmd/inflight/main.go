@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,8 +116,8 @@ func start(ctx context.Context) error {
 }
 
 func (t *trialRun) close() {
-	for i := len(t.procs) - 1; i >= 0; i-- {
-		t.procs[i].Stop()
+	for _, p := range slices.Backward(t.procs) {
+		p.Stop()
 	}
 	_ = os.RemoveAll(t.dir)
 }
@@ -135,13 +136,14 @@ func (t *trialRun) startAll(ctx context.Context) error {
 	}
 	t.front, t.back = fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	t.status = fmt.Sprintf("http://127.0.0.1:%d/api/v1/status", ports[2])
-	source := app
+	var source strings.Builder
+	source.WriteString(app)
 	for _, name := range []string{"order", "refund", "report", "mail"} {
 		name += strconv.Itoa(t.draw.IntN(1000))
 		t.views = append(t.views, name)
-		source += fmt.Sprintf(view, name)
+		fmt.Fprintf(&source, view, name)
 	}
-	err := errors.Join(os.Chmod(t.dir, 0o755), os.WriteFile(filepath.Join(t.dir, "shop.py"), []byte(source), 0o644),
+	err := errors.Join(os.Chmod(t.dir, 0o755), os.WriteFile(filepath.Join(t.dir, "shop.py"), []byte(source.String()), 0o644),
 		os.WriteFile(filepath.Join(t.dir, "nginx.conf"), fmt.Appendf(nil, proxy, t.dir, ports[0], ports[1]), 0o644),
 		os.WriteFile(filepath.Join(t.dir, "resp.yml"), []byte("monitoring_interval: 1s\n"), 0o644))
 	if err != nil {

@@ -1,0 +1,171 @@
+// Package sockets keeps the sockets that threads wait for, with the names of their other
+// ends, and the seconds that are not named yet.
+package sockets
+
+import (
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+const (
+	// maxNames is how many sockets are known by name.
+	maxNames = 8192
+	// unusedFor is how long a name is kept that no thread waits for.
+	unusedFor = time.Minute
+	// maxTries is how often the kernel is queried for a socket that a thread
+	// waits for.
+	maxTries = 3
+	// drawnFor is how long a name stands for sockets of its app that were closed
+	// before they had one.
+	drawnFor = time.Minute
+)
+
+// Socket is a socket that a thread waits or has waited for. Until it has its
+// name the seconds are pending.
+type Socket struct {
+	Inode      uint64
+	App        string
+	Named      bool
+	On         ledger.On
+	Peer, Kind string // as model.Thread has them
+	Asked      bool   // it is among those that are to be named
+	tries      int
+	Used       time.Time
+
+	pending float64
+	slot    *ledger.Slot // for which seconds are pending
+	view    *ledger.View // and for which of its views; nil: none
+}
+
+// Credit adds seconds that a thread has waited for the socket.
+func (n *Socket) Credit(seconds float64, slot *ledger.Slot, view *ledger.View) {
+	if n.Named {
+		slot.Seconds[n.On] += seconds
+		if view != nil {
+			view.Seconds[n.On] += seconds
+		}
+		return
+	}
+	if n.view != view || n.slot != slot {
+		n.flush(ledger.Other)
+	}
+	n.pending += seconds
+	n.slot, n.view = slot, view
+}
+
+// flush adds the pending seconds to what they were spent on.
+func (n *Socket) flush(on ledger.On) {
+	if n.slot != nil {
+		n.slot.Seconds[on] += n.pending
+	}
+	if n.view != nil {
+		n.view.Seconds[on] += n.pending
+	}
+	n.pending, n.slot, n.view = 0, nil, nil
+}
+
+// drawn is what the last socket of an app was that got its name.
+type drawn struct {
+	on ledger.On
+	at time.Time
+}
+
+// Names is the sockets that threads wait for, by inode. Inodes are unique
+// over all network namespaces.
+type Names struct {
+	byInode map[uint64]*Socket
+	fresh   []*Socket        // to be named
+	last    map[string]drawn // by app
+	dropped uint64           // sockets beyond the bound, which get no name
+}
+
+// Fresh returns the sockets that are to be named.
+func (s *Names) Fresh() []*Socket { return s.fresh }
+
+// ByInode returns a socket by its inode; nil for one that no thread waits for.
+func (s *Names) ByInode(inode uint64) *Socket { return s.byInode[inode] }
+
+// Dropped returns how many sockets were beyond the bound and get no name.
+func (s *Names) Dropped() uint64 { return s.dropped }
+
+// Name returns the entry of a socket; nil beyond the bound.
+func (s *Names) Name(app string, inode uint64, now time.Time) *Socket {
+	n := s.byInode[inode]
+	if n == nil {
+		if len(s.byInode) >= maxNames {
+			s.dropped++
+			return nil
+		}
+		if s.byInode == nil {
+			s.byInode = make(map[uint64]*Socket)
+		}
+		n = &Socket{Inode: inode, App: app}
+		s.byInode[inode] = n
+	}
+	if !n.Named && !n.Asked {
+		n.Asked, n.tries = true, 0
+		s.fresh = append(s.fresh, n)
+	}
+	n.Used = now
+	return n
+}
+
+// Set names a socket by what [conns.Namespaces.NamePeers] says of it. Connections
+// that live for less than a second are often closed before they can be named.
+// They count as the last socket of the app that was named: which one that is
+// depends on the moment, so that each kind has its part over time.
+func (s *Names) Set(n *Socket, on, peer string, now time.Time) {
+	if on == conns.OnOther && peer == "" {
+		n.tries++
+		waited := now.Sub(n.Used) < time.Second/2
+		switch d := s.last[n.App]; {
+		case waited && n.tries < maxTries:
+			return
+		case !waited && now.Sub(d.at) < drawnFor:
+			n.Asked = false
+			n.flush(d.on)
+		default:
+			n.resolve(ledger.Other, "")
+		}
+		return
+	}
+	n.resolve(ledger.Parse(on), peer)
+	if s.last == nil {
+		s.last = make(map[string]drawn)
+	}
+	s.last[n.App] = drawn{n.On, now}
+}
+
+// resolve sets what a socket is.
+func (n *Socket) resolve(on ledger.On, peer string) {
+	n.Named, n.Asked, n.On, n.Peer = true, false, on, peer
+	if at := strings.LastIndex(peer, " ("); at > 0 && strings.HasSuffix(peer, ")") {
+		n.Kind = peer[at+2 : len(peer)-1]
+	}
+	n.flush(on)
+}
+
+// Sweep forgets the sockets that no thread has waited for lately.
+func (s *Names) Sweep(now time.Time) {
+	open := s.fresh[:0]
+	for _, n := range s.fresh {
+		if n.Asked && !n.Named {
+			open = append(open, n)
+		}
+	}
+	clear(s.fresh[len(open):])
+	s.fresh = open
+	for inode, n := range s.byInode {
+		if !n.Asked && now.Sub(n.Used) > unusedFor {
+			delete(s.byInode, inode)
+		}
+	}
+	for app, d := range s.last {
+		if now.Sub(d.at) > drawnFor {
+			delete(s.last, app)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package sockets
+
+import (
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+)
+
+// Sockets that live too short to be named count as what the app waits for
+// otherwise.
+func TestShortSockets(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	var names Names
+	var slot ledger.Slot
+	a, b, c := names.Name("shop", 1, now), names.Name("shop", 2, now), names.Name("blog", 3, now)
+	for _, n := range []*Socket{a, b, c} {
+		n.Credit(2, &slot, nil)
+	}
+	names.Set(a, conns.OnRedis, "redis:cache", now)
+	later := now.Add(time.Second)
+	names.Set(b, conns.OnOther, "", later) // closed
+	if slot.Seconds[ledger.Redis] != 4 {
+		t.Errorf("%+v", slot.Seconds)
+	}
+	names.Set(c, conns.OnOther, "", later) // nothing is known of its app
+	if slot.Seconds[ledger.Other] != 2 {
+		t.Errorf("%+v", slot.Seconds)
+	}
+	d := names.Name("shop", 4, later)
+	for i := range maxTries {
+		if d.Named {
+			t.Errorf("given up after %d tries", i)
+		}
+		names.Set(d, conns.OnOther, "", later) // it is still waited for
+	}
+	if !d.Named || d.On != ledger.Other {
+		t.Errorf("%+v", d)
+	}
+	names.Sweep(later.Add(2 * unusedFor))
+	if len(names.byInode) != 0 || len(names.fresh) != 0 || len(names.last) != 0 {
+		t.Errorf("%d sockets, %d fresh, %d last", len(names.byInode), len(names.fresh), len(names.last))
+	}
+	for i := range uint64(maxNames + 5) {
+		names.Name("shop", 10+i, later)
+	}
+	if names.dropped != 5 {
+		t.Errorf("%d dropped", names.dropped)
+	}
+}
