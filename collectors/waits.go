@@ -88,6 +88,7 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
 	s.add(seriesDropped, float64(all.SkippedTasks), "waits_loop")
 	s.add(seriesDropped, float64(all.DroppedTasks), "waits_task")
+	s.add(seriesDropped, float64(all.HungReads), "waits_memory")
 	return s, errors.Join(lacks...)
 }
 

@@ -193,6 +193,9 @@ type Totals struct {
 	// SkippedTasks is how often the tasks of an event loop were not read because there
 	// was no CPU time for them, DroppedTasks how often it had more than are read.
 	SkippedTasks, DroppedTasks uint64
+	// HungReads is how many reads of memory did not return in time, or were not begun
+	// because of such.
+	HungReads uint64
 	// DroppedSockets is how many sockets were not named because of a bound, since
 	// the start.
 	DroppedSockets uint64
@@ -204,7 +207,7 @@ func (s *Sampler) Totals() Totals {
 	defer s.mu.Unlock()
 	out := Totals{
 		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.Dropped(), SkippedStacks: s.skipped,
-		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond,
+		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond, HungReads: s.python.cache.Hung(),
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}
 	for outcome, n := range s.python.outcomes {
