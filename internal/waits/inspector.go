@@ -5,6 +5,9 @@ package waits
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
@@ -102,10 +105,12 @@ func (s *tracker) hasLoop(in *discovery.Inspected, l *sample) bool {
 
 // pending reports whether a worker whose threads prove nothing has a connection
 // without its answer: requests of an event loop wait without a thread. The sample
-// is a copy: what the worker does is decided without that.
+// and the tracker are copies: what the worker does is decided without that.
 func (w *Inspector) pending(ctx context.Context, in *discovery.Inspected, s *tracker, l sample) bool {
-	w.countInflight(ctx, in, s, &l)
-	s.inflight = nil
+	own := *s
+	own.sockets, own.inflight, own.checked = maps.Clone(s.sockets), nil, time.Time{}
+	l.others = slices.Clone(l.others)
+	w.countInflight(ctx, in, &own, &l)
 	return l.inflight.pending
 }
 
