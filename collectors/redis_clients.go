@@ -108,8 +108,8 @@ func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 	c.inspect(ctx, l, now, waited)
 }
 
-// inspect asks for the connections, if the server has spent little time on that, and,
-// where the exporter's ping has waited, for slow commands.
+// inspect reads the connections, if the server has spent little time on that, and the
+// slow commands, if the exporter's ping has waited.
 func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time, waited time.Duration) {
 	clients := !now.Before(c.next) && c.list.permits(l, now)
 	slow := waited >= slowPing && l.info.Time != nil && c.slow.permits(l, now)
@@ -135,8 +135,8 @@ func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time,
 	}
 }
 
-// addBlocked takes a list of connections, and adds those in blocking commands to the
-// waits.
+// addBlocked sets the list of connections, and adds a wait for each of them that is in a
+// blocking command.
 func (l *redisRead) addBlocked(list []redis.Activity, now time.Time) {
 	l.clients.list, l.clients.at = list, now
 	for i := range list {

@@ -51,8 +51,8 @@ const (
 	stackPause = 5 * time.Millisecond
 )
 
-// printStacks looks once at a process, prints where its threads are, and returns
-// the exit code: 0, or 1 if the process cannot be looked at.
+// printStacks writes where the threads of a process are to stdout and returns the exit
+// code: 0, or 1 if the process cannot be read.
 func printStacks(procRoot string, o stackOptions, stdout, stderr io.Writer) int {
 	r := procfs.New(procRoot)
 	p, err := openPython(r, o.pid)
@@ -99,7 +99,7 @@ func stackError(pid int, err error) string {
 	}
 }
 
-// lookAtAll looks at all threads of a process.
+// lookAtAll returns where all threads of a process are.
 func lookAtAll(r *procfs.FS, p *pystack.Process, pid int) (*stackReport, error) {
 	report := &stackReport{PID: pid, Python: p.Version().String(), Threads: []threadStack{}}
 	tasks, err := r.Entries(r.Path(pid, "task"), nil)

@@ -42,12 +42,12 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 	return map[string]func(config.HealingStep) (action.Action, error){
 		config.ActionKillLeaked: func(s config.HealingStep) (action.Action, error) {
 			d := killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
-			d.Victims = func(ctx context.Context) killleakedconnections.Victims { return a.parties(ctx) }
+			d.Victims = func(ctx context.Context) dbconn.Victims { return a.parties(ctx) }
 			return killleakedconnections.New(d, *s.KillLeaked), nil
 		},
 		config.ActionKillBlocking: func(s config.HealingStep) (action.Action, error) {
 			d := killblockingtransaction.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
-			d.Victims = func(ctx context.Context) killblockingtransaction.Victims { return a.parties(ctx) }
+			d.Victims = func(ctx context.Context) dbconn.Victims { return a.parties(ctx) }
 			return killblockingtransaction.New(d, *s.KillBlocking), nil
 		},
 		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {

@@ -13,7 +13,7 @@ const endOfWait = 30 * time.Second
 // chain is what the exporter says of workers that wait.
 type chain struct{ App, On, Sentence string }
 
-// chains asks the exporter who waits for whom.
+// chains returns who waits for whom, as the exporter reports it.
 func (s *stack) chains(ctx context.Context) ([]chain, error) {
 	var answer struct{ Chains []chain }
 	err := getJSON(ctx, s.exporterURL+"/api/v1/status", &answer)

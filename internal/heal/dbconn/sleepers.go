@@ -28,6 +28,14 @@ type Sleepers struct {
 	Owner             Selector
 }
 
+// Victims are the connections that wait for somebody else, or whose worker does, at
+// one moment.
+type Victims interface {
+	// WhyConnection returns what a connection of a server, such as "mysql:main", waits
+	// for that is not its fault, as a sentence; "" where it is no victim.
+	WhyConnection(server string, id uint64) string
+}
+
 // FindPool sets the pool that the settings or the alert's labels name. It returns why
 // there is none.
 func (s *Sleepers) FindPool(apps []config.App, a action.Alert, app, pool string) (refused action.Refusal) {

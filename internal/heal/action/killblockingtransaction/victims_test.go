@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killblockingtransaction"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
 // waiting are the connections of MySQL main whose workers only wait.
@@ -27,7 +28,7 @@ func (w *waiting) WhyConnection(server string, id uint64) string {
 func sparing(f *actiontest.Database, w *waiting) *killblockingtransaction.Action {
 	return killblockingtransaction.New(killblockingtransaction.Deps{
 		Apps: actiontest.Apps, Database: actiontest.Databases(f), Holders: f.HoldersOf,
-		Victims: func(context.Context) killblockingtransaction.Victims { return w },
+		Victims: func(context.Context) dbconn.Victims { return w },
 	}, limits())
 }
 

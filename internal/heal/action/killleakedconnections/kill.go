@@ -20,15 +20,7 @@ type Deps struct {
 	Holders  dbconn.FindHolders                // nil: no holder is known
 	// Victims reads which connections only wait for the fault of somebody else. nil:
 	// none is known to.
-	Victims func(ctx context.Context) Victims
-}
-
-// Victims are the connections that wait for somebody else, or whose worker does, at
-// one moment.
-type Victims interface {
-	// WhyConnection returns what a connection of a server, such as "mysql:main", waits
-	// for that is not its fault, as a sentence; "" where it is no victim.
-	WhyConnection(server string, id uint64) string
+	Victims func(ctx context.Context) dbconn.Victims
 }
 
 // Action is the action kill_leaked_connections: it ends connections of an

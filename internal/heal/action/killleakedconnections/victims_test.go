@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -28,7 +29,7 @@ func (w *waiting) WhyConnection(server string, id uint64) string {
 func sparing(f *actiontest.Database, w *waiting) *killleakedconnections.Action {
 	return killleakedconnections.New(killleakedconnections.Deps{
 		Apps: actiontest.Apps, Database: actiontest.Databases(f), Holders: f.HoldersOf,
-		Victims: func(context.Context) killleakedconnections.Victims { return w },
+		Victims: func(context.Context) dbconn.Victims { return w },
 	}, leakCaps())
 }
 
