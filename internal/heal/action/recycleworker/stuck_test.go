@@ -53,6 +53,9 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 			if after := time.Since(began); after < 6*time.Second {
 				t.Errorf("it had only %s to end by itself", after)
 			}
+			for end := time.Now().Add(20 * time.Second); actiontest.Alive(strconv.Itoa(victim)) && time.Now().Before(end); { // SIGKILL takes a moment
+				time.Sleep(10 * time.Millisecond)
+			}
 			for _, w := range app.Workers {
 				if alive := actiontest.Alive(strconv.Itoa(w.PID)); alive != (w.PID != victim) {
 					t.Errorf("worker %d is alive: %t", w.Slot, alive)
