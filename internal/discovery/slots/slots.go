@@ -16,8 +16,9 @@ const (
 	// it gets one of its own: on HUP gunicorn starts the new workers before the
 	// old ones end, and they are the same slots.
 	arrivalWait = 15 * time.Second
-	// quietTime is how long no slot must have been given for that: while an app
-	// starts, its workers come one after the other.
+	// quietTime is how long no slot must have been added for that: while an app
+	// starts, its workers come one after the other. A worker that takes the slot of
+	// another one adds none.
 	quietTime = 5 * time.Second
 )
 
@@ -48,7 +49,7 @@ type Tracker interface {
 type Set struct {
 	Slots    []*Slot
 	Waiting  map[*table.Process]*arrival // workers without a slot yet
-	changed  time.Time                   // when a slot was last given
+	added    time.Time                   // when the last slot was added for a worker that did not wait
 	Restarts uint64
 	Unready  recent // workers that ended before they were ready for a request
 	Dropped  int    // workers over the bound
@@ -109,7 +110,7 @@ func (a *Set) countUnready(s Tracker, now time.Time) {
 // placeWorker gives a worker a slot or lets it wait for one, and returns the
 // number of free slots left.
 func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
-	if free == 0 && len(a.Slots) > 0 && now.Sub(a.changed) > quietTime {
+	if free == 0 && len(a.Slots) > 0 && now.Sub(a.added) > quietTime {
 		arrived := a.Waiting[p]
 		if arrived == nil {
 			a.Waiting[p] = &arrival{since: now}
@@ -124,9 +125,6 @@ func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
 		before = arrived.State
 	}
 	delete(a.Waiting, p)
-	if len(a.Waiting) == 0 {
-		a.changed = now
-	}
 	for _, s := range a.Slots {
 		if s.Process == nil {
 			if s.used {
@@ -136,6 +134,9 @@ func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
 			s.State = before
 			return free - 1
 		}
+	}
+	if len(a.Waiting) == 0 {
+		a.added = now
 	}
 	a.Slots = append(a.Slots, &Slot{Process: p, used: true, State: before})
 	return 0

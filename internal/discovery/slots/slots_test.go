@@ -1,6 +1,8 @@
 package slots
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,6 +75,33 @@ func TestReloadKeepsSlots(t *testing.T) {
 	expectSlots(t, a, 200, 201)
 	if a.Restarts != 2 || len(a.Waiting) != 0 {
 		t.Errorf("%d restarts, %d waiting", a.Restarts, len(a.Waiting))
+	}
+}
+
+// A scan may find a reload at any moment: some of the old workers have ended, and
+// some of the new ones have started.
+func TestReloadKeepsSlotsAtAnyMoment(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range 300 {
+		n := 1 + r.IntN(8)
+		now := time.Unix(1000, 0)
+		a := New()
+		old, fresh := workers(n, 100), workers(n, 200)
+		a.Assign(slices.Clone(old), now)
+		now = now.Add(quietTime + time.Second)
+		for started, ended := 0, 0; started < n || ended < n; now = now.Add(time.Second) {
+			started = min(n, started+r.IntN(n+1))
+			ended = min(started, ended+r.IntN(n+1)) // gunicorn starts as many as it ends, or more
+			a.Assign(slices.Concat(old[ended:], fresh[:started]), now)
+			if now.Sub(time.Unix(1000, 0)) > arrivalWait {
+				ended, started = n, n
+				a.Assign(slices.Clone(fresh), now)
+			}
+		}
+		if len(a.Slots) != n || len(a.Waiting) != 0 || a.Restarts != uint64(n) {
+			t.Fatalf("seed %d: slots %v with %d waiting and %d restarts, want %d of each", seed, in(a), len(a.Waiting), a.Restarts, n)
+		}
 	}
 }
 
