@@ -12,15 +12,21 @@ import (
 // may hold a lock of the process that it reads.
 const wallShare = 10
 
-// CPUCost runs f and returns its cost: the CPU time of its thread, the kernel's
-// work for it included, but at least a tenth of the elapsed time. On a busy host
-// the elapsed time says little about the work.
+// CPUCost runs f and returns its cost: that of [ThreadCost], but at least a tenth of
+// the elapsed time. On a busy host the elapsed time says little about the work.
 func CPUCost(f func()) time.Duration {
+	began := time.Now()
+	return max(ThreadCost(f), time.Since(began)/wallShare)
+}
+
+// ThreadCost runs f and returns the CPU time of its thread meanwhile, the kernel's
+// work for it included.
+func ThreadCost(f func()) time.Duration {
 	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
 	defer runtime.UnlockOSThread()
-	began, cpu := time.Now(), ThreadTime()
+	began := ThreadTime()
 	f()
-	return max(ThreadTime()-cpu, time.Since(began)/wallShare)
+	return ThreadTime() - began
 }
 
 // ThreadTime returns the CPU time of the calling thread

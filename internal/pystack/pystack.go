@@ -35,7 +35,7 @@ type Cache struct {
 	files *image.Cache
 	kept  atomic.Int64 // descriptors
 	limit int64
-	guard *memory.Guard // nil: reads of memory have no deadline
+	watch *memory.Watchdog // nil: reads of memory have no deadline
 }
 
 // NewCache returns an empty cache. Of the descriptors that the exporter may have,
@@ -48,29 +48,12 @@ func NewCache() *Cache {
 	return &Cache{files: image.NewCache(), limit: int64(limit.Cur / 8)}
 }
 
-// NewGuardedCache is [NewCache] for processes of strangers: reads of their memory have a
-// deadline, and a process whose memory does not come in time is not read again.
-func NewGuardedCache() *Cache {
+// NewWatchedCache is [NewCache] for processes of strangers: they are opened and read in
+// functions of [memory.Watchdog.Do] alone.
+func NewWatchedCache(w *memory.Watchdog) *Cache {
 	c := NewCache()
-	c.guard = new(memory.Guard)
+	c.watch = w
 	return c
-}
-
-// Reads returns how many reads of memory with a deadline there were.
-func (c *Cache) Reads() uint64 {
-	if c.guard == nil {
-		return 0
-	}
-	return c.guard.Reads()
-}
-
-// Hung returns how many reads of memory did not return in time, or were not begun
-// because of others.
-func (c *Cache) Hung() uint64 {
-	if c.guard == nil {
-		return 0
-	}
-	return c.guard.Refused()
 }
 
 // Dropped returns how many executable files were forgotten because there were
@@ -137,7 +120,7 @@ func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("threads of process %d: %w", pid, err)
 	}
-	p := newProcess(memory.NewGuarded(pid, c.guard))
+	p := newProcess(memory.NewWatched(pid, c.watch))
 	p.pid, p.proc, p.cache, p.tasks = pid, r, c, tasks
 	found, err := image.Find(r, pid, c.files)
 	if err == nil {

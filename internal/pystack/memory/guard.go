@@ -39,7 +39,6 @@ type Guard struct {
 	limit    time.Duration // 0: readLimit
 	hung     atomic.Int64  // reads that have not returned
 	refused  atomic.Uint64
-	reads    atomic.Uint64
 }
 
 // request is one read. What it points at belongs to the reader until done has its
@@ -59,9 +58,6 @@ type result struct {
 // Refused returns how many reads have ended with [ErrHung].
 func (g *Guard) Refused() uint64 { return g.refused.Load() }
 
-// Reads returns how many reads have been begun.
-func (g *Guard) Reads() uint64 { return g.reads.Load() }
-
 // Hung returns how many reads have not returned yet that were left behind.
 func (g *Guard) Hung() int { return int(g.hung.Load()) }
 
@@ -78,7 +74,6 @@ func (g *Guard) Read(pid int, parts ...Part) error {
 		g.refused.Add(1)
 		return ErrHung
 	}
-	g.reads.Add(1)
 	g.prepare(total)
 	for i := range parts {
 		if n := len(parts[i].Into); n > 0 {

@@ -50,8 +50,7 @@ type Memory interface {
 // Process is the memory of a running process.
 type Process struct {
 	pid    int
-	guard  *Guard // nil: reads have no deadline
-	hung   bool   // one of its reads did not return
+	watch  *Watchdog // nil: reads have no deadline
 	calls  uint64
 	bytes  uint64
 	local  [MaxParts]unix.Iovec
@@ -62,9 +61,9 @@ type Process struct {
 // The id may come to be another process's: the caller proves that it did not.
 func NewProcess(pid int) *Process { return &Process{pid: pid} }
 
-// NewGuarded is [NewProcess] with a deadline. After a read that did not return in time
-// the process is not read again: each error is [ErrHung] then.
-func NewGuarded(pid int, g *Guard) *Process { return &Process{pid: pid, guard: g} }
+// NewWatched is [NewProcess] with a deadline for reads in functions of [Watchdog.Do].
+// Where too many reads hang, the error is [ErrHung].
+func NewWatched(pid int, w *Watchdog) *Process { return &Process{pid: pid, watch: w} }
 
 // Calls returns how often process_vm_readv(2) was called.
 func (p *Process) Calls() uint64 { return p.calls }
@@ -74,20 +73,12 @@ func (p *Process) Bytes() uint64 { return p.bytes }
 
 // Read implements [Memory]. It allocates nothing.
 func (p *Process) Read(parts ...Part) error {
-	if p.hung {
-		return ErrHung
-	}
 	total, err := check(parts)
 	if err != nil || total == 0 {
 		return err
 	}
 	p.calls++
 	p.bytes += uint64(total)
-	if p.guard != nil {
-		err = p.guard.Read(p.pid, parts...)
-		p.hung = errors.Is(err, ErrHung)
-		return err
-	}
 	n := 0
 	for i := range parts {
 		part := &parts[i]
@@ -99,7 +90,7 @@ func (p *Process) Read(parts ...Part) error {
 		p.remote[n] = unix.RemoteIovec{Base: uintptr(part.Addr), Len: len(part.Into)}
 		n++
 	}
-	got, err := unix.ProcessVMReadv(p.pid, p.local[:n], p.remote[:n], 0)
+	got, err := p.readv(n)
 	clear(p.local[:n]) // what was read belongs to the caller
 	if err != nil {
 		return err
@@ -108,6 +99,20 @@ func (p *Process) Read(parts ...Part) error {
 		return ErrShort
 	}
 	return nil
+}
+
+// readv reads the first n parts (process_vm_readv(2)) and returns how many bytes came.
+func (p *Process) readv(n int) (int, error) {
+	if p.watch == nil {
+		return unix.ProcessVMReadv(p.pid, p.local[:n], p.remote[:n], 0)
+	}
+	g, ok := p.watch.begin()
+	if !ok {
+		return 0, ErrHung
+	}
+	got, err := unix.ProcessVMReadv(p.pid, p.local[:n], p.remote[:n], 0)
+	p.watch.end(g)
+	return got, err
 }
 
 // Reader reads single values through a buffer of its own, so that it allocates

@@ -22,7 +22,7 @@ const (
 type interpreters struct {
 	fs       *procfs.FS
 	cache    *pystack.Cache
-	room     object.Room
+	room     *object.Room
 	outcomes map[pystack.Outcome]uint64 // of looks; an interpreter that cannot be opened counts as one
 }
 
@@ -68,7 +68,7 @@ func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 			}
 			return nil
 		}
-		if i.reader, err = request.New(p, time.Local, &all.room); err != nil {
+		if i.reader, err = request.New(p, time.Local, all.room); err != nil {
 			i.reader, i.within = nil, nil
 		} else {
 			i.loop = newLoopReader(p, i.reader)

@@ -207,7 +207,7 @@ func (s *Sampler) Totals() Totals {
 	defer s.mu.Unlock()
 	out := Totals{
 		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.Dropped(), SkippedStacks: s.skipped,
-		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond, HungReads: s.python.cache.Hung(),
+		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond, HungReads: s.watchdog.Refused(),
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}
 	for outcome, n := range s.python.outcomes {

@@ -16,6 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
@@ -73,11 +75,15 @@ type Sampler struct {
 	names    sockets.Names
 	totals   ledger.Totals
 	python   interpreters
+	watchdog memory.Watchdog
 	due      []dueStack // stacks to be read in the sample under way
+	work     func()     // one sample, for the watchdog
+	reading  *worker    // whose memory was read last in the sample under way
 	buf      [512]byte
 	ticked   time.Time
 	asked    time.Time // when sockets were last to be named
 
+	cost     time.Duration // CPU time of the sample under way, when it is complete
 	spent    time.Duration // CPU time of all samples
 	mean     time.Duration // of one sample without its stacks, the late ones count most
 	ofStacks time.Duration // of the stacks of the last sample
@@ -98,7 +104,8 @@ func New(o Options) *Sampler {
 		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: keptFiles()},
 	}
 	s.classify = classifier{calls: procfs.NewSyscallReader(s.fs), names: &s.names}
-	s.python = interpreters{fs: s.fs, cache: pystack.NewGuardedCache(), outcomes: make(map[pystack.Outcome]uint64)}
+	s.python = interpreters{fs: s.fs, cache: pystack.NewWatchedCache(&s.watchdog), room: new(object.Room), outcomes: make(map[pystack.Outcome]uint64)}
+	s.work = func() { s.cost = procfs.ThreadCost(s.sampleAll) }
 	s.Apply(o.Settings)
 	return s
 }
@@ -176,15 +183,36 @@ func (s *Sampler) nameSockets(ctx context.Context) {
 func (s *Sampler) sample() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	reads := s.python.cache.Reads()
-	cost := procfs.CPUCost(s.sampleAll) + time.Duration(s.python.cache.Reads()-reads)*readCost
-	s.spent += cost
-	s.mean += (cost - s.ofStacks - s.mean) / 8
+	s.cost, s.reading = 0, nil
+	if !s.watchdog.Do(s.work) {
+		s.forgetHung()
+	}
+	s.spent += s.cost
+	s.mean += (s.cost - s.ofStacks - s.mean) / 8
 	now := time.Now()
-	s.savings = min(s.savings+now.Sub(s.saved)/cpuShare-cost, maxSavings)
+	s.savings = min(s.savings+now.Sub(s.saved)/cpuShare-s.cost, maxSavings)
 	s.saved = now
 	s.period = s.periodFor(s.mean)
 	return s.period
+}
+
+// forgetHung takes a worker whose memory did not come in time for one that cannot be
+// read, and has all interpreters opened anew: the read that hangs may still fill what
+// they share.
+func (s *Sampler) forgetHung() {
+	s.ofStacks = 0
+	s.python.room = new(object.Room)
+	for _, w := range s.order {
+		if !w.python.never { // it has nothing open
+			w.forgetStacks()
+		}
+	}
+	if hung := s.reading; hung != nil {
+		s.python.outcomes[pystack.NotReadable]++
+		hung.python.never, hung.python.why = true, memory.ErrHung
+		hung.python.program = s.programOf(hung)
+		s.log.Warn("A worker's memory does not come; its stacks are not read again", "app", hung.app, "pid", hung.key.pid)
+	}
 }
 
 // sampleAll samples each worker. A panic is logged and costs this sample only.
@@ -283,6 +311,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 	}
 	w.sampled = now
 	collector := 0
+	s.reading = w
 	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
 		collector = w.python.collecting()
 	}

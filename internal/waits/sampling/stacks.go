@@ -39,11 +39,11 @@ func (w *worker) wantsStack(t *thread) bool {
 // far as the CPU time goes that is saved, then tries the interpreters of new workers,
 // and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
-	began := s.stackTime()
+	began := procfs.ThreadTime()
 	ofTasks := time.Duration(0)
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
 	for _, d := range s.due {
-		spent := s.stackTime() - began
+		spent := procfs.ThreadTime() - began
 		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
 			s.skippedTasks++
 			if d.tasks = false; !d.stack {
@@ -55,27 +55,21 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			continue
 		}
 		if s.lookAt(d, now); d.tasks {
-			ofTasks += s.stackTime() - began - spent
+			ofTasks += procfs.ThreadTime() - began - spent
 		}
 	}
 	for _, w := range s.order {
-		if !w.gone && s.stackTime()-began < s.savings {
+		if !w.gone && procfs.ThreadTime()-began < s.savings {
+			s.reading = w
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
-	return s.stackTime() - began
-}
-
-// readCost is the CPU time of one read of memory, which another thread does.
-const readCost = 5 * time.Microsecond
-
-// stackTime returns the CPU time of this thread, and of the reads of memory.
-func (s *Sampler) stackTime() time.Duration {
-	return procfs.ThreadTime() + time.Duration(s.python.cache.Reads())*readCost
+	return procfs.ThreadTime() - began
 }
 
 // lookAt reads one stack that is due.
 func (s *Sampler) lookAt(d dueStack, now time.Time) {
+	s.reading = d.w
 	if s.openInterpreter(d.w, now); d.w.python.process == nil {
 		return
 	}

@@ -13,25 +13,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/image"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 )
 
-// without runs f without CAP_SYS_PTRACE, in a thread that ends with it.
-func without(t *testing.T, f func()) {
+// dropPtrace takes CAP_SYS_PTRACE from the thread, which ends with the goroutine.
+func dropPtrace(t *testing.T) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var caps [2]unix.CapUserData
-		err := unix.Capget(&header, &caps[0])
-		caps[0].Effective &^= 1 << unix.CAP_SYS_PTRACE
-		if err = errors.Join(err, unix.Capset(&header, &caps[0])); err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
+	runtime.LockOSThread() // and never unlocked
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	err := unix.Capget(&header, &caps[0])
+	caps[0].Effective &^= 1 << unix.CAP_SYS_PTRACE
+	if err = errors.Join(err, unix.Capset(&header, &caps[0])); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -45,17 +40,53 @@ func idleWorker(pid int, start uint64) Registration {
 func TestStacksDenied(t *testing.T) {
 	t.Parallel()
 	pid, start, _ := startPython(t, "import ctypes, time\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable\nprint(1, flush=True)\ntime.sleep(600)")
-	without(t, func() {
-		s := New(Options{ProcRoot: "/proc", SysRoot: "/sys", Settings: Settings{Rate: 20, Stacks: true}})
-		defer s.closeAll()
+	s := New(Options{ProcRoot: "/proc", SysRoot: "/sys", Settings: Settings{Rate: 20, Stacks: true}})
+	defer s.closeAll()
+	work := s.work
+	s.work = func() { dropPtrace(t); work() }
+	s.Register(idleWorker(pid, start))
+	s.savings = maxSavings
+	s.sample()
+	all := s.Totals()
+	if !procfs.Denied(all.Denied["shop"]) || all.Unsupported["shop"] != nil || all.Stacks[string(pystack.Permission)] != 1 {
+		t.Errorf("denied %v, unsupported %v, %v", all.Denied, all.Unsupported, all.Stacks)
+	}
+}
+
+// A worker whose memory does not come costs one sample, and its stacks are not read again.
+// The other workers are read as before.
+func TestMemoryThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	s := New(Options{ProcRoot: "/proc", SysRoot: "/sys", Settings: Settings{Rate: 20, Stacks: true}})
+	defer s.closeAll()
+	var keys []workerKey
+	for range 2 {
+		pid, start, _ := startPython(t, "import time\nprint(1, flush=True)\ntime.sleep(600)")
 		s.Register(idleWorker(pid, start))
+		keys = append(keys, workerKey{pid, start})
+	}
+	addr, _ := pystacktest.MissingPage(t)
+	work := s.work
+	s.work = func() {
+		s.reading = s.workers[keys[0]]
+		_ = memory.NewWatched(os.Getpid(), &s.watchdog).Read(memory.Part{Addr: addr, Into: make([]byte, 8)})
+		t.Error("the sample went on after it was given up")
+	}
+	s.sample()
+	s.work = work
+	until(t, "the other worker", func() bool {
+		for _, k := range keys { // a busy machine may take longer than a worker is kept without
+			s.Register(idleWorker(k.pid, k.start))
+		}
 		s.savings = maxSavings
 		s.sample()
-		all := s.Totals()
-		if !procfs.Denied(all.Denied["shop"]) || all.Unsupported["shop"] != nil || all.Stacks[string(pystack.Permission)] != 1 {
-			t.Errorf("denied %v, unsupported %v, %v", all.Denied, all.Unsupported, all.Stacks)
-		}
+		return s.workers[keys[1]].python.probed
 	})
+	all := s.Totals()
+	hung, other := s.workers[keys[0]], s.workers[keys[1]]
+	if !hung.python.never || !errors.Is(all.Unsupported["shop"], memory.ErrHung) || other.python.never || all.HungReads != 1 || all.Stacks[string(pystack.NotReadable)] != 1 {
+		t.Errorf("hung %v, other %v, %+v", hung.python.why, other.python.why, all)
+	}
 }
 
 // An interpreter that can be read has no lack, and an old one the reason, though neither has
