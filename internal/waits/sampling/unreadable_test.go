@@ -80,7 +80,8 @@ func TestMemoryThatDoesNotCome(t *testing.T) {
 		}
 		s.savings = maxSavings
 		s.sample()
-		return s.workers[keys[1]].python.probed
+		w := s.workers[keys[1]]
+		return w.python.probed || w.python.process != nil
 	})
 	all := s.Totals()
 	hung, other := s.workers[keys[0]], s.workers[keys[1]]
