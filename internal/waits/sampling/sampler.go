@@ -74,6 +74,7 @@ type Sampler struct {
 	totals   ledger.Totals
 	python   interpreters
 	due      []dueStack // stacks to be read in the sample under way
+	looks    bool       // the sample under way reads stacks
 	buf      [512]byte
 	ticked   time.Time
 	asked    time.Time // when sockets were last to be named
@@ -81,6 +82,7 @@ type Sampler struct {
 	spent    time.Duration // CPU time of all samples
 	mean     time.Duration // of one sample without its stacks, the late ones count most
 	ofStacks time.Duration // of the stacks of the last sample
+	ofLooks  time.Duration // mean of that of the samples with stacks, the late ones count most
 	savings  time.Duration // CPU time that stacks may use
 	saved    time.Time     // when savings was computed
 	period   time.Duration // between two samples
@@ -202,10 +204,7 @@ func (s *Sampler) sampleAll() {
 			s.read(w, now)
 		}
 	}
-	s.ofStacks = 0
-	if s.settings.Stacks {
-		s.ofStacks = s.lookAtStacks(now)
-	}
+	s.lookOrSkip(now)
 	for _, w := range s.order {
 		if !w.gone {
 			s.accountAll(w, now)
@@ -272,72 +271,6 @@ func (s *Sampler) readThreads(w *worker, now time.Time) bool {
 		}
 	}
 	return true
-}
-
-// accountAll adds the time since the sample before to what the threads of a worker
-// spent it on.
-func (s *Sampler) accountAll(w *worker, now time.Time) {
-	var dt time.Duration
-	if !w.sampled.IsZero() {
-		dt = now.Sub(w.sampled)
-	}
-	w.sampled = now
-	collector := 0
-	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
-		collector = w.python.collecting()
-	}
-	waits := false
-	for _, t := range w.threads {
-		s.account(w, t, dt, collector == t.tid)
-		on := w.onOf(t)
-		if on != t.on && (on == ledger.Loop || t.on == ledger.Loop) { // the same call
-			t.since = now
-		}
-		t.on = on
-		w.settle(t, on)
-		t.gil.add(on, t.stack.started, dt, now)
-		waits = waits || t.counted && on == ledger.GIL
-	}
-	s.watchGIL(w, waits, dt, now)
-	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
-		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
-	}
-	if w.threading == eventLoop {
-		w.accountTasks(now)
-		w.watchLoop(dt, now)
-	}
-}
-
-// account adds the time of one thread since the sample before to what it was spent
-// on. collects: it runs the garbage collector.
-func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool) {
-	on := w.onOf(t)
-	if !t.counted {
-		t.ledger, t.view = ledger.Ledger{}, nil
-		return
-	}
-	if on == ledger.Idle || on == ledger.Loop {
-		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
-	}
-	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)
-	runs := ledger.CPU
-	if collects {
-		runs = ledger.GC
-	}
-	w.totals.Seconds[runs] += x.Run
-	w.queued += x.Delay
-	if t.view != nil {
-		t.view.Seconds[runs] += x.Run
-		t.view.Seconds[ledger.CPUQueue] += x.Delay
-	}
-	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop {
-		n.Credit(x.Wait, w.totals, t.view)
-		return
-	}
-	w.totals.Seconds[on] += x.Wait
-	if t.view != nil {
-		t.view.Seconds[on] += x.Wait
-	}
 }
 
 // tick does what need not be done in each sample.

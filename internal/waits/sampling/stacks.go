@@ -35,9 +35,25 @@ func (w *worker) wantsStack(t *thread) bool {
 	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread
 }
 
-// lookAtStacks reads the stacks that are due, of those that wait longest first, as
-// far as the CPU time goes that is saved, then tries the interpreters of new workers,
-// and returns what that has cost.
+// lookOrSkip reads the stacks that are due if enough CPU time is saved for what they
+// cost on average. Otherwise none is read: if it depended on how many are due, the
+// samples with stacks would find less requests than there are.
+func (s *Sampler) lookOrSkip(now time.Time) {
+	s.ofStacks = 0
+	s.looks = s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
+	if !s.looks {
+		for _, d := range s.due {
+			s.skip(d)
+		}
+		return
+	}
+	s.ofStacks = s.lookAtStacks(now)
+	s.ofLooks += (min(s.ofStacks, maxSavings) - s.ofLooks) / 8
+}
+
+// lookAtStacks reads the stacks that are due, of those that wait longest first, for
+// maxSavings more than the CPU time that is saved at most, then tries the interpreters
+// of new workers, and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 	began := s.stackTime()
 	ofTasks := time.Duration(0)
@@ -50,7 +66,7 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 				continue
 			}
 		}
-		if spent >= s.savings {
+		if spent >= s.savings+maxSavings {
 			s.skip(d)
 			continue
 		}
