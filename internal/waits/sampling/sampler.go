@@ -74,6 +74,7 @@ type Sampler struct {
 	totals   ledger.Totals
 	python   interpreters
 	due      []dueStack // stacks to be read in the sample under way
+	rest     []dueStack // other request threads in a sample with stacks
 	looks    bool       // the sample under way reads stacks
 	buf      [512]byte
 	ticked   time.Time
@@ -198,7 +199,8 @@ func (s *Sampler) sampleAll() {
 		}
 	}()
 	now := time.Now()
-	s.due = s.due[:0]
+	s.due, s.rest = s.due[:0], s.rest[:0]
+	s.looks = s.affordsStacks()
 	for _, w := range s.order {
 		if !w.gone {
 			s.read(w, now)
@@ -249,10 +251,14 @@ func (s *Sampler) read(w *worker, now time.Time) {
 	if !s.settings.Stacks {
 		return
 	}
+	at := time.Now()
 	for i, t := range w.threads {
 		stack, tasks := w.wantsStack(t), i == 0 && w.wantsTasks(now)
-		if stack || tasks {
-			s.due = append(s.due, dueStack{w, t, stack, tasks})
+		switch {
+		case stack || tasks:
+			s.due = append(s.due, dueStack{w, t, at, stack, tasks})
+		case s.looks && t.counted:
+			s.rest = append(s.rest, dueStack{w: w, t: t, at: at})
 		}
 	}
 }
@@ -260,17 +266,23 @@ func (s *Sampler) read(w *worker, now time.Time) {
 // readThreads reads what the threads of one worker do now; false: it has ended.
 func (s *Sampler) readThreads(w *worker, now time.Time) bool {
 	for i, t := range w.threads {
-		if ended := t.read(w.dir, &s.kept, s.buf[:]); ended && i == 0 {
+		if ended := s.readThread(w, t, now); ended && i == 0 {
 			return false
-		}
-		if t.moved {
-			t.state = s.classify.classify(w, t, now)
-			t.since, t.unsettled = now, true
-		} else if t.state.socket != nil {
-			t.state.socket.Used = now
 		}
 	}
 	return true
+}
+
+// readThread reads what one thread does now; ended: there is no such thread any more.
+func (s *Sampler) readThread(w *worker, t *thread, now time.Time) (ended bool) {
+	ended = t.read(w.dir, &s.kept, s.buf[:])
+	if t.moved {
+		t.state = s.classify.classify(w, t, now)
+		t.since, t.unsettled = now, true
+	} else if t.state.socket != nil {
+		t.state.socket.Used = now
+	}
+	return ended
 }
 
 // tick does what need not be done in each sample.

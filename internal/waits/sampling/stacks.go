@@ -17,6 +17,7 @@ const maxSavings = 10 * time.Millisecond
 type dueStack struct {
 	w     *worker
 	t     *thread
+	at    time.Time // when what the thread does was read
 	stack bool // the stack itself is wanted
 	tasks bool // the tasks of the event loop are wanted
 }
@@ -35,12 +36,16 @@ func (w *worker) wantsStack(t *thread) bool {
 	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread
 }
 
-// lookOrSkip reads the stacks that are due if enough CPU time is saved for what they
-// cost on average. Otherwise none is read: if it depended on how many are due, the
-// samples with stacks would find less requests than there are.
+// affordsStacks reports whether a sample reads stacks: enough CPU time must be saved
+// for what they cost on average. If it depended on how many are due, the samples with
+// stacks would find less requests than there are.
+func (s *Sampler) affordsStacks() bool {
+	return s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
+}
+
+// lookOrSkip reads the stacks that are due in a sample with stacks.
 func (s *Sampler) lookOrSkip(now time.Time) {
 	s.ofStacks = 0
-	s.looks = s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
 	if !s.looks {
 		for _, d := range s.due {
 			s.skip(d)
@@ -58,7 +63,11 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 	began := s.stackTime()
 	ofTasks := time.Duration(0)
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
+	s.due = append(s.due, s.rest...)
 	for _, d := range s.due {
+		if s.refresh(&d, now); !d.stack && !d.tasks {
+			continue
+		}
 		spent := s.stackTime() - began
 		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
 			s.skippedTasks++
@@ -80,6 +89,26 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 		}
 	}
 	return s.stackTime() - began
+}
+
+// freshFor is for how long what was read of a thread holds for the look at its stack.
+const freshFor = 500 * time.Microsecond
+
+// refresh reads anew what a thread does if the looks at others have taken long: else
+// requests that end meanwhile would be missed, and those that begin would not be seen.
+// So it is to be called for idle threads, too.
+func (s *Sampler) refresh(d *dueStack, now time.Time) {
+	if time.Since(d.at) < freshFor {
+		return
+	}
+	moved := d.t.moved
+	s.readThread(d.w, d.t, now)
+	if !d.t.moved {
+		d.t.moved = moved
+		return
+	}
+	d.w.choose()
+	d.stack = d.w.wantsStack(d.t)
 }
 
 // readCost is the CPU time of one read of memory, which another thread does.

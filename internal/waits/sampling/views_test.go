@@ -251,8 +251,9 @@ func TestSamplesWithStacks(t *testing.T) {
 	} {
 		s.savings, s.ofLooks, s.skipped, s.due = c.saved, c.cost, 0, s.due[:0]
 		for range c.due {
-			s.due = append(s.due, dueStack{w: w, t: newThread(1), stack: true})
+			s.due = append(s.due, dueStack{w: w, t: newThread(1), at: time.Now(), stack: true})
 		}
+		s.looks = s.affordsStacks()
 		s.lookOrSkip(now)
 		if s.looks != c.want || (s.skipped > 0) != (!c.want && c.due > 0) {
 			t.Errorf("%+v: %t, %d skipped", c, s.looks, s.skipped)
