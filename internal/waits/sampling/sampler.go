@@ -179,8 +179,7 @@ func (s *Sampler) nameSockets(ctx context.Context) {
 func (s *Sampler) sample() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	reads := s.python.cache.Reads()
-	cost := procfs.CPUCost(s.sampleAll) + time.Duration(s.python.cache.Reads()-reads)*readCost
+	cost := procfs.SharedCost(s.sampleAll)
 	s.spent += cost
 	s.mean += (cost - s.ofStacks - s.mean) / 8
 	now := time.Now()

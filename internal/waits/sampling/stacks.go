@@ -18,8 +18,8 @@ type dueStack struct {
 	w     *worker
 	t     *thread
 	at    time.Time // when what the thread does was read
-	stack bool // the stack itself is wanted
-	tasks bool // the tasks of the event loop are wanted
+	stack bool      // the stack itself is wanted
+	tasks bool      // the tasks of the event loop are wanted
 }
 
 // wantsStack reports whether the stack of a thread is to be read: it may have a
@@ -60,7 +60,7 @@ func (s *Sampler) lookOrSkip(now time.Time) {
 // maxSavings more than the CPU time that is saved at most, then tries the interpreters
 // of new workers, and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
-	began := s.stackTime()
+	began := procfs.ProcessTime()
 	ofTasks := time.Duration(0)
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
 	s.due = append(s.due, s.rest...)
@@ -68,7 +68,7 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 		if s.refresh(&d, now); !d.stack && !d.tasks {
 			continue
 		}
-		spent := s.stackTime() - began
+		spent := procfs.ProcessTime() - began
 		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
 			s.skippedTasks++
 			if d.tasks = false; !d.stack {
@@ -80,15 +80,15 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			continue
 		}
 		if s.lookAt(d, now); d.tasks {
-			ofTasks += s.stackTime() - began - spent
+			ofTasks += procfs.ProcessTime() - began - spent
 		}
 	}
 	for _, w := range s.order {
-		if !w.gone && s.stackTime()-began < s.savings {
+		if !w.gone && procfs.ProcessTime()-began < s.savings {
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
-	return s.stackTime() - began
+	return procfs.ProcessTime() - began
 }
 
 // freshFor is for how long what was read of a thread holds for the look at its stack.
@@ -109,14 +109,6 @@ func (s *Sampler) refresh(d *dueStack, now time.Time) {
 	}
 	d.w.choose()
 	d.stack = d.w.wantsStack(d.t)
-}
-
-// readCost is the CPU time of one read of memory, which another thread does.
-const readCost = 5 * time.Microsecond
-
-// stackTime returns the CPU time of this thread, and of the reads of memory.
-func (s *Sampler) stackTime() time.Duration {
-	return procfs.ThreadTime() + time.Duration(s.python.cache.Reads())*readCost
 }
 
 // lookAt reads one stack that is due.
