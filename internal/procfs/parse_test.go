@@ -91,8 +91,8 @@ func TestParseRest(t *testing.T) {
 			t.Errorf("%q taken for a socket", s)
 		}
 	}
-	if busy, n, err := ParseSchedstat([]byte("1234 56 78\n")); busy != 1290 || n != 78 || err != nil {
-		t.Errorf("schedstat %s %d %v", busy, n, err)
+	if got, err := ParseSchedTimes([]byte("1234 56 78\n")); got != (SchedTimes{Run: 1234, Delay: 56, Slices: 78}) || err != nil {
+		t.Errorf("schedstat %+v %v", got, err)
 	}
 	if got := ParseCmdline([]byte("gunicorn: worker [shop]      \x00\x00\x00")); !slices.Equal(got, []string{"gunicorn: worker [shop]"}) {
 		t.Errorf("title %q", got)

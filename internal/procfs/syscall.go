@@ -99,14 +99,6 @@ func ParseEpollFDs(b []byte) []int {
 	return fds
 }
 
-// ParseSchedstat returns how long a thread has run or been ready to run, and how
-// often it was put on a CPU (/proc/PID/task/TID/schedstat). While the count stays
-// the same the thread has not woken up.
-func ParseSchedstat(b []byte) (busy time.Duration, slices uint64, err error) {
-	s, err := ParseSchedTimes(b)
-	return s.Run + s.Delay, s.Slices, err
-}
-
 // SchedTimes is the totals of one thread since it began, from
 // /proc/PID/task/TID/schedstat.
 type SchedTimes struct {

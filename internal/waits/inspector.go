@@ -35,7 +35,7 @@ func New(p discovery.Parts) discovery.Inspector { return newInspector(p) }
 func WithSampler(s *sampling.Sampler) func(discovery.Parts) discovery.Inspector {
 	return func(p discovery.Parts) discovery.Inspector {
 		w := newInspector(p)
-		w.sampler = s
+		w.sampler, w.threads.now.Sampler = s, s
 		return w
 	}
 }
@@ -44,7 +44,7 @@ func WithSampler(s *sampling.Sampler) func(discovery.Parts) discovery.Inspector 
 func newInspector(p discovery.Parts) *Inspector {
 	return &Inspector{
 		table: p.Table, namespaces: p.Namespaces, connections: p.Connections,
-		threads: &threadReader{table: p.Table, calls: procfs.NewSyscallReader(p.Table.FS)},
+		threads: &threadReader{table: p.Table, now: sampling.Calls{FS: p.Table.FS}, calls: procfs.NewSyscallReader(p.Table.FS)},
 	}
 }
 

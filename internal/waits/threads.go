@@ -2,7 +2,6 @@ package waits
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 )
 
 // threadHistory is what is kept of one thread from sample to sample.
@@ -56,9 +56,10 @@ func (k *thread) loadsFiles() bool {
 	return k.call.NR == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, k.call.NR)
 }
 
-// threadReader reads the system calls and CPU times of threads.
+// threadReader reads what threads do, and what their system calls are for.
 type threadReader struct {
 	table  *table.Table
+	now    sampling.Calls
 	calls  *procfs.SyscallReader
 	others []thread // of the worker that is being sampled
 }
@@ -109,35 +110,23 @@ func (c *threadReader) classifyThreads(p *table.Process, s *tracker, l *sample, 
 	}
 }
 
-// thread returns one thread (/proc/PID/task/TID/syscall, schedstat).
+// thread returns one thread.
 func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Time) (thread, error) {
-	dir := ""
-	if tid != p.PID {
-		dir = "task/" + strconv.Itoa(tid) + "/"
-	}
-	b, err := c.table.FS.Read(p.PID, dir+"syscall")
+	x, err := c.now.Now(p.PID, p.Start, tid)
 	if err != nil {
 		return thread{}, err
 	}
-	k := thread{tid: tid}
-	if k.call, err = procfs.ParseSyscall(b); err != nil {
-		return thread{}, err
-	}
-	var runs uint64
-	var busy time.Duration
-	if b, err := c.table.FS.Read(p.PID, dir+"schedstat"); err == nil {
-		busy, runs, _ = procfs.ParseSchedstat(b)
-	}
+	k := thread{tid: tid, call: x.Call}
 	before, seen := s.threads[tid]
 	k.since = before.since
-	if !seen || k.call.Running || before.slices != runs {
+	if !seen || k.call.Running || before.slices != x.Times.Slices {
 		k.since = now
 	}
 	if s.threads == nil {
 		s.threads = make(map[int]threadHistory)
 	}
-	k.share = before.share(now, busy)
-	s.threads[tid] = threadHistory{slices: runs, since: k.since, at: now, samples: before.samples}
+	k.share = before.share(now, x.Times.Run+x.Times.Delay)
+	s.threads[tid] = threadHistory{slices: x.Times.Slices, since: k.since, at: now, samples: before.samples}
 	return k, nil
 }
 

@@ -191,8 +191,7 @@ func (c *threadReader) waitFor(p *table.Process, k *thread, owner procfs.Account
 // unchanged returns the state of a thread (proc_pid_stat(5)), and whether it
 // still is in the sampled call.
 func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same bool) {
-	dir := "task/" + strconv.Itoa(k.tid) + "/"
-	b, err := c.table.FS.Read(p.PID, dir+"stat")
+	b, err := c.table.FS.Read(p.PID, "task/"+strconv.Itoa(k.tid)+"/stat")
 	if err != nil {
 		return 0, false
 	}
@@ -200,11 +199,8 @@ func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same 
 	if err != nil {
 		return 0, false
 	}
-	if b, err = c.table.FS.Read(p.PID, dir+"syscall"); err != nil {
-		return 0, false
-	}
-	again, err := procfs.ParseSyscall(b)
-	return st.State, err == nil && again == k.call
+	again, err := c.now.Now(p.PID, p.Start, k.tid)
+	return st.State, err == nil && again.Call == k.call
 }
 
 // clearUnresolved drops the unresolved waits.

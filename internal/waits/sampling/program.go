@@ -34,7 +34,7 @@ func (w *worker) forgetStacks() {
 	w.python = interpreter{}
 	w.loop.forget()
 	for _, t := range w.threads {
-		t.stack, t.view, t.python = stackInfo{}, nil, nil
+		t.stack, t.view, t.inViews, t.python = stackInfo{}, nil, viewTime{}, nil
 	}
 }
 

@@ -79,6 +79,8 @@ type Sampler struct {
 	due      []dueStack // stacks to be read in the sample under way
 	work     func()     // one sample, for the watchdog
 	reading  *worker    // whose memory was read last in the sample under way
+	rest     []dueStack // other request threads in a sample with stacks
+	looks    bool       // the sample under way reads stacks
 	buf      [512]byte
 	ticked   time.Time
 	asked    time.Time // when sockets were last to be named
@@ -87,6 +89,7 @@ type Sampler struct {
 	spent    time.Duration // CPU time of all samples
 	mean     time.Duration // of one sample without its stacks, the late ones count most
 	ofStacks time.Duration // of the stacks of the last sample
+	ofLooks  time.Duration // mean of that of the samples with stacks, the late ones count most
 	savings  time.Duration // CPU time that stacks may use
 	saved    time.Time     // when savings was computed
 	period   time.Duration // between two samples
@@ -224,16 +227,14 @@ func (s *Sampler) sampleAll() {
 		}
 	}()
 	now := time.Now()
-	s.due = s.due[:0]
+	s.due, s.rest = s.due[:0], s.rest[:0]
+	s.looks = s.affordsStacks()
 	for _, w := range s.order {
 		if !w.gone {
 			s.read(w, now)
 		}
 	}
-	s.ofStacks = 0
-	if s.settings.Stacks {
-		s.ofStacks = s.lookAtStacks(now)
-	}
+	s.lookOrSkip(now)
 	for _, w := range s.order {
 		if !w.gone {
 			s.accountAll(w, now)
@@ -278,10 +279,14 @@ func (s *Sampler) read(w *worker, now time.Time) {
 	if !s.settings.Stacks {
 		return
 	}
+	at := time.Now()
 	for i, t := range w.threads {
 		stack, tasks := w.wantsStack(t), i == 0 && w.wantsTasks(now)
-		if stack || tasks {
-			s.due = append(s.due, dueStack{w, t, stack, tasks})
+		switch {
+		case stack || tasks:
+			s.due = append(s.due, dueStack{w, t, at, stack, tasks})
+		case s.looks && t.counted:
+			s.rest = append(s.rest, dueStack{w: w, t: t, at: at})
 		}
 	}
 }
@@ -289,84 +294,23 @@ func (s *Sampler) read(w *worker, now time.Time) {
 // readThreads reads what the threads of one worker do now; false: it has ended.
 func (s *Sampler) readThreads(w *worker, now time.Time) bool {
 	for i, t := range w.threads {
-		if ended := t.read(w.dir, &s.kept, s.buf[:]); ended && i == 0 {
+		if ended := s.readThread(w, t, now); ended && i == 0 {
 			return false
-		}
-		if t.moved {
-			t.state = s.classify.classify(w, t, now)
-			t.since, t.unsettled = now, true
-		} else if t.state.socket != nil {
-			t.state.socket.Used = now
 		}
 	}
 	return true
 }
 
-// accountAll adds the time since the sample before to what the threads of a worker
-// spent it on.
-func (s *Sampler) accountAll(w *worker, now time.Time) {
-	var dt time.Duration
-	if !w.sampled.IsZero() {
-		dt = now.Sub(w.sampled)
+// readThread reads what one thread does now; ended: there is no such thread any more.
+func (s *Sampler) readThread(w *worker, t *thread, now time.Time) (ended bool) {
+	ended = t.read(w.dir, &s.kept, s.buf[:])
+	if t.moved {
+		t.state = s.classify.classify(w, t, now)
+		t.since, t.unsettled = now, true
+	} else if t.state.socket != nil {
+		t.state.socket.Used = now
 	}
-	w.sampled = now
-	collector := 0
-	s.reading = w
-	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
-		collector = w.python.collecting()
-	}
-	waits := false
-	for _, t := range w.threads {
-		s.account(w, t, dt, collector == t.tid)
-		on := w.onOf(t)
-		if on != t.on && (on == ledger.Loop || t.on == ledger.Loop) { // the same call
-			t.since = now
-		}
-		t.on = on
-		w.settle(t, on)
-		t.gil.add(on, t.stack.started, dt, now)
-		waits = waits || t.counted && on == ledger.GIL
-	}
-	s.watchGIL(w, waits, dt, now)
-	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
-		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
-	}
-	if w.threading == eventLoop {
-		w.accountTasks(now)
-		w.watchLoop(dt, now)
-	}
-}
-
-// account adds the time of one thread since the sample before to what it was spent
-// on. collects: it runs the garbage collector.
-func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool) {
-	on := w.onOf(t)
-	if !t.counted {
-		t.ledger, t.view = ledger.Ledger{}, nil
-		return
-	}
-	if on == ledger.Idle || on == ledger.Loop {
-		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
-	}
-	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)
-	runs := ledger.CPU
-	if collects {
-		runs = ledger.GC
-	}
-	w.totals.Seconds[runs] += x.Run
-	w.queued += x.Delay
-	if t.view != nil {
-		t.view.Seconds[runs] += x.Run
-		t.view.Seconds[ledger.CPUQueue] += x.Delay
-	}
-	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop {
-		n.Credit(x.Wait, w.totals, t.view)
-		return
-	}
-	w.totals.Seconds[on] += x.Wait
-	if t.view != nil {
-		t.view.Seconds[on] += x.Wait
-	}
+	return ended
 }
 
 // tick does what need not be done in each sample.

@@ -17,8 +17,9 @@ const maxSavings = 10 * time.Millisecond
 type dueStack struct {
 	w     *worker
 	t     *thread
-	stack bool // the stack itself is wanted
-	tasks bool // the tasks of the event loop are wanted
+	at    time.Time // when what the thread does was read
+	stack bool      // the stack itself is wanted
+	tasks bool      // the tasks of the event loop are wanted
 }
 
 // wantsStack reports whether the stack of a thread is to be read: it may have a
@@ -35,14 +36,38 @@ func (w *worker) wantsStack(t *thread) bool {
 	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread
 }
 
-// lookAtStacks reads the stacks that are due, of those that wait longest first, as
-// far as the CPU time goes that is saved, then tries the interpreters of new workers,
-// and returns what that has cost.
+// affordsStacks reports whether a sample reads stacks: enough CPU time must be saved
+// for what they cost on average. If it depended on how many are due, the samples with
+// stacks would find less requests than there are.
+func (s *Sampler) affordsStacks() bool {
+	return s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
+}
+
+// lookOrSkip reads the stacks that are due in a sample with stacks.
+func (s *Sampler) lookOrSkip(now time.Time) {
+	s.ofStacks = 0
+	if !s.looks {
+		for _, d := range s.due {
+			s.skip(d)
+		}
+		return
+	}
+	s.ofStacks = s.lookAtStacks(now)
+	s.ofLooks += (min(s.ofStacks, maxSavings) - s.ofLooks) / 8
+}
+
+// lookAtStacks reads the stacks that are due, of those that wait longest first, for
+// maxSavings more than the CPU time that is saved at most, then tries the interpreters
+// of new workers, and returns what that has cost.
 func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 	began := procfs.ThreadTime()
 	ofTasks := time.Duration(0)
 	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
+	s.due = append(s.due, s.rest...)
 	for _, d := range s.due {
+		if s.refresh(&d, now); !d.stack && !d.tasks {
+			continue
+		}
 		spent := procfs.ThreadTime() - began
 		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
 			s.skippedTasks++
@@ -50,7 +75,7 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 				continue
 			}
 		}
-		if spent >= s.savings {
+		if spent >= s.savings+maxSavings {
 			s.skip(d)
 			continue
 		}
@@ -65,6 +90,26 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 		}
 	}
 	return procfs.ThreadTime() - began
+}
+
+// freshFor is for how long what was read of a thread holds for the look at its stack.
+const freshFor = 500 * time.Microsecond
+
+// refresh reads anew what a thread does if the looks at others have taken long: else
+// requests that end meanwhile would be missed, and those that begin would not be seen.
+// So it is to be called for idle threads, too.
+func (s *Sampler) refresh(d *dueStack, now time.Time) {
+	if time.Since(d.at) < freshFor {
+		return
+	}
+	moved := d.t.moved
+	s.readThread(d.w, d.t, now)
+	if !d.t.moved {
+		d.t.moved = moved
+		return
+	}
+	d.w.choose()
+	d.stack = d.w.wantsStack(d.t)
 }
 
 // lookAt reads one stack that is due.

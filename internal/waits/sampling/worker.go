@@ -142,6 +142,8 @@ type thread struct {
 	python *request.Thread // what is remembered of its looks; nil: there was none
 	stack  stackInfo
 	view   *ledger.View // of the request that it has; nil: none, or not known
+
+	inViews viewTime
 }
 
 // role is what a thread of a pool is known as.

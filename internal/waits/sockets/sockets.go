@@ -21,6 +21,9 @@ const (
 	// drawnFor is how long a name stands for sockets of its app that were closed
 	// before they had one.
 	drawnFor = time.Minute
+	// maxPending is how many totals may wait for the name of one socket: those of the
+	// slot and of some views. The seconds of the one beyond count as other.
+	maxPending = 4
 )
 
 // Socket is a socket that a thread waits or has waited for. Until it has its
@@ -35,36 +38,39 @@ type Socket struct {
 	tries      int
 	Used       time.Time
 
-	pending float64
-	slot    *ledger.Slot // for which seconds are pending
-	view    *ledger.View // and for which of its views; nil: none
+	pending [maxPending]pending
 }
 
-// Credit adds seconds that a thread has waited for the socket.
-func (n *Socket) Credit(seconds float64, slot *ledger.Slot, view *ledger.View) {
+// pending is seconds that were waited for a socket without a name.
+type pending struct {
+	seconds float64
+	to      *ledger.Seconds // where they belong; nil: there are none
+}
+
+// Credit adds seconds that a thread has waited for the socket to some totals, as soon
+// as the socket has its name.
+func (n *Socket) Credit(seconds float64, to *ledger.Seconds) {
 	if n.Named {
-		slot.Seconds[n.On] += seconds
-		if view != nil {
-			view.Seconds[n.On] += seconds
-		}
+		to[n.On] += seconds
 		return
 	}
-	if n.view != view || n.slot != slot {
-		n.flush(ledger.Other)
+	for i := range n.pending {
+		if p := &n.pending[i]; p.to == nil || p.to == to {
+			p.seconds, p.to = p.seconds+seconds, to
+			return
+		}
 	}
-	n.pending += seconds
-	n.slot, n.view = slot, view
+	to[ledger.Other] += seconds
 }
 
 // flush adds the pending seconds to what they were spent on.
 func (n *Socket) flush(on ledger.On) {
-	if n.slot != nil {
-		n.slot.Seconds[on] += n.pending
+	for i := range n.pending {
+		if p := &n.pending[i]; p.to != nil {
+			p.to[on] += p.seconds
+		}
+		n.pending[i] = pending{}
 	}
-	if n.view != nil {
-		n.view.Seconds[on] += n.pending
-	}
-	n.pending, n.slot, n.view = 0, nil, nil
 }
 
 // drawn is what the last socket of an app was that got its name.

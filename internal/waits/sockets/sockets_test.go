@@ -8,6 +8,35 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
+// A socket that has no name yet is waited for in a slot and, in turn, in views: each
+// gets its own seconds once the socket has a name, up to a bound.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	var names Names
+	n := names.Name("shop", 1, now)
+	var slot ledger.Seconds
+	views := make([]ledger.Seconds, maxPending)
+	for i := range 2 * len(views) {
+		n.Credit(1, &slot)
+		n.Credit(1, &views[i%len(views)])
+	}
+	names.Set(n, conns.OnMySQL, "10.0.0.9:3306 (mysql)", now)
+	n.Credit(1, &slot)
+	if slot[ledger.MySQL] != float64(2*len(views)+1) || slot[ledger.Other] != 0 {
+		t.Errorf("the slot has %+v", slot)
+	}
+	for i, v := range views {
+		on := ledger.MySQL
+		if i == len(views)-1 { // beyond
+			on = ledger.Other
+		}
+		if v[on] != 2 || v.Sum() != 2 {
+			t.Errorf("view %d has %+v", i, v)
+		}
+	}
+}
+
 // Sockets that live too short to be named count as what the app waits for
 // otherwise.
 func TestShortSockets(t *testing.T) {
@@ -17,7 +46,7 @@ func TestShortSockets(t *testing.T) {
 	var slot ledger.Slot
 	a, b, c := names.Name("shop", 1, now), names.Name("shop", 2, now), names.Name("blog", 3, now)
 	for _, n := range []*Socket{a, b, c} {
-		n.Credit(2, &slot, nil)
+		n.Credit(2, &slot.Seconds)
 	}
 	names.Set(a, conns.OnRedis, "redis:cache", now)
 	later := now.Add(time.Second)

@@ -1,0 +1,81 @@
+package sampling
+
+import (
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
+)
+
+// accountAll adds the time since the sample before to what the threads of a worker
+// spent it on.
+func (s *Sampler) accountAll(w *worker, now time.Time) {
+	var dt time.Duration
+	if !w.sampled.IsZero() {
+		dt = now.Sub(w.sampled)
+	}
+	w.sampled = now
+	collector := 0
+	s.reading = w
+	if slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.call.Running }) {
+		collector = w.python.collecting()
+	}
+	waits := false
+	for _, t := range w.threads {
+		s.account(w, t, dt, collector == t.tid, now)
+		on := w.onOf(t)
+		if on != t.on && (on == ledger.Loop || t.on == ledger.Loop) { // the same call
+			t.since = now
+		}
+		t.on = on
+		w.settle(t, on)
+		t.gil.add(on, t.stack.started, dt, now)
+		waits = waits || t.counted && on == ledger.GIL
+	}
+	s.watchGIL(w, waits, dt, now)
+	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
+		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
+	}
+	if w.threading == eventLoop {
+		w.accountTasks(now)
+		w.watchLoop(dt, now)
+	}
+}
+
+// account adds the time of one thread since the sample before to what it was spent
+// on. collects: it runs the garbage collector.
+func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool, now time.Time) {
+	on := w.onOf(t)
+	if !t.counted {
+		t.ledger, t.view, t.inViews = ledger.Ledger{}, nil, viewTime{}
+		return
+	}
+	if on == ledger.Idle || on == ledger.Loop {
+		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
+		t.inViews.held.drop()
+	}
+	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)
+	runs := ledger.CPU
+	if collects {
+		runs = ledger.GC
+	}
+	w.totals.Seconds[runs] += x.Run
+	w.queued += x.Delay
+	if n := t.waitedFor(on); n != nil {
+		n.Credit(x.Wait, &w.totals.Seconds)
+	} else {
+		w.totals.Seconds[on] += x.Wait
+	}
+	if s.looks {
+		t.accountView(on, runs, now)
+	}
+}
+
+// waitedFor returns the socket that the time of a thread goes to; nil: there is none.
+func (t *thread) waitedFor(on ledger.On) *sockets.Socket {
+	if on == ledger.Idle || on == ledger.Loop {
+		return nil
+	}
+	return t.state.socket
+}
