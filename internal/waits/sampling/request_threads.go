@@ -123,6 +123,15 @@ func (w *worker) latestAtLock() (last *thread) {
 	return last
 }
 
+// withoutGIL returns what a call says, of which a wait for the interpreter's lock says
+// nothing of requests: any thread may be in one, also one of no pool.
+func (w *worker) withoutGIL(c callState) callState {
+	if w.python.waitsForLock(c.futex) {
+		c.untimed, c.mutex = false, false
+	}
+	return c
+}
+
 // atLock reports whether a thread waits at a futex without a timeout, as threads of
 // a pool do at its queue.
 func (t *thread) atLock() bool { return t.state.futex != 0 && t.state.untimed }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
@@ -86,6 +87,30 @@ func TestPoolLearnsItsQueue(t *testing.T) {
 	expectOns(t, w, ledger.Idle, ledger.Idle)
 	simulate(w, -1, poller, inCall(ledger.Disk), consumer, atLock(queue), atLock(queue)) // another job of the sleeper
 	expectOns(t, w, ledger.Idle, ledger.Idle)
+}
+
+// A background thread that is found at the mutex of the interpreter's lock, which has no
+// timeout, is none of a pool.
+func TestPoolIsNotAtGIL(t *testing.T) {
+	t.Parallel()
+	const mutex = 0x5000
+	for _, th := range []threading{pool, poolOfAll} {
+		w := &worker{threading: th, server: cmdline.UWSGI}
+		w.python = interpreter{process: new(pystack.Process), gilKnown: true, gil: pystack.GIL{Cond: 0x4000, Mutex: mutex}}
+		simulate(w, -1, callState{accepts: true, polls: true}, inCall(ledger.Sleep))
+		before := len(ons(w))
+		at := w.withoutGIL(callState{futex: mutex, untimed: true, mutex: true, fixed: ledger.Lock})
+		if at.futex != mutex {
+			t.Fatalf("%+v", at)
+		}
+		simulate(w, -1, callState{accepts: true, polls: true}, at)
+		if got := ons(w); len(got) != before || w.threads[1].role != roleUnknown {
+			t.Errorf("threading %d: %v, role %d", th, got, w.threads[1].role)
+		}
+		if other := (callState{futex: 0x9000, untimed: true, mutex: true}); w.withoutGIL(other) != other {
+			t.Error("another lock")
+		}
+	}
 }
 
 // Before the queue of a pool is known, only more requests than other threads work

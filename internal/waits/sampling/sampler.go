@@ -305,7 +305,7 @@ func (s *Sampler) readThreads(w *worker, now time.Time) bool {
 func (s *Sampler) readThread(w *worker, t *thread, now time.Time) (ended bool) {
 	ended = t.read(w.dir, &s.kept, s.buf[:])
 	if t.moved {
-		t.state = s.classify.classify(w, t, now)
+		t.state = w.withoutGIL(s.classify.classify(w, t, now))
 		t.since, t.unsettled = now, true
 	} else if t.state.socket != nil {
 		t.state.socket.Used = now
