@@ -122,6 +122,10 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 		}
 	case w.root.tag != "":
 		return r.compareWorker(w, root)
+	case w.client != "":
+		if !strings.HasPrefix(root.Host, w.client) || root.App != "" {
+			faults = append(faults, fmt.Sprintf("the root is %+v, not a client of %s", *root, w.client))
+		}
 	case w.user != "":
 		if root.User != w.user || root.App != "" {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not a connection of %s", *root, w.user))
