@@ -122,7 +122,7 @@ trial-overhead: build ## CPU of a worker per request while the exporter samples 
 	cd e2e && go build -o ../build/ ./bench/cmd/overhead
 	@bash e2e/trials/apart.sh build/overhead $(OVERHEAD)
 
-trial-chains: deps build ## 24 chains of waits on real MariaDB, Redis and apps, and 200 looks at healthy busy apps, as root; CHAINS= flags; about 12 minutes
+trial-chains: deps build ## 28 chains of waits on real MariaDB, Redis and apps, and 200 looks at healthy busy apps, as root; CHAINS= flags; about 12 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/chains
 	@bash e2e/trials/apart.sh build/chains $(CHAINS)
 

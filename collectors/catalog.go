@@ -47,7 +47,9 @@ func Catalog() []Entry {
 		{"pool", "database connections of the apps, by pool and by worker", func(d Deps) Collector { return NewPool(d.Pools) }},
 		{"pressure", "the host's pressure stall information", func(d Deps) Collector { return NewPressure(d.ProcRoot) }},
 		{"process", "processes of the apps", func(d Deps) Collector { return NewProcess(d.Apps, d.Limits, d.Cores) }},
-		{"redis", "Redis servers", func(d Deps) Collector { return NewRedis(d.Redis, RedisOptions{d.Apps, d.Pools.Connections}) }},
+		{"redis", "Redis servers", func(d Deps) Collector {
+			return NewRedis(d.Redis, RedisOptions{d.Apps, d.Pools.Connections, processReader(d.ProcRoot)})
+		}},
 		{"requests", "requests, as reported by the apps' servers", func(d Deps) Collector { return d.Requests }},
 		{"sessions", "sessions of the apps in Redis", func(d Deps) Collector { return NewSessions(d.Sessions) }},
 		{"statsd", "StatsD sockets that receive request reports", func(d Deps) Collector { return NewSockets(d.Sockets) }},

@@ -26,6 +26,7 @@ type sampledConnections struct {
 	byPort      map[uint16]int            // local port to the place in list of the last one with it, see sampledConnection.next
 	slots       map[string]map[int]string // app and pid to worker slot
 	running     bool                      // an app runs
+	local       map[string]int            // as [conns.Sample] has it
 }
 
 // sampledConnection is one connection. Its component is set to the server that lists
@@ -41,7 +42,7 @@ type sampledConnection struct {
 func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledConnections {
 	v := &sampledConnections{
 		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]sampledConnection, len(c.List)),
-		byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),
+		local: c.Local, byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),
 	}
 	for i := range c.List {
 		v.list[i] = sampledConnection{&c.List[i], c.List[i].Component, -1}

@@ -104,10 +104,12 @@ func (w wordList) clean(s string, limit int) string {
 // process ids that their clients claim, each in its own PID namespace. A claim is
 // believed if the kernel shows as many connections of that process of an app to the
 // server as claim it, and if all clients claim one: else that of another process may be
-// meant. The socket is that of the only connection of its process.
+// meant. The socket is that of the only connection of its process. Without claims, what
+// remains by elimination is believed, see [poolRead.joinUnixRest].
 func (l *poolRead) joinUnix(p *poolServer, innerPID func(pid int) (int, error)) {
 	claims := l.claims(p)
 	if len(claims) == 0 || innerPID == nil {
+		l.joinUnixRest(p)
 		return
 	}
 	for pid, places := range l.overUnix(innerPID) {

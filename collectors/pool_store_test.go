@@ -235,3 +235,73 @@ func TestTransactionsWithoutAnIDOfTheirOwn(t *testing.T) {
 		})
 	}
 }
+
+// Without claims a connection over a UNIX socket is joined by elimination: the kernel shows
+// as many as the server lists, and every way in which they belong together says the same.
+func TestPoolUnixByElimination(t *testing.T) {
+	local := func(pid int, inode uint64) conns.Connection {
+		return conns.Connection{App: "shop", PID: pid, Component: "mysql:main", Vouched: true, Inode: inode}
+	}
+	waits := func(inode uint64, seconds float64) map[int][]model.Thread {
+		return map[int][]model.Thread{102: {{On: "mysql", Peer: "mysql:main", Socket: inode, Seconds: seconds}}}
+	}
+	sleeps, runs := thread(7, "x", "localhost", "Sleep", time.Minute), thread(8, "x", "localhost", "Query", 5*time.Second)
+	own := thread(9, "x", "localhost", "Query", 0)
+	own.Own = true
+	for name, c := range map[string]struct {
+		threads []mysql.Thread
+		list    []conns.Connection
+		kernel  int // connections that the kernel shows; 0: it does not
+		waits   map[int][]model.Thread
+		young   bool // they are newer than the sample
+		want    string
+	}{
+		"the only one":                  {[]mysql.Thread{sleeps}, []conns.Connection{local(101, 11)}, 1, nil, false, "7:0/11"},
+		"and the exporter's":            {[]mysql.Thread{sleeps, own}, []conns.Connection{local(101, 11)}, 2, nil, false, "7:0/11"},
+		"all of one process":            {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11), local(101, 12)}, 2, nil, false, "7:0/0 8:0/0"},
+		"one waits, the other is left":  {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11), local(102, 12)}, 2, waits(12, 5.5), false, "7:0/11 8:1/12"},
+		"one of a stranger waits":       {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(102, 12)}, 2, waits(12, 5.5), false, "8:1/12"},
+		"two may be it":                 {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11), local(102, 12)}, 2, nil, false, ""},
+		"not for long enough":           {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11), local(102, 12)}, 2, waits(12, 1), false, ""},
+		"for another time":              {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11), local(102, 12)}, 2, waits(12, 60), false, ""},
+		"a stranger":                    {[]mysql.Thread{sleeps}, nil, 1, nil, false, ""},
+		"it may be a stranger's":        {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11)}, 2, nil, false, ""},
+		"the kernel shows more":         {[]mysql.Thread{sleeps}, []conns.Connection{local(101, 11)}, 2, nil, false, ""},
+		"the kernel shows fewer":        {[]mysql.Thread{sleeps, runs}, []conns.Connection{local(101, 11)}, 1, nil, false, ""},
+		"the kernel is not asked":       {[]mysql.Thread{sleeps}, []conns.Connection{local(101, 11)}, 0, nil, false, ""},
+		"newer than the sample":         {[]mysql.Thread{sleeps}, []conns.Connection{local(101, 11)}, 1, nil, true, ""},
+		"in a network of somebody else": {[]mysql.Thread{sleeps}, []conns.Connection{{App: "shop", PID: 101, Component: "mysql:main", Inode: 11}}, 1, nil, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := busyMySQL()
+			f.threads = c.threads
+			for i := range f.transactions {
+				f.transactions[i].Thread = uint64(7 + i)
+			}
+			f.transactions = append(f.transactions[:0:0], mysql.Transaction{ID: "70", Thread: 7, Age: time.Minute})
+			r := newPoolFixture(map[string]*fakeMySQL{"main": f})
+			r.conns.sample.List = c.list
+			if r.conns.sample.Taken = time.Now().Add(time.Hour); c.young {
+				r.conns.sample.Taken = time.Now().Add(-time.Hour)
+			}
+			if c.kernel > 0 {
+				r.conns.sample.Local = map[string]int{"mysql:main": c.kernel}
+			}
+			for i := range r.snap.Apps {
+				for j := range r.snap.Apps[i].Workers {
+					w := &r.snap.Apps[i].Workers[j]
+					w.RequestThreads = c.waits[w.PID]
+				}
+			}
+			got := ""
+			for _, x := range r.stores(t).StoreConnections {
+				if x.App != "" {
+					got += fmt.Sprintf(" %d:%s/%d", x.ID, x.Slot, x.Socket)
+				}
+			}
+			if got = strings.TrimSpace(got); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -32,6 +33,9 @@ const redisTimeout = 1500 * time.Millisecond
 type RedisOptions struct {
 	Apps        Apps
 	Connections Connections
+	// Process reads the process of a server on this host, see [conns.ReadServer]; nil: whose
+	// command keeps others waiting is not known before it has ended.
+	Process func(ctx context.Context, pid int, at string) (conns.ServerProcess, error)
 }
 
 // Redis is the collector "redis": the state of Redis servers.
@@ -75,7 +79,7 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	snap := c.snapshot(ctx, len(targets))
 	for i, t := range targets {
 		reads[i].RedisTarget, reads[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
-		reads[i].workersWait = workersWaitFor(snap, t.Name)
+		reads[i].process, reads[i].workersWait = c.o.Process, workersWaitFor(snap, t.Name)
 	}
 	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
 		short, cancel := context.WithTimeout(ctx, redisTimeout)

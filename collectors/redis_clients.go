@@ -42,6 +42,7 @@ type RedisServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Info(ctx context.Context) (redis.Info, error)
 	Inspect(ctx context.Context, clients, slow bool) (redis.Inspection, error)
+	Peer() string
 }
 
 // redisClients is what is kept of one server between reads.
@@ -55,6 +56,8 @@ type redisClients struct {
 	lastAt time.Time
 	script time.Time // since when it has been busy with a script; zero: it is not
 	silent time.Time // since when it has not answered; zero: it has
+
+	answered redisAnswered
 }
 
 // refusal is a command that the server does not let the exporter's user run.
@@ -69,10 +72,12 @@ type redisLook struct {
 	at    time.Time // of the list
 	waits []model.StoreWait
 	lacks []error
+	taken *redisTaken // nil: it answers, or that is not known
 }
 
 // look lists the connections of a server for which a worker waits. While the server is
-// busy with a script it lists nobody, and the last list is returned. Where no worker
+// busy with a script it lists nobody, and the last list is returned. What it works on while
+// it does not answer is read from the kernel, see [redisClients.takenRequest]. Where no worker
 // waits the server is not asked, because it may refuse that and log the refusal.
 func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 	c.mu.Lock()
@@ -90,13 +95,16 @@ func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 			}
 		}
 		l.clients = redisLook{list: c.last, at: c.lastAt, waits: []model.StoreWait{{Server: server, Kind: "script", Seconds: now.Sub(c.script).Seconds()}}}
+		c.takenRequest(ctx, l, e)
 		return
 	case !l.server.Up:
 		if c.silent.IsZero() && e != nil && e.Reason == reason.Timeout {
 			c.silent = now.Add(-redisTimeout)
 		}
+		c.takenRequest(ctx, l, e)
 		return
 	}
+	c.remember(l)
 	waited := l.took
 	if !c.silent.IsZero() {
 		waited = now.Sub(c.silent)
@@ -258,16 +266,19 @@ func (c *Redis) addClients(s *Sample, reads []redisRead, snap *discovery.Snapsho
 	fresh := false
 	for i := range reads {
 		l := &reads[i]
+		if snap != nil && c.o.Connections != nil && (len(l.clients.list) > 0 || l.clients.taken != nil) {
+			if view == nil {
+				view = newSampledConnections(snap, c.o.Connections.Connections())
+			}
+			if l.clients.taken != nil {
+				fresh = l.addTaken(s, view) || fresh
+			}
+			fresh = l.addConnections(s, view) || fresh
+		}
 		slices.SortStableFunc(l.clients.waits, func(x, y model.StoreWait) int { return -cmp.Compare(x.Seconds, y.Seconds) })
 		n := min(len(l.clients.waits), maxStoreWaits)
 		c.dropped += len(l.clients.waits) - n
 		s.State.StoreWaits = append(s.State.StoreWaits, l.clients.waits[:n]...)
-		if len(l.clients.list) > 0 && snap != nil && c.o.Connections != nil {
-			if view == nil {
-				view = newSampledConnections(snap, c.o.Connections.Connections())
-			}
-			fresh = l.addConnections(s, view) || fresh
-		}
 	}
 	if fresh {
 		c.o.Connections.SampleConnections()
@@ -289,6 +300,9 @@ func (l *redisRead) addConnections(s *Sample, view *sampledConnections) (fresh b
 		a := &l.clients.list[i]
 		if a.Command == "client|list" && a.Idle == 0 {
 			continue // the exporter's own
+		}
+		if t := l.clients.taken; t != nil && a.Addr == t.Remote {
+			continue // it is there, and may have got the port of the one in the list
 		}
 		x := l.storeConnection(a, words)
 		fresh = join(&x, a, l.clients.at, view) || fresh

@@ -1,6 +1,7 @@
 package collectors_test
 
 import (
+	"context"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // redisActivity is one client at 10.0.0.1:PORT.
@@ -186,4 +188,96 @@ func TestRedisScript(t *testing.T) {
 			t.Errorf("later: %+v", now.StoreWaits)
 		}
 	})
+}
+
+// While a server does not answer, the client whose request it works on is the one that
+// the kernel shows; if that is not certain, nobody is named.
+func TestRedisTaken(t *testing.T) {
+	const pid, peer = 900, "127.0.0.1:6379"
+	timeout := &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
+	script := &redis.Error{Reason: reason.Busy, Detail: "is busy", Script: true}
+	served := func(inode uint64, port uint16, sent, received time.Duration, queue uint32) sockdiag.Served {
+		return sockdiag.Served{
+			Accepted: sockdiag.Accepted{Inode: inode, Sent: sent, Received: received, HasTimes: true},
+			Remote:   netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port), Queue: queue,
+		}
+	}
+	runs, waits := served(501, 4003, 4*time.Second, 2*time.Second, 0), served(502, 4004, 4*time.Second, time.Second, 20)
+	foreign := served(503, 4900, 4*time.Second, 2*time.Second, 0)
+	hung := conns.ServerProcess{Served: []sockdiag.Served{runs, waits}, Works: true}
+	owned := model.StoreConnection{
+		Connection: model.Connection{Owner: model.Owner{App: "shop", Slot: "0", PID: 101}, Host: "10.0.0.1:4003"}, Server: "redis:cache", Socket: 70, Served: 501, Seconds: 2,
+	}
+	slow := model.StoreWait{Server: "redis:cache", Served: 501, Likely: true, Kind: "slow_command", Seconds: 2}
+	for name, c := range map[string]struct {
+		failure *redis.Error
+		process conns.ServerProcess
+		err     error
+		calm    bool // no worker waits
+		old     bool // the sample of connections is older than the request
+		conns   []model.StoreConnection
+		waits   []model.StoreWait
+	}{
+		"a worker's command": {failure: timeout, process: hung, conns: []model.StoreConnection{owned}, waits: []model.StoreWait{slow}},
+		"a worker's script": {
+			failure: script, process: conns.ServerProcess{Served: []sockdiag.Served{runs}}, conns: []model.StoreConnection{owned},
+			waits: []model.StoreWait{{Server: "redis:cache", Served: 501, Likely: true, Kind: "script", Seconds: 0}},
+		},
+		"another client's command": {
+			failure: timeout, process: conns.ServerProcess{Served: []sockdiag.Served{foreign, waits}, Works: true},
+			conns: []model.StoreConnection{{Connection: model.Connection{Host: "10.0.0.1:4900"}, Server: "redis:cache", Served: 503, Seconds: 2}},
+			waits: []model.StoreWait{{Server: "redis:cache", Served: 503, Likely: true, Kind: "slow_command", Seconds: 2}},
+		},
+		"two fit":                         {failure: timeout, process: conns.ServerProcess{Served: []sockdiag.Served{runs, foreign, waits}, Works: true}},
+		"it is stopped":                   {failure: timeout, process: conns.ServerProcess{Served: []sockdiag.Served{runs, waits}}},
+		"a client over a UNIX socket":     {failure: timeout, process: conns.ServerProcess{Served: []sockdiag.Served{runs, waits}, Unix: 1, Works: true}},
+		"no right, or not its process":    {failure: timeout, err: conns.ErrNotServer},
+		"it does not listen":              {failure: &redis.Error{Reason: reason.NotFound, Detail: "does not listen"}, process: hung},
+		"no worker waits":                 {failure: timeout, process: hung, calm: true},
+		"the connection may be a new one": {failure: timeout, process: hung, old: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				info := wholeInfo()
+				info.PID = pid
+				f := &fakeRedis{info: info, peer: peer}
+				snap := waitingShop()
+				if c.calm {
+					snap = shop()
+				}
+				local := &fakeConnections{sample: conns.Sample{Taken: time.Now().Add(time.Hour), List: []conns.Connection{connect("shop", 101, "redis:cache", 4003)}}}
+				local.sample.List[0].Inode = 70
+				r := redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{
+					Apps: fakeApps{snap: snap}, Connections: local,
+					Process: func(_ context.Context, p int, at string) (conns.ServerProcess, error) {
+						if p != pid || at != peer {
+							t.Errorf("asked for %d at %q", p, at)
+						}
+						return c.process, c.err
+					},
+				})
+				f.ping = c.failure
+				if now := redisState(t, r); len(now.StoreConnections) != 0 {
+					t.Errorf("before the first answer: %+v", now.StoreConnections)
+				}
+				r = redisWith(map[string]*fakeRedis{"cache": f}, collectors.RedisOptions{
+					Apps: fakeApps{snap: snap}, Connections: local,
+					Process: func(context.Context, int, string) (conns.ServerProcess, error) { return c.process, c.err },
+				})
+				f.ping = nil
+				redisState(t, r)
+				time.Sleep(3 * time.Second)
+				if f.ping = c.failure; c.old {
+					local.sample.Taken = time.Now().Add(-3 * time.Second)
+				}
+				now := redisState(t, r)
+				if !reflect.DeepEqual(now.StoreConnections, c.conns) || !reflect.DeepEqual(now.StoreWaits, c.waits) {
+					t.Errorf("%+v\n%+v", now.StoreConnections, now.StoreWaits)
+				}
+				if want := map[bool]int{true: 1}[c.old]; local.asked != want {
+					t.Errorf("a new sample was asked for %d times, want %d", local.asked, want)
+				}
+			})
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
@@ -26,6 +27,9 @@ type redisRead struct {
 	info   redis.Info
 	err    error
 
+	process func(ctx context.Context, pid int, at string) (conns.ServerProcess, error)
+
+	began       time.Time
 	took        time.Duration // of the ping
 	failure     error         // why the server did not answer; nil: it did
 	workersWait bool          // a worker has waited for it for a second
@@ -35,6 +39,7 @@ type redisRead struct {
 // readServer sets the metrics and the state of the server. A server that refuses
 // single commands is up: only what these commands return is missing, with the reason.
 func (l *redisRead) readServer(ctx context.Context) {
+	l.began = time.Now()
 	took, err := l.Server.Ping(ctx)
 	up := 0.0
 	if err == nil || took > 0 {

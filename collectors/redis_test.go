@@ -26,6 +26,7 @@ type fakeRedis struct {
 	list   []redis.Activity
 	slow   []redis.SlowCommand
 	noList error
+	peer   string
 	listed int // how often CLIENT LIST was sent
 }
 
@@ -56,6 +57,8 @@ func (r *fakeRedis) Ping(ctx context.Context) (time.Duration, error) {
 }
 
 func (r *fakeRedis) Info(context.Context) (redis.Info, error) { return r.info, r.noInfo }
+
+func (r *fakeRedis) Peer() string { return r.peer }
 
 func known(v float64) *float64 { return new(v) }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -105,10 +106,26 @@ func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 func stackFlags(k *kingpin.Application) map[string]*stackOptions {
 	o := &stackOptions{}
 	c := k.Command("stack", "Print the Python stacks of a process and what its threads wait in, without pausing it; exit code 1 if it cannot be looked at.")
-	c.Arg("pid", "Process id.").Required().IntVar(&o.pid)
+	c.Arg("pid", "Process id.").Required().SetValue((*pidValue)(&o.pid))
 	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
 	return map[string]*stackOptions{c.FullCommand(): o}
 }
+
+// pidValue is a process id on the command line.
+type pidValue int
+
+// Set parses a process id.
+func (v *pidValue) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 1 {
+		return fmt.Errorf("the process id must be a number above 0, not %q", s)
+	}
+	*v = pidValue(n)
+	return nil
+}
+
+// String returns the process id.
+func (v *pidValue) String() string { return strconv.Itoa(int(*v)) }
 
 // choice is one --[no-]collector.<name> flag.
 type choice struct {

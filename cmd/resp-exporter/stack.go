@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ type stackReport struct {
 	PID        int           `json:"pid"`
 	Python     string        `json:"python"`
 	Collecting bool          `json:"collecting"` // the garbage collector runs
+	Left       int           `json:"threads_left_out"`
 	Threads    []threadStack `json:"threads"`
 }
 
@@ -57,13 +59,13 @@ func printStacks(procRoot string, o stackOptions, stdout, stderr io.Writer) int 
 	r := procfs.New(procRoot)
 	p, err := openPython(r, o.pid)
 	if err != nil {
-		printLine(stderr, "resp-exporter: %s", stackError(o.pid, err))
+		printLine(stderr, "resp-exporter: %s", stackError(r, o.pid, err))
 		return 1
 	}
 	defer p.Close()
 	report, err := lookAtAll(r, p, o.pid)
 	if err != nil {
-		printLine(stderr, "resp-exporter: %s", stackError(o.pid, err))
+		printLine(stderr, "resp-exporter: %s", stackError(r, o.pid, err))
 		return 1
 	}
 	if err := report.print(o.output, stdout); err != nil {
@@ -85,18 +87,37 @@ func openPython(r *procfs.FS, pid int) (p *pystack.Process, err error) {
 }
 
 // stackError returns a sentence for people.
-func stackError(pid int, err error) string {
+func stackError(r *procfs.FS, pid int, err error) string {
 	if u, ok := errors.AsType[*pystack.Unsupported](err); ok {
 		return fmt.Sprintf("process %d: %v", pid, u)
 	}
 	switch {
 	case procfs.Gone(err):
-		return fmt.Sprintf("there is no process %d", pid)
+		return goneText(r, pid)
+	case procfs.Denied(err) && os.Geteuid() == 0:
+		return fmt.Sprintf("process %d: permission denied: the command lacks CAP_SYS_PTRACE or CAP_DAC_READ_SEARCH, as in most containers, or the process belongs to another user namespace", pid)
 	case procfs.Denied(err):
 		return fmt.Sprintf("process %d: permission denied: run the command as root, or with the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", pid)
 	default:
 		return fmt.Sprintf("process %d: %v", pid, err)
 	}
+}
+
+// goneText returns why a process has nothing to be read: it does not exist, or is none
+// that runs a program.
+func goneText(r *procfs.FS, pid int) string {
+	b, err := r.Read(pid, "stat")
+	if err != nil {
+		return fmt.Sprintf("there is no process %d", pid)
+	}
+	switch stat, err := procfs.ParseStat(b); {
+	case err != nil:
+	case stat.Kernel:
+		return fmt.Sprintf("process %d is a thread of the kernel", pid)
+	case stat.State == 'Z' || stat.State == 'X':
+		return fmt.Sprintf("process %d has ended; its parent, process %d, has not taken note of it", pid, stat.PPID)
+	}
+	return fmt.Sprintf("process %d has ended, or its program cannot be read", pid)
 }
 
 // lookAtAll returns where all threads of a process are.
@@ -106,6 +127,7 @@ func lookAtAll(r *procfs.FS, p *pystack.Process, pid int) (*stackReport, error) 
 	if err != nil {
 		return nil, err
 	}
+	report.Left = max(0, len(tasks)-pystack.MaxThreads)
 	lock, err := p.GIL()
 	if err != nil {
 		lock = pystack.GIL{}
@@ -208,12 +230,15 @@ func (s *stackReport) print(output string, w io.Writer) error {
 	if len(s.Threads) == 1 {
 		plural = ""
 	}
-	b.add("process %d: Python %s, %d thread%s", s.PID, s.Python, len(s.Threads), plural)
+	b.add("process %d: Python %s, %d thread%s", s.PID, s.Python, len(s.Threads)+s.Left, plural)
 	if s.Collecting {
 		b.add("the garbage collector runs")
 	}
 	for i := range s.Threads {
 		s.Threads[i].print(&b)
+	}
+	if s.Left > 0 {
+		b.add("%d more threads are not read: at most %d are", s.Left, pystack.MaxThreads)
 	}
 	_, err := w.Write(b.Bytes())
 	return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // sleeper starts a Python program with two threads that wait, and returns its
@@ -96,14 +98,30 @@ func TestStack(t *testing.T) {
 // with nothing on standard output; a wrong command line is 2.
 func TestStackFails(t *testing.T) {
 	t.Parallel()
+	ended := exec.CommandContext(t.Context(), "true")
+	if err := ended.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ended.Wait() }()
+	zombie := strconv.Itoa(ended.Process.Pid)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if b, err := os.ReadFile("/proc/" + zombie + "/stat"); err != nil || time.Now().After(deadline) {
+			t.Fatalf("it has not ended: %v", err)
+		} else if bytes.Contains(b, []byte(") Z ")) {
+			break
+		}
+	}
 	for name, c := range map[string]struct {
 		pid  string
 		code int
 		says string
 	}{
+		"it has ended":    {zombie, 1, "has ended; its parent, process " + strconv.Itoa(os.Getpid())},
 		"no such process": {"4194304", 1, "there is no process 4194304"},
 		"not Python":      {strconv.Itoa(os.Getpid()), 1, "CPython"},
-		"no number":       {"x", 2, ""},
+		"no number":       {"x", 2, "must be a number above 0"},
+		"0":               {"0", 2, "must be a number above 0"},
+		"too large":       {"4294967297", 2, "must be a number above 0"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run([]string{"stack", c.pid}, &stdout, &stderr); code != c.code {
@@ -112,6 +130,31 @@ func TestStackFails(t *testing.T) {
 		if stdout.Len() > 0 || !strings.Contains(stderr.String(), c.says) || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("%s: stdout %q, stderr %q", name, stdout.String(), stderr.String())
 		}
+	}
+}
+
+// What has no program is told apart from what does not exist.
+func TestStackOfNoProgram(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for name, c := range map[string]struct{ stat, says string }{
+		"a thread of the kernel": {"7 (kworker/0:1) I 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 20 0 0", "a thread of the kernel"},
+		"a zombie":               {"7 (x) y) Z 12 7 7 0 -1 4194308 0 0 0 0 0 0 0 0 20 0 1 0 20 0 0", "has ended; its parent, process 12"},
+		"one that has just gone": {"7 (x) S 12 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 20 0 0", "has ended, or"},
+		"garbage":                {"7", "has ended, or"},
+	} {
+		if err := os.MkdirAll(root+"/7", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(root+"/7/stat", []byte(c.stat+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := goneText(procfs.New(root), 7); !strings.Contains(got, c.says) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := goneText(procfs.New(root), 8); got != "there is no process 8" {
+		t.Error(got)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // Directory is the index of services by address.
@@ -23,3 +25,6 @@ func (d *Directory) Component(to netip.AddrPort) string { return d.d.component(t
 
 // SocketComponent returns the component that listens at the path of a UNIX socket.
 func (d *Directory) SocketComponent(path string) string { return d.d.pathComponent(path) }
+
+// Works is works of the real /proc.
+func Works(ctx context.Context, pid int) (bool, error) { return works(ctx, procfs.New("/proc"), pid) }

@@ -47,6 +47,10 @@ type Sample struct {
 	Errs    map[string]error // by app: why its connections, or some of them, are not known
 	Dropped int              // connections over the bound, since the start
 
+	// Local is how many connections over UNIX sockets lead to each configured server,
+	// whoever holds them, in the exporter's own network namespace; nil: not known.
+	Local map[string]int
+
 	DroppedFDs uint64 // descriptors beyond the bound of one process, which were not read, since the start
 
 	byInode map[uint64]int // place in List
@@ -279,6 +283,7 @@ func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *se
 		}
 		c.join(h, byNet[h.NetNS], spent[h.Owner], out)
 	}
+	out.Local = byNet[c.nets.own].local()
 	c.nets.Sweep()
 }
 

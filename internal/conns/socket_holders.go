@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,21 @@ type netnsSockets struct {
 	byInode map[uint64]serviceSocket
 	trust   addressTrust
 	err     error // why some or all are not known
+}
+
+// local returns how many connections over UNIX sockets lead to each configured server; nil
+// if that is not known.
+func (f *netnsSockets) local() map[string]int {
+	if f == nil || f.err != nil {
+		return nil
+	}
+	out := make(map[string]int)
+	for _, s := range f.byInode {
+		if s.Path != "" && strings.Contains(s.component, ":") {
+			out[s.component]++
+		}
+	}
+	return out
 }
 
 // socketsOf returns the connections to servers in the namespace of an app: by

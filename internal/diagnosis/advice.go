@@ -45,6 +45,8 @@ func Cause(c *model.Chain) string {
 		return fmt.Sprintf("%s/worker:%s/%s", l.App, l.Slot, c.Kind)
 	case l.App != "":
 		return "app:" + l.App
+	case l.Host != "":
+		return l.Server + "/client:" + l.Host
 	}
 	return l.Server + l.Peer + "/" + c.Kind
 }

@@ -78,6 +78,12 @@ func conn(server string, id uint64, pid int, socket uint64, command string, seco
 	return c
 }
 
+// served has the connection be known by the server's end, and by no id.
+func served(c model.StoreConnection, inode uint64) model.StoreConnection {
+	c.Served = inode
+	return c
+}
+
 // trx has the connection be in a transaction.
 func trx(c model.StoreConnection, seconds float64) model.StoreConnection {
 	c.Transaction = new(seconds)

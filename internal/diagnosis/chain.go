@@ -106,11 +106,11 @@ func (g *graph) link(n node, s *step) model.Link {
 	case ofHolder:
 		g.fillHolder(&l, n.name)
 	case ofConnection:
-		if i := g.threadOf(key{n.name, n.id}); n.kind == likely && i >= 0 {
+		if i := g.threadOf(n.key()); n.kind == likely && i >= 0 {
 			g.fillThread(&l, i)
-			g.fillStatement(&l, key{n.name, n.id})
+			g.fillStatement(&l, n.key())
 		} else {
-			g.fillConnection(&l, key{n.name, n.id})
+			g.fillConnection(&l, n.key())
 		}
 	}
 	if s == nil {
@@ -119,7 +119,7 @@ func (g *graph) link(n node, s *step) model.Link {
 	if l.Probable = s.probable; s.candidates > 0 {
 		l.Candidates = s.candidates
 	}
-	if s.connection.id != 0 && n.sort == ofThread {
+	if s.connection != (key{}) && n.sort == ofThread {
 		g.fillStatement(&l, s.connection)
 	}
 	return l

@@ -145,6 +145,30 @@ func redisScenes() map[string]scene {
 			StoreConnections: []model.StoreConnection{conn(cache, 9, 4800, 19, "keys", 4)},
 			StoreWaits:       []model.StoreWait{wait(cache, 0, 9, "slow_command", "", 4)},
 		}, "shop(2) redis redis:cache slow_command 3: shop/0 shop/1 => blog/0@redis:cache#9[scan admin.py:44 redis redis:cache 4s]"},
+		"a slow command by the socket of a worker, of a server that answers nobody": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, r(3, 11), r(2, 12)), app("blog", 4800, one(on(th("redis", cache, 4, at("scan", "admin.py", 44, 4)), 19)))},
+			StoreConnections: []model.StoreConnection{served(conn(cache, 0, 4800, 19, "", 4), 77)},
+			StoreWaits:       []model.StoreWait{{Server: cache, Served: 77, Likely: true, Kind: "slow_command", Seconds: 4}},
+			Redis:            []model.RedisServer{{Name: "cache"}},
+		}, "shop(2) redis redis:cache slow_command 3: shop/0 shop/1 => blog/0@redis:cache[scan admin.py:44 redis redis:cache 4s probable]"},
+		"the same, of a worker whose thread is not known": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, r(3, 11), r(2, 12)), app("blog", 4800, one(idle()))},
+			StoreConnections: []model.StoreConnection{served(conn(cache, 0, 4800, 19, "", 4), 77)},
+			StoreWaits:       []model.StoreWait{{Server: cache, Served: 77, Likely: true, Kind: "slow_command", Seconds: 4}},
+			Redis:            []model.RedisServer{{Name: "cache"}},
+		}, "shop(2) redis redis:cache slow_command 3: shop/0 shop/1 => blog/0@redis:cache[4s probable]"},
+		"the same, of a client that is no worker": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, r(3, 11), r(2, 12))},
+			StoreConnections: []model.StoreConnection{{Connection: model.Connection{Host: "10.0.0.9:40112"}, Server: cache, Served: 77, Seconds: 4}},
+			StoreWaits:       []model.StoreWait{{Server: cache, Served: 77, Likely: true, Kind: "slow_command", Seconds: 4}},
+			Redis:            []model.RedisServer{{Name: "cache"}},
+		}, "shop(2) redis redis:cache slow_command 3: shop/0 shop/1 => @redis:cache[4s probable]"},
+		"a worker waits for its own script alone": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, r(7, 11), one(idle()))},
+			StoreConnections: []model.StoreConnection{served(conn(cache, 0, 4710, 11, "", 7), 77)},
+			StoreWaits:       []model.StoreWait{{Server: cache, Served: 77, Likely: true, Kind: "script", Seconds: 7}},
+			Redis:            []model.RedisServer{{Name: "cache", Up: true}},
+		}, "shop(2) redis redis:cache script 7: shop/0@redis:cache => @redis:cache[]"},
 		"a script of which nobody says whose it is": {model.State{
 			Workers: []model.AppWorkers{app("shop", 4710, r(7, 11), r(3, 12))}, StoreWaits: []model.StoreWait{wait(cache, 0, 0, "script", "", 6)},
 			Redis: []model.RedisServer{{Name: "cache"}},

@@ -45,5 +45,5 @@ func namesRoot(c *model.Chain) bool {
 		return false
 	}
 	root := &c.Links[len(c.Links)-1]
-	return c.Deadlock || root.Slot != "" || root.Connection != 0
+	return c.Deadlock || root.Slot != "" || root.Connection != 0 || root.Host != ""
 }

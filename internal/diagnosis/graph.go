@@ -99,8 +99,8 @@ func (g *graph) addThreads(w *worker, n int) {
 func (g *graph) addConnections() {
 	for i := range g.state.StoreConnections {
 		c := &g.state.StoreConnections[i]
-		k := key{c.Server, c.ID}
-		if c.ID == 0 {
+		k := keyOf(c)
+		if k == (key{}) {
 			continue
 		}
 		if known := g.connections[k]; known != nil {
@@ -130,7 +130,7 @@ func (g *graph) addConnections() {
 func (g *graph) addWaits() {
 	waiters := make(map[key]bool, len(g.state.StoreWaits))
 	for i := range g.state.StoreWaits {
-		waiters[key{g.state.StoreWaits[i].Server, g.state.StoreWaits[i].Waiter}] = true
+		waiters[key{server: g.state.StoreWaits[i].Server, id: g.state.StoreWaits[i].Waiter}] = true
 	}
 	for i := range g.state.StoreWaits {
 		if w := &g.state.StoreWaits[i]; w.Seconds >= minWait {
@@ -154,7 +154,7 @@ func (g *graph) addWait(w *model.StoreWait, waiters map[key]bool) {
 		}
 		return
 	}
-	k := key{w.Server, w.Waiter}
+	k := key{server: w.Server, id: w.Waiter}
 	if c := g.connections[k]; w.Waiter == w.Blocker || c != nil && asleep(c) {
 		return
 	}
@@ -164,7 +164,7 @@ func (g *graph) addWait(w *model.StoreWait, waiters map[key]bool) {
 }
 
 func (g *graph) addSuspect(server string, x *model.LockSuspect) {
-	k := key{server, x.ID}
+	k := key{server: server, id: x.ID}
 	if g.connections[k] != nil {
 		return
 	}
@@ -182,14 +182,14 @@ func (g *graph) addSuspect(server string, x *model.LockSuspect) {
 func saysMore(w, old *model.StoreWait, waiters map[key]bool) bool {
 	rank := func(x *model.StoreWait) int {
 		switch {
-		case x.Blocker == 0:
+		case blockerOf(x) == (key{}):
 			return 2
-		case waiters[key{x.Server, x.Blocker}]:
+		case waiters[blockerOf(x)]:
 			return 1
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(rank(w), rank(old)), cmp.Compare(old.Seconds, w.Seconds), cmp.Compare(w.Blocker, old.Blocker),
+	return cmp.Or(cmp.Compare(rank(w), rank(old)), cmp.Compare(old.Seconds, w.Seconds), cmp.Compare(w.Blocker, old.Blocker), cmp.Compare(w.Served, old.Served),
 		strings.Compare(w.Kind, old.Kind), strings.Compare(w.Object, old.Object)) < 0
 }
 
@@ -198,7 +198,7 @@ func (g *graph) addLockWaits() {
 	for i := range g.state.LockWaits {
 		w := &g.state.LockWaits[i]
 		server := "mysql:" + w.Server
-		k := key{server, w.Waiter.ID}
+		k := key{server: server, id: w.Waiter.ID}
 		if w.Waiter.ID == 0 || w.Waiter.ID == w.Blocker.ID || !(w.Seconds >= minWait) || g.waits[k] != nil {
 			continue
 		}
@@ -216,7 +216,7 @@ func (g *graph) addLockWaits() {
 }
 
 func (g *graph) addLockParty(server string, c *model.Connection, command string) {
-	if k := (key{server, c.ID}); c.ID != 0 && g.connections[k] == nil {
+	if k := (key{server: server, id: c.ID}); c.ID != 0 && g.connections[k] == nil {
 		g.connections[k] = &model.StoreConnection{Connection: *c, Server: server, Command: command}
 	}
 }

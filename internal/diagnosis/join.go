@@ -33,7 +33,7 @@ func (g *graph) joinSocket(i int) {
 	}
 	k := g.sockets[socket{t.Peer, t.Socket}]
 	c := g.connections[k]
-	if k.id == 0 || c.PID != 0 && c.PID != g.workers[t.worker].PID || asleep(c) {
+	if k == (key{}) || c.PID != 0 && c.PID != g.workers[t.worker].PID || asleep(c) {
 		return // contradictory, or of another time
 	}
 	g.pair(i, k)

@@ -51,7 +51,9 @@ func (g *graph) afterStore(i int) *step {
 	switch {
 	case full && !joined && !g.active[place{t.worker, t.Peer}]:
 		s.kind, s.to = kindFull, g.holderOf(t.Peer)
-	case w != nil && w.Kind != kindFull && (!joined || w.Blocker != k.id) && explains(w, t):
+	case w != nil && joined && !w.Over && blockerOf(w) == k:
+		s.kind = w.Kind // its own command holds up the others
+	case w != nil && w.Kind != kindFull && (!joined || blockerOf(w) != k) && explains(w, t):
 		return g.afterWait(w)
 	case !full && g.isDown(t.Peer):
 		s.kind = kindDown
@@ -85,11 +87,11 @@ func (g *graph) afterWait(w *model.StoreWait) *step {
 		s.to = g.holderOf(w.Server)
 	case w.Kind == kindBlocking:
 		s.to, s.held = node{sort: ofPlace, name: w.Server, kind: w.Kind}, false
-	case w.Blocker != 0:
-		s.connection, s.probable = key{w.Server, w.Blocker}, w.Likely
+	case blockerOf(w) != (key{}):
+		s.connection, s.probable = blockerOf(w), w.Likely
 		s.to = g.nodeOf(s.connection)
 	case suspect != nil && suspect.ID != w.Waiter:
-		s.connection, s.probable = key{w.Server, suspect.ID}, true
+		s.connection, s.probable = key{server: w.Server, id: suspect.ID}, true
 		s.to = node{sort: ofConnection, name: w.Server, id: suspect.ID, kind: likely}
 	default:
 		s.to = node{sort: ofPlace, name: w.Server, kind: w.Kind, object: w.Object}
@@ -103,7 +105,7 @@ func (g *graph) nodeOf(k key) node {
 	if i := g.threadOf(k); i >= 0 {
 		return node{sort: ofThread, index: i}
 	}
-	return node{sort: ofConnection, name: k.server, id: k.id}
+	return node{sort: ofConnection, name: k.server, id: k.id, served: k.served}
 }
 
 // mysqlServer returns a server, such as "mysql:main"; nil: it was not read.

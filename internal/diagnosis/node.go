@@ -1,6 +1,10 @@
 package diagnosis
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
 
 // The kinds of [model.Chain.Kind] that tell more than what the store says.
 const (
@@ -38,6 +42,8 @@ type node struct {
 	// name is of a server, an address or an app.
 	name string
 	id   uint64 // of a connection
+	// served is the server's end of a connection without a known id.
+	served uint64
 	// kind and object tell apart what is waited for at one place by those of whom it
 	// is not known who holds it.
 	kind, object string
@@ -46,7 +52,7 @@ type node struct {
 // compare orders nodes.
 func (n node) compare(o node) int {
 	return cmp.Or(cmp.Compare(n.sort, o.sort), cmp.Compare(n.index, o.index), cmp.Compare(n.name, o.name),
-		cmp.Compare(n.id, o.id), cmp.Compare(n.kind, o.kind), cmp.Compare(n.object, o.object))
+		cmp.Compare(n.id, o.id), cmp.Compare(n.served, o.served), cmp.Compare(n.kind, o.kind), cmp.Compare(n.object, o.object))
 }
 
 // step is one wait: of a node for another one.
@@ -61,8 +67,36 @@ type step struct {
 	candidates int  // how many threads or workers to stands for; 0: one
 }
 
-// key names one connection of a server, such as "mysql:main".
+// key names one connection of a server, such as "mysql:main": by its id, or where that is
+// not known by the inode of the server's end.
 type key struct {
 	server string
 	id     uint64
+	served uint64
+}
+
+// key returns the connection that a node is.
+func (n node) key() key { return key{n.name, n.id, n.served} }
+
+// keyOf returns the key of a row; the zero key if nothing identifies the connection.
+func keyOf(c *model.StoreConnection) key {
+	switch {
+	case c.ID != 0:
+		return key{server: c.Server, id: c.ID}
+	case c.Served != 0:
+		return key{server: c.Server, served: c.Served}
+	}
+	return key{}
+}
+
+// blockerOf returns the connection for which a wait is; the zero key where that is not
+// known.
+func blockerOf(w *model.StoreWait) key {
+	switch {
+	case w.Blocker != 0:
+		return key{server: w.Server, id: w.Blocker}
+	case w.Served != 0:
+		return key{server: w.Server, served: w.Served}
+	}
+	return key{}
 }

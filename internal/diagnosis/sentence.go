@@ -137,7 +137,7 @@ func threadText(l *model.Link) string {
 
 // bare reports whether a link is a server or an address alone.
 func bare(l *model.Link) bool {
-	return l.App == "" && l.Slot == "" && l.Connection == 0 && l.User == ""
+	return l.App == "" && l.Slot == "" && l.Connection == 0 && l.User == "" && l.Host == ""
 }
 
 // verb returns what a party does with what is waited for.

@@ -12,7 +12,7 @@ func (g *graph) next(n node) *step {
 	case ofThread:
 		s = g.afterThread(n.index)
 	case ofConnection:
-		if w := g.waits[key{n.name, n.id}]; w != nil && n.kind == "" {
+		if w := g.waits[n.key()]; w != nil && n.kind == "" {
 			s = g.afterWait(w)
 		}
 	case ofApp:

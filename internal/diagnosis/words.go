@@ -188,6 +188,8 @@ func partyText(l *model.Link, app string) string {
 		out = append(out, "user "+clean(l.User)+" from "+clean(l.Host))
 	case l.Slot == "" && l.User != "":
 		out = append(out, "user "+clean(l.User))
+	case l.App == "" && l.Host != "":
+		out = append(out, "the client "+clean(l.Host))
 	}
 	if len(out) == 0 {
 		return serverText(l)

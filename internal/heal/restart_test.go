@@ -1,6 +1,7 @@
 package heal_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,32 @@ func TestGuardsSurvive(t *testing.T) {
 		}
 		if len(b.Snapshot().Runs) != 1 {
 			t.Errorf("runs: %+v", b.Snapshot().Runs)
+		}
+	})
+}
+
+// An act in which the exporter ended counts after each further restart, also if the rule
+// of its run was changed meanwhile and the run is cancelled.
+func TestCancelledActSurvives(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), func(b *harness) { b.first.apply = func(ctx context.Context) { <-ctx.Done() } })
+		b.take(firing())
+		b.wait(time.Second) // it acts
+		b.stop()
+		other := section(func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[1:] })
+		b = start(t, dir, other, nil)
+		if runs := b.Snapshot().Runs; len(runs) != 1 || runs[0].State != journal.DecisionCancelled || !runs[0].Interrupted {
+			t.Errorf("with another rule: %+v", runs)
+		}
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		defer b.stop()
+		b.wait(10 * time.Minute) // the cooldown
+		b.take(firing("pod", "b"))
+		b.wait(time.Second)
+		if len(b.first.acts) != 1 {
+			t.Errorf("after the second restart %d acts are known, want 1", len(b.first.acts))
 		}
 	})
 }

@@ -51,6 +51,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 func (s *state) resume(set *guard.Settings, run journal.Run, now time.Time) journal.Run {
 	rl := set.RuleNamed(run.Rule)
 	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Inflight() {
+		run.Interrupted = run.State.Inflight() // it may have acted: the next start must know that, too
 		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule was changed while the exporter was down", now
 		return run
 	}

@@ -47,6 +47,7 @@ type StoreConnection struct {
 
 	Server  string // "mysql:main", "redis:cache"
 	Socket  uint64 // inode of the client's end; 0: not known, or not on this host
+	Served  uint64 // inode of the server's end, where ID is 0; 0: not known
 	Command string // "Query", "Sleep"; of Redis the command, such as "blpop"
 	State   string // as the store has it, cleaned and bounded
 	Digest  string // the statement without its values, cleaned and bounded; "": none, or not known
@@ -61,6 +62,9 @@ type StoreWait struct {
 	Server  string // "mysql:main", "redis:cache"
 	Waiter  uint64 // id of a connection; 0: all that wait for the server, of the kinds "script", "slow_command" and "full"
 	Blocker uint64 // id of a connection; 0: the store does not say who blocks, or nobody does
+	// Served is the inode of the server's end of the connection that blocks, where its id
+	// is not known; 0: Blocker says who blocks.
+	Served uint64
 	// Likely is whether the store does not say that the blocker blocks, but it is
 	// the only connection that can.
 	Likely  bool

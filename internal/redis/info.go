@@ -20,6 +20,8 @@ type Info struct {
 	MaxMemory        *float64 // bytes; nil also where no limit is set, of a cluster on one master at least
 	Clients, Blocked *float64 // connections, and those that wait in a blocking command
 	Time             *float64 // microseconds since 1970, by the server's clock; nil before Redis 6 and for a cluster
+
+	PID int // of the process, in its own PID namespace; 0 for a cluster
 }
 
 // maxText bounds a version, a mode and a role, in bytes.
@@ -39,8 +41,13 @@ func ParseInfo(reply string) Info {
 		if to := numbers[key]; to != nil {
 			*to = Number(value)
 		}
-		if key == "server_time_usec" {
+		switch key {
+		case "server_time_usec":
 			i.Time = Number(value)
+		case "process_id":
+			if n := Number(value); n != nil && *n <= math.MaxInt32 {
+				i.PID = int(*n)
+			}
 		}
 		if to := texts[key]; to != nil {
 			*to = plainText(value)
@@ -105,7 +112,7 @@ func sum(infos []Info) Info {
 		}
 	}
 	for _, i := range infos[1:] {
-		all.Time = nil
+		all.Time, all.PID = nil, 0
 		all.Version = min(all.Version, i.Version)
 	}
 	return all

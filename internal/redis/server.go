@@ -66,6 +66,20 @@ func (s *Server) DB() int { return s.o.URL.DB }
 // IsCluster reports whether the URL names a cluster.
 func (s *Server) IsCluster() bool { return s.o.URL.Kind == config.RedisCluster }
 
+// Peer returns where the server is, as the last connection to it reports: "host:port", or
+// the path of a UNIX socket; "" if there is no connection, and for a cluster.
+func (s *Server) Peer() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == nil || s.IsCluster() {
+		return ""
+	}
+	if peer := s.link.peer.Load(); peer != nil {
+		return *peer
+	}
+	return ""
+}
+
 // Now returns the time by the server's clock, see [Options].
 func (s *Server) Now() time.Time { return s.o.Now() }
 

@@ -42,7 +42,7 @@ func refreshChain(c *model.Chain, current func(pid int) ([]model.Thread, bool), 
 		switch t := still(l); {
 		case t != nil:
 			l.Seconds = t.Seconds
-		case l.TID == 0 && l.Connection != 0:
+		case l.TID == 0 && l.Seconds > 0:
 			l.Seconds += later
 		}
 		l.Transaction = longer(l.Transaction, later)

@@ -98,6 +98,12 @@ def hold_GIL(tag, end):
         sum(range(40_000_000))
 
 
+def do_SLOW(c, n):
+    r = redis.Redis(port=int(os.environ["REDIS"]))
+    note("slow", c); r.execute_command("DEBUG", "SLEEP", n)
+# GAP
+
+
 def do_GIL(c, n):
     t = threading.Thread(target=hold_GIL, args=(request.args["tag"], time.monotonic() + float(n)))
     t.start()
@@ -126,7 +132,7 @@ def run():
                 c = None
                 continue
             more = {"row": do_ROW, "read": do_READ, "tables": do_TABLES, "sleep": do_SLEEP, "up": do_UPSTREAM, "call": do_CALL,
-                    "lua": do_SCRIPT, "get": do_GET, "gil": do_GIL, "mutex": do_MUTEX}[kind](c, arg)
+                    "lua": do_SCRIPT, "get": do_GET, "slow": do_SLOW, "gil": do_GIL, "mutex": do_MUTEX}[kind](c, arg)
             if more:
                 undo.append(more)
     except pymysql.MySQLError as err:

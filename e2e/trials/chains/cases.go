@@ -17,6 +17,7 @@ type want struct {
 	root     party  // without a tag: no request
 	user     string // of the root's connection, where it is no worker's
 	peer     string // of the root, where it is neither
+	client   string // the address of the root's connection begins with that, where it has no user
 	kind     string // "": any
 	deadlock bool
 	plusLine int // the line of the victims is that many after their notes
@@ -27,6 +28,7 @@ type Case struct {
 	Name  string
 	make  func(ctx context.Context, r *rig) ([]want, error)
 	local bool // blog reaches the database by its UNIX socket
+	mute  bool // the database does not know which process has a connection
 }
 
 // step is one request of a case.
@@ -101,6 +103,10 @@ func Cases() []Case {
 			blog("h", "sleep", "a", "row:1,sleep:60"), shop("v", "row", "b", "row:1"))},
 		{Name: "row, by a UNIX socket", local: true, make: making(want{victims: []party{at("shop", "v", "row")}, root: at("blog", "h", "sleep")},
 			blog("h", "sleep", "a", "row:1,sleep:60"), shop("v", "row", "b", "row:1"))},
+		{Name: "row, by a UNIX socket, without performance_schema", local: true, mute: true, make: making(want{victims: []party{at("shop", "v", "row")}, root: at("blog", "h", "sleep")},
+			blog("h", "sleep", "a", "row:1,sleep:60"), shop("v", "row", "b", "row:1"))},
+		{Name: "row, two by a UNIX socket, without performance_schema", local: true, mute: true, make: making(want{victims: []party{at("blog", "w", "row"), at("shop", "v", "row")}, root: at("blog", "h", "sleep")},
+			blog("h", "sleep", "a", "row:1,sleep:60"), shop("v", "row", "b", "row:1"), blog("w", "row", "c", "row:1"))},
 		{Name: "upstream app that waits for a row", make: making(want{victims: []party{at("shop", "v", "call")}, root: at("shop", "h", "sleep")},
 			shop("h", "sleep", "a", "row:1,sleep:60"), shop("v", "call", "c", "call:http://BLOG/b?tag=m|steps=row:1"))},
 		{Name: "upstream app that sleeps", make: making(want{victims: []party{at("shop", "v", "call")}, root: at("blog", "m", "sleep")},
@@ -120,6 +126,9 @@ func Cases() []Case {
 		{Name: "script of a worker", make: making(want{victims: []party{at("shop", "h", "lua")}, peer: "redis:cache", kind: "script"},
 			shop("h", "lua", "a", "lua:50"), shop("v", "get", "b", "get:1"))},
 		{Name: "slow command of another client", make: slowCommand},
+		{Name: "slow command of a worker", make: making(want{victims: []party{at("shop", "v", "get"), at("blog", "w", "get")}, root: at("shop", "h", "slow"), kind: "slow_command"},
+			shop("h", "slow", "a", "slow:45"), shop("v", "get", "b", "get:1"), blog("w", "get", "c", "get:1"))},
+		{Name: "script of a worker, for which all wait", make: longScript},
 		{Name: "GIL", make: gil},
 		{Name: "lock of the process", make: making(want{victims: []party{at("blog", "v", "mutex")}, root: at("blog", "h", "sleep")},
 			blog("h", "sleep", "a", "mutex:1,sleep:60"), blog("v", "mutex", "b", "mutex:1"))},
@@ -166,7 +175,16 @@ func kept(ctx context.Context, r *rig) ([]want, error) {
 // slowCommand is a command that keeps the server from all others.
 func slowCommand(ctx context.Context, r *rig) ([]want, error) {
 	r.calls.Go(func() { _ = r.redisDo("DEBUG SLEEP 40") })
-	return making(want{victims: []party{at("shop", "v", "get")}, peer: "redis:cache"}, step{at("shop", "v", "get"), "b", "get:1"})(ctx, r)
+	return making(want{victims: []party{at("shop", "v", "get")}, client: "127.0.0.1:"}, step{at("shop", "v", "get"), "b", "get:1"})(ctx, r)
+}
+
+// longScript is a script during which the server answers nobody, not even with BUSY.
+func longScript(ctx context.Context, r *rig) ([]want, error) {
+	if err := r.redisDo("CONFIG SET busy-reply-threshold 0"); err != nil {
+		return nil, err
+	}
+	return making(want{victims: []party{at("shop", "v", "get")}, root: at("blog", "h", "lua")},
+		step{at("blog", "h", "lua"), "a", "lua:45"}, step{at("shop", "v", "get"), "b", "get:1"})(ctx, r)
 }
 
 // gil is a thread that holds the interpreter's lock.

@@ -38,7 +38,7 @@ func Run(ctx context.Context, c Case, exporter string, seed uint64) (_ Result, e
 	defer cancel()
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.Name))
-	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, h.Sum64())), c.local)
+	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, h.Sum64())), c.local, c.mute)
 	if err != nil {
 		return Result{}, err
 	}
@@ -122,6 +122,10 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 		}
 	case w.root.tag != "":
 		return r.compareWorker(w, root)
+	case w.client != "":
+		if !strings.HasPrefix(root.Host, w.client) || root.App != "" {
+			faults = append(faults, fmt.Sprintf("the root is %+v, not a client of %s", *root, w.client))
+		}
 	case w.user != "":
 		if root.User != w.user || root.App != "" {
 			faults = append(faults, fmt.Sprintf("the root is %+v, not a connection of %s", *root, w.user))
@@ -208,7 +212,7 @@ func (r *rig) visit(ctx context.Context, app string) {
 // Healthy looks at two busy apps whose requests are short, and returns the chains
 // that the exporter has invented.
 func Healthy(ctx context.Context, exporter string, seed uint64, looks int) (invented []string, err error) {
-	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, 7)), false)
+	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, 7)), false, false)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ type rig struct {
 }
 
 // newRig starts everything.
-func newRig(ctx context.Context, exporter string, draws *rand.Rand, local bool) (_ *rig, err error) {
+func newRig(ctx context.Context, exporter string, draws *rand.Rand, local, mute bool) (_ *rig, err error) {
 	dir, err := os.MkdirTemp("", "chains")
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func newRig(ctx context.Context, exporter string, draws *rand.Rand, local bool) 
 		return nil, err
 	}
 	more := []string{"--max-connections=60"}
-	if local { // it is the only source of who has a connection over the UNIX socket
+	if local && !mute { // it is the only source of who has a connection over the UNIX socket
 		more = append(more, "--performance-schema=ON")
 	}
 	if r.db, err = mariadb.Start(ctx, dir, more...); err != nil {

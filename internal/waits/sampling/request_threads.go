@@ -34,7 +34,8 @@ func (w *worker) learn() {
 
 // learnIdle learns from a worker that has no request in flight. A thread that has
 // just taken one, or has just ended one, may be taken for a background thread; it
-// is one of the pool again when it is seen at the pool's queue.
+// is one of the pool again when it is seen at the pool's queue, or its stack shows a
+// request: a scan is older than the sample.
 func (w *worker) learnIdle() {
 	for i, t := range w.threads {
 		switch {
@@ -42,10 +43,10 @@ func (w *worker) learnIdle() {
 		case w.threading != anyThread && t.atLock():
 			w.vote(t)
 			if t.role != rolePool && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
-				t.role = roleBackground
+				t.role, t.unproven = roleBackground, true
 			}
 		case t.role == roleUnknown, t.role == roleAssumed:
-			t.role = roleBackground
+			t.role, t.unproven = roleBackground, true
 		}
 	}
 }
@@ -170,7 +171,7 @@ func (w *worker) believeStack(t *thread) {
 	case s.inHand:
 		t.role = rolePool
 	case s.nowhere && t.role != rolePool:
-		t.role = roleBackground
+		t.role, t.unproven = roleBackground, false
 	}
 }
 

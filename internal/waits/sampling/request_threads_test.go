@@ -113,6 +113,37 @@ func TestPoolIsNotAtGIL(t *testing.T) {
 	}
 }
 
+// A thread that has taken a request right after a scan has found none is taken for a
+// background thread. Its stack is read until it is believed, and makes it one of the pool.
+func TestScanOlderThanRequest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stack stackInfo
+		want  []ledger.On
+		again bool // the stack is wanted when it has run
+	}{
+		"a request":            {stackInfo{inHand: true}, []ledger.On{ledger.Sleep}, true},
+		"no request":           {stackInfo{nowhere: true}, nil, false},
+		"it could not be told": {stackInfo{}, nil, true},
+	} {
+		w := &worker{threading: pool, capacity: 2, server: cmdline.Gunicorn, key: workerKey{pid: 4711}}
+		simulate(w, 0, callState{accepts: true, polls: true}, inCall(ledger.Sleep))
+		x := w.threads[1]
+		if x.role != roleBackground || !w.wantsStack(x) {
+			t.Errorf("%s: role %d, a stack is wanted: %v", name, x.role, w.wantsStack(x))
+		}
+		c.stack.known, c.stack.looked, c.stack.slices = true, true, x.times.Slices
+		x.stack = c.stack
+		w.believeStack(x)
+		simulate(w, -1, callState{accepts: true, polls: true}, inCall(ledger.Sleep))
+		expectOns(t, w, c.want...)
+		x.times.Slices++
+		if got := w.wantsStack(x); got != c.again {
+			t.Errorf("%s: a stack is wanted again: %v", name, got)
+		}
+	}
+}
+
 // Before the queue of a pool is known, only more requests than other threads work
 // on prove that one waits for a lock.
 func TestPoolProvesLocks(t *testing.T) {

@@ -30,7 +30,7 @@ func (w *worker) wantsStack(t *thread) bool {
 		return false
 	case t.state.accepts, w.threading == eventLoop && t.state.polls:
 		return false
-	case w.threading == pool && t.tid == w.key.pid, t.role == roleBackground, t.state.futex != 0 && t.state.untimed && w.isIdleLock(t.state.futex):
+	case w.threading == pool && t.tid == w.key.pid, t.role == roleBackground && !t.unproven, t.state.futex != 0 && t.state.untimed && w.isIdleLock(t.state.futex):
 		return false
 	}
 	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread

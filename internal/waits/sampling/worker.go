@@ -135,6 +135,7 @@ type thread struct {
 	gil               gilWait
 
 	role      role
+	unproven  bool   // that it is roleBackground was concluded from a scan, and no stack has shown it
 	worked    bool   // it has been out of the pool's queue since it was last in it
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
