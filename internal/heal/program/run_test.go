@@ -203,11 +203,11 @@ func TestWithoutPath(t *testing.T) {
 func TestLastLineIsBounded(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"a\xffb":                         "a�b",
-		"x Bearer abcdef.ghi":            "x Bearer <removed>",
-		"BASIC QWxhZGRpbg==":             "BASIC <removed>",
-		"bearer abc":                     "bearer abc",
-		"last \t\r\n":                    "last",
+		"a\xffb":              "a�b",
+		"x Bearer abcdef.ghi": "x Bearer <removed>",
+		"BASIC QWxhZGRpbg==":  "BASIC <removed>",
+		"bearer abc":          "bearer abc",
+		"last \t\r\n":         "last",
 	} {
 		if got := strings.TrimSpace(program.LastLine(in)); got != want {
 			t.Errorf("%.20q: %q, want %q", in, got, want)
