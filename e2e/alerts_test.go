@@ -12,10 +12,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/rules"
 )
 
-// Every alert has a test in which it fires with all its labels and
-// annotations, after it was silent while the fault was younger than its for,
-// and before it is silent again; in the same test nothing fires for instances
-// that are just below, well, without traffic, or have a threshold of their own.
+// TestEveryAlertIsTested checks that each alert has a promtool test in which it fires with
+// all its labels and annotations. In the same test it does not fire before its `for` is
+// over nor after the fault, nor for instances just below the limit, healthy ones, ones
+// without traffic, and ones with a threshold of their own.
 func TestEveryAlertIsTested(t *testing.T) {
 	t.Parallel()
 	tests, err := rules.LoadTests(rulesDir)
@@ -131,7 +131,8 @@ func phases(t *testing.T, test rules.Test, a rules.Rule) (fires, before, after b
 
 var volatile = regexp.MustCompile(`labels\.(pid|connection|thread|id)\b|by \([^)]*\b(pid|connection)\b`)
 
-// Every alert has the labels and annotations that people and healing rely on.
+// TestAlertsAreWhole checks that each alert has the labels and annotations that people and
+// healing need.
 func TestAlertsAreWhole(t *testing.T) {
 	t.Parallel()
 	_, alerts := shipped(t)
@@ -202,8 +203,8 @@ var (
 	matcher    = regexp.MustCompile(`(\w+)(?:=~|!~|!=|=)"`)
 )
 
-// Rules use only metrics of the golden files and of recording rules, with labels that the
-// metrics have.
+// TestRulesNameWhatThereIs checks that rules use only metrics of the golden files and of
+// recording rules, with labels that these metrics have.
 func TestRulesNameWhatThereIs(t *testing.T) {
 	t.Parallel()
 	labels := goldenLabels(t)

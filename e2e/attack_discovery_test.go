@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,13 +25,11 @@ func newBox(t *testing.T) *box {
 	p := start(t, run.Spec{Name: "box", Path: "unshare", Args: []string{"--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", "sleep 600 & exec sleep 600"}})
 	b := &box{}
 	eventually(t, 20*time.Second, func() error {
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Sscan(string(children), &b.init); err != nil {
+		children, err := run.Children(p.PID())
+		if err != nil || len(children) == 0 {
 			return fmt.Errorf("no process in the namespace yet: %w", err)
 		}
+		b.init = children[0]
 		return nil
 	})
 	return b

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// neighbour is the user of another tenant. The app of these tests runs as the attacker.
+// neighbour is the user of another tenant. The app of this file runs as the attacker.
 const neighbour = 65533
 
 // healer starts an exporter in enforce mode with these lines of configuration

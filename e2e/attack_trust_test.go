@@ -75,7 +75,11 @@ func (x *fake) settle(t *testing.T, master, n, plain int) {
 	t.Helper()
 	eventually(t, 60*time.Second, func() error {
 		x.workers = make(map[int]string)
-		for _, pid := range childrenOf(master) {
+		children, err := run.Children(master)
+		if err != nil {
+			return err
+		}
+		for _, pid := range children {
 			start, err := startOf(pid)
 			if err != nil {
 				return err
@@ -93,17 +97,6 @@ func (x *fake) settle(t *testing.T, master, n, plain int) {
 			t.Fatalf("%d workers, want %d", seen, plain)
 		}
 	}
-}
-
-// childrenOf reads the children of a process' main thread.
-func childrenOf(pid int) (out []int) {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for f := range strings.FieldsSeq(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil {
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 func expand(list []string, dir string) []string {

@@ -44,9 +44,9 @@ var hostMetrics = []string{
 	"resp_pressure_waiting_seconds_total", // a kernel with psi=1
 }
 
-// Every query of every dashboard, of panels, variables and annotations, gives
-// something when a real Prometheus is asked that scraped real exporters for some
-// minutes, each 15 s or each 60 s, for one instance as for all.
+// Each query of each dashboard (panels, variables, annotations) returns data from a real
+// Prometheus that has scraped real exporters for some minutes, every 15 s or every 60 s,
+// for one instance and for all.
 //
 // It takes minutes until there is something, in which next to nothing happens.
 // So the stack starts while other tests wait, and runs beside them; and the

@@ -116,8 +116,8 @@ func (x examined) tells(section, words string) error {
 	return fmt.Errorf("%s does not tell %q: %+v", section, words, x.Sections)
 }
 
-// Whatever is wrong with a MySQL server is a sentence with its remedy, for the
-// account that the server knows.
+// TestDoctorMySQL checks that each fault of a MySQL server has a reason and a remedy that
+// names the account as the server knows it.
 func TestDoctorMySQL(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -155,8 +155,8 @@ func TestDoctorMySQL(t *testing.T) {
 	}
 }
 
-// What a server is set up for changes while it runs: performance_schema without
-// the right to it, a server that only reads, a full one.
+// TestDoctorMySQLStates changes a running server: performance_schema without the right to
+// read it, read_only, and no free connection.
 func TestDoctorMySQLStates(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--performance-schema=ON")
@@ -199,7 +199,8 @@ func (x examined) findings(section string) []found {
 	return nil
 }
 
-// Whatever keeps the exporter out of a Redis, by the user that it comes as.
+// TestDoctorRedis checks the reason and the remedy of each refused connection to a Redis,
+// for each kind of user.
 func TestDoctorRedis(t *testing.T) {
 	t.Parallel()
 	full := startRedis(t)
@@ -247,8 +248,9 @@ func TestDoctorRedis(t *testing.T) {
 	}
 }
 
-// An unprivileged exporter beside an app of root: what it cannot see is named,
-// with every way to see it; it is a fault only of an app that somebody named.
+// TestDoctorUnprivileged runs an unprivileged exporter beside an app of root: doctor lists
+// what it cannot read with all remedies. It is a fault for configured apps only, and a
+// note for discovered ones.
 func TestDoctorUnprivileged(t *testing.T) {
 	t.Parallel()
 	dir, program := public(t)
@@ -296,7 +298,8 @@ func TestDoctorUnprivileged(t *testing.T) {
 	}
 }
 
-// An exporter that runs is no fault; another program at its addresses is.
+// TestDoctorBesideAnExporter checks that a running exporter at the addresses is no fault,
+// and that another program there is one.
 func TestDoctorBesideAnExporter(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -315,8 +318,8 @@ func TestDoctorBesideAnExporter(t *testing.T) {
 	}
 }
 
-// Sockets and files that are closed to the exporter's user, and secrets that are
-// open to all.
+// TestDoctorFiles checks sockets and files that the exporter's user cannot open, and
+// secrets that everybody can read.
 func TestDoctorFiles(t *testing.T) {
 	t.Parallel()
 	dir, program := public(t)
@@ -351,7 +354,8 @@ redis: [{name: socket, url: "unix://%s:%s@%s"}, {name: secret, url: "redis://%s@
 	}
 }
 
-// A process list that is hidden, and a StatsD address of somebody else.
+// TestDoctorHiddenProcesses checks a /proc mounted with hidepid, and a StatsD address that
+// another program uses.
 func TestDoctorHiddenProcesses(t *testing.T) {
 	t.Parallel()
 	dir, program := public(t)

@@ -51,9 +51,9 @@ func (h *sick) notify(t *testing.T, p string, alerts ...any) {
 	}
 }
 
-// What labels hold selects among names that the exporter knows, and reaches
-// nothing else: no command, statement, path, URL or page. No rule names an app,
-// a pool, a server or a queue, so that each payload stands where one would.
+// TestHostileLabels sends alerts whose labels hold payloads. Labels only select among
+// names of the configuration; they reach no command, statement, path, URL or page. No rule
+// names an app, a pool, a server or a queue, so that each payload takes such a place.
 func TestHostileLabels(t *testing.T) {
 	t.Parallel()
 	h, calls, out := startEvery(t)

@@ -125,8 +125,8 @@ func silent(t *testing.T, x *exporter) {
 	}
 }
 
-// Locks of all kinds, an old transaction and idle connections: all seen, in
-// time, by the user of the documentation.
+// TestMySQLNumbers checks metrics of all kinds of locks, of an old transaction and of idle
+// connections, read with the rights of the documentation.
 func TestMySQLNumbers(t *testing.T) {
 	t.Parallel()
 	s := database(t, "TZ=JST-9", "--default-time-zone=+05:00") // ages must not hang on either
@@ -207,7 +207,8 @@ func whoBlocks(t *testing.T, s *mariadb.Server, want uint64) {
 	}
 }
 
-// performance_schema on, with the right to read its totals.
+// TestMySQLQueryTime checks the query time where performance_schema is on and its totals can
+// be read.
 func TestMySQLQueryTime(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--performance-schema=ON")
@@ -255,8 +256,8 @@ func hasty(t *testing.T, x *exporter) (body string, took time.Duration) {
 	return body, took
 }
 
-// A server that hangs costs a scrape nothing but its own numbers, leaves
-// nothing behind, and is back when it wakes.
+// TestMySQLHangs stops a server with SIGSTOP: a scrape loses only its metrics, no connection
+// leaks, and its metrics return after SIGCONT.
 func TestMySQLHangs(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -309,7 +310,7 @@ func TestMySQLHangs(t *testing.T) {
 	silent(t, x)
 }
 
-// A reload takes and leaves servers; one that it does not change keeps its
+// TestMySQLReload adds and removes servers by a reload: unchanged servers keep their
 // connection.
 func TestMySQLReload(t *testing.T) {
 	t.Parallel()

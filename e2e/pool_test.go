@@ -15,8 +15,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 )
 
-// leakAfter is when a connection of these tests is leaked: long enough that
-// what is done in one go is younger.
+// leakAfter is how long a connection must sleep to count as leaked in this file: longer
+// than the steps that a test takes in a row.
 const leakAfter = 8 * time.Second
 
 // holder starts gunicorn with workers that hold connections, see shop/pool.py.

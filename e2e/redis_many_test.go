@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// Behind sentinels it is the master that is asked, and the new one after a
-// failover.
+// TestRedisSentinel checks that the exporter reads the master that sentinels name, and the
+// new master after a failover.
 func TestRedisSentinel(t *testing.T) {
 	t.Parallel()
 	master := startRedis(t, redisUserArgs()...)
@@ -55,7 +55,8 @@ func TestRedisSentinel(t *testing.T) {
 	keepsRedisSecrets(t, x)
 }
 
-// Of a cluster it is all masters that are asked, and one that is missing is told.
+// TestRedisCluster checks that all masters of a cluster are read, and that a missing one is
+// reported.
 func TestRedisCluster(t *testing.T) {
 	t.Parallel()
 	var nodes []*redisServer

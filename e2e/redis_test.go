@@ -14,8 +14,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// What is published is what redis-cli shows, and the rights of the
-// documentation are enough for all of it.
+// TestRedisNumbers compares the metrics with the values of redis-cli. The exporter's user
+// has the rights of the documentation only.
 func TestRedisNumbers(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/redis.md")
@@ -70,8 +70,9 @@ func TestRedisNumbers(t *testing.T) {
 	keepsRedisSecrets(t, x, r.dir)
 }
 
-// A Redis that hangs costs the scrape no more than 2 s and nothing else, leaves
-// nothing behind, and is back within 5 s of going on.
+// TestRedisStopped stops a Redis with SIGSTOP: a scrape takes at most 2 s longer and loses
+// only its metrics, no connection or goroutine leaks, and its metrics return within 5 s
+// after SIGCONT.
 func TestRedisStopped(t *testing.T) {
 	t.Parallel()
 	hung, well := startRedis(t), startRedis(t)
@@ -115,7 +116,7 @@ func TestRedisStopped(t *testing.T) {
 	keepsRedisSecrets(t, x)
 }
 
-// A Redis that is killed is gone, and back within 5 s of its start.
+// TestRedisRestart kills a Redis: its metrics end, and return within 5 s after its start.
 func TestRedisRestart(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t, redisUserArgs()...)
@@ -141,7 +142,8 @@ func TestRedisRestart(t *testing.T) {
 	keepsRedisSecrets(t, x)
 }
 
-// Whatever keeps us out is a reason, a sentence and one line of log.
+// TestRedisReasons checks that each cause of a refused connection has its own reason and
+// detail, and is logged once.
 func TestRedisReasons(t *testing.T) {
 	t.Parallel()
 	full := startRedis(t)
@@ -198,7 +200,8 @@ func TestRedisReasons(t *testing.T) {
 	}
 }
 
-// A new password comes into force at the next connect, with no reload.
+// TestRedisPasswordRotation checks that a new password is used at the next connect,
+// without a reload.
 func TestRedisPasswordRotation(t *testing.T) {
 	t.Parallel()
 	const next = "hunter3hunter3"
@@ -221,7 +224,8 @@ func TestRedisPasswordRotation(t *testing.T) {
 	keepsRedisSecrets(t, x, next)
 }
 
-// A reload takes servers in and out; those that stay keep their connection.
+// TestRedisReload adds and removes servers by a reload: unchanged servers keep their
+// connection.
 func TestRedisReload(t *testing.T) {
 	t.Parallel()
 	one, two := startRedis(t), startRedis(t)
@@ -250,7 +254,8 @@ func TestRedisReload(t *testing.T) {
 	})
 }
 
-// TLS with a private authority and a certificate of ours, as Redis wants by default.
+// TestRedisTLS connects by TLS with a private CA and a client certificate, which Redis
+// requires by default.
 func TestRedisTLS(t *testing.T) {
 	t.Parallel()
 	need(t, "openssl")
@@ -309,7 +314,7 @@ func cpu(t *testing.T, pid int) float64 {
 	return ns / 1e9
 }
 
-// A scrape costs a Redis less than a millisecond.
+// TestRedisCost checks that a scrape takes less than 1 ms of a Redis's CPU time.
 func TestRedisCost(t *testing.T) {
 	r := startRedis(t)
 	x := watch(t, export{config: redisSection(t, "cache", r.url())})

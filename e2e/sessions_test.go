@@ -58,7 +58,7 @@ func (m metrics) near(v float64, name string, pairs ...string) error {
 	return nil
 }
 
-// without is an error if there is a series of one of these names.
+// without returns an error if there is a series with one of the names.
 func (m metrics) without(names ...string) error {
 	for _, name := range names {
 		if m.has(name) == nil {

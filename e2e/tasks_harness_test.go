@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -177,16 +176,12 @@ func (m metrics) lacks(name string, pairs ...string) error {
 // killAll kills a process and its children, which may be in groups of their own.
 func killAll(t *testing.T, pid int) {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	children, err := run.Children(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range append(strings.Fields(string(b)), strconv.Itoa(pid)) {
-		n, err := strconv.Atoi(p)
-		if err == nil {
-			err = syscall.Kill(n, syscall.SIGKILL)
-		}
-		if err != nil {
+	for _, p := range append(children, pid) {
+		if err := syscall.Kill(p, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// What ended is no longer the state of anything: not of the exit code, not of
-// the metric, not of the headline. It is shown as recovering, with its own time,
-// and the next fault begins when it begins.
+// TestTruthEndedIsNotPresent checks that a fault that ended changes neither the exit code nor
+// the metric nor the headline. It is shown as recovering with the time of its end, and the
+// next fault has a start time of its own.
 func TestTruthEndedIsNotPresent(t *testing.T) {
 	t.Parallel()
 	l := launch{server: "gunicorn", name: unique("shop"), port: freePort(t), args: []string{"-w", "1"}}
@@ -68,7 +68,7 @@ func (x *exporter) sinceOf(t *testing.T, app string) time.Time {
 	return time.Time{}
 }
 
-// An alert that is none, such as a heartbeat, is not among those that fire.
+// TestTruthHeartbeatIsNoAlert checks that a heartbeat alert is not listed as firing.
 func TestTruthHeartbeatIsNoAlert(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{config: healing(t), args: []string{"--state.dir=" + filepath.Join(t.TempDir(), "state")}})
@@ -93,7 +93,8 @@ func TestTruthHeartbeatIsNoAlert(t *testing.T) {
 	})
 }
 
-// A store's badge is how well the store is, not only that it answers.
+// TestTruthBadgeIsHealth checks that the badge of a store shows its health, and not only
+// whether it answers.
 func TestTruthBadgeIsHealth(t *testing.T) {
 	t.Parallel()
 	s := database(t)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// restLooks is how often the workers at rest are looked at.
+// restLooks is how many times the states of idle workers are read.
 const restLooks = 20
 
 // kindsOfStacks are the kinds of servers, each with all kinds of threads.

@@ -41,7 +41,7 @@ async def app(scope, receive, send):
 func TestTruthHeartbeatIsNoAge(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uvicorn")
-	stay := []string{"--timeout", "120"} // at rest a sync worker touches it every 60 s
+	stay := []string{"--timeout", "120"} // an idle sync worker touches it every 60 s
 	all := stacks(t, 0,
 		stackOf{kind: "two binds", server: "gunicorn", workers: 1, source: plainApp, args: append([]string{"-b", fmt.Sprintf("127.0.0.1:%d", freePort(t))}, stay...)},
 		stackOf{kind: "UvicornWorker", server: "gunicorn", workers: 1, source: asgiApp, args: append([]string{"-k", "uvicorn.workers.UvicornWorker"}, stay...)},

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// requestsOf asks an app for a page several times, and waits until each of these
-// requests counts for the app of that name.
+// requestsOf requests a page of an app several times, and waits until all requests are
+// counted for the app of that name.
 func requestsOf(t *testing.T, x *exporter, a *app, name string) {
 	t.Helper()
 	askPages(t, a)

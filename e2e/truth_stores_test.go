@@ -53,8 +53,8 @@ func fill(t *testing.T, port int) {
 	}
 }
 
-// A Redis that lacks one command, or whose user may not use it, is up: what
-// that command tells is missing, with words, and everything else is there.
+// TestTruthRedisCommands removes one command of a Redis, or the right to it: the server is
+// up, the metrics of that command are missing with a reason, and all others are there.
 func TestTruthRedisCommands(t *testing.T) {
 	t.Parallel()
 	admin := startRedis(t)
@@ -132,7 +132,8 @@ func lacksOne(m metrics, body, name, lacks string) error {
 	return all(errs...)
 }
 
-// A Redis without AUTH is logged in to by HELLO; without both it says so.
+// TestTruthRedisLogin checks that the exporter logs in by HELLO where AUTH is missing, and
+// that the lack of both is reported.
 func TestTruthRedisLogin(t *testing.T) {
 	t.Parallel()
 	auth := lacking(t, "auth", "--requirepass", redisPassword)
@@ -149,8 +150,8 @@ func TestTruthRedisLogin(t *testing.T) {
 	})
 }
 
-// A server that cuts connections which nobody uses is up at each scrape; so is
-// one whose administrator ends ours.
+// TestTruthMySQLIdleConnections checks that a server is up at each scrape although it closes
+// idle connections (wait_timeout), or an administrator ends the exporter's connection.
 func TestTruthMySQLIdleConnections(t *testing.T) {
 	t.Parallel()
 	short, killed := database(t, "--wait-timeout=3"), database(t)
@@ -203,8 +204,8 @@ func fillUp(t *testing.T, s *mariadb.Server) {
 	})
 }
 
-// A server that takes no more connections is not healthy, with one cause and
-// who has them, whether the exporter has a connection of its own or not.
+// TestTruthMySQLFull fills all connections of a server: it is unhealthy with one cause that
+// names their holder, both with and without a connection of the exporter.
 func TestTruthMySQLFull(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -234,8 +235,8 @@ func TestTruthMySQLFull(t *testing.T) {
 	silent(t, early)
 }
 
-// A hit rate of a few lookups is no hit rate, and what holds tasks or sessions
-// is no cache.
+// TestTruthCacheHitRate checks that the hit rate is not evaluated for few lookups, nor for a
+// Redis that holds tasks or sessions.
 func TestTruthCacheHitRate(t *testing.T) {
 	t.Parallel()
 	few, jobs, cache := startRedis(t), startRedis(t), startRedis(t)
@@ -264,7 +265,8 @@ func TestTruthCacheHitRate(t *testing.T) {
 	})
 }
 
-// The file has the last word on what is a cache.
+// TestTruthCacheBySection checks that the configuration overrides whether a Redis is a
+// cache.
 func TestTruthCacheBySection(t *testing.T) {
 	t.Parallel()
 	no, yes := startRedis(t), startRedis(t)
@@ -291,8 +293,8 @@ func asleep(t *testing.T, open func() (*sql.DB, error)) {
 	background(t, conn, "SELECT SLEEP(60)")
 }
 
-// One statement of more than five seconds, such as a dump, makes nothing
-// critical; several of the app do, and one that waits for a lock does.
+// TestTruthOneLongStatement checks that one statement of more than 5 s, such as a dump, is
+// not critical. Several statements of the app are, and one that waits for a lock is.
 func TestTruthOneLongStatement(t *testing.T) {
 	t.Parallel()
 	s := database(t)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,14 +116,11 @@ func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 	time.Sleep(65 * time.Second) // the command line of what is older is read once
 	x := watch(t, export{})
 	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), name, name) })
-	kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
-	if err != nil {
-		t.Fatal(err)
+	kids, err := run.Children(p.PID())
+	if err != nil || len(kids) != 1 {
+		t.Fatal(err, kids)
 	}
-	master, err := strconv.Atoi(strings.TrimSpace(string(kids)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	master := kids[0]
 	if err := syscall.Kill(master, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"html"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -72,18 +73,30 @@ func TestAdviceHasTheWholeHint(t *testing.T) {
 	_, body := get(t, e.url+"/api/v1/status")
 	var status struct {
 		Recommendations []string `json:"recommendations"`
+		Unavailable     []struct {
+			Collector, Reason, Detail string
+		} `json:"unavailable"`
 	}
 	if err := json.Unmarshal([]byte(body), &status); err != nil {
 		t.Fatal(err)
 	}
 	advice := strings.Join(status.Recommendations, "\n")
 	_, page := get(t, e.url+"/")
-	for _, hint := range []string{"if it uses TLS, its url must begin with rediss", "set ca_file in its url"} {
-		if !strings.Contains(advice, hint) {
-			t.Errorf("no %q in %q", hint, advice)
+	page = html.UnescapeString(page)
+	lacks := 0
+	for _, u := range status.Unavailable {
+		if u.Collector != "redis" {
+			continue
 		}
-		if shown := strings.Count(page, hint); shown < 2 { // under "What to do" and under "Not seen"
-			t.Errorf("the page has %q %d times", hint, shown)
+		lacks++
+		for detail := range strings.SplitSeq(u.Detail, "; redis ") {
+			hint := detail[strings.LastIndexAny(detail, ":;")+1:] // behind the name and the fault
+			if hint = strings.TrimSpace(hint); !strings.Contains(advice, hint) || strings.Count(page, hint) < 2 {
+				t.Errorf("%q: on the page %d times, in the advice %q", hint, strings.Count(page, hint), advice)
+			}
 		}
+	}
+	if lacks == 0 || len(status.Recommendations) < 2 {
+		t.Errorf("%+v", status)
 	}
 }

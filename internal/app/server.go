@@ -59,7 +59,7 @@ func (a *App) newServer() (*http.Server, error) {
 		Source: a, Threads: a.sampler.Threads, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
 		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
-		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log,
+		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log, StatsD: func() string { return a.config.Load().StatsD.SendTo() },
 		Guard: limits.hosts.Guard, GuardBrowsers: limits.hosts.GuardBrowsers,
 	})
 	page.Register(mux)

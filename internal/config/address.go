@@ -97,6 +97,30 @@ func ParseStatsDListen(s string) (network, address string, err error) {
 	return "udp", net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
+// SendTo returns where an app of this host sends its StatsD lines, as gunicorn's
+// --statsd-host takes it: "127.0.0.1:9125" or "unix:///path". It is the first address
+// of Listen with a known port; "" without one.
+func (s StatsD) SendTo() string {
+	for _, listen := range s.Listen {
+		network, address, err := ParseStatsDListen(listen)
+		if err != nil {
+			continue
+		}
+		if network == "unixgram" {
+			return "unix://" + address
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || port == "0" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+			host = "127.0.0.1"
+		}
+		return net.JoinHostPort(host, port)
+	}
+	return ""
+}
+
 // Trusted is who may report for every app: a user of this host, or the senders
 // of a network.
 type Trusted struct {

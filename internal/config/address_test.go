@@ -77,6 +77,20 @@ func TestParseStatsDListen(t *testing.T) {
 	}
 }
 
+func TestStatsDSendTo(t *testing.T) {
+	tests := map[string]string{ // addresses separated by spaces
+		"": "", "udp://127.0.0.1:9126": "127.0.0.1:9126", "udp://10.0.0.3:9125": "10.0.0.3:9125", "udp://:9125": "127.0.0.1:9125",
+		"udp://0.0.0.0:9125": "127.0.0.1:9125", "udp://[::]:9125": "127.0.0.1:9125", "udp://[::1]:9125": "[::1]:9125", "udp://localhost:8125": "localhost:8125",
+		"unixgram:///run/s": "unix:///run/s", "udp://127.0.0.1:0": "", "udp://127.0.0.1:0 unixgram:///run/s": "unix:///run/s",
+		"tcp://127.0.0.1:1 udp://127.0.0.1:9127 udp://127.0.0.1:9128": "127.0.0.1:9127",
+	}
+	for listen, want := range tests {
+		if got := (config.StatsD{Listen: strings.Fields(listen)}).SendTo(); got != want {
+			t.Errorf("%q: got %q, want %q", listen, got, want)
+		}
+	}
+}
+
 func TestDurations(t *testing.T) {
 	tests := map[string]string{ // "": refused
 		"1s": "1s", "1m30s": "1m30s", "1.5h": "1h30m0s", "250ms": "250ms", "+5s": "5s", "1d": "24h0m0s", "1w": "168h0m0s", "2w3d12h": "420h0m0s",

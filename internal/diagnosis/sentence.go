@@ -33,28 +33,21 @@ func Sentence(c *model.Chain, app string) string {
 	return out
 }
 
-// victimsText returns who waits for what and for how long.
+// victimsText returns who waits for what and for how long. Threads of the app that
+// wait for something else, but because of the same root, are counted behind it.
 func victimsText(c *model.Chain, app string) string {
-	n, longest := 0, -1
-	for i := range c.Victims {
-		if c.Victims[i].App != app {
-			continue
-		}
-		if n++; longest < 0 {
-			longest = i
-		}
-	}
-	if longest < 0 {
+	same, others := victimsOf(c, app)
+	if len(same) == 0 {
 		return "Nobody waits"
 	}
-	v := &c.Victims[longest]
+	v := &same[0]
 	what, object := target(v.On, v.Peer), ""
 	if app == c.App {
 		what, object = target(c.On, c.Peer), objectOf(c.Kind, c.Object)
 	}
-	slots := slotsOf(c.Victims, app)
+	slots := slotsOf(same, app)
 	var out string
-	switch {
+	switch n := len(same); {
 	case n == 1:
 		out = fmt.Sprintf("%s waits for %s for %s", upper(partyText(&model.Link{App: v.App, Slot: v.Slot}, "")), what, text.Seconds(v.Seconds))
 	case len(slots) == 1:
@@ -67,7 +60,31 @@ func victimsText(c *model.Chain, app string) string {
 	if object != "" {
 		out += ": " + object
 	}
+	if others > 0 {
+		out += fmt.Sprintf("; because of the same %s, %s of %s %s for something else", choose(c.Deadlock, "deadlock", "root"), text.Plural(float64(others), "other thread", "other threads"), clean(app), choose(others == 1, "waits", "wait"))
+	}
 	return out
+}
+
+// victimsOf returns the victims of an app that wait for what the sentence about it
+// names, the longest wait first, and how many others of the app there are.
+func victimsOf(c *model.Chain, app string) (same []model.Link, others int) {
+	on, peer := c.On, c.Peer
+	if app != c.App {
+		if i := slices.IndexFunc(c.Victims, func(v model.Link) bool { return v.App == app }); i >= 0 {
+			on, peer = c.Victims[i].On, c.Victims[i].Peer
+		}
+	}
+	for i := range c.Victims {
+		switch v := &c.Victims[i]; {
+		case v.App != app:
+		case v.On == on && v.Peer == peer:
+			same = append(same, *v)
+		default:
+			others++
+		}
+	}
+	return same, others
 }
 
 // linksText returns who holds what the victims wait for: the first party, and the

@@ -47,6 +47,9 @@ func (e *evaluator) causeKnown(w *appWorkers) bool {
 // depends on the CPU that is left.
 func (e *evaluator) adviseMore(w *appWorkers) string {
 	line := fmt.Sprintf("All %s of %s are busy or stuck", plural(w.total, "worker"), w.app)
+	if w.total == 1 {
+		line = fmt.Sprintf("The only worker of %s is busy or stuck", w.app)
+	}
 	if w.queue != nil && *w.queue > 0 {
 		line += " and " + w.queueText() + " connections wait"
 	}

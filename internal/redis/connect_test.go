@@ -94,7 +94,7 @@ func TestPasswordFile(t *testing.T) {
 	})
 	file := filepath.Join(t.TempDir(), "password")
 	s := redistest.Open(t, "redis://resp:unused@"+f.Addr, file)
-	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || detail != redis.Explain(&secret.Error{Err: syscall.ENOENT}, "", false).Detail {
+	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.NotFound || detail != redis.Explain(&secret.Error{Err: syscall.ENOENT}, "", false).Detail {
 		t.Errorf("without a file: %s %s", k, detail)
 	}
 	save(t, file, "first\n")

@@ -165,7 +165,7 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 // for anything else.
 func localFault(err error) *Error {
 	if e, ok := errors.AsType[*secret.Error](err); ok {
-		return &Error{Reason: reason.Permission, Detail: "cannot be queried: its password_file cannot be read: " + e.Why(), Remedy: e.Remedy()}
+		return &Error{Reason: e.Reason(), Detail: "cannot be queried: its password_file cannot be read: " + e.Why(), Remedy: e.Remedy()}
 	}
 	switch {
 	case errors.Is(err, errCertificate):

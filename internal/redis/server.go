@@ -332,9 +332,10 @@ func (s *Server) ready() (*Link, *Error) {
 	return s.link, nil
 }
 
-// renewed reports whether a login that was refused may go well now.
+// renewed reports whether the password file has changed since the last attempt, so that
+// the next one need not wait.
 func (s *Server) renewed() bool {
-	return s.fault.Reason == reason.Permission && s.o.PasswordFile != "" && s.secret != secret.VersionOf(s.o.PasswordFile)
+	return s.o.PasswordFile != "" && s.secret != secret.VersionOf(s.o.PasswordFile)
 }
 
 func (s *Server) succeeded(l *Link) {

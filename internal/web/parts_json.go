@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
 // The parts of an app in /api/v1/status.
@@ -68,7 +69,7 @@ func poolsStatus(pools []pool) []poolJSON {
 		}
 		for i := range p.Leaks {
 			l := &p.Leaks[i]
-			x.Leaks = append(x.Leaks, leakJSON{l.Server, nonZero(l.Connection), integer(l.Slot), nonZero(l.PID), &l.Seconds})
+			x.Leaks = append(x.Leaks, leakJSON{l.Server, waitstatus.Known(l.Connection), integer(l.Slot), waitstatus.Known(l.PID), &l.Seconds})
 		}
 		out = append(out, x)
 	}
@@ -96,30 +97,14 @@ func lockWaitsStatus(waits []model.LockWait) []lockWaitJSON {
 	for i := range waits {
 		w := &waits[i]
 		blocker := connectionStatus(&w.Blocker)
-		blocker.State = nonEmpty(w.State)
+		blocker.State = waitstatus.Known(w.State)
 		out = append(out, lockWaitJSON{MySQL: w.Server, Seconds: &w.Seconds, Waiter: connectionStatus(&w.Waiter), Blocker: blocker})
 	}
 	return out
 }
 
 func connectionStatus(c *model.Connection) connectionJSON {
-	return connectionJSON{Connection: nonZero(c.ID), App: nonEmpty(c.App), Worker: integer(c.Slot), PID: nonZero(c.PID)}
-}
-
-// nonZero returns nil for 0, which stands for a number that is not known.
-func nonZero[T int | uint64](n T) *T {
-	if n == 0 {
-		return nil
-	}
-	return &n
-}
-
-// nonEmpty returns nil for "", which stands for a text that is not known.
-func nonEmpty(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	return connectionJSON{Connection: waitstatus.Known(c.ID), App: waitstatus.Known(c.App), Worker: integer(c.Slot), PID: waitstatus.Known(c.PID)}
 }
 
 func integer(s string) *int {

@@ -141,7 +141,7 @@ func hostStatus(name string, s *model.State) hostJSON {
 func appStatus(s *pageState, a *app) appJSON {
 	at := s.At.UTC()
 	out := appJSON{
-		Name: a.Name, Server: nonEmpty(a.Server), WorkerClass: nonEmpty(a.Class),
+		Name: a.Name, Server: waitstatus.Known(a.Server), WorkerClass: waitstatus.Known(a.Class),
 		Resources:   measures.Resources(s.state, a.Name, at),
 		Performance: measures.Performance(s.state, a.Name, at),
 		Health:      s.health.Of(a.Name),
@@ -159,7 +159,7 @@ func appStatus(s *pageState, a *app) appJSON {
 		}
 		out.Workers = append(out.Workers, workerJSON{
 			Connections: held, Threads: waitstatus.Threads(s.state, s.ThreadsAt, w.Threads),
-			Slot: integer(w.Slot), PID: nonZero(w.PID), State: nonEmpty(w.State), Detail: nonEmpty(w.Detail), Seconds: w.Seconds,
+			Slot: integer(w.Slot), PID: waitstatus.Known(w.PID), State: waitstatus.Known(w.State), Detail: waitstatus.Known(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})
 	}

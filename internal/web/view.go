@@ -83,13 +83,13 @@ func (w *Web) renderPage(out io.Writer) error {
 		return err
 	}
 	view := struct {
-		Title, Layout                  string
+		Title, Layout, StatsD          string
 		Head, Verdict, Advice          section
 		Apps                           []section
 		Names                          []string
 		Healing                        section
 		Stores, Host, Unseen, Footnote section
-	}{Layout: layoutOf(s), Title: w.opts.Host}
+	}{Layout: layoutOf(s), Title: w.opts.Host, StatsD: w.opts.StatsD()}
 	view.Head, view.Verdict, view.Advice, view.Healing = sections[0], sections[1], sections[2], sections[3]
 	rest := sections[4:]
 	view.Apps, rest = rest[:len(rest)-4], rest[len(rest)-4:]

@@ -41,6 +41,10 @@ type Options struct {
 	// whether it is sampled. nil: those of the last gather are shown.
 	Threads func(pid int) ([]model.Thread, bool)
 
+	// StatsD returns where apps send their StatsD lines, as gunicorn's --statsd-host
+	// takes it; "" if nobody listens. nil: 127.0.0.1:9125.
+	StatsD func() string
+
 	// Guard refuses requests for the page, its files and its JSON by a host name
 	// that is not the exporter's, GuardBrowsers those of browsers only. nil: none.
 	Guard, GuardBrowsers func(http.Handler) http.Handler
@@ -71,6 +75,9 @@ func New(o Options) *Web {
 	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
+	}
+	if o.StatsD == nil {
+		o.StatsD = func() string { return "127.0.0.1:9125" }
 	}
 	if o.Guard == nil {
 		o.Guard = func(h http.Handler) http.Handler { return h }

@@ -168,7 +168,7 @@ func (l *linter) panels() iter.Seq2[Dashboard, Panel] {
 	return over(l.all, func(d Dashboard) []Panel { return d.Panels })
 }
 
-// variables returns every variable that is asked for.
+// variables returns all variables of the dashboard.
 func (l *linter) variables() iter.Seq2[Dashboard, Variable] {
 	return over(l.all, func(d Dashboard) []Variable {
 		return slices.DeleteFunc(slices.Clone(d.Variables), func(v Variable) bool { return v.Type != "query" })

@@ -82,7 +82,7 @@ func (a Annotation) Definition() string {
 var labelValues = regexp.MustCompile(`(?s)^\s*label_values\s*\(\s*(?:(.*\S)\s*,\s*)?([a-zA-Z_][a-zA-Z0-9_]*)\s*\)\s*$`)
 
 // LabelValues reads label_values(selector, label), the query of a variable;
-// the selector is empty where the values of all series are asked for. They are
+// the selector is empty where the values of all series are wanted. The results are
 // match[] and the name of a call of Prometheus' API, /api/v1/label/NAME/values.
 func LabelValues(expr string) (selector, label string, ok bool) {
 	m := labelValues.FindStringSubmatch(expr)

@@ -33,7 +33,7 @@ func (q parsed) selectors() []*parser.VectorSelector {
 	return out
 }
 
-// metrics: nothing is asked for that nobody has.
+// metrics: queries use only metrics that exist.
 func metrics(l *linter) {
 	l.each(func(q parsed) {
 		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
@@ -218,7 +218,7 @@ func (l *linter) buckets(q parsed, name string, path []parser.Node) {
 	}
 }
 
-// one reports whether a single bucket is asked for.
+// one reports whether a query reads a single bucket.
 func one(s *parser.VectorSelector) bool {
 	return slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == "le" })
 }

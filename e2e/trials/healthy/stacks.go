@@ -62,7 +62,7 @@ type Stack struct {
 	app    string
 	argv   []string // as in bench.Spec
 	rate   int      // requests a second; 0: none
-	rest   int      // clients that keep a connection open at rest
+	rest   int      // clients that keep an idle connection open
 	reload time.Duration
 	local  bool // a UNIX socket
 }

@@ -159,7 +159,7 @@ func states(page bench.Page, app string) string {
 // rest is what an app without a request shows.
 func (t *trial) rest() string { return fmt.Sprintf("%d idle", t.s.workers) }
 
-// idle compares the states of workers at rest, at many looks.
+// idle compares the states of idle workers, many times.
 func (t *trial) idle(ctx context.Context) (bool, string, string, error) {
 	if _, seen, err := t.settled(ctx); err != nil || seen != t.rest() {
 		return false, t.rest(), seen, err

@@ -3,15 +3,15 @@ package soak
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
 const (
@@ -80,28 +80,14 @@ func (b *bench) recycle(ctx context.Context) {
 	}
 	random := b.random(0)
 	for pause(ctx, b.o.Recycle); ctx.Err() == nil; pause(ctx, b.o.Recycle) {
-		workers := children(b.master)
-		if len(workers) == 0 {
+		workers, err := run.Children(b.master)
+		if err != nil || len(workers) == 0 {
 			continue
 		}
 		if syscall.Kill(workers[random.IntN(len(workers))], syscall.SIGTERM) == nil {
 			b.recycled.Add(1)
 		}
 	}
-}
-
-// children returns the children of gunicorn's master, whose one thread forks.
-func children(pid int) (out []int) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil
-	}
-	for f := range strings.FieldsSeq(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil && n > 1 {
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 // visit makes requests to the app, so that its workers report them.

@@ -59,7 +59,7 @@ type Result struct {
 	Scrapes  []Scrape
 	Recycled int64 // workers
 	Opened   int64 // connections of slow readers
-	Closed   int64 // of these, how many the exporter ended
+	Closed   int64 // of the opened ones, by the exporter
 	Packets  float64
 }
 

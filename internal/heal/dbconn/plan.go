@@ -1,12 +1,45 @@
 package dbconn
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
+
+// Prepared is the private part of a plan that ends connections by criteria C.
+type Prepared[C any] struct {
+	Criteria C
+	Server   string // Session.Server
+	Victims  []mysql.Connection
+}
+
+// PreparedOf returns the private part of a plan, and [action.ErrNotPlanned] for a plan that
+// was refused or comes from the journal.
+func PreparedOf[C any](p action.Plan) (Prepared[C], error) {
+	private, ok := p.Private.(Prepared[C])
+	if !ok || !p.Refused.IsZero() {
+		return Prepared[C]{}, action.ErrNotPlanned
+	}
+	return private, nil
+}
+
+// Reopen opens a session of the server for which a plan was made, and returns
+// [ErrRestarted] where that is another process by now. The caller closes the session.
+func (p *Prepared[C]) Reopen(ctx context.Context, s *Sleepers, database func(name string) Database) (Session, error) {
+	db, err := s.Open(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	if db.Server() != p.Server {
+		db.Close()
+		return nil, ErrRestarted
+	}
+	return db, nil
+}
 
 // PlannedIDs returns the ids of victims, if they were ids of this process of
 // the server; those of another one are gone with it.

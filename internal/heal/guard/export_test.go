@@ -23,7 +23,11 @@ type Past struct {
 	Waiting     []string // runs that would act when their turn comes
 	Begun       []string // runs that are only looked after
 	Bad, Runs   int
-	Good        [2][]byte // the lines of both files that are entries
+	Rotate      bool
+	Evidence    []string             // runs that are kept with evidence
+	Ends        map[string]string    // the states of the runs, by their ids
+	At          map[string]time.Time // when a run began to act, by its id
+	Good        [2][]byte            // the lines of both files that are entries
 }
 
 // Recall reads the two files of a journal, the older one first.
@@ -50,8 +54,13 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 			return p, err
 		}
 	}
+	p.Ends, p.At = make(map[string]string), make(map[string]time.Time)
 	for _, run := range c.Finish() {
 		p.Runs++
+		p.Ends[run.ID], p.At[run.ID] = string(run.State), run.Applied
+		if len(run.Facts) > 0 {
+			p.Evidence = append(p.Evidence, run.ID)
+		}
 		switch {
 		case run.Terminal():
 		case run.State.Inflight():
@@ -60,7 +69,7 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 			p.Waiting = append(p.Waiting, run.ID)
 		}
 	}
-	p.Last, p.Known, p.Spent, p.Bad = c.last, c.dedup, len(c.applied), c.Bad
+	p.Last, p.Known, p.Spent, p.Bad, p.Rotate = c.last, c.dedup, len(c.applied), c.Bad, c.Rotate
 	p.Human = slices.Sorted(maps.Keys(c.human))
 	p.Failures, p.Acts = make(map[string]int), make(map[string]int)
 	for key, list := range c.acts {

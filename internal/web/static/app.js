@@ -104,8 +104,10 @@
   }
 
   // Charts.
+  const STATSD = document.querySelector('main').dataset.statsd;
+  const REPORTS = 'No request reported yet: ' + (STATSD ? 'start gunicorn with --statsd-host=' + STATSD : 'the exporter listens for none (statsd: listen)');
   const KINDS = [
-    { title: 'Requests and errors', fmt: rate, rows: [['requests', 'requests', '--c1'], ['errors', '5xx', '--c2']], none: 'No request reported yet: start gunicorn with --statsd-host=127.0.0.1:9125' },
+    { title: 'Requests and errors', fmt: rate, rows: [['requests', 'requests', '--c1'], ['errors', '5xx', '--c2']], none: REPORTS },
     { title: 'Latency', fmt: seconds, rows: [['p50', 'p50', '--c3'], ['p95', 'p95', '--c1'], ['p99', 'p99', '--c2']], limit: 'response_time', none: 'No request reported yet' },
     { title: 'Workers', fmt: count, stack: true, rows: [['stuck', 'stuck', '--stuck'], ['busy', 'busy', '--busy'], ['booting', 'booting', '--booting'], ['idle', 'idle', '--idle']], none: 'No worker state known yet' },
     { title: 'Queue', fmt: count, rows: [['queue', 'waiting', '--c1']], limit: 'request_queue', cap: 'limit', none: 'The queue cannot be read yet' },

@@ -171,9 +171,9 @@ func Threads(st *model.State, at time.Time, list []model.Thread) []Thread {
 	sorted := Sorted(list)
 	for i := range sorted {
 		t := &sorted[i]
-		x := Thread{TID: t.TID, Task: t.Task, State: ThreadState(t.On), On: t.On, Seconds: t.Seconds, Peer: text(t.Peer), Kind: text(t.Kind)}
+		x := Thread{TID: t.TID, Task: t.Task, State: ThreadState(t.On), On: t.On, Seconds: t.Seconds, Peer: Known(t.Peer), Kind: Known(t.Kind)}
 		if c := connectionOf(st, t); c != nil {
-			x.Connection, x.Digest = &c.ID, text(c.Digest)
+			x.Connection, x.Digest = &c.ID, Known(c.Digest)
 			x.Blocker = blockerOf(st, c)
 		}
 		x.stack(t.Stack, at)
@@ -191,7 +191,7 @@ func (x *Thread) stack(k *model.Stack, now time.Time) {
 	if k == nil {
 		return
 	}
-	x.View, x.Method, x.Route, x.Path = text(k.View), text(k.Method), text(k.Route), text(k.Path)
+	x.View, x.Method, x.Route, x.Path = Known(k.View), Known(k.Method), Known(k.Route), Known(k.Path)
 	x.Function, x.File, x.Line = frameStatus(k)
 	if !k.Started.IsZero() && !now.IsZero() {
 		age := max(0, now.Sub(k.Started).Seconds())
@@ -208,7 +208,7 @@ func frameStatus(k *model.Stack) (function, file *string, line *int) {
 	if f.File == "" {
 		return nil, nil, nil
 	}
-	return text(f.Function), text(path.Base(f.File)), &f.Line
+	return Known(f.Function), Known(path.Base(f.File)), &f.Line
 }
 
 // connectionOf returns the connection to a store that a thread waits on; nil
@@ -242,7 +242,7 @@ func Chains(list []model.Chain) []Chain {
 	for i := range list {
 		c := &list[i]
 		out = append(out, Chain{
-			App: c.App, On: c.On, Peer: text(c.Peer), Kind: text(c.Kind), Object: text(c.Object),
+			App: c.App, On: c.On, Peer: Known(c.Peer), Kind: Known(c.Kind), Object: Known(c.Object),
 			Seconds: c.Seconds, Deadlock: c.Deadlock, Sentence: diagnosis.Sentence(c, c.App), Advice: diagnosis.Advice(c), Victims: linksOf(c.Victims), Links: linksOf(c.Links),
 		})
 	}
@@ -254,14 +254,12 @@ func linksOf(list []model.Link) []Link {
 	for i := range list {
 		l := &list[i]
 		x := Link{
-			App: text(l.App), Slot: text(l.Slot), PID: nonZero(l.PID), Server: text(l.Server), User: text(l.User), Host: text(l.Host),
-			Command: text(l.Command), Digest: text(l.Digest), On: text(l.On), Peer: text(l.Peer), Seconds: l.Seconds, TransactionSeconds: l.Transaction,
-		}
-		if l.Connection != 0 {
-			x.Connection = &l.Connection
+			App: Known(l.App), Slot: Known(l.Slot), PID: Known(l.PID), Server: Known(l.Server), User: Known(l.User), Host: Known(l.Host),
+			Command: Known(l.Command), Digest: Known(l.Digest), On: Known(l.On), Peer: Known(l.Peer), Connection: Known(l.Connection), Seconds: l.Seconds,
+			TransactionSeconds: l.Transaction,
 		}
 		if l.Stack != nil {
-			x.View = text(l.Stack.View)
+			x.View = Known(l.Stack.View)
 			x.Function, x.File, x.Line = frameStatus(l.Stack)
 		}
 		out = append(out, x)
@@ -269,16 +267,12 @@ func linksOf(list []model.Link) []Link {
 	return out
 }
 
-func nonZero[T int | uint64](n T) *T {
-	if n == 0 {
+// Known returns a pointer to v; nil for the zero value, which stands for what is not
+// known.
+func Known[T comparable](v T) *T {
+	var unknown T
+	if v == unknown {
 		return nil
 	}
-	return &n
-}
-
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	return &v
 }

@@ -138,7 +138,7 @@ func (s settings) startAll(ctx context.Context, r *rig.Rig) (exporter *run.Proc,
 	if err != nil {
 		return nil, "", nil, err
 	}
-	if workers, err = children(app.PID()); err == nil && len(workers) != 2 {
+	if workers, err = run.Children(app.PID()); err == nil && len(workers) != 2 {
 		err = fmt.Errorf("the app has %d workers", len(workers))
 	}
 	return exporter, base, workers, err
@@ -217,22 +217,6 @@ func used(pids []int) (sum time.Duration, err error) {
 		sum += d
 	}
 	return sum, nil
-}
-
-func children(pid int) ([]int, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil, err
-	}
-	var out []int
-	for text := range strings.FieldsSeq(string(b)) {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, n)
-	}
-	return out, nil
 }
 
 func load() string {

@@ -2,7 +2,7 @@
 // and a Redis, and the exporters that make it: this one beside mysqld_exporter
 // and redis_exporter. Rounds of all targets alternate, and what the servers do
 // by themselves is taken off. Then both servers are stopped, and each exporter
-// is asked once with Prometheus' header and once without.
+// is scraped once with Prometheus' header and once without.
 //
 //	stores -exporter build/resp-exporter
 package main
@@ -46,7 +46,7 @@ func main() {
 	rig.Main("stores", 20*time.Minute, func(ctx context.Context) error { return measure(ctx, o) })
 }
 
-// servers are the two that are asked.
+// servers are the MariaDB and the Redis that are scraped.
 type servers struct {
 	mysql *mariadb.Server
 	redis *run.Proc

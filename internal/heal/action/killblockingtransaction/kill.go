@@ -41,11 +41,7 @@ func New(d Deps, c config.KillBlocking) *Action { return &Action{d: d, c: c} }
 func (k *Action) Target(a action.Alert) string { return dbconn.TargetOf(a, k.c.App, k.c.Pool) }
 
 // prepared is the private part of a plan.
-type prepared struct {
-	criteria criteria
-	server   string // Session.Server
-	victims  []mysql.Connection
-}
+type prepared = dbconn.Prepared[criteria]
 
 // settings returns the criteria of the settings, for no pool yet.
 func (k *Action) settings() criteria {
@@ -83,12 +79,12 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	}
 	victims := rule.victims(found)
 	describe(&p, &rule, found, victims)
-	private := prepared{criteria: rule, server: db.Server()}
+	private := prepared{Criteria: rule, Server: db.Server()}
 	for _, x := range victims {
 		v := rule.Victim(x.Connection, db.Server())
 		v.Info["blocks"] = strconv.Itoa(len(x.blocked))
 		p.Victims = append(p.Victims, v)
-		private.victims = append(private.victims, x.Connection)
+		private.Victims = append(private.Victims, x.Connection)
 	}
 	p.Private = private
 	return p, nil
@@ -135,25 +131,19 @@ func (k *Action) victims(ctx context.Context, rule *criteria, found chains) map[
 // Apply implements [action.Action]. It reads and ends connections on one session, which
 // breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
-	private, ok := p.Private.(prepared)
-	if !ok || !p.Refused.IsZero() {
-		return 0, action.ErrNotPlanned
+	private, err := dbconn.PreparedOf[criteria](p)
+	if err != nil || len(private.Victims) == 0 {
+		return 0, err
 	}
-	if len(private.victims) == 0 {
-		return 0, nil
-	}
-	rule := private.criteria
+	rule := private.Criteria
 	rule.Procedure = k.c.Procedure
-	db, err := rule.Open(ctx, k.d.Database)
+	db, err := private.Reopen(ctx, &rule.Sleepers, k.d.Database)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close()
-	if db.Server() != private.server {
-		return 0, dbconn.ErrRestarted
-	}
 	waits := ""
-	done, err = dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+	done, err = dbconn.EndEach(ctx, private.Victims, func(c mysql.Connection) (bool, error) {
 		found, err := k.look(ctx, db, &rule)
 		if err != nil {
 			return false, err

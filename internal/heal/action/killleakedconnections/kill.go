@@ -39,11 +39,7 @@ func New(d Deps, c config.KillLeaked) *Action { return &Action{d: d, c: c} }
 func (k *Action) Target(a action.Alert) string { return dbconn.TargetOf(a, k.c.App, k.c.Pool) }
 
 // prepared is the private part of a plan.
-type prepared struct {
-	criteria criteria
-	server   string // Session.Server
-	victims  []mysql.Connection
-}
+type prepared = dbconn.Prepared[criteria]
 
 // settings returns the criteria of the settings, for no pool yet.
 func (k *Action) settings() criteria {
@@ -90,7 +86,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	}
 	picked := rule.choose(list, k.victims(ctx, &rule, list))
 	describe(&p, &rule, picked, db.Server())
-	p.Private = prepared{rule, db.Server(), picked.victims}
+	p.Private = prepared{Criteria: rule, Server: db.Server(), Victims: picked.victims}
 	return p, nil
 }
 
@@ -144,25 +140,19 @@ func describe(p *action.Plan, r *criteria, picked selection, server string) {
 // Apply implements [action.Action]. It reads and ends connections on one session, which
 // breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
-	private, ok := p.Private.(prepared)
-	if !ok || !p.Refused.IsZero() {
-		return 0, action.ErrNotPlanned
+	private, err := dbconn.PreparedOf[criteria](p)
+	if err != nil || len(private.Victims) == 0 {
+		return 0, err
 	}
-	if len(private.victims) == 0 {
-		return 0, nil
-	}
-	rule := private.criteria
+	rule := private.Criteria
 	rule.Procedure = k.c.Procedure
-	db, err := rule.Open(ctx, k.d.Database)
+	db, err := private.Reopen(ctx, &rule.Sleepers, k.d.Database)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close()
-	if db.Server() != private.server {
-		return 0, dbconn.ErrRestarted
-	}
 	waits := ""
-	done, err = dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+	done, err = dbconn.EndEach(ctx, private.Victims, func(c mysql.Connection) (bool, error) {
 		if why := k.victims(ctx, &rule, []mysql.Connection{c})[c.ID]; why != "" {
 			waits = why
 			return false, nil

@@ -49,7 +49,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 // plannedCriteria returns the criteria of a plan; after a crash those of its target.
 func (k *Action) plannedCriteria(p action.Plan) (criteria, bool) {
 	if private, ok := p.Private.(prepared); ok {
-		return private.criteria, true
+		return private.Criteria, true
 	}
 	r := k.settings()
 	return r, r.FindTarget(k.d.Apps(), p.Target)
