@@ -28,7 +28,6 @@ type State struct {
 	StoreConnections []StoreConnection // pool, redis: by server
 	StoreWaits       []StoreWait       // pool, redis; mysql for full servers: by server, the longest first
 	Chains           []Chain           // diagnosis, the one with most victims first
-	Bottlenecks      []Bottleneck      // diagnosis/cause: one of each judged app
 
 	Queues   []Queue    // tasks
 	Sessions []Sessions // sessions
@@ -61,7 +60,6 @@ func (s *State) Append(o *State) {
 	s.StoreConnections = append(s.StoreConnections, o.StoreConnections...)
 	s.StoreWaits = append(s.StoreWaits, o.StoreWaits...)
 	s.Chains = append(s.Chains, o.Chains...)
-	s.Bottlenecks = append(s.Bottlenecks, o.Bottlenecks...)
 	s.Queues = append(s.Queues, o.Queues...)
 	s.Sessions = append(s.Sessions, o.Sessions...)
 	s.MySQL = append(s.MySQL, o.MySQL...)
