@@ -144,7 +144,7 @@ func newMatching(n int, fits func(i, j int) bool) *matching {
 	return m
 }
 
-// place finds a socket for a thread, and others for those that have to give theirs away.
+// place assigns a socket to a thread, and other ones to threads that had it before.
 // Sockets that were seen are left alone.
 func (m *matching) place(i int, seen []bool) bool {
 	for j := range m.of {

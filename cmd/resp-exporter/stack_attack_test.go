@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,23 +38,7 @@ names["f"]()
 func TestAttackStackNames(t *testing.T) {
 	t.Parallel()
 	const threads = pystack.MaxThreads + 50
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", hostileNames, strconv.Itoa(threads))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = in.Close(); _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
-	pid := strconv.Itoa(cmd.Process.Pid)
+	pid := strconv.Itoa(startPython(t, hostileNames, strconv.Itoa(threads)))
 	var text, stderr bytes.Buffer
 	if code := run([]string{"stack", pid}, &text, &stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr.String())

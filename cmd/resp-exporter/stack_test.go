@@ -18,7 +18,7 @@ import (
 // process id when both do.
 func sleeper(t *testing.T) int {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", `
+	return startPython(t, `
 import sys, threading
 def waits():
     threading.Event().wait()
@@ -26,6 +26,13 @@ threading.Thread(target=waits, daemon=True, name="helper").start()
 print(1, flush=True)
 sys.stdin.read()
 `)
+}
+
+// startPython starts a Python program, and returns its process id when it has printed a
+// line. The program ends with the test.
+func startPython(t *testing.T, program string, args ...string) int {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", append([]string{"-c", program}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

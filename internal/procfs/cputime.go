@@ -31,16 +31,9 @@ func ThreadCost(f func()) time.Duration {
 
 // ThreadTime returns the CPU time of the calling thread
 // (CLOCK_THREAD_CPUTIME_ID); 0 on an error. The caller locks the thread.
-func ThreadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
-
-// ProcessTime returns the CPU time of this process (CLOCK_PROCESS_CPUTIME_ID); 0 on an
-// error.
-func ProcessTime() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
-
-// clock returns the time of a clock (clock_gettime(2)); 0 on an error.
-func clock(id int32) time.Duration {
+func ThreadTime() time.Duration {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(id, &ts); err != nil {
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
 		return 0
 	}
 	return time.Duration(ts.Nano())

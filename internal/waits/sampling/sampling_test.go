@@ -306,9 +306,7 @@ run(worker)
 		time.Sleep(100 * time.Millisecond)
 		s.savings = time.Second
 		b.StartTimer()
-		began := procfs.ProcessTime()
-		s.sampleAll()
-		used += procfs.ProcessTime() - began
+		used += procfs.ThreadCost(s.sampleAll)
 	}
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-us/op")
 }

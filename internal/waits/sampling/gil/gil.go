@@ -31,7 +31,7 @@ type Wait struct {
 	started time.Time // of its request; zero: that is not known
 }
 
-// Add takes what a thread does in a sample that stands for dt, and when its request
+// Add records what a thread does in a sample that stands for dt, and when its request
 // has started: each request waits for itself.
 func (g *Wait) Add(on ledger.On, started time.Time, dt time.Duration, now time.Time) {
 	if !started.Equal(g.started) {
@@ -78,7 +78,7 @@ func (h *Holder) Rest(now time.Time) {
 	}
 }
 
-// Add takes who holds the lock in a sample that stands for dt and in which another
+// Add records who holds the lock in a sample that stands for dt and in which another
 // thread waits for it; 0: it is not known.
 func (h *Holder) Add(tid int, dt time.Duration, now time.Time) {
 	h.waited = now
