@@ -135,14 +135,23 @@ func TestListener(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	c := collectors.NewThresholds(config.Default().Thresholds, at(0))
+	cfg := config.Default()
+	thresholds := collectors.NewThresholds(&cfg, at(0))
+	c := collectors.NewConfig(thresholds, fakeApps{snap: shop()}, nil)
 	golden(t, c)
-	c.Fail()
+	thresholds.Fail()
 	goldenAs(t, c, "config_reload_failed")
-	limits := config.Default().Thresholds
-	limits.CPU.Warning = 0.5
-	c.Apply(limits, at(60))
+	cfg = config.Default()
+	cfg.Thresholds.CPU.Warning = 0.5
+	off := config.Number{Given: true, Off: true}
+	cfg.Apps = []config.App{{
+		Name: "shop", Mute: []string{"tasks"},
+		Thresholds: config.Overrides{"memory": {Warning: off, Critical: off}, "error_rate": {Critical: off}, "response_time": {Warning: config.Number{Given: true, Value: 9}}},
+	}}
+	thresholds.Apply(&cfg, at(60))
 	goldenAs(t, c, "config_reloaded")
+	// Without processes the configured apps have their thresholds all the same.
+	goldenAs(t, collectors.NewConfig(thresholds, fakeApps{err: errors.New("no /proc")}, nil), "config_no_processes")
 }
 
 func TestStatsD(t *testing.T) {

@@ -64,6 +64,7 @@ func (c *Config) valueProblems() []problem {
 	out = append(out, appProblems(c.Apps)...)
 	for i := range c.Apps {
 		out = append(out, c.partProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
+		out = append(out, overrideProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
 	}
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
@@ -83,7 +84,7 @@ func (c *Config) orderProblems() []problem {
 			out = append(out, problem{b.path(), got, want})
 		}
 	}
-	return out
+	return append(out, c.overrideOrderProblems()...)
 }
 
 func appProblems(apps []App) []problem {

@@ -79,6 +79,12 @@ func full() config.Config {
 				},
 				Sessions: []config.Sessions{{Redis: "cache", Prefix: "session:", Lifetime: 2 * time.Hour}, {Redis: "tls", Prefix: "s:*"}},
 				Tasks:    []config.Tasks{{Type: config.RQ, Redis: "cache", Queues: []string{"high", "default"}}, {Type: config.Celery, Redis: "tls"}},
+				Thresholds: config.Overrides{
+					"memory":        {Warning: config.Number{Given: true, Off: true}, Critical: config.Number{Given: true, Off: true}},
+					"cpu":           {Critical: config.Number{Given: true, Off: true}},
+					"response_time": {Warning: config.Number{Given: true, Value: 20}, Critical: config.Number{Given: true, Value: 60}},
+				},
+				Mute: []string{"tasks", "sessions"},
 			},
 			{Name: "A.b_c:d@e-f/g", Match: config.Match{PIDFile: "/run/a.pid", SystemdUnit: "a@1.service", Cgroup: "/system.slice", User: "www-data"}},
 			{Name: "socket", Match: config.Match{Listen: "unix:/run/shop.sock"}},

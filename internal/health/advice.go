@@ -32,8 +32,12 @@ func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	}
 	out = append(out, e.causes(w, w.free() > 0)...)
 	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !e.causeKnown(w) {
-		line := e.adviseMore(w)
-		out = append(out, advice{rankSymptom, line, line})
+		a := e.capacityAdvice(w)
+		if a.line == "" {
+			line := e.adviseMore(w)
+			a = advice{rankSymptom, line, line}
+		}
+		out = append(out, a)
 	}
 	return func(time.Duration) []advice { return out }
 }
@@ -60,7 +64,7 @@ func (e *evaluator) adviseMore(w *appWorkers) string {
 	switch {
 	case cpu == nil:
 		return line + ": make these requests faster, or run more workers."
-	case *cpu >= e.Limits.CPU.Warning:
+	case *cpu >= e.limits(w.app).CPU.Warning:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: reduce the CPU time of its requests, or give it more CPU."
 	default:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, and so would shorter waits."

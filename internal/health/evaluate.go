@@ -25,14 +25,20 @@ const (
 type Input struct {
 	State    *model.State      // of one gather
 	At       time.Time         // when that was
-	Limits   config.Thresholds // in force
+	Limits   config.Thresholds // in force for all that has none of its own
 	Interval time.Duration     // monitoring_interval
+
+	Own   map[string]config.Thresholds // in force for apps with thresholds of their own, by name
+	Muted []Muted                      // what is not judged
 
 	// What the configuration names. Unlike what was discovered, it is not healthy
 	// while it cannot be read.
 	Apps, MySQL, Redis []string
 	Parts              []Part
 }
+
+// Muted is a component of an app that is not judged.
+type Muted struct{ App, Component string }
 
 // State is what an evaluation keeps for the next one. The zero value is for the
 // first. A State is never changed.
@@ -57,6 +63,9 @@ func Evaluate(in Input, before State) (Evaluation, State) {
 	e.evaluateStores()
 	e.evaluateHost()
 	e.addUnmeasured()
+	for _, app := range e.names {
+		e.adviseCapacity(app)
+	}
 	return e.evaluation(), e.after
 }
 
@@ -112,14 +121,14 @@ func (e *evaluator) evaluation() Evaluation {
 		}
 		todo = append(todo, all[i].advice...)
 	}
-	out.advice = ranked(todo)
-	disk, bounds := statuses[""].Components["disk"]
+	out.advice = ranked(append(todo, e.hints...))
 	for _, app := range slices.Sorted(maps.Keys(statuses)) {
 		s := statuses[app]
-		if bounds {
+		disk, bounds := statuses[""].Components["disk"]
+		if bounds = bounds && !e.ownDisk(app); bounds {
 			s.Components["disk"] = disk
 		}
-		s.fill(all)
+		s.fill(all, e.hints, bounds)
 		if app == "" {
 			out.Host = *s
 		} else {
@@ -170,18 +179,24 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 }
 
 // fill sets the alerts, recommendations and overall level from the results of the
-// app, and of disks, which concern every app.
-func (s *Status) fill(all []result) {
+// app and, with disks, of the disks of the host, which concern every app without
+// limits of its own for them. hints is advice for healthy apps.
+func (s *Status) fill(all []result, hints []given, disks bool) {
 	var todo []given
 	for i := range all {
 		t := &all[i]
 		switch {
-		case t.App != s.App && t.Component != "disk":
+		case t.App != s.App && (t.App != "" || t.Component != "disk" || !disks):
 		case t.ended != nil:
 			s.Recovering = append(s.Recovering, Recovery{t.Alert, t.ended.UTC()})
 		default:
 			s.Alerts = append(s.Alerts, t.Alert)
 			todo = append(todo, t.advice...)
+		}
+	}
+	for _, h := range hints {
+		if h.rule.App == s.App {
+			todo = append(todo, h)
 		}
 	}
 	s.Recommendations = texts(ranked(todo))
@@ -191,5 +206,11 @@ func (s *Status) fill(all []result) {
 }
 
 func (e *evaluator) status(app string) *Status {
-	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
+	s := &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Muted: []string{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
+	for _, m := range e.Muted {
+		if m.App == app {
+			s.Muted = append(s.Muted, m.Component)
+		}
+	}
+	return s
 }

@@ -73,6 +73,7 @@ type Status struct {
 	Components      map[string]Level `json:"components"`     // those that could be evaluated
 	Alerts          []Alert          `json:"alerts"`         // present ones, the worst first
 	Recovering      []Recovery       `json:"recovering"`     // ended within the last two monitoring intervals
+	Muted           []string         `json:"muted"`          // components that are not judged
 	Recommendations []string         `json:"recommendations"`
 	LastCheck       time.Time        `json:"last_check"`
 }

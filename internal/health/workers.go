@@ -61,7 +61,7 @@ func (e *evaluator) evaluateQueue(w *appWorkers, workers *rule) {
 	}
 	r := rule{Subject: Subject{App: w.app, Rule: "request_queue"}, component: "request_queue"}
 	most := measures.Longest(w.queues)
-	r.level, r.release = rises(*most.Length, e.Limits.RequestQueue)
+	r.level, r.release = rises(*most.Length, e.limits(w.app).RequestQueue)
 	r.summary = queueText(most, len(w.queues) > 1) + " connections wait for " + w.app
 	if w.full(1 - margin) {
 		r.release = Critical

@@ -73,6 +73,8 @@ func (d *Decoder) value(v reflect.Value, f Field) setter {
 		return d.secret(to, f.kind)
 	case BoolSetter:
 		return d.choice(to)
+	case LimitsSetter:
+		return d.limits(to)
 	case *string:
 		switch f.form {
 		case "user":
