@@ -17,6 +17,9 @@ const (
 	// fullCore is how much of a core a worker must use for more threads in it not to
 	// help: a Python process computes in one thread at a time.
 	fullCore = 0.7
+	// leastRate is the rate from which it is known what a request takes: ten requests
+	// in the last minute.
+	leastRate = 10.0 / 60
 )
 
 // adviseCapacity adds advice about an app whose workers are nearly always in use, also
@@ -35,7 +38,7 @@ func (e *evaluator) adviseCapacity(app string) {
 // explains it.
 func (e *evaluator) capacityAdvice(w *appWorkers) advice {
 	u := measures.Waits(e.State, w.app)
-	if u == nil || u.Utilization == nil || *u.Utilization < highUse || u.Saturation == nil || !w.reported() || w.total == 0 || e.isHeldUp(w) {
+	if u == nil || u.Utilization == nil || *u.Utilization < highUse || u.Saturation == nil || !w.reported() || *w.requests.Rate < leastRate || w.total == 0 || e.isHeldUp(w) {
 		return advice{}
 	}
 	threads := w.threads()

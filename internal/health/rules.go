@@ -51,8 +51,7 @@ func (e *evaluator) evaluateApp(app string) {
 		return
 	}
 	e.add(down)
-	e.evaluateWorkers(workers)
-	e.evaluateQueue(workers, &e.rules[len(e.rules)-1])
+	e.evaluateQueue(workers, e.evaluateWorkers(workers))
 	e.evaluateRequests(workers)
 	e.evaluateUse(workers)
 	e.evaluatePools(workers)

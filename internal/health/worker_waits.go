@@ -78,7 +78,7 @@ func sameWait(x, y *worker) bool {
 // or the statement that it runs, or neither where none is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if c := diagnosis.OfWorker(e.State.Chains, w.app, x.Slot); c != nil {
-		return chainAdvice(c, w.app), nil
+		return e.chainAdvice(c, w.app), nil
 	}
 	if x.Wait == nil {
 		return advice{}, nil

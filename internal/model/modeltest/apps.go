@@ -120,7 +120,7 @@ func (b *builder) waitNumbers() map[string]**float64 {
 		w := entry(&b.Waits, func(w *model.AppWaits) bool { return w.App == b.at(0) }, model.AppWaits{App: b.at(0)})
 		return map[string]**float64{
 			"resp_app_utilization_ratio": &w.Utilization, "resp_app_saturation_requests_per_second": &w.Saturation,
-			"resp_app_queue_wait_seconds": &w.QueueWait,
+			"resp_app_queue_wait_seconds":  &w.QueueWait,
 			"resp_http_requests_in_flight": &w.InFlight, "resp_http_oldest_request_age_seconds": &w.Oldest,
 		}
 	}
