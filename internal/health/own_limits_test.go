@@ -51,6 +51,25 @@ func TestOwnLimits(t *testing.T) {
 	}
 }
 
+// A disk that is beyond the limits of the host and of an app is one finding; beyond that of
+// the app alone it is the app's.
+func TestOwnDiskIsToldOnce(t *testing.T) {
+	for usage, want := range map[float64][]string{0.9: {"disk / is at 90 %"}, 0.6: {"disk / is at 60 %, beyond the limit of shop"}, 0.4: nil} {
+		x := newTrial()
+		own := config.Default().Thresholds
+		own.Disk.Warning = 0.5
+		x.in.Own = map[string]config.Thresholds{"shop": own}
+		j := x.look(0, append(appOf("shop", 0, "idle"), fact("resp_disk_usage_ratio", usage, "/"))...)
+		var got []string
+		for _, f := range j.Findings() {
+			got = append(got, f.Summary)
+		}
+		if !slices.Equal(got, want) || len(j.Advice()) != len(want) || (j.Of("shop").Components["disk"] > health.Healthy) != (len(want) > 0) {
+			t.Errorf("%v: %q, %q", usage, got, j.Recommendations())
+		}
+	}
+}
+
 // components returns the components of an app in one line.
 func components(j health.Evaluation, app string) string {
 	var out []string

@@ -103,7 +103,8 @@ func (e *evaluator) evaluateHost() {
 }
 
 // evaluateDisks evaluates the disks of the host, for one app or, with "", for the host
-// and all apps without limits of their own.
+// and all apps without limits of their own. The alert of an app is inhibited where that
+// of the host has the same level.
 func (e *evaluator) evaluateDisks(app string, l config.Limit) {
 	disks := slices.Clone(e.State.Disks)
 	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
@@ -116,5 +117,11 @@ func (e *evaluator) evaluateDisks(app string, l config.Limit) {
 func (e *evaluator) host(of Subject, v float64, l config.Limit, what, advice string) {
 	r := rule{Subject: of, component: of.Rule, summary: what + " at " + FormatPercent(v), advice: symptoms(advice)}
 	r.level, r.release = rises(v, l)
+	if of.App != "" {
+		common, _ := rises(v, e.Limits.Disk)
+		if r.inhibited = common >= r.level; !r.inhibited {
+			r.summary += ", beyond the limit of " + of.App
+		}
+	}
 	e.add(r)
 }
