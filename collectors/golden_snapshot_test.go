@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
@@ -143,10 +144,10 @@ func TestConfig(t *testing.T) {
 	goldenAs(t, c, "config_reload_failed")
 	cfg = config.Default()
 	cfg.Thresholds.CPU.Warning = 0.5
-	off := config.Number{Given: true, Off: true}
+	off := schema.Number{Given: true, Off: true}
 	cfg.Apps = []config.App{{
 		Name: "shop", Mute: []string{"tasks"},
-		Thresholds: config.Overrides{"memory": {Warning: off, Critical: off}, "error_rate": {Critical: off}, "response_time": {Warning: config.Number{Given: true, Value: 9}}},
+		Thresholds: config.Overrides{"memory": {Warning: off, Critical: off}, "error_rate": {Critical: off}, "response_time": {Warning: schema.Number{Given: true, Value: 9}}},
 	}}
 	thresholds.Apply(&cfg, at(60))
 	goldenAs(t, c, "config_reloaded")

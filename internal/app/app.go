@@ -157,18 +157,9 @@ func (a *App) poll(ctx context.Context) error {
 // input returns the input of [health.Evaluate] for one read.
 func (a *parts) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
-	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Own: cfg.LimitsOf, Muted: cfg.MutedOf, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
-		if own := cfg.LimitsOf(x.Name); own != cfg.Thresholds {
-			if in.Own == nil {
-				in.Own = make(map[string]config.Thresholds)
-			}
-			in.Own[x.Name] = own
-		}
-		for _, c := range x.Mute {
-			in.Muted = append(in.Muted, health.Muted{App: x.Name, Component: c})
-		}
 		in.Parts = append(in.Parts, partsOf(x)...)
 	}
 	for _, x := range cfg.MySQL {

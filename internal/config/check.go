@@ -121,12 +121,12 @@ func matchProblems(m Match, path string) []problem {
 		}
 	}
 	if _, err := regexp.Compile(m.Cmdline); err != nil {
-		out = append(out, problem{path + ".cmdline", regexpFault(err), ""})
+		out = append(out, problem{path + ".cmdline", schema.RegexpFault(err), ""})
 	}
-	given("pid_file", m.PIDFile, isAbsolute)
+	given("pid_file", m.PIDFile, schema.IsAbsolute)
 	given("listen", m.Listen, func(s string) bool { _, err := ParseListen(s); return err == nil })
 	given("systemd_unit", m.SystemdUnit, isUnitName)
-	given("cgroup", m.Cgroup, isAbsolute)
+	given("cgroup", m.Cgroup, schema.IsAbsolute)
 	given("user", m.User, isUserName)
 	return out
 }

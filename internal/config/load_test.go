@@ -18,6 +18,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 func TestValidFiles(t *testing.T) {
@@ -80,9 +81,9 @@ func full() config.Config {
 				Sessions: []config.Sessions{{Redis: "cache", Prefix: "session:", Lifetime: 2 * time.Hour}, {Redis: "tls", Prefix: "s:*"}},
 				Tasks:    []config.Tasks{{Type: config.RQ, Redis: "cache", Queues: []string{"high", "default"}}, {Type: config.Celery, Redis: "tls"}},
 				Thresholds: config.Overrides{
-					"memory":        {Warning: config.Number{Given: true, Off: true}, Critical: config.Number{Given: true, Off: true}},
-					"cpu":           {Critical: config.Number{Given: true, Off: true}},
-					"response_time": {Warning: config.Number{Given: true, Value: 20}, Critical: config.Number{Given: true, Value: 60}},
+					"memory":        {Warning: schema.Number{Given: true, Off: true}, Critical: schema.Number{Given: true, Off: true}},
+					"cpu":           {Critical: schema.Number{Given: true, Off: true}},
+					"response_time": {Warning: schema.Number{Given: true, Value: 20}, Critical: schema.Number{Given: true, Value: 60}},
 				},
 				Mute: []string{"tasks", "sessions"},
 			},

@@ -10,31 +10,7 @@ import (
 
 // Overrides are the thresholds of one app, by resource, where they differ from the
 // common ones.
-type Overrides map[string]Override
-
-// Override is the threshold of one resource of an app.
-type Override struct {
-	Warning  Number `yaml:"warning,omitempty"`
-	Critical Number `yaml:"critical,omitempty"`
-}
-
-// Number is a number of an [Override]. The zero value leaves the common one in force.
-type Number struct {
-	Given bool
-	Off   bool // there is no such level
-	Value float64
-}
-
-// IsZero reports whether the common number stays in force; YAML then leaves it out.
-func (n Number) IsZero() bool { return !n.Given }
-
-// MarshalYAML returns the number as the file has it.
-func (n Number) MarshalYAML() (any, error) {
-	if n.Off {
-		return "off", nil
-	}
-	return n.Value, nil
-}
+type Overrides map[string]schema.Pair
 
 // Off returns the limit that no value reaches: of a threshold that is switched off.
 func Off() float64 { return math.Inf(1) }
@@ -57,17 +33,11 @@ func (*Overrides) LimitKeys() []schema.Field {
 }
 
 // SetLimit implements [schema.LimitsSetter].
-func (o *Overrides) SetLimit(resource, severity string, v float64, off bool) {
+func (o *Overrides) SetLimit(resource string, p schema.Pair) {
 	if *o == nil {
 		*o = make(Overrides)
 	}
-	x, n := (*o)[resource], Number{Given: true, Off: off, Value: v}
-	if severity == "warning" {
-		x.Warning = n
-	} else {
-		x.Critical = n
-	}
-	(*o)[resource] = x
+	(*o)[resource] = p
 }
 
 // ofApps returns the thresholds of resources of apps.
@@ -86,32 +56,42 @@ func (t Thresholds) EachOfApps(f func(resource, component string, l Limit)) {
 // LimitsOf returns the thresholds in force for an app: its own, else the common ones
 // of file and environment. What is switched off or muted is [Off].
 func (c *Config) LimitsOf(app string) Thresholds {
-	i := slices.IndexFunc(c.Apps, func(a App) bool { return a.Name == app })
-	if i < 0 {
-		return c.Thresholds
-	}
-	out := c.Thresholds.with(c.Apps[i].Thresholds)
-	for _, b := range out.ofApps() {
-		if slices.Contains(c.Apps[i].Mute, b.component) {
-			*b.limit = Limit{Off(), Off()}
+	out := c.Thresholds
+	for i := range c.Apps {
+		if a := &c.Apps[i]; a.Name == app {
+			out = out.with(a.Thresholds, a.Mute)
 		}
 	}
 	return out
 }
 
-// with returns the thresholds with those of an app in their place.
-func (t Thresholds) with(own Overrides) Thresholds {
+// MutedOf returns the components of an app that are not judged.
+func (c *Config) MutedOf(app string) []string {
+	if i := slices.IndexFunc(c.Apps, func(a App) bool { return a.Name == app }); i >= 0 {
+		return c.Apps[i].Mute
+	}
+	return nil
+}
+
+// each calls f for both numbers that an app has of its own.
+func (b bound) each(own schema.Pair, f func(severity string, n schema.Number, to *float64)) {
+	f("warning", own.Warning, &b.limit.Warning)
+	f("critical", own.Critical, &b.limit.Critical)
+}
+
+// with returns the thresholds with those of an app in their place, and those of muted
+// components off.
+func (t Thresholds) with(own Overrides, muted []string) Thresholds {
 	for _, b := range t.ofApps() {
-		for _, x := range []struct {
-			own Number
-			to  *float64
-		}{{own[b.resource].Warning, &b.limit.Warning}, {own[b.resource].Critical, &b.limit.Critical}} {
-			switch {
-			case x.own.Off:
-				*x.to = Off()
-			case x.own.Given:
-				*x.to = x.own.Value
+		b.each(own[b.resource], func(_ string, n schema.Number, to *float64) {
+			if n.Off {
+				*to = Off()
+			} else if n.Given {
+				*to = n.Value
 			}
+		})
+		if slices.Contains(muted, b.component) {
+			*b.limit = Limit{Off(), Off()}
 		}
 	}
 	return t
@@ -122,15 +102,11 @@ func (t Thresholds) with(own Overrides) Thresholds {
 func overrideProblems(a *App, path string) []problem {
 	var out []problem
 	for _, b := range new(Thresholds).ofApps() {
-		x := a.Thresholds[b.resource]
-		for _, half := range []struct {
-			key string
-			n   Number
-		}{{"warning", x.Warning}, {"critical", x.Critical}} {
-			if half.n.Given && !half.n.Off && !b.allows(half.n.Value) {
-				out = append(out, problem{path + "." + b.path() + "." + half.key, fmt.Sprintf("got %v", half.n.Value), b.want + ", or off"})
+		b.each(a.Thresholds[b.resource], func(severity string, n schema.Number, _ *float64) {
+			if n.Given && !n.Off && !b.allows(n.Value) {
+				out = append(out, problem{path + "." + b.path() + "." + severity, fmt.Sprintf("got %v", n.Value), b.want + ", or off"})
 			}
-		}
+		})
 	}
 	for i, m := range a.Mute {
 		switch at := fmt.Sprintf("%s.mute[%d]", path, i); {
@@ -148,7 +124,7 @@ func overrideProblems(a *App, path string) []problem {
 func (c *Config) overrideOrderProblems() []problem {
 	var out []problem
 	for i := range c.Apps {
-		in := c.Thresholds.with(c.Apps[i].Thresholds)
+		in := c.Thresholds.with(c.Apps[i].Thresholds, nil)
 		for _, b := range in.ofApps() {
 			if _, own := c.Apps[i].Thresholds[b.resource]; !own || IsOff(b.limit.Warning) || IsOff(b.limit.Critical) {
 				continue

@@ -159,12 +159,7 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 
 // apply is Apply without the lock.
 func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
-	w.stuck, w.stuckOf = stuck, make(map[string]time.Duration)
-	for _, a := range apps {
-		if own := a.Thresholds["response_time"].Critical; own.Given && !own.Off {
-			w.stuckOf[a.Name] = time.Duration(own.Value * float64(time.Second))
-		}
-	}
+	w.stuck, w.stuckOf = stuck, match.StuckAges(apps)
 	w.matchers, w.alone, w.candidateList = nil, 0, nil
 	names := make(map[string]int)
 	for i, a := range apps[:min(len(apps), match.MaxMatches)] {

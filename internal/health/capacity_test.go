@@ -72,7 +72,7 @@ func TestCapacity(t *testing.T) {
 			in.MySQL = []string{"main"}
 		}, none: true},
 		{name: "an exhausted pool", facts: used(0.92, append(room, fact("resp_pool_utilization_ratio", 0.95, "shop", "main"))...), none: true},
-		{name: "muted", facts: used(0.92, room...), change: func(in *health.Input) { in.Muted = []health.Muted{{App: "shop", Component: "workers"}} }, none: true},
+		{name: "muted", facts: used(0.92, room...), change: func(in *health.Input) { in.Muted = func(string) []string { return []string{"workers"} } }, none: true},
 		{name: "not known at what rate", facts: slices.DeleteFunc(used(0.92, room...), func(f modeltest.Fact) bool { return f.Name == "page.http_rate" }), none: true},
 		{name: "an event loop", facts: slices.DeleteFunc(used(0.92, room...), func(f modeltest.Fact) bool { return f.Name == "resp_app_saturation_requests_per_second" }), none: true},
 	} {

@@ -13,13 +13,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// margin is how far below its limit a value must fall before the level is left
-// (above it for values that warn when they fall). intervals is for how many
-// monitoring intervals an alert that has ended is listed as recovering.
-const (
-	margin    = 0.05
-	intervals = 2
-)
+// intervals is for how many monitoring intervals an alert that has ended is listed as
+// recovering.
+const intervals = 2
 
 // Input is what an evaluation reads.
 type Input struct {
@@ -28,17 +24,14 @@ type Input struct {
 	Limits   config.Thresholds // in force for all that has none of its own
 	Interval time.Duration     // monitoring_interval
 
-	Own   map[string]config.Thresholds // in force for apps with thresholds of their own, by name
-	Muted []Muted                      // what is not judged
+	Own   func(app string) config.Thresholds // in force for an app; nil: Limits
+	Muted func(app string) []string          // its components that are not judged; nil: none
 
 	// What the configuration names. Unlike what was discovered, it is not healthy
 	// while it cannot be read.
 	Apps, MySQL, Redis []string
 	Parts              []Part
 }
-
-// Muted is a component of an app that is not judged.
-type Muted struct{ App, Component string }
 
 // State is what an evaluation keeps for the next one. The zero value is for the
 // first. A State is never changed.
@@ -207,10 +200,6 @@ func (s *Status) fill(all []result, hints []given, disks bool) {
 
 func (e *evaluator) status(app string) *Status {
 	s := &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Muted: []string{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
-	for _, m := range e.Muted {
-		if m.App == app {
-			s.Muted = append(s.Muted, m.Component)
-		}
-	}
+	s.Muted = append(s.Muted, e.muted(app)...)
 	return s
 }

@@ -20,13 +20,23 @@ func strained(app string) []modeltest.Fact {
 	})
 }
 
+// only returns the limits in force where one app has its own.
+func only(app string, own config.Thresholds) func(string) config.Thresholds {
+	return func(of string) config.Thresholds {
+		if of == app {
+			return own
+		}
+		return config.Default().Thresholds
+	}
+}
+
 // An app is judged by its own limits, and every other app by the common ones.
 func TestOwnLimits(t *testing.T) {
 	const all = "cpu=warning disk=warning memory=warning pool=warning request_queue=warning requests=warning tasks=warning workers=healthy"
 	of := func(own config.Thresholds) string {
 		x := newTrial()
 		x.in.Apps = []string{"blog", "shop"}
-		x.in.Own = map[string]config.Thresholds{"shop": own}
+		x.in.Own = only("shop", own)
 		j := x.look(0, slices.Concat(strained("shop"), strained("blog")[1:])...)
 		for name, want := range map[string]string{"blog": all} {
 			if got := components(j, name); got != want {
@@ -58,7 +68,7 @@ func TestOwnDiskIsToldOnce(t *testing.T) {
 		x := newTrial()
 		own := config.Default().Thresholds
 		own.Disk.Warning = 0.5
-		x.in.Own = map[string]config.Thresholds{"shop": own}
+		x.in.Own = only("shop", own)
 		j := x.look(0, append(appOf("shop", 0, "idle"), fact("resp_disk_usage_ratio", usage, "/"))...)
 		var got []string
 		for _, f := range j.Findings() {
@@ -85,8 +95,8 @@ func components(j health.Evaluation, app string) string {
 func TestMuted(t *testing.T) {
 	x := newTrial()
 	x.in.Apps = []string{"shop"}
-	for _, c := range []string{"tasks", "requests", "disk", "pool", "memory", "cpu", "request_queue"} {
-		x.in.Muted = append(x.in.Muted, health.Muted{App: "shop", Component: c})
+	x.in.Muted = func(string) []string {
+		return []string{"tasks", "requests", "disk", "pool", "memory", "cpu", "request_queue"}
 	}
 	j := x.look(0, strained("shop")...)
 	s := j.Of("shop")

@@ -67,26 +67,29 @@ type evaluator struct {
 
 // add adds the result of a rule, unless its component is muted.
 func (e *evaluator) add(r rule) {
-	if !e.isMuted(r.App, r.component) {
+	if !slices.Contains(e.muted(r.App), r.component) {
 		e.rules = append(e.rules, r)
 	}
 }
 
-// isMuted reports whether a component of an app is not judged.
-func (e *evaluator) isMuted(app, component string) bool {
-	return slices.Contains(e.Muted, Muted{app, component})
+// muted returns the components of an app that are not judged.
+func (e *evaluator) muted(app string) []string {
+	if e.Muted == nil || app == "" {
+		return nil
+	}
+	return e.Muted(app)
 }
 
 // limits returns the thresholds in force for an app.
 func (e *evaluator) limits(app string) config.Thresholds {
-	if own, ok := e.Own[app]; ok {
-		return own
+	if e.Own == nil {
+		return e.Limits
 	}
-	return e.Limits
+	return e.Own(app)
 }
 
 // ownDisk reports whether an app has limits of its own for the disks of the host, or
 // is not judged by them.
 func (e *evaluator) ownDisk(app string) bool {
-	return app != "" && (e.limits(app).Disk != e.Limits.Disk || e.isMuted(app, "disk"))
+	return app != "" && (e.limits(app).Disk != e.Limits.Disk || slices.Contains(e.muted(app), "disk"))
 }

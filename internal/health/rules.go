@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -66,7 +67,7 @@ func (e *evaluator) evaluateApp(app string) {
 func (e *evaluator) evaluateUse(w *appWorkers) {
 	if w.memory != nil && w.memory.Usage != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "memory"}, component: "memory", advice: w.adviseMemory()}
-		r.level, r.release = rises(*w.memory.Usage, e.limits(w.app).Memory)
+		r.level, r.release = levels.Rises(*w.memory.Usage, e.limits(w.app).Memory)
 		r.summary = w.app + " uses " + FormatPercent(*w.memory.Usage) + " of its memory"
 		e.add(r)
 	} else {
@@ -74,7 +75,7 @@ func (e *evaluator) evaluateUse(w *appWorkers) {
 	}
 	if w.process != nil && w.process.CPU != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "cpu"}, component: "cpu", advice: w.adviseCPU()}
-		r.level, r.release = rises(*w.process.CPU, e.limits(w.app).CPU)
+		r.level, r.release = levels.Rises(*w.process.CPU, e.limits(w.app).CPU)
 		r.summary = w.app + " uses " + FormatPercent(*w.process.CPU) + " of its CPU"
 		e.add(r)
 	}
@@ -116,9 +117,9 @@ func (e *evaluator) evaluateDisks(app string, l config.Limit) {
 
 func (e *evaluator) host(of Subject, v float64, l config.Limit, what, advice string) {
 	r := rule{Subject: of, component: of.Rule, summary: what + " at " + FormatPercent(v), advice: symptoms(advice)}
-	r.level, r.release = rises(v, l)
+	r.level, r.release = levels.Rises(v, l)
 	if of.App != "" {
-		common, _ := rises(v, e.Limits.Disk)
+		common, _ := levels.Rises(v, e.Limits.Disk)
 		if r.inhibited = common >= r.level; !r.inhibited {
 			r.summary += ", beyond the limit of " + of.App
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 )
 
@@ -29,7 +30,7 @@ func (e *evaluator) evaluateWorkers(w *appWorkers) Level {
 	}
 	r.release = r.level
 	e.add(r)
-	if e.isMuted(w.app, r.component) {
+	if slices.Contains(e.muted(w.app), r.component) {
 		return Healthy
 	}
 	return r.level
@@ -66,9 +67,9 @@ func (e *evaluator) evaluateQueue(w *appWorkers, workers Level) {
 	}
 	r := rule{Subject: Subject{App: w.app, Rule: "request_queue"}, component: "request_queue"}
 	most := measures.Longest(w.queues)
-	r.level, r.release = rises(*most.Length, e.limits(w.app).RequestQueue)
+	r.level, r.release = levels.Rises(*most.Length, e.limits(w.app).RequestQueue)
 	r.summary = queueText(most, len(w.queues) > 1) + " connections wait for " + w.app
-	if w.full(1 - margin) {
+	if w.full(1 - levels.Margin) {
 		r.release = Critical
 	}
 	if w.full(1) {

@@ -46,8 +46,8 @@ type SecretSetter interface{ SetSecret(s string) }
 type LimitsSetter interface {
 	// LimitKeys returns the keys, and what is expected of their numbers.
 	LimitKeys() []Field
-	// SetLimit sets the number of a severity; v is 0 where it is off.
-	SetLimit(key, severity string, v float64, off bool)
+	// SetLimit sets what the file has of a threshold.
+	SetLimit(key string, p Pair)
 }
 
 // BoolSetter is a value of its own that is written as true or false.
