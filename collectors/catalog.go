@@ -36,7 +36,7 @@ type Deps struct {
 // here.
 func Catalog() []Entry {
 	return []Entry{
-		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return d.Thresholds }},
+		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return NewConfig(d.Thresholds, d.Apps, d.Requests) }},
 		{"disk", "space used on the host's file systems", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
 		{"heal", "received alerts and the healing actions for them", func(d Deps) Collector { return NewHeal(d.Heal) }},
 		{"health", "health levels of apps, host and stores", func(d Deps) Collector { return NewHealth(d.Health) }},

@@ -88,8 +88,9 @@ func pathFlags(k *kingpin.Application, o *app.Options) {
 func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	o := &checkOptions{}
 	c := k.Command("check", "Print the status that a running exporter reports; exit code 0 healthy, 1 warning, 2 critical, 3 unknown.")
-	c.Flag("url", "URL of the exporter, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
+	c.Flag("url", "URL of the exporter, with its path if it has one; without a scheme an address such as web-1:9868.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
 	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	c.Flag("http.config.file", "File with the settings of the HTTP client: TLS, basic authentication and so on, in the format of Prometheus and promtool.").StringVar(&o.http)
 	c.Flag("self", "Check only whether the exporter itself is ready; exit code 0 or 3.").BoolVar(&o.self)
 	return map[string]*checkOptions{c.FullCommand(): o}
 }

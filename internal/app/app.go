@@ -157,7 +157,7 @@ func (a *App) poll(ctx context.Context) error {
 // input returns the input of [health.Evaluate] for one read.
 func (a *parts) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
-	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Own: cfg.LimitsOf, Muted: cfg.MutedOf, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
 		in.Parts = append(in.Parts, partsOf(x)...)

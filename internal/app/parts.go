@@ -56,7 +56,7 @@ func newParts(o Options) (*parts, error) {
 		return nil, err
 	}
 	o.Logger = logs.Or(o.Logger)
-	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
+	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(&cfg, time.Now())}
 	a.config.Store(&cfg)
 	a.sampler = sampling.New(sampling.Options{
 		ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, Settings: samplerSettings(&cfg), Logger: o.Logger,

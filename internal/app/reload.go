@@ -37,7 +37,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.redis.apply(&cfg)
 	a.sessionScanners.apply(cfg)
 	a.watcher.SetServices(services(&cfg))
-	a.thresholds.Apply(cfg.Thresholds, time.Now())
+	a.thresholds.Apply(&cfg, time.Now())
 	a.config.Store(&cfg)
 	a.warnOfFiles(&cfg)
 	heal()

@@ -64,6 +64,7 @@ func (c *Config) valueProblems() []problem {
 	out = append(out, appProblems(c.Apps)...)
 	for i := range c.Apps {
 		out = append(out, c.partProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
+		out = append(out, overrideProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
 	}
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
@@ -83,7 +84,7 @@ func (c *Config) orderProblems() []problem {
 			out = append(out, problem{b.path(), got, want})
 		}
 	}
-	return out
+	return append(out, c.overrideOrderProblems()...)
 }
 
 func appProblems(apps []App) []problem {
@@ -120,12 +121,12 @@ func matchProblems(m Match, path string) []problem {
 		}
 	}
 	if _, err := regexp.Compile(m.Cmdline); err != nil {
-		out = append(out, problem{path + ".cmdline", regexpFault(err), ""})
+		out = append(out, problem{path + ".cmdline", schema.RegexpFault(err), ""})
 	}
-	given("pid_file", m.PIDFile, isAbsolute)
+	given("pid_file", m.PIDFile, schema.IsAbsolute)
 	given("listen", m.Listen, func(s string) bool { _, err := ParseListen(s); return err == nil })
 	given("systemd_unit", m.SystemdUnit, isUnitName)
-	given("cgroup", m.Cgroup, isAbsolute)
+	given("cgroup", m.Cgroup, schema.IsAbsolute)
 	given("user", m.User, isUserName)
 	return out
 }

@@ -29,19 +29,19 @@ type Limit struct {
 	Critical float64 `yaml:"critical"`
 }
 
-// Thresholds are the limits, one for each resource. The tags name the unit and the
-// range.
+// Thresholds are the limits, one for each resource. The tags name the unit, the range
+// and, of a resource of an app, the component that it belongs to.
 type Thresholds struct {
-	Memory         Limit `yaml:"memory" want:"a number from 0 to 1" max:"1"`
-	CPU            Limit `yaml:"cpu" want:"a number from 0 to 1" max:"1"`
-	Disk           Limit `yaml:"disk" want:"a number from 0 to 1" max:"1"`
-	ConnectionPool Limit `yaml:"connection_pool" want:"a number from 0 to 1" max:"1"`
-	RequestQueue   Limit `yaml:"request_queue" want:"a number of connections, 0 or more"`
-	ResponseTime   Limit `yaml:"response_time" want:"a number of seconds, 0 or more"`
-	ErrorRate      Limit `yaml:"error_rate" want:"a number from 0 to 1" max:"1"`
+	Memory         Limit `yaml:"memory" want:"a number from 0 to 1" max:"1" component:"memory"`
+	CPU            Limit `yaml:"cpu" want:"a number from 0 to 1" max:"1" component:"cpu"`
+	Disk           Limit `yaml:"disk" want:"a number from 0 to 1" max:"1" component:"disk"`
+	ConnectionPool Limit `yaml:"connection_pool" want:"a number from 0 to 1" max:"1" component:"pool"`
+	RequestQueue   Limit `yaml:"request_queue" want:"a number of connections, 0 or more" component:"request_queue"`
+	ResponseTime   Limit `yaml:"response_time" want:"a number of seconds, 0 or more" component:"requests"`
+	ErrorRate      Limit `yaml:"error_rate" want:"a number from 0 to 1" max:"1" component:"requests"`
 	QueryTime      Limit `yaml:"query_time" want:"a number of seconds, 0 or more"`
 	CacheHitRate   Limit `yaml:"cache_hit_rate" want:"a number from 0 to 1" max:"1" falls:"true"`
-	TaskAge        Limit `yaml:"task_age" want:"a number of seconds, 0 or more"`
+	TaskAge        Limit `yaml:"task_age" want:"a number of seconds, 0 or more" component:"tasks"`
 }
 
 // App is one named application.
@@ -54,6 +54,10 @@ type App struct {
 	Sessions []Sessions `yaml:"sessions,omitempty" want:"a list of kinds of sessions"`
 	// At most 10.
 	Tasks []Tasks `yaml:"tasks,omitempty" want:"a list of kinds of tasks"`
+	// Its own limits, which beat the section thresholds and the environment.
+	Thresholds Overrides `yaml:"thresholds,omitempty" want:"a mapping of thresholds" item:"off, or a mapping of warning, critical"`
+	// The components that are not judged.
+	Mute []string `yaml:"mute,omitempty" want:"a list of components" item:"one of workers, request_queue, requests, memory, cpu, disk, pool, tasks, sessions"`
 }
 
 // Match selects the process trees of an app: all given conditions must hold,

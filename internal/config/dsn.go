@@ -57,7 +57,7 @@ func ParseDSN(dsn Secret) (*mysql.Config, error) {
 // default: empty brackets, "unix" without a path, a parameter without a value.
 func withoutParameters(dsn string) (base string, ok bool) {
 	slash := strings.LastIndexByte(dsn, '/')
-	if slash < 0 || hasControl(dsn) {
+	if slash < 0 || schema.HasControl(dsn) {
 		return "", false
 	}
 	front := dsn[:slash]

@@ -30,6 +30,9 @@ const (
 // limitKeys is the list of the keys of all thresholds, as in messages.
 var limitKeys = strings.Join(resources(), ", ")
 
+// ofApps is the keys of the thresholds that an app may have of its own.
+var ofApps = []string{"memory", "cpu", "disk", "connection_pool", "request_queue", "response_time", "error_rate", "task_age"}
+
 // resources returns the key of each threshold, in the order of the file.
 func resources() (out []string) {
 	config.Default().Thresholds.Each(func(resource string, _ config.Limit) { out = append(out, resource) })
@@ -50,6 +53,19 @@ var invalid = map[string][]string{
 		`:4: "two\nlines": unknown key; expected one of ` + topKeys,
 		`:5: "~": unknown key; expected one of ` + topKeys,
 		`:6: "<<": unknown key; expected one of ` + topKeys,
+	},
+	"overrides": {
+		":5: apps[0].thresholds.memory.warning: got 2; expected a number from 0 to 1, or off",
+		":6: apps[0].thresholds.cpu: got \"on\"; expected off, or a mapping of warning, critical",
+		":7: apps[0].thresholds.query_time: unknown key; expected one of " + strings.Join(ofApps, ", "),
+		":8: apps[0].thresholds.response_time.critical: got \"fast\"; expected a number of seconds, 0 or more, or off",
+		":9: apps[0].thresholds.error_rate: warning 0.2 is above critical 0.1; expected warning at or below critical",
+		":10: apps[0].thresholds.task_age.worst: unknown key; expected one of warning, critical",
+		":10: apps[0].thresholds.task_age.warning: got +Inf; expected a number of seconds, 0 or more, or off",
+		":11: apps[0].mute[1]: got \"mysql\"; expected one of " + strings.Join(config.Components(), ", "),
+		":11: apps[0].mute[2]: \"tasks\" is already in the list; expected another component",
+		":14: apps[1].thresholds: got \"off\"; expected a mapping of " + strings.Join(ofApps, ", "),
+		":15: apps[1].mute: got \"tasks\"; expected a list of components",
 	},
 	"duplicate-key": {
 		":3: thresholds.cpu.warning: duplicate key, first set on line 3; expected it once",
@@ -128,7 +144,7 @@ var invalid = map[string][]string{
 		`:6: apps[2].name: got ""; expected ` + name,
 		":8: apps[3].name: got 8000; expected " + name + ", in quotes",
 		":10: apps[4].name: missing; expected " + name,
-		`:11: apps[5]: got "shop"; expected a mapping of name, match, pools, sessions, tasks`,
+		`:11: apps[5]: got "shop"; expected a mapping of name, match, pools, sessions, tasks, thresholds, mute`,
 	},
 	"match-empty": {
 		":2: apps[0].match: empty; expected at least one of " + matchKeys,

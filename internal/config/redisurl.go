@@ -56,7 +56,7 @@ var errRedisURL = errors.New("expected " + schema.Wanted[Redis]("url"))
 func ParseRedisURL(s Secret) (RedisURL, error) {
 	var u RedisURL
 	scheme, rest, ok := strings.Cut(string(s), "://")
-	if !ok || hasControl(rest) || strings.Contains(rest, "#") {
+	if !ok || schema.HasControl(rest) || strings.Contains(rest, "#") {
 		return u, errRedisURL
 	}
 	rest, query, _ := strings.Cut(rest, "?")
@@ -166,7 +166,7 @@ func (u *RedisURL) options(query string) bool {
 			if !u.database(v[0]) {
 				return false
 			}
-		case file != nil && u.TLS && isAbsolute(v[0]):
+		case file != nil && u.TLS && schema.IsAbsolute(v[0]):
 			*file = v[0]
 		case key == "server_name" && u.TLS && isHost(v[0]):
 			u.ServerName = v[0]

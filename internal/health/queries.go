@@ -13,7 +13,7 @@ import (
 // that runs longest.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 	if c := diagnosis.OfServer(e.State.Chains, "mysql:"+name); c != nil {
-		a := chainAdvice(c, "")
+		a := e.chainAdvice(c, "")
 		return rootCause(a.cause, a.line)
 	}
 	if b := e.blocker(name); b != nil {

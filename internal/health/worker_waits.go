@@ -57,6 +57,11 @@ func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	return out
 }
 
+// causeKnown reports whether it is known of at least one worker what it waits for.
+func (e *evaluator) causeKnown(w *appWorkers) bool {
+	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
+}
+
 // waitsForOthers reports whether a worker waits for another process or for the disk.
 func (x *worker) waitsForOthers() bool {
 	return x.Wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.Wait.On)
@@ -78,7 +83,7 @@ func sameWait(x, y *worker) bool {
 // or the statement that it runs, or neither where none is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if c := diagnosis.OfWorker(e.State.Chains, w.app, x.Slot); c != nil {
-		return chainAdvice(c, w.app), nil
+		return e.chainAdvice(c, w.app), nil
 	}
 	if x.Wait == nil {
 		return advice{}, nil

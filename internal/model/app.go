@@ -73,7 +73,8 @@ type Wait struct {
 type AppWaits struct {
 	App         string
 	Utilization *float64 // part of their time with a request, over the last minute
-	Saturation  *float64 // requests per second at which they would always have one
+	Saturation  *float64 // requests per second at which they would always have one; nil: not known, or it has event loops
+	QueueWait   *float64 // seconds that a new connection waits to be accepted
 	InFlight    *float64 // requests that workers work on
 	Oldest      *float64 // age of the oldest of them, in seconds, at least; 0 without one
 }
@@ -101,4 +102,11 @@ type AppRequests struct {
 	Slow5m        *float64
 	P50, P95, P99 *float64 // seconds, over the last minute
 	Errors        *float64 // 5xx since the exporter first heard of the app
+
+	// How much was counted for ErrorRatio and Mean: requests, those that failed, and
+	// those of which the duration is known.
+	Requests5m, Errors5m, Timed5m *float64
+	// The same ratio and mean over the last minute, and how much was counted for them.
+	LastErrorRatio, LastMean *float64
+	LastRequests, LastTimed  *float64
 }

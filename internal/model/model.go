@@ -40,7 +40,9 @@ type State struct {
 	Disks     []Disk     // disk
 	Pressures []Pressure // pressure
 
-	Thresholds []Threshold // config
+	Thresholds    []Threshold    // config
+	AppThresholds []AppThreshold // config, by app
+
 	Collectors []Collector // all that are on or were switched off
 	Lacks      []Lack      // what they cannot read
 }
@@ -70,6 +72,7 @@ func (s *State) Append(o *State) {
 	s.Disks = append(s.Disks, o.Disks...)
 	s.Pressures = append(s.Pressures, o.Pressures...)
 	s.Thresholds = append(s.Thresholds, o.Thresholds...)
+	s.AppThresholds = append(s.AppThresholds, o.AppThresholds...)
 	s.Collectors = append(s.Collectors, o.Collectors...)
 	s.Lacks = append(s.Lacks, o.Lacks...)
 }
@@ -87,6 +90,13 @@ func Known(v float64) *float64 {
 type Threshold struct {
 	Resource          string
 	Warning, Critical float64
+}
+
+// AppThreshold is the pair of limits of one resource in force for an app. A nil one is
+// off or muted; one without both has no entry.
+type AppThreshold struct {
+	App, Resource     string
+	Warning, Critical *float64
 }
 
 // Reason is why a collector cannot read something: one of a fixed set, the values

@@ -27,6 +27,8 @@ type update struct {
 	Sections map[string]string      `json:"sections"`
 	Limits   map[string][2]*float64 `json:"limits"` // resource: warning, critical
 	History  charts.Tail            `json:"history"`
+
+	AppLimits map[string]map[string][2]*float64 `json:"app_limits"` // the same in force for each app that has any; null: off
 }
 
 func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
@@ -53,6 +55,13 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 	}
 	for _, t := range s.state.Thresholds {
 		u.Limits[t.Resource] = [2]*float64{&t.Warning, &t.Critical}
+	}
+	u.AppLimits = make(map[string]map[string][2]*float64)
+	for _, t := range s.state.AppThresholds {
+		if u.AppLimits[t.App] == nil {
+			u.AppLimits[t.App] = make(map[string][2]*float64)
+		}
+		u.AppLimits[t.App][t.Resource] = [2]*float64{t.Warning, t.Critical}
 	}
 	w.writeJSON(rw, u)
 }

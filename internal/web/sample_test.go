@@ -51,6 +51,10 @@ func (s *sample) thresholds() {
 	} {
 		s.add("resp_threshold", l[0], resource, "warning")
 		s.add("resp_threshold", l[1], resource, "critical")
+		for _, app := range []string{"shop", "blog"} {
+			s.add("resp_app_threshold", l[0], app, resource, "warning")
+			s.add("resp_app_threshold", l[1], app, resource, "critical")
+		}
 	}
 }
 

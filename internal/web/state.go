@@ -20,7 +20,7 @@ type pageState struct {
 	Apps      []app
 	Stores    []store // and the pools, tasks and sessions of the apps
 	Unseen    []unseen
-	limits    map[string]model.Threshold
+	limits    map[limitKey]limitPair
 	state     *model.State
 	health    health.Evaluation
 }

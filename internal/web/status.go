@@ -50,11 +50,17 @@ type (
 		Resources   measures.ResourceMetrics    `json:"resources"`
 		Performance measures.PerformanceMetrics `json:"performance"`
 		Health      *health.Status              `json:"health"` // null where nothing is known of it
+		Capacity    capacityJSON                `json:"capacity"`
 		Workers     []workerJSON                `json:"workers"`
 		Listeners   []listenerJSON              `json:"listeners"`
 		Pools       []poolJSON                  `json:"pools"`
 		Tasks       []queueJSON                 `json:"tasks"`
 		Sessions    []sessionsJSON              `json:"sessions"`
+	}
+	capacityJSON struct {
+		Utilization *float64 `json:"utilization_ratio"` // of the request threads, over the last minute
+		Saturation  *float64 `json:"saturation_requests_per_second"`
+		QueueWait   *float64 `json:"queue_wait_seconds"` // of a new connection
 	}
 	workerJSON struct {
 		Slot         *int     `json:"slot"`
@@ -150,6 +156,9 @@ func appStatus(s *pageState, a *app) appJSON {
 	}
 	if a.Known {
 		out.Up = &a.Up
+	}
+	if u := measures.Waits(s.state, a.Name); u != nil {
+		out.Capacity = capacityJSON{u.Utilization, u.Saturation, u.QueueWait}
 	}
 	for i := range a.Workers {
 		w := &a.Workers[i]

@@ -52,7 +52,7 @@ func (s *pageState) verdict(now time.Time) verdict {
 	v := s.current(now)
 	ended := s.health.Recovering()
 	for _, e := range ended[:min(len(ended), maxEnded)] {
-		v.Ended = append(v.Ended, fmt.Sprintf("%s, back to normal for %s", inPast(e.Summary), health.FormatSeconds(now.Sub(e.Ended).Seconds())))
+		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", inPast(e.Summary), health.FormatSeconds(max(0, now.Sub(e.Ended).Seconds()))))
 	}
 	if more := len(ended) - maxEnded; more > 0 {
 		v.Ended = append(v.Ended, fmt.Sprintf("and %d more", more))
@@ -175,16 +175,16 @@ func compareByState(a, b worker) int {
 	return cmp.Or(cmp.Compare(stateRank(b.State), stateRank(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
 }
 
-// levelAt returns the level of v by the limits of a resource; unknown where v is
-// not known.
-func (s *pageState) levelAt(resource string, v *float64) level {
+// levelAt returns the level of v by the limits of a resource in force for an app, or
+// with "" for the host; unknown where v is not known.
+func (s *pageState) levelAt(app, resource string, v *float64) level {
 	if v == nil {
 		return levelUnknown
 	}
-	switch t, ok := s.limits[resource]; {
-	case ok && *v >= t.Critical:
+	switch t := s.limits[limitKey{app, resource}]; {
+	case t.critical != nil && *v >= *t.critical:
 		return levelCritical
-	case ok && *v >= t.Warning:
+	case t.warning != nil && *v >= *t.warning:
 		return levelWarning
 	default:
 		return levelHealthy

@@ -155,11 +155,11 @@ func adviceOf(j *health.Evaluation) adviceView {
 func (w *Web) appView(s *pageState, a *app) appView {
 	v := appView{
 		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
-		QueueAt: s.levelAt("request_queue", a.Queue), MemoryAt: s.levelAt("memory", a.MemoryRatio),
-		ErrorsAt: s.levelAt("error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt("cpu", a.CPU),
+		QueueAt: s.levelAt(a.Name, "request_queue", a.Queue), MemoryAt: s.levelAt(a.Name, "memory", a.MemoryRatio),
+		ErrorsAt: s.levelAt(a.Name, "error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt(a.Name, "cpu", a.CPU),
 	}
 	if v.Pool = a.fullestPool(); v.Pool != nil {
-		v.PoolAt = s.levelAt("connection_pool", v.Pool.Utilization)
+		v.PoolAt = s.levelAt(a.Name, "connection_pool", v.Pool.Utilization)
 	}
 	if st := s.health.Of(a.Name); st != nil {
 		v.Level = levelOf(st.Overall)
@@ -208,10 +208,10 @@ func hostMeters(s *pageState) []meter {
 		}
 	}
 	host := &s.state.Host
-	add("memory", "used memory of the host", host.Memory, s.levelAt("memory", host.Memory))
-	add("CPU", "busy CPU time of the host", host.CPU, s.levelAt("cpu", host.CPU))
+	add("memory", "used memory of the host", host.Memory, s.levelAt("", "memory", host.Memory))
+	add("CPU", "busy CPU time of the host", host.CPU, s.levelAt("", "cpu", host.CPU))
 	for _, d := range disksOf(s.state) {
-		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("disk", &d.Usage))
+		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("", "disk", &d.Usage))
 	}
 	for _, p := range pressuresOf(s.state) {
 		name, hint := p.Resource+" pressure", "share of time during which at least one task waited for "+p.Resource

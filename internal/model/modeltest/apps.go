@@ -34,6 +34,9 @@ func (b *builder) app() bool {
 		return true
 	case "resp_app_workers":
 		return b.workerCount()
+	case "resp_app_threshold":
+		t := entry(&b.AppThresholds, func(t *model.AppThreshold) bool { return t.App == b.at(0) && t.Resource == b.at(1) }, model.AppThreshold{App: b.at(0), Resource: b.at(1)})
+		return b.set(map[string]**float64{"resp_app_threshold": map[string]**float64{"warning": &t.Warning, "critical": &t.Critical}[b.at(2)]})
 	}
 	if numbers := b.waitNumbers(); numbers != nil {
 		return b.set(numbers)
@@ -113,10 +116,11 @@ func (b *builder) workerMemory(app, slot string) {
 // waitNumbers returns the numbers of the app's waits, if the fact is one of them.
 func (b *builder) waitNumbers() map[string]**float64 {
 	switch b.fact.Name {
-	case "resp_app_utilization_ratio", "resp_app_saturation_requests_per_second", "resp_http_requests_in_flight", "resp_http_oldest_request_age_seconds":
+	case "resp_app_utilization_ratio", "resp_app_saturation_requests_per_second", "resp_app_queue_wait_seconds", "resp_http_requests_in_flight", "resp_http_oldest_request_age_seconds":
 		w := entry(&b.Waits, func(w *model.AppWaits) bool { return w.App == b.at(0) }, model.AppWaits{App: b.at(0)})
 		return map[string]**float64{
 			"resp_app_utilization_ratio": &w.Utilization, "resp_app_saturation_requests_per_second": &w.Saturation,
+			"resp_app_queue_wait_seconds":  &w.QueueWait,
 			"resp_http_requests_in_flight": &w.InFlight, "resp_http_oldest_request_age_seconds": &w.Oldest,
 		}
 	}
@@ -140,6 +144,8 @@ func (b *builder) http() bool {
 	numbers := map[string]**float64{
 		"page.http_latency_seconds": new(*float64), // of another quantile: nobody reads it
 		"page.http_rate":            &r.Rate, "page.http_error_ratio": &r.ErrorRatio, "page.http_mean_seconds": &r.Mean, "page.http_slow_5m": &r.Slow5m,
+		"page.http_requests_5m": &r.Requests5m, "page.http_errors_5m": &r.Errors5m, "page.http_timed_5m": &r.Timed5m,
+		"page.http_last_requests": &r.LastRequests, "page.http_last_error_ratio": &r.LastErrorRatio, "page.http_last_timed": &r.LastTimed, "page.http_last_mean_seconds": &r.LastMean,
 	}
 	if n := map[string]**float64{"0.5": &r.P50, "0.95": &r.P95, "0.99": &r.P99}[b.at(1)]; n != nil {
 		numbers["page.http_latency_seconds"] = n

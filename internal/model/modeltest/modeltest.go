@@ -81,7 +81,7 @@ func (b *builder) host() bool {
 			t.Critical = b.fact.Value
 		}
 	default:
-		return b.set(map[string]**float64{"resp_host_memory_usage_ratio": &b.Host.Memory, "resp_host_cpu_usage_ratio": &b.Host.CPU})
+		return b.set(map[string]**float64{"resp_host_memory_usage_ratio": &b.Host.Memory, "resp_host_cpu_usage_ratio": &b.Host.CPU, "page.host_memory_bytes": &b.Host.Total})
 	}
 	return true
 }

@@ -117,7 +117,7 @@
       rows: [['cpu', 'app', '--c1'], ['host:cpu', 'host', '--c7']], limit: 'cpu', none: 'No CPU time read yet' },
   ];
   const COLOURS = ['--c1', '--c2', '--c3', '--c4', '--c5', '--c6', '--c7'];
-  let charts = [], limits = {};
+  let charts = [], limits = {}, appLimits = {};
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   const kindsOf = (app) => KINDS.filter((k) => !(k.only && !app[k.only]) && !(k.unless && app[k.unless]));
@@ -140,7 +140,7 @@
 
   // Lines for limits are drawn where the values come near them; the caption has them always.
   function linesOf(c) {
-    const [warning, critical] = limits[c.kind.limit] || [], cap = c.kind.cap && lastOf(c.app[c.kind.cap]);
+    const [warning, critical] = (appLimits[c.name] || limits)[c.kind.limit] || [], cap = c.kind.cap && lastOf(c.app[c.kind.cap]);
     return [['warns at', warning, '--c5'], ['critical at', critical, '--c2'], ['limit', cap, '--quiet']].filter(([, v]) => v !== null && v !== undefined);
   }
   function drawLines(c, u) {
@@ -226,7 +226,7 @@
     return [H.t, ...(c.kind.stack ? drawn.slice().reverse() : drawn)]; // the highest sum is painted first
   }
   function make(box, kind, app) {
-    const fig = document.createElement('figure'), c = { kind, app, rows: rowsOf(kind, app) };
+    const fig = document.createElement('figure'), c = { kind, app, name: box.dataset.app.slice(4), rows: rowsOf(kind, app) };
     c.stackedOrder = kind.stack ? c.rows.slice().reverse() : c.rows;
     c.signature = c.rows.map((r) => r[0]).join();
     c.caption = document.createElement('figcaption');
@@ -317,7 +317,7 @@
       lostAt = 0;
       if (d.layout !== document.querySelector('main').dataset.layout) await rebuild();
       for (const [id, html] of Object.entries(d.sections)) replace(id, html);
-      limits = d.limits;
+      [limits, appLimits] = [d.limits, d.app_limits];
       merge(d.history);
       drawCharts();
     } catch (e) {
