@@ -74,8 +74,8 @@ type Row struct {
 	App, View      string
 	Line           model.Frame
 	On, Peer, Kind string
-	Digest         string   // of the last sample that had one
-	Blocker        *Blocker // of the last sample that had one
+	Digest         string   // of a late one of its requests that had one
+	Blocker        *Blocker // the same
 	Seconds        float64  // request seconds
 	Share          float64  // of Top.Seconds
 	Longest        float64  // seconds that one of the requests had waited

@@ -217,7 +217,7 @@ func (e *encoder) intern(s string) uint32 {
 	if n, ok := e.strings[s]; ok {
 		return n
 	}
-	s = string([]byte(s)) // which may be a part of something larger
+	s = string([]byte(s))           // which may be a part of something larger
 	n := uint32(len(e.strings) + 1) //nolint:gosec // bounded by maxTable and one sample
 	e.strings[s] = n
 	e.counts[0]++

@@ -47,41 +47,77 @@ func (h *History) Strip(app string, from, to time.Time, buckets int) Strip {
 	for i := range out.Buckets {
 		out.Buckets[i].At = from.Add(time.Duration(i) * out.Step)
 	}
-	counts := make([]map[string]int, n)
-	sums := make(map[string]int)
+	c := stripCounts{app: app, kinds: make(map[string]int), buckets: make([][]int, n)}
 	for _, s := range h.view() {
+		c.rows = c.rows[:0]
 		s.each(from, to, func(at time.Time, d *decoder) {
 			i := int(at.Sub(from) / out.Step)
 			out.Buckets[i].Samples++
-			for _, e := range d.entries {
-				if r := &d.rows[e.row]; app == "" || r.App == app {
-					if counts[i] == nil {
-						counts[i] = make(map[string]int)
-					}
-					counts[i][r.On]++
-					sums[r.On]++
-				}
-			}
+			c.add(i, d)
 		})
 	}
-	out.fill(counts, sums)
+	c.fill(&out)
 	return out
 }
 
-// fill sets the kinds of a strip, and what is in each bucket.
-func (s *Strip) fill(counts []map[string]int, sums map[string]int) {
-	for on := range sums {
-		s.On = append(s.On, on)
+// stripCounts counts requests by bucket and kind.
+type stripCounts struct {
+	app     string
+	kinds   map[string]int // number of each kind
+	rows    []int          // kind of each row of the segment; -1: it is of another app
+	buckets [][]int        // by kind
+}
+
+// add adds the requests of one sample to a bucket.
+func (c *stripCounts) add(bucket int, d *decoder) {
+	for i := len(c.rows); i < len(d.rows); i++ {
+		kind := -1
+		if r := &d.rows[i]; c.app == "" || r.App == c.app {
+			if _, ok := c.kinds[r.On]; !ok {
+				c.kinds[r.On] = len(c.kinds)
+			}
+			kind = c.kinds[r.On]
+		}
+		c.rows = append(c.rows, kind)
 	}
-	slices.SortFunc(s.On, func(a, b string) int { return cmp.Or(cmp.Compare(sums[b], sums[a]), cmp.Compare(a, b)) })
-	for i := range s.Buckets {
-		b := &s.Buckets[i]
-		if counts[i] == nil {
+	counts := c.buckets[bucket]
+	for _, e := range d.entries {
+		kind := c.rows[e.row]
+		if kind < 0 {
 			continue
 		}
+		for len(counts) <= kind {
+			counts = append(counts, 0)
+		}
+		counts[kind]++
+	}
+	c.buckets[bucket] = counts
+}
+
+// fill sets the kinds of a strip, and what is in each bucket.
+func (c *stripCounts) fill(s *Strip) {
+	sums := make(map[string]int)
+	for on, k := range c.kinds {
+		for _, counts := range c.buckets {
+			if k < len(counts) {
+				sums[on] += counts[k]
+			}
+		}
+		if sums[on] > 0 {
+			s.On = append(s.On, on)
+		}
+	}
+	slices.SortFunc(s.On, func(a, b string) int { return cmp.Or(cmp.Compare(sums[b], sums[a]), cmp.Compare(a, b)) })
+	for i, counts := range c.buckets {
+		if len(counts) == 0 {
+			continue
+		}
+		b := &s.Buckets[i]
 		b.Requests = make([]float64, len(s.On))
 		for k, on := range s.On {
-			b.Requests[k] = float64(counts[i][on]) / float64(b.Samples)
+			if kind := c.kinds[on]; kind < len(counts) {
+				b.Requests[k] = float64(counts[kind]) / float64(b.Samples)
+			}
 		}
 	}
 }
@@ -106,28 +142,30 @@ func (h *History) Top(app string, from, to time.Time, limit int) Top {
 	out := Top{App: app, From: from, To: to}
 	groups := make(map[group]*grouped)
 	for _, s := range h.view() {
-		var of []*grouped // by row of the segment
+		var of []*grouped // by row of the segment; nil: of another app, or beyond the limit
+		var seen []bool
 		s.each(from, to, func(_ time.Time, d *decoder) {
 			out.Samples++
-			for len(of) < len(d.rows) {
-				of = append(of, nil)
+			for i := len(of); i < len(d.rows); i++ {
+				of, seen = append(of, groupOf(groups, &d.rows[i], app)), append(seen, false)
 			}
 			for _, e := range d.entries {
-				r := &d.rows[e.row]
-				if app != "" && r.App != app {
-					continue
-				}
-				out.Seconds++
-				if of[e.row] == nil {
-					if of[e.row] = groupOf(groups, r); of[e.row] == nil {
-						continue
+				if g := of[e.row]; g != nil {
+					if !seen[e.row] {
+						seen[e.row] = true
+						g.see(&d.rows[e.row])
 					}
+					out.Seconds++
+					g.Seconds++
+					g.Longest = max(g.Longest, e.seconds)
 				}
-				of[e.row].count(r, e.seconds)
 			}
 		})
 	}
 	for _, g := range groups {
+		if g.Seconds == 0 { // its samples are outside of the time
+			continue
+		}
 		g.Workers = len(g.slots)
 		g.Share = g.Seconds / out.Seconds
 		out.Rows = append(out.Rows, g.Row)
@@ -139,24 +177,26 @@ func (h *History) Top(app string, from, to time.Time, limit int) Top {
 	return out
 }
 
-// groupOf returns the row of a request; nil: there are too many.
-func groupOf(groups map[group]*grouped, r *Request) *grouped {
+// groupOf returns the row of a request; nil: it is of another app, or there are too many.
+func groupOf(groups map[group]*grouped, r *Request, app string) *grouped {
+	if app != "" && r.App != app {
+		return nil
+	}
 	k := group{r.App, r.View, r.On, r.Peer, r.Kind, r.Line}
 	g := groups[k]
-	if g == nil && len(groups) < maxGroups {
+	if g == nil {
+		if len(groups) >= maxGroups {
+			return nil
+		}
 		g = &grouped{Row: Row{App: r.App, View: r.View, Line: r.Line, On: r.On, Peer: r.Peer, Kind: r.Kind}, slots: make(map[string]bool)}
 		groups[k] = g
 	}
 	return g
 }
 
-// count counts one request.
-func (g *grouped) count(r *Request, seconds float64) {
-	g.Seconds++
-	g.Longest = max(g.Longest, seconds)
-	if !g.slots[r.Slot] {
-		g.slots[r.Slot] = true
-	}
+// see takes what a request has that does not tell rows apart.
+func (g *grouped) see(r *Request) {
+	g.slots[r.Slot] = true
 	if r.Digest != "" {
 		g.Digest = r.Digest
 	}
@@ -195,4 +235,3 @@ func (h *History) At(app string, at time.Time, limit int) Moment {
 	out.Requests = slices.Clip(out.Requests[:keep])
 	return out
 }
-

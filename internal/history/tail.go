@@ -124,7 +124,7 @@ func (t *tail) last(pid int, end time.Time, ending time.Duration) (app, slot str
 		return "", "", out, false
 	}
 	for i, s := range slices.Backward(x.samples) {
-		age := end.Sub(s.at)
+		age := max(end.Sub(s.at), 0)
 		switch {
 		case age > staleTail, len(s.threads) == 0 && age >= ending:
 			return "", "", out, false
