@@ -57,7 +57,7 @@ func TestRestart(t *testing.T) {
 	if k := h.Kept(); !k.Stored || k.Why != nil || k.Counts != (history.Counts{}) {
 		t.Fatalf("%+v", k)
 	}
-	if _, err := files.Open(dir); !errors.Is(err, files.ErrLocked) {
+	if _, err := files.Open(dir, "history"); !errors.Is(err, files.ErrLocked) {
 		t.Errorf("a second exporter may write there: %v", err)
 	}
 	read, err := history.Read(dir) // while it is written

@@ -106,7 +106,7 @@ func (h *History) open(now time.Time) bool {
 	if st.path == "" || now.Before(st.retry) {
 		return false
 	}
-	dir, err := files.Open(st.path)
+	dir, err := files.Open(st.path, "history")
 	if err == nil {
 		st.dir, st.looked = dir, now
 		err = h.load(now)

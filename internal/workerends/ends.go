@@ -39,13 +39,17 @@ func (w *Watcher) settle(now time.Time) {
 			continue
 		}
 		s.end.MasterLives = s.worker.master.PID != 0 && s.worker.master.Alive(w.o.ProcRoot)
-		w.count(s.worker, s.end)
+		r := w.count(s.worker, s.end)
+		if w.o.Told != nil {
+			orderly := s.end.orderly() || r == Recycled
+			w.o.Told(Ended{App: s.worker.app, PID: s.worker.pid, At: s.due.Add(-settleTime), Reason: r, Orderly: orderly})
+		}
 	}
 	w.settling = kept
 }
 
-// count counts one end.
-func (w *Watcher) count(x *worker, e End) {
+// count counts one end and returns how it came.
+func (w *Watcher) count(x *worker, e End) Reason {
 	r := Decide(e)
 	w.log.Debug("a worker has ended", "app", x.app, "pid", x.pid, "reason", string(r), "signal", int(e.Status.Signal), "code", e.Status.Code, "busy", e.Busy)
 	w.mu.Lock()
@@ -62,6 +66,7 @@ func (w *Watcher) count(x *worker, e End) {
 	if e.InRequest(r) {
 		of[r].InRequest++
 	}
+	return r
 }
 
 // release closes the pidfd of a worker.

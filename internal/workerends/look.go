@@ -111,6 +111,9 @@ func (w *Watcher) wait(ctx context.Context, x *worker) {
 	if h == nil {
 		return
 	}
+	if w.o.Ending != nil {
+		h.ending = func(at time.Time) { w.o.Ending(x.pid, at) }
+	}
 	w.wg.Go(func() {
 		status, at, ok := h.wait(ctx)
 		if !ok {

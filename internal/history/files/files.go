@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	lockName = "history.lock"
 	// Damaged is the suffix of a file that was set aside; newName that of one that is not
 	// whole yet.
 	Damaged = ".damaged"
@@ -36,16 +35,18 @@ type Dir struct {
 	path string
 	root *os.Root
 	lock *os.File // nil: it is only read
+	name string   // of lock
 }
 
 // Open opens the state directory at path, which must exist, for the one exporter that
-// writes there.
-func Open(path string) (*Dir, error) {
+// writes the files of a kind there.
+func Open(path, kind string) (*Dir, error) {
 	d, err := OpenToRead(path)
 	if err != nil {
 		return nil, err
 	}
-	if d.lock, err = d.open(lockName, os.O_RDWR|os.O_CREATE, 0); err == nil {
+	d.name = kind + ".lock"
+	if d.lock, err = d.open(d.name, os.O_RDWR|os.O_CREATE, 0); err == nil {
 		err = syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits an int
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -89,7 +90,7 @@ func (d *Dir) Held() error {
 	if d.lock == nil {
 		return nil
 	}
-	if at, err = d.root.Lstat(lockName); err == nil {
+	if at, err = d.root.Lstat(d.name); err == nil {
 		is, err = d.lock.Stat()
 	}
 	if err != nil || !os.SameFile(at, is) {
