@@ -96,6 +96,7 @@ type Kept struct {
 type Counts struct {
 	Requests uint64 // of a sample beyond its limit
 	Details  uint64 // requests whose view, line and wait were left out, as an app had too many different ones
+	Workers  uint64 // whose last samples were not kept, as there were too many
 	Evicted  uint64 // seconds that were dropped before their time to keep the size
 	Damaged  uint64 // files that were damaged, and set aside
 	Unsaved  uint64 // samples that could not be written to the state directory

@@ -202,9 +202,13 @@ func (h *History) view() []segment {
 
 // Kept returns what the history holds.
 func (h *History) Kept() Kept {
+	h.tail.mu.Lock()
+	workers := h.tail.dropped
+	h.tail.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := Kept{MaxBytes: h.settings.MaxBytes, Stored: h.stored, Why: h.why, Counts: h.counts}
+	out.Counts.Workers = workers
 	for _, s := range h.segments {
 		out.Bytes += cap(s.data)
 		if s.samples == 0 {

@@ -73,6 +73,8 @@ func (d *Decoder) value(v reflect.Value, f Field) setter {
 		return d.secret(to, f.kind)
 	case BoolSetter:
 		return d.choice(to)
+	case TextSetter:
+		return d.parsed(to, f.kind)
 	case *string:
 		switch f.form {
 		case "user":

@@ -40,6 +40,9 @@ type Defaulter interface{ SetDefaults() }
 // SecretSetter is text of which no error repeats anything.
 type SecretSetter interface{ SetSecret(s string) }
 
+// TextSetter is a value of its own that is written as text without quotes, such as a size.
+type TextSetter interface{ SetText(s string) error }
+
 // BoolSetter is a value of its own that is written as true or false.
 type BoolSetter interface{ SetBool(b bool) }
 

@@ -122,7 +122,7 @@ func (r *Recorder) Observe(now time.Time, s *model.State) {
 	r.load(now)
 	looks := judge(s)
 	var runs []Run
-	if r.o.Runs != nil {
+	if r.o.Runs != nil && r.anyOpen() {
 		runs = r.o.Runs()
 	}
 	r.mu.Lock()
@@ -143,6 +143,18 @@ func (r *Recorder) Observe(now time.Time, s *model.State) {
 	for _, t := range r.apps {
 		r.tellLater(t, now)
 	}
+}
+
+// anyOpen reports whether an incident is open.
+func (r *Recorder) anyOpen() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.apps {
+		if t.open {
+			return true
+		}
+	}
+	return false
 }
 
 // look takes what one look shows of one app. r.mu is held.
