@@ -126,6 +126,11 @@ func fetch(ctx context.Context, base string) (a answer, now time.Time, err error
 // get asks for a path below base. Without an error the answer is 200 and its
 // body is the caller's to close; shown is base as it may be printed.
 func get(ctx context.Context, base, path string) (resp *http.Response, shown string, err error) {
+	return getWith(ctx, base, path, nil)
+}
+
+// getWith is get with parameters.
+func getWith(ctx context.Context, base, path string, v url.Values) (resp *http.Response, shown string, err error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, "", errors.New("--url: expected http://host:port or https://host:port, with the path of the exporter if it has one")
@@ -133,7 +138,9 @@ func get(ctx context.Context, base, path string) (resp *http.Response, shown str
 	public := *u
 	public.User = nil // whoever reads the result need not know the login
 	shown = public.String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
+	full := u.JoinPath(path)
+	full.RawQuery = v.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, full.String(), nil)
 	if err != nil {
 		return nil, shown, fmt.Errorf("cannot reach the exporter at %s: %w", shown, err)
 	}
