@@ -238,7 +238,7 @@ func TestEndsAndActions(t *testing.T) {
 	for i, e := range []Ended{
 		{App: "shop", PID: 1, At: at(20), Reason: "signal"}, {App: "shop", PID: 2, At: at(58), Reason: "timeout"}, {App: "shop", PID: 3, At: at(58), Reason: "timeout"},
 		{App: "shop", PID: 4, At: at(58), Reason: "recycled", Finished: true}, {App: "shop", PID: 5, At: at(58), Reason: "exit", Finished: true},
-		{App: "shop", PID: 6, At: at(58), Reason: "unknown"}, {App: "blog", PID: 7, At: at(58), Reason: "oom"},
+		{App: "shop", PID: 6, At: at(58), Reason: "unknown"}, {App: "blog", PID: 7, At: at(59), Reason: "oom"},
 	} {
 		r.WorkerEnded(e)
 		if want := []int{1, 2, 3, 3, 3, 3, 4}[i]; said != want {

@@ -99,7 +99,8 @@ type tracked struct {
 	seen     time.Time // the last look that had the app
 	calm     time.Time // the first look without harm since the last one with it; zero: none
 	before   time.Time // the begin of the calm before the last harm; zero: there was none
-	again    time.Time // when harm came back after that
+	again    time.Time // when harm came back after that; zero: it is the same incident
+	later    worst     // since again: it may be another incident
 
 	cause model.Cause // at the last look
 	peer  string
@@ -115,6 +116,36 @@ func New(o Options) *Recorder {
 	}
 	r.store = newStore(o.StateDir)
 	return r
+}
+
+// worst is the worst of some looks.
+type worst struct {
+	harm  model.Harm
+	chain *model.Chain
+}
+
+// take takes what one more look shows; false: nothing is worse.
+func (w *worst) take(harm model.Harm, chain *model.Chain) (changed bool) {
+	changed = worsen(&w.harm, harm)
+	if worse(chain, w.chain) {
+		c := *chain
+		c.Victims = slices.Clone(c.Victims[:min(len(c.Victims), maxVictims)])
+		w.chain, changed = &c, true
+	}
+	return changed
+}
+
+// add takes what looks have shown that belong to the incident.
+func (t *tracked) add(w worst) {
+	x := worst{t.incident.Worst, t.incident.Chain}
+	t.dirty = x.take(w.harm, w.chain) || t.dirty
+	t.incident.Worst, t.incident.Chain = x.harm, x.chain
+}
+
+// settle decides that the harm since the last calm belongs to the incident.
+func (t *tracked) settle() {
+	t.add(t.later)
+	t.later, t.again = worst{}, time.Time{}
 }
 
 // Observe takes what one gather read, 5 s after the one before.
@@ -183,6 +214,7 @@ func (r *Recorder) look(app string, j *judged, now time.Time) {
 		return
 	}
 	if !t.calm.IsZero() {
+		t.settle()
 		t.before, t.again, t.calm = t.calm, now, time.Time{}
 	}
 	t.looks++
@@ -195,11 +227,10 @@ func (r *Recorder) look(app string, j *judged, now time.Time) {
 // take takes what a look with harm shows. r.mu is held.
 func (r *Recorder) take(t *tracked, j *judged, now time.Time) {
 	x := &t.incident
-	t.dirty = worsen(&x.Worst, j.harm) || t.dirty
-	if worse(j.chain, x.Chain) {
-		c := *j.chain
-		c.Victims = slices.Clone(c.Victims[:min(len(c.Victims), maxVictims)])
-		x.Chain, t.dirty = &c, true
+	if t.again.IsZero() {
+		t.add(worst{j.harm, j.chain})
+	} else {
+		t.later.take(j.harm, j.chain)
 	}
 	if j.cause != t.cause {
 		t.cause, t.peer, t.since = j.cause, j.peer, now
@@ -212,21 +243,25 @@ func (r *Recorder) take(t *tracked, j *judged, now time.Time) {
 	}
 	switch {
 	case x.Cause == "":
+		t.settle()
 		x.Cause, x.Peer = t.cause, t.peer
 		r.count(x.App, x.Cause)
 		r.change(t)
 	case x.Cause != t.cause && !t.again.IsZero() && !t.since.Before(t.again):
-		r.split(t, j)
+		r.split(t)
+	case !t.again.IsZero():
+		t.settle()
 	}
 }
 
 // split ends an incident that was calm for a moment before harm of another cause came,
 // and begins one of that. r.mu is held.
-func (r *Recorder) split(t *tracked, j *judged) {
+func (r *Recorder) split(t *tracked) {
 	next := tracked{
-		incident: model.Incident{App: t.incident.App, Start: t.again, Cause: t.cause, Peer: t.peer, Chain: j.chain}, looks: t.looks, seen: t.seen, cause: t.cause, peer: t.peer, since: t.since,
+		incident: model.Incident{App: t.incident.App, Start: t.again, Cause: t.cause, Peer: t.peer, Worst: t.later.harm, Chain: t.later.chain},
+		looks:    t.looks, seen: t.seen, cause: t.cause, peer: t.peer, since: t.since,
 	}
-	worsen(&next.incident.Worst, j.harm)
+	t.later = worst{}
 	r.close(t, t.before)
 	*t = next
 	r.count(t.incident.App, t.incident.Cause)
@@ -275,6 +310,7 @@ func (r *Recorder) end(app string, t *tracked, at time.Time) {
 
 // close keeps an incident that has ended. r.mu is held.
 func (r *Recorder) close(t *tracked, at time.Time) {
+	t.settle()
 	x := &t.incident
 	x.End = latest(at, x.Start)
 	if x.Cause == "" {
