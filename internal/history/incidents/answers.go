@@ -38,6 +38,7 @@ func (r *Recorder) LastWords(limit int) []model.LastWords {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := slices.Clone(r.words)
+	slices.Reverse(out) // of the same time the later one first
 	slices.SortStableFunc(out, func(a, b model.LastWords) int { return b.Ended.Compare(a.Ended) })
 	return out[:shown(len(out), limit)]
 }

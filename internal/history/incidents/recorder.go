@@ -363,6 +363,7 @@ func (r *Recorder) WorkerEnded(e Ended) {
 	if r.o.Words != nil && !e.Finished && e.Reason != unknownName && e.Reason != "recycled" {
 		words, cut = r.o.Words(e.PID, e.At, e.Reason)
 	}
+	r.log.Debug("A worker has ended", "app", e.App, "pid", e.PID, "reason", e.Reason, "in_request", cut)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.ends) == maxEnds {
