@@ -44,7 +44,7 @@ func (p *past) observe(now time.Time, s *model.State) {
 
 // workerEnded takes the end of a worker.
 func (p *past) workerEnded(e workerends.Ended) {
-	p.records.WorkerEnded(incidents.Ended{App: e.App, PID: e.PID, At: e.At, Reason: string(e.Reason), Finished: e.Orderly})
+	p.records.WorkerEnded(incidents.Ended{App: e.App, PID: e.PID, At: e.At, Reason: string(e.Reason), Finished: e.Orderly, Booting: e.Booting})
 }
 
 // runs returns the runs of healing.

@@ -24,7 +24,7 @@ func (w *Watcher) workerEnded(e ended) {
 	w.release(x)
 	look := x.before(e.at)
 	end := End{
-		Status: e.status, Server: x.server, Limit: x.limit, Busy: look.busy, Request: look.request, Since: max(e.at.Sub(look.at), 0),
+		Status: e.status, Server: x.server, Limit: x.limit, Busy: look.busy, Booting: look.booting, Request: look.request, Since: max(e.at.Sub(look.at), 0),
 		HasBeat: !x.beat.at.IsZero(), Heartbeat: x.beat.age, SinceBeat: max(e.at.Sub(x.beat.at), 0), OOMKills: w.takeKill(x, e.status), Asked: w.wasAsked(x),
 	}
 	w.settling = append(w.settling, settling{x, end, e.at.Add(settleTime)})
@@ -42,7 +42,7 @@ func (w *Watcher) settle(now time.Time) {
 		r := w.count(s.worker, s.end)
 		if w.o.Told != nil {
 			orderly := s.end.orderly() || r == Recycled
-			w.o.Told(Ended{App: s.worker.app, PID: s.worker.pid, At: s.due.Add(-settleTime), Reason: r, Orderly: orderly})
+			w.o.Told(Ended{App: s.worker.app, PID: s.worker.pid, At: s.due.Add(-settleTime), Reason: r, Orderly: orderly, Booting: s.end.Booting})
 		}
 	}
 	w.settling = kept

@@ -62,6 +62,9 @@ type Ended struct {
 	// Orderly is whether it ended as it does when it was told to: it finishes its request
 	// first.
 	Orderly bool
+	// Booting is whether it had not begun to serve requests at the last look, which is a
+	// few seconds old.
+	Booting bool
 }
 
 // Watcher keeps the workers of all apps and counts their ends. Its exported methods may

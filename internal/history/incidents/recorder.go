@@ -52,6 +52,8 @@ type Ended struct {
 	Reason string // as resp_worker_ends_total has it
 	// Finished is whether it finished its request first.
 	Finished bool
+	// Booting is whether it had not begun to serve requests some seconds before.
+	Booting bool
 }
 
 // Options configures a [Recorder].
@@ -362,6 +364,7 @@ func (r *Recorder) WorkerEnded(e Ended) {
 	words, cut := model.LastWords{}, false
 	if r.o.Words != nil && !e.Finished && e.Reason != unknownName && e.Reason != "recycled" {
 		words, cut = r.o.Words(e.PID, e.At, e.Reason)
+		cut = cut && (!e.Booting || isRequest(words.Thread.Stack))
 	}
 	r.log.Debug("A worker has ended", "app", e.App, "pid", e.PID, "reason", e.Reason, "in_request", cut)
 	r.mu.Lock()
@@ -380,6 +383,11 @@ func (r *Recorder) WorkerEnded(e Ended) {
 		r.keepWords(words)
 		r.tellWords(&words)
 	}
+}
+
+// isRequest reports whether a stack has shown what a request has.
+func isRequest(s *model.Stack) bool {
+	return s != nil && (s.Method != "" || s.Route != "" || !s.Started.IsZero())
 }
 
 // keepWords keeps last words. r.mu is held.
