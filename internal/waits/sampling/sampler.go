@@ -317,6 +317,7 @@ func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool)
 		return
 	}
 	if on == ledger.Idle || on == ledger.Loop {
+		t.skipped = time.Time{}
 		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
 	}
 	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)

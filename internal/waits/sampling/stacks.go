@@ -13,6 +13,16 @@ import (
 // be saved for the stacks of later ones.
 const maxSavings = 10 * time.Millisecond
 
+const (
+	// longestSkip is how long a thread with a request may be without a stack because there
+	// was no CPU time for it: after that it is read in advance of what is saved later, as
+	// its worker may end in that request.
+	longestSkip = time.Second
+	// maxDebt is how much CPU time is used in advance at most. The stacks of other threads
+	// wait until it is saved again.
+	maxDebt = 100 * time.Millisecond
+)
+
 // dueStack is a thread whose stack is to be read.
 type dueStack struct {
 	w     *worker
@@ -50,10 +60,11 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 				continue
 			}
 		}
-		if spent >= s.savings {
-			s.skip(d)
+		if spent >= s.savings && !(d.overdue(now) && spent < s.savings+maxDebt) {
+			s.skip(d, now)
 			continue
 		}
+		d.t.skipped = time.Time{}
 		if s.lookAt(d, now); d.tasks {
 			ofTasks += s.stackTime() - began - spent
 		}
@@ -101,10 +112,18 @@ func (s *Sampler) lookAtLoop(d dueStack, now time.Time) {
 	}
 }
 
+// overdue reports whether a thread has been without a stack for too long.
+func (d *dueStack) overdue(now time.Time) bool {
+	return d.stack && !d.t.stack.known && !d.t.skipped.IsZero() && now.Sub(d.t.skipped) >= longestSkip
+}
+
 // skip counts what there was no CPU time for.
-func (s *Sampler) skip(d dueStack) {
+func (s *Sampler) skip(d dueStack, now time.Time) {
 	if d.stack {
 		s.skipped++
+		if d.t.skipped.IsZero() {
+			d.t.skipped = now
+		}
 	}
 	if d.tasks {
 		s.skippedTasks++

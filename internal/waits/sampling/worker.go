@@ -141,7 +141,9 @@ type thread struct {
 
 	python *request.Thread // what is remembered of its looks; nil: there was none
 	stack  stackInfo
-	view   *ledger.View // of the request that it has; nil: none, or not known
+	// skipped is since when there was no CPU time for its stack; zero: there was.
+	skipped time.Time
+	view    *ledger.View // of the request that it has; nil: none, or not known
 }
 
 // role is what a thread of a pool is known as.

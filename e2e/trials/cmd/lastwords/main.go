@@ -342,8 +342,28 @@ func (t *trialRun) killAll(ctx context.Context) (all []killed, err error) {
 			all = append(all, *k)
 		}
 		fmt.Printf("%d workers are killed\n", len(all))
+		t.printSampler(ctx)
 	}
 	return all, nil
+}
+
+// printSampler prints what the sampler could do, which depends on how busy the machine is.
+func (t *trialRun) printSampler(ctx context.Context) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.status+"/metrics?collect[]=waits", http.NoBody)
+	if err != nil {
+		return
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "resp_waits_") || strings.HasPrefix(line, "resp_stacks_") || strings.HasPrefix(line, `resp_series_dropped_total{family="waits_stack`) {
+			fmt.Print("  ", line)
+		}
+	}
 }
 
 // round kills up to nine workers and returns them.
