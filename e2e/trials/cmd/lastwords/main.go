@@ -92,6 +92,7 @@ type trialRun struct {
 	exporter string
 	kills    int
 	recycles int
+	rest     *time.Duration
 	draw     *rand.Rand
 	dir      string
 	group    string
@@ -106,6 +107,7 @@ func main() { trial.Main("lastwords", start) }
 func start(ctx context.Context) error {
 	t := &trialRun{}
 	flag.StringVar(&t.exporter, "exporter", "build/resp-exporter", "the exporter")
+	t.rest = flag.Duration("rest", 10*time.Second, "between two rounds: nine workers are new in each, and each costs the sampler a part of its time once")
 	flag.IntVar(&t.kills, "kills", 100, "workers that are killed")
 	flag.IntVar(&t.recycles, "recycles", 100, "workers that are recycled")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of names, views and times")
@@ -333,6 +335,7 @@ func (t *trialRun) killAll(ctx context.Context) (all []killed, err error) {
 		if err := errors.Join(t.idle(ctx, "slow", 4), t.idle(ctx, "hit", 4), t.idle(ctx, "fat", 2)); err != nil {
 			return all, err
 		}
+		time.Sleep(*t.rest)
 		round := t.round(ctx, slow, hit, fat)
 		time.Sleep(8 * time.Second) // it is told 5 s after its end how a worker ended
 		if err := t.ask(ctx, round); err != nil {
@@ -382,7 +385,7 @@ func (t *trialRun) round(ctx context.Context, slow, hit, fat string) []*killed {
 	}
 	for range 4 {
 		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGBUS}[t.draw.IntN(3)]
-		wait := time.Duration(1500+t.draw.IntN(4000)) * time.Millisecond
+		wait := time.Duration(3000+t.draw.IntN(6000)) * time.Millisecond
 		add(hit, "signal", t.kind(), func(pid int) {
 			time.Sleep(wait)
 			_ = syscall.Kill(pid, sig)
