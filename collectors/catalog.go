@@ -18,6 +18,7 @@ type Deps struct {
 	Requests   *Requests
 	Thresholds *Thresholds
 	Health     func() health.Evaluation // the last one
+	History    HistoryStats
 	Heal       func() HealStats
 	Sockets    func() []Socket
 	Activity   *Activity // of the MySQL servers
@@ -40,6 +41,7 @@ func Catalog() []Entry {
 		{"disk", "space used on the host's file systems", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
 		{"heal", "received alerts and the healing actions for them", func(d Deps) Collector { return NewHeal(d.Heal) }},
 		{"health", "health levels of apps, host and stores", func(d Deps) Collector { return NewHealth(d.Health) }},
+		{"history", "incidents of the apps, and what is kept of their requests", func(d Deps) Collector { return NewHistory(d.History) }},
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},

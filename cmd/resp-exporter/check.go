@@ -36,8 +36,8 @@ const (
 
 // checkOptions are the settings of the command check.
 type checkOptions struct {
-	url    string // or an address without a scheme
-	http   string // file with the settings of the HTTP client; "": none
+	target
+
 	output string // "text" or "json"
 	self   bool   // ask about the exporter only, not what it sees
 }
@@ -86,7 +86,7 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 // sees: what a container's health check wants, since nobody shall restart the
 // exporter because the app is ill. The code is 0 or 3.
 func checkSelf(ctx context.Context, o *checkOptions, stdout io.Writer) int {
-	resp, _, err := get(ctx, o, "-/ready")
+	resp, _, err := get(ctx, o.target, "-/ready", nil)
 	if err != nil {
 		printLine(stdout, "resp-exporter UNKNOWN - %v", err)
 		return exitUnknown
@@ -99,7 +99,7 @@ func checkSelf(ctx context.Context, o *checkOptions, stdout io.Writer) int {
 // fetch reads the status of the exporter; now is the exporter's own clock, so that
 // the age of its last look is right from another host too.
 func fetch(ctx context.Context, o *checkOptions) (a answer, now time.Time, err error) {
-	resp, shown, err := get(ctx, o, "api/v1/status")
+	resp, shown, err := get(ctx, o.target, "api/v1/status", nil)
 	if err != nil {
 		return a, now, err
 	}
@@ -113,9 +113,16 @@ func fetch(ctx context.Context, o *checkOptions) (a answer, now time.Time, err e
 	return a, now, nil
 }
 
-// get asks the exporter for a path below its URL. Without an error the answer is 200
-// and its body is the caller's to close; shown is the URL as it may be printed.
-func get(ctx context.Context, o *checkOptions, path string) (resp *http.Response, shown string, err error) {
+// target is an exporter that is asked over HTTP.
+type target struct {
+	url  string // or an address without a scheme
+	http string // file with the settings of the HTTP client; "": none
+}
+
+// get asks the exporter for a path below its URL, with parameters. Without an error the
+// answer is 200 and its body is the caller's to close; shown is the URL as it may be
+// printed.
+func get(ctx context.Context, o target, path string, v url.Values) (resp *http.Response, shown string, err error) {
 	client, secure, err := httpClient(o.http)
 	if err != nil {
 		return nil, "", err
@@ -127,7 +134,9 @@ func get(ctx context.Context, o *checkOptions, path string) (resp *http.Response
 	public := *u
 	public.User = nil // whoever reads the result need not know the login
 	shown = public.String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
+	full := u.JoinPath(path)
+	full.RawQuery = v.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, full.String(), nil)
 	if err != nil {
 		return nil, shown, fmt.Errorf("cannot reach the exporter at %s: %w", shown, err)
 	}

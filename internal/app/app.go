@@ -36,7 +36,7 @@ type Options struct {
 	Off        map[string]bool
 
 	ProcRoot, SysRoot, RootFS string
-	StateDir                  string // of healing, which makes it only for rules or a token; names of apps are kept in it where it is
+	StateDir                  string // of healing, which makes it only for rules or a token; where it is, names of apps, the history and incidents are kept in it
 
 	MetricsPath            string
 	RoutePrefix            string
@@ -75,6 +75,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	h := newHealing(p)
+	p.past.healing.Store(h.runner)
 	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New()}
 	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
@@ -92,7 +93,7 @@ func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
 		Apps: a.watcher, Ends: a.ends, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, History: a.past.stats(a.o.StateDir), Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Waits: a.sampler, Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks, InnerPID: procfs.New(a.o.ProcRoot).InnerPID,
@@ -122,7 +123,7 @@ func hostMemory() (uint64, error) {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return runAll(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
+	return runAll(ctx, append(a.sources(), a.leaks.Run, a.past.samples.Run, a.past.records.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
 }
 
 // sources returns the Run functions of the parts from which collectors read.
@@ -145,6 +146,7 @@ func (a *App) poll(ctx context.Context) error {
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
+		a.past.observe(now, l.state)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():

@@ -29,6 +29,7 @@ type parts struct {
 	watcher         *discovery.Watcher
 	ends            *workerends.Watcher
 	sampler         *sampling.Sampler // of the workers' threads
+	past            *past
 	requests        *collectors.Requests
 	thresholds      *collectors.Thresholds
 	receivers       *receivers
@@ -70,8 +71,10 @@ func newParts(o Options) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
+	a.past = newPast(a, &cfg)
 	a.ends = workerends.New(workerends.Options{
 		Processes: a.watcher, ProcRoot: o.ProcRoot, Groups: &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot}, Logger: o.Logger,
+		Ending: a.past.samples.Ending, Told: a.past.workerEnded,
 	})
 	a.watcher.SetServices(services(&cfg))
 	counters := &statsd.Counters{}

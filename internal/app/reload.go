@@ -30,6 +30,7 @@ func (a *App) Reload(ctx context.Context) error {
 		return err
 	}
 	a.sampler.Apply(samplerSettings(&cfg))
+	a.past.samples.Apply(historySettings(&cfg))
 	a.senders.apply(cfg.StatsD.Trust)
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)

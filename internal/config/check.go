@@ -20,6 +20,9 @@ const (
 	// Samples a second.
 	minSampleRate = 0.5
 	maxSampleRate = 20
+	// Minutes and bytes of the history.
+	minHistory, maxHistory           = 5, 24 * 60
+	minHistoryBytes, maxHistoryBytes = mib, 256 * mib
 
 	maxApps = 50 // what is watched and shown; one more would be dropped in silence
 )
@@ -72,7 +75,18 @@ func (c *Config) valueProblems() []problem {
 	if r := c.Diagnosis.SampleRate; !(r >= minSampleRate && r <= maxSampleRate) {
 		out = append(out, problem{"diagnosis.sample_rate", fmt.Sprintf("got %v", r), ""})
 	}
+	out = append(out, historyProblems(c.Diagnosis.History)...)
 	return c.expect(append(out, c.healingProblems()...))
+}
+
+func historyProblems(h History) (out []problem) {
+	if h.Minutes != 0 && (h.Minutes < minHistory || h.Minutes > maxHistory) {
+		out = append(out, problem{"diagnosis.history.minutes", fmt.Sprintf("got %d", h.Minutes), ""})
+	}
+	if h.MaxBytes < minHistoryBytes || h.MaxBytes > maxHistoryBytes {
+		out = append(out, problem{"diagnosis.history.max_bytes", "got " + h.MaxBytes.String(), ""})
+	}
+	return out
 }
 
 // orderProblems returns the thresholds whose two numbers are valid but in the

@@ -86,6 +86,17 @@ type Diagnosis struct {
 	Stacks bool `yaml:"stacks" want:"true or false"`
 	// Whether the paths of requests are published, beside their routes.
 	ShowPaths bool `yaml:"show_paths" want:"true or false"`
+	// What is kept of the samples.
+	History History `yaml:"history"`
+}
+
+// History is the section of what is kept of the samples.
+type History struct {
+	// For how many minutes; 0: none are kept, else 5 to 1440.
+	Minutes int `yaml:"minutes" want:"0 for none, or a whole number from 5 to 1440"`
+	// How many bytes they may take in memory, and as many in the state directory; 1MiB to
+	// 256MiB.
+	MaxBytes Size `yaml:"max_bytes" want:"a size from 1MiB to 256MiB, such as 16MiB"`
 }
 
 // StatsD is the section of the statsd listener.

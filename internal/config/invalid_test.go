@@ -186,6 +186,14 @@ var invalid = map[string][]string{
 		`:1: statsd.trust[2]: got "10.0.0.1/8"; expected ` + trust,
 		`:1: statsd.trust[3]: got "uid:4294967295"; expected ` + trust,
 	},
+	"history": {
+		":3: diagnosis.history.minutes: got 4; expected 0 for none, or a whole number from 5 to 1440",
+		":4: diagnosis.history.max_bytes: got 512MiB; expected a size from 1MiB to 256MiB, such as 16MiB",
+	},
+	"history-size": {
+		`:1: diagnosis.history.minutes: got "60m"; expected 0 for none, or a whole number from 5 to 1440`,
+		`:1: diagnosis.history.max_bytes: got "16MB"; expected a size from 1MiB to 256MiB, such as 16MiB`,
+	},
 	"sample-rate":     {":1: diagnosis.sample_rate: got 0.4; expected a number from 0.5 to 20"},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},

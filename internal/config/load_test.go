@@ -106,7 +106,7 @@ func full() config.Config {
 			Listen:    []string{"udp://127.0.0.1:9125", "unixgram:///run/resp-exporter/statsd.sock", "udp://[::1]:9125", "udp://localhost:9126"},
 			MaxRoutes: 256,
 		},
-		Diagnosis: config.Diagnosis{SampleRate: 2.5, ShowPaths: true},
+		Diagnosis: config.Diagnosis{SampleRate: 2.5, ShowPaths: true, History: config.History{Minutes: 1440, MaxBytes: 64 << 20}},
 		Healing:   fullHealing(),
 	}
 }

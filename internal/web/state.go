@@ -173,6 +173,9 @@ func notSeen(s *pageState) []unseen {
 	out := slices.Clone(s.Unseen)
 	for i := range s.state.Lacks {
 		l := &s.state.Lacks[i]
+		if l.Optional && l.Collector == "history" {
+			out = append(out, unseen{l.Collector, string(l.Reason), l.Detail})
+		}
 		if l.Optional && strings.HasPrefix(l.Of, "app:") && (l.Reason == reason.Unsupported || l.Reason == reason.Permission) {
 			out = append(out, unseen{l.Collector, string(l.Reason), l.Detail})
 		}

@@ -22,6 +22,7 @@ import (
 type Options struct {
 	Source  Source
 	History *charts.History // nil: the page has no charts' data and no trends
+	Past    History         // nil: nothing is remembered
 
 	Version string    // of the exporter
 	Host    string    // name of this host, for people
@@ -73,6 +74,9 @@ func New(o Options) *Web {
 	if o.History == nil {
 		o.History = charts.New()
 	}
+	if o.Past == nil {
+		o.Past = noHistory{}
+	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
 	}
@@ -99,6 +103,8 @@ func (w *Web) Register(mux *http.ServeMux) {
 	shown("/{$}", w.servePage)
 	shown("/api/v1/status", w.serveStatus)
 	shown("/api/v1/page", w.serveUpdate)
+	shown("/api/v1/history", w.serveHistory)
+	shown("/api/v1/incidents", w.serveIncidents)
 	shown("/static/{name...}", w.serveAsset)
 	handle("GET", "/-/healthy", http.HandlerFunc(w.serveHealthy))
 	handle("GET", "/-/ready", http.HandlerFunc(w.serveReady))

@@ -75,6 +75,8 @@ func (d *Decoder) value(v reflect.Value, f Field) setter {
 		return d.choice(to)
 	case LimitsSetter:
 		return d.limits(to)
+	case TextSetter:
+		return d.parsed(to, f.kind)
 	case *string:
 		switch f.form {
 		case "user":

@@ -50,6 +50,9 @@ type LimitsSetter interface {
 	SetLimit(key string, p Pair)
 }
 
+// TextSetter is a value of its own that is written as text without quotes, such as a size.
+type TextSetter interface{ SetText(s string) error }
+
 // BoolSetter is a value of its own that is written as true or false.
 type BoolSetter interface{ SetBool(b bool) }
 
