@@ -106,6 +106,15 @@ func (d *decoder) payload(b []byte) bool {
 		}
 		d.rows = append(d.rows, d.row(&p))
 	}
+	if !d.requests(&p) || len(p.rest) > 0 || d.last+int64(at) > latestTime { //nolint:gosec // at is at most latestTime
+		return false
+	}
+	d.last += int64(at) //nolint:gosec // it is at most latestTime
+	return true
+}
+
+// requests reads the requests of a sample; false: they are damaged.
+func (d *decoder) requests(p *parser) bool {
 	d.entries = d.entries[:0]
 	row := 0
 	for range p.number(maxRecord) {
@@ -116,11 +125,7 @@ func (d *decoder) payload(b []byte) bool {
 		}
 		d.entries = append(d.entries, entry{row, float64(tenths) / 10})
 	}
-	if p.bad || len(p.rest) > 0 || d.last+int64(at) > latestTime { //nolint:gosec // at is at most latestTime
-		return false
-	}
-	d.last += int64(at) //nolint:gosec // it is at most latestTime
-	return true
+	return !p.bad
 }
 
 func (d *decoder) blocker(p *parser) *Blocker {

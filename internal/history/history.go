@@ -195,7 +195,7 @@ func (h *History) view() []segment {
 	out := make([]segment, len(h.segments))
 	for i, s := range h.segments {
 		out[i] = *s
-		out[i].data = s.data[:len(s.data):len(s.data)]
+		out[i].data = slices.Clip(s.data)
 	}
 	return out
 }

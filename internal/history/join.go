@@ -88,24 +88,29 @@ func (j *joins) requests(workers []model.WorkerThreads, now time.Time) []Request
 		w := &workers[i]
 		for k := range w.Threads {
 			t := &w.Threads[k]
-			if !inHand(t, w.Threads) {
-				continue
+			if inHand(t, w.Threads) {
+				out = append(out, j.request(w, t, age))
 			}
-			r := Request{App: w.App, Slot: w.Slot, PID: w.PID, Task: t.Task, On: t.On, Peer: t.Peer, Kind: t.Kind, Seconds: t.Seconds}
-			if t.Stack != nil {
-				r.View, r.Line = t.Stack.View, lineOf(t.Stack)
-			}
-			// What was read belongs to this wait only if it had begun by then.
-			if t.Seconds >= age && age <= oldGather.Seconds() {
-				r.Digest = j.digests[t.Socket]
-				if root := j.roots[threadKey{w.PID, t.TID}]; root != nil && root.on == t.On && !t.Task {
-					r.Blocker = clone(root.blocker)
-				}
-			}
-			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// request returns what a thread does; age is that of the gather, in seconds. j.mu is held.
+func (j *joins) request(w *model.WorkerThreads, t *model.Thread, age float64) Request {
+	r := Request{App: w.App, Slot: w.Slot, PID: w.PID, Task: t.Task, On: t.On, Peer: t.Peer, Kind: t.Kind, Seconds: t.Seconds}
+	if t.Stack != nil {
+		r.View, r.Line = t.Stack.View, lineOf(t.Stack)
+	}
+	// What was read belongs to this wait only if it had begun by then.
+	if t.Seconds < age || age > oldGather.Seconds() {
+		return r
+	}
+	r.Digest = j.digests[t.Socket]
+	if root := j.roots[threadKey{w.PID, t.TID}]; root != nil && root.on == t.On && !t.Task {
+		r.Blocker = clone(root.blocker)
+	}
+	return r
 }
 
 // clone returns a copy of a blocker, whose texts may be cut.

@@ -9,8 +9,12 @@ import (
 )
 
 const (
-	// MaxBuckets, MaxRows and MaxListed bound the answers.
-	MaxBuckets, MaxRows, MaxListed = 3600, 500, 2000
+	// MaxBuckets is how many buckets a [Strip] has.
+	MaxBuckets = 3600
+	// MaxRows is how many rows a [Top] has.
+	MaxRows = 500
+	// MaxListed is how many requests a [Moment] has.
+	MaxListed = 2000
 	// nearest is how far from the time that is wanted a sample may be.
 	nearest = 10 * time.Second
 	// maxGroups is how many different rows are told apart in one answer.
@@ -94,8 +98,8 @@ func (c *stripCounts) add(bucket int, d *decoder) {
 	c.buckets[bucket] = counts
 }
 
-// fill sets the kinds of a strip, and what is in each bucket.
-func (c *stripCounts) fill(s *Strip) {
+// sums returns how many requests of each kind there are.
+func (c *stripCounts) sums() map[string]int {
 	sums := make(map[string]int)
 	for on, k := range c.kinds {
 		for _, counts := range c.buckets {
@@ -103,7 +107,15 @@ func (c *stripCounts) fill(s *Strip) {
 				sums[on] += counts[k]
 			}
 		}
-		if sums[on] > 0 {
+	}
+	return sums
+}
+
+// fill sets the kinds of a strip, and what is in each bucket.
+func (c *stripCounts) fill(s *Strip) {
+	sums := c.sums()
+	for on, n := range sums {
+		if n > 0 {
 			s.On = append(s.On, on)
 		}
 	}
@@ -150,15 +162,7 @@ func (h *History) Top(app string, from, to time.Time, limit int) Top {
 				of, seen = append(of, groupOf(groups, &d.rows[i], app)), append(seen, false)
 			}
 			for _, e := range d.entries {
-				if g := of[e.row]; g != nil {
-					if !seen[e.row] {
-						seen[e.row] = true
-						g.see(&d.rows[e.row])
-					}
-					out.Seconds++
-					g.Seconds++
-					g.Longest = max(g.Longest, e.seconds)
-				}
+				out.Seconds += of[e.row].count(e, d, seen)
 			}
 		})
 	}
@@ -192,6 +196,20 @@ func groupOf(groups map[group]*grouped, r *Request, app string) *grouped {
 		groups[k] = g
 	}
 	return g
+}
+
+// count counts a request and returns how many seconds it adds.
+func (g *grouped) count(e entry, d *decoder, seen []bool) float64 {
+	if g == nil {
+		return 0
+	}
+	if !seen[e.row] {
+		seen[e.row] = true
+		g.see(&d.rows[e.row])
+	}
+	g.Seconds++
+	g.Longest = max(g.Longest, e.seconds)
+	return 1
 }
 
 // see takes what a request has that does not tell rows apart.

@@ -359,7 +359,7 @@ func FuzzLines(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add([]byte(good))
+	f.Add(good)
 	f.Add([]byte(`{"id":"a","seen":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"id":"b","app":"x","start":"2026-01-01T00:00:00Z","actions":null,"worker_ends":{"a":1},"chain":{"links":[{}]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -59,13 +59,7 @@ func plain(s *model.State, app string) judged {
 			out.harm.Stuck = model.Known(w.Counts.Stuck)
 		}
 	}
-	for i := range s.Listeners {
-		if l := &s.Listeners[i]; l.App == app {
-			if q := measures.Fullest(l.Listeners); q != nil && q.Length != nil && *q.Length >= warning(s, "request_queue") {
-				out.harm.Queue = q.Length
-			}
-		}
-	}
+	out.harm.Queue = fullQueue(s, app)
 	if c := chainOf(s, app); c != nil {
 		out.chain = c
 		if c.Seconds >= longWait {
@@ -73,6 +67,18 @@ func plain(s *model.State, app string) judged {
 		}
 		if out.harm.Any() {
 			out.cause, out.peer = causeOf(c), c.Peer
+		}
+	}
+	return out
+}
+
+// fullQueue returns the length of an app's longest accept queue if it reaches the threshold.
+func fullQueue(s *model.State, app string) (out *float64) {
+	for i := range s.Listeners {
+		if l := &s.Listeners[i]; l.App == app {
+			if q := measures.Fullest(l.Listeners); q != nil && q.Length != nil && *q.Length >= warning(s, "request_queue") {
+				out = q.Length
+			}
 		}
 	}
 	return out

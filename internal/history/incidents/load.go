@@ -3,6 +3,7 @@ package incidents
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/history/files"
@@ -141,12 +142,9 @@ func Read(stateDir string) ([]model.Incident, []model.LastWords, error) {
 	files.ReadLines(dir, incidentsName, incidentBytes, in.take)
 	files.ReadLines(dir, wordsName, wordBytes, words.take)
 	var out []model.Incident
-	for i := len(in.order) - 1; i >= 0; i-- {
-		out = append(out, in.of[in.order[i]].Model())
+	for _, id := range slices.Backward(in.order) {
+		out = append(out, in.of[id].Model())
 	}
-	var said []model.LastWords
-	for i := len(words.list) - 1; i >= 0; i-- {
-		said = append(said, words.list[i])
-	}
-	return out, said, nil
+	slices.Reverse(words.list)
+	return out, words.list, nil
 }

@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// MaxRows and MaxRequests are how many rows and requests an answer has.
-	MaxRows, MaxRequests = 100, 500
+	// MaxRows is how many rows an answer has.
+	MaxRows = 100
+	// MaxRequests is how many requests an answer has.
+	MaxRequests = 500
 	// MaxIncidents is how many incidents and last words an answer has.
 	MaxIncidents = 100
 	// DefaultSpan is the time of an answer where none is given.
@@ -289,7 +291,7 @@ var errTime = errors.New("expected a time such as 2026-03-01T03:12:00Z, or secon
 func ParseTime(s string) (time.Time, error) {
 	const latest = 1 << 33 // the year 2242
 	if v, err := strconv.ParseFloat(s, 64); err == nil {
-		if !(v >= 0 && v <= latest) {
+		if math.IsNaN(v) || v < 0 || v > latest {
 			return time.Time{}, errTime
 		}
 		return time.UnixMilli(int64(v * 1000)), nil
