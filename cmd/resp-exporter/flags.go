@@ -25,6 +25,7 @@ type flags struct {
 	ask   *checkOptions  // the command is check
 	seek  *doctorOptions // the command is doctor
 	stack *stackOptions  // the command is stack
+	leak  *leakOptions   // the command is leak
 }
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
@@ -35,7 +36,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
-	ask, seek, stack := checkFlags(k), doctorFlags(k), stackFlags(k)
+	ask, seek, stack, leaks := checkFlags(k), doctorFlags(k), stackFlags(k), leakFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file (optional).").StringVar(&f.app.ConfigFile)
@@ -56,7 +57,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	promslogflag.AddFlags(k, log)
 
 	command, err := k.Parse(args)
-	f.ask, f.seek, f.stack = ask[command], seek[command], stack[command]
+	f.ask, f.seek, f.stack, f.leak = ask[command], seek[command], stack[command], leaks[command]
 	if err != nil && !f.done {
 		return f, err
 	}

@@ -104,12 +104,13 @@ func (t *Reader) Read() (Row, error) {
 		if err != nil {
 			return Row{}, err
 		}
+		if t.line > maxRows {
+			return Row{}, ErrTooLong
+		}
 		if s == "" {
 			continue
 		}
-		if t.rows++; t.rows > maxRows {
-			return Row{}, ErrTooLong
-		}
+		t.rows++
 		return t.parse(s)
 	}
 }
