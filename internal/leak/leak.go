@@ -61,11 +61,16 @@ func (d *Detector) forget() {
 	d.started = false
 }
 
-// Replace tells that the next sample is of another process, which took the slot over.
+// Replace tells that the next sample is of another process, which took the slot over. An
+// alarm stands only if it was found over lives: what one process lost is free again.
 func (d *Detector) Replace() {
 	if d.started {
 		d.endLife()
 	}
+	if !d.alarm.last.recycled {
+		d.alarm.start, d.alarm.stood = math.NaN(), 0
+	}
+	d.turn, d.round = 0, found{}
 	d.forget()
 }
 
