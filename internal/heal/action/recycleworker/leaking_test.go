@@ -26,14 +26,14 @@ func TestLeaking(t *testing.T) {
 				v, ok := c.slopes[slot]
 				return v, ok && app == "shop" && pid == f.Snap.Apps[0].Workers[slot].PID
 			}}
-			p, err := recycleworker.New(d, config.Recycle{App: "shop", Pick: config.PickLeaking}).Plan(t.Context(), action.PlanRequest{})
+			p, err := recycleworker.New(d, config.Recycle{App: "shop", Pick: config.PickLeaking, ImportCheck: []string{"/bin/true"}}).Plan(t.Context(), action.PlanRequest{})
 			if err != nil || !p.Refused.IsZero() {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			switch {
 			case c.slot == "" && (len(p.Victims) > 0 || !p.Cleared):
 				t.Errorf("%+v", p)
-			case c.slot != "" && (len(p.Victims) != 1 || p.Victims[0].Info["worker"] != c.slot || p.Victims[0].Info["of"] != "leaking"):
+			case c.slot != "" && (len(p.Victims) != 1 || p.Victims[0].ID != c.slot || p.Victims[0].Info["of"] != "leaking"):
 				t.Errorf("%+v", p)
 			}
 		})
