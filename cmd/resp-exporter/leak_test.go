@@ -63,7 +63,7 @@ func TestLeak(t *testing.T) {
 		t.Errorf("the good file is not judged: %s", &stdout)
 	}
 	stdout.Reset()
-	if code := run([]string{"leak", "--no-csv", grows}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "2000 bytes a request") {
+	if code := run([]string{"leak", "--no-csv", grows}, &stdout, &stderr); code != 0 || !strings.HasPrefix(stdout.String(), "grows: leaks ") || !strings.Contains(stdout.String(), " bytes a request") {
 		t.Errorf("code %d: %s", code, &stdout)
 	}
 }
