@@ -83,6 +83,12 @@ func healthyKinds() map[string]kind {
 			return logarithm(w.base*w.scale(.05, .4), w.mean*w.duration*w.scale(.001, .02))
 		}),
 	}
+	addHealthyPlans(out)
+	return out
+}
+
+// addHealthyPlans adds the kinds that need more than a term.
+func addHealthyPlans(out map[string]kind) {
 	out["traffic"] = func(w *world, p *plan) {
 		p.traffic = w.daily()
 		each, lag := w.base*w.scale(.03, .3), w.scale(20, 1200)
@@ -118,7 +124,6 @@ func healthyKinds() map[string]kind {
 		p.swap, p.swapKnown = w.span(.05, .4), w.Float64() < .5
 		p.with(w, func() []term { return []term{fillsUp(w.base*.1, 600)} })
 	}
-	return out
 }
 
 func leakKinds() map[string]func(w *world, p *plan, total float64) {
@@ -158,6 +163,12 @@ func leakKinds() map[string]func(w *world, p *plan, total float64) {
 			return []term{bySeconds(total), wanders(total*w.span(.02, .08), w.scale(200, 1200))}
 		}),
 	}
+	addLeakPlans(out)
+	return out
+}
+
+// addLeakPlans adds the kinds that need more than a term.
+func addLeakPlans(out map[string]func(*world, *plan, float64)) {
 	out["middle"] = func(w *world, p *plan, total float64) {
 		w.start = w.span(.3, .5) * w.duration
 		p.with(w, func() []term { return []term{byRequests(total)} })
@@ -194,5 +205,4 @@ func leakKinds() map[string]func(w *world, p *plan, total float64) {
 		p.cow = w.base * w.span(.05, .2)
 		p.with(w, func() []term { return []term{byRequests(total)} })
 	}
-	return out
 }
