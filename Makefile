@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-inflight trial-lastwords trial-young trial-stacks trial-mutants clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-inflight trial-lastwords trial-leaks trial-young trial-stacks trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -134,6 +134,10 @@ trial-inflight: deps build ## requests in flight as the exporter sees them again
 trial-lastwords: deps build ## 100 workers killed in mid-request, 100 recycled: last words of the first only, as root; LASTWORDS= flags; about 15 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/lastwords
 	@bash e2e/trials/apart.sh build/lastwords $(LASTWORDS)
+
+trial-leaks: ## the detector of memory leaks and the rules of others on generated traces; LEAKS='-seed 7 -n 50 -kinds'; a minute
+	cd e2e && go build -o ../build/ ./trials/cmd/leaks
+	@build/leaks $(LEAKS)
 
 trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)

@@ -14,6 +14,7 @@ type Entry struct {
 type Deps struct {
 	Apps       Apps
 	Ends       WorkerEnds
+	Leaks      LeakVerdicts
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
@@ -43,6 +44,7 @@ func Catalog() []Entry {
 		{"health", "health levels of apps, host and stores", func(d Deps) Collector { return NewHealth(d.Health) }},
 		{"history", "incidents of the apps, and what is kept of their requests", func(d Deps) Collector { return NewHistory(d.History) }},
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
+		{"leak", "workers that leak memory", func(d Deps) Collector { return NewLeak(d.Apps, d.Leaks, d.Limits, d.Total) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},
 		{"mysql", "MySQL and MariaDB servers", func(d Deps) Collector { return NewMySQL(d.Activity) }},

@@ -61,6 +61,18 @@ func (r *Requests) rateOf(app string) (float64, bool) {
 	return float64(last.requests-first.requests) / span.Seconds(), true
 }
 
+// AnsweredBy returns the requests that an app has answered, as of the last collection;
+// false: none is reported.
+func (r *Requests) AnsweredBy(app string) (float64, bool) {
+	r.history.mu.Lock()
+	defer r.history.mu.Unlock()
+	h := r.history.apps[app]
+	if h == nil || len(h.points) == 0 {
+		return 0, false
+	}
+	return float64(h.points[len(h.points)-1].requests), true
+}
+
 // prune removes the histories of accounts that were removed, or replaced by a new
 // account of that name.
 func (p *requestHistory) prune(views []appView) {

@@ -27,6 +27,7 @@ type flags struct {
 	seek  *doctorOptions  // the command is doctor
 	stack *stackOptions   // the command is stack
 	past  *historyOptions // the command is history
+	leak  *leakOptions    // the command is leak
 }
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
@@ -37,7 +38,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
-	ask, seek, stack, past := checkFlags(k), doctorFlags(k), stackFlags(k), historyFlags(k)
+	ask, seek, stack, past, leaks := checkFlags(k), doctorFlags(k), stackFlags(k), historyFlags(k), leakFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file (optional).").StringVar(&f.app.ConfigFile)
@@ -58,7 +59,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	promslogflag.AddFlags(k, log)
 
 	command, err := k.Parse(args)
-	f.ask, f.seek, f.stack, f.past = ask[command], seek[command], stack[command], past[command]
+	f.ask, f.seek, f.stack, f.past, f.leak = ask[command], seek[command], stack[command], past[command], leaks[command]
 	if f.past != nil {
 		f.past.stateDir = f.app.StateDir
 	}

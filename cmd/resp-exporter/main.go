@@ -54,7 +54,8 @@ func beModest() {
 // asked, 1 that it could not go on, 2 that the command line is wrong. Of check
 // it is the state that was found, 3 where that is unknown for whatever reason.
 // Of doctor, 1 also is that something configured cannot work, of stack that the process
-// cannot be looked at, and of history that nothing can be read.
+// cannot be looked at, of history that nothing can be read, and of leak that a trace
+// cannot be read.
 func run(args []string, stdout, stderr io.Writer) int {
 	f, err := parseFlags(args, stdout, stderr)
 	if err != nil {
@@ -75,6 +76,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if f.stack != nil {
 		return printStacks(f.app.ProcRoot, *f.stack, stdout, stderr)
+	}
+	if f.leak != nil {
+		return judgeTraces(*f.leak, stdout, stderr)
 	}
 	if f.seek != nil && !f.check {
 		return examine(f.app, *f.seek, stdout, stderr)

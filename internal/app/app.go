@@ -92,7 +92,7 @@ func New(o Options) (*App, error) {
 func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
-		Apps: a.watcher, Ends: a.ends, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
+		Apps: a.watcher, Ends: a.ends, Leaks: a.memoryLeaks, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, History: a.past.stats(a.o.StateDir), Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Waits: a.sampler, Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
@@ -128,7 +128,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // sources returns the Run functions of the parts from which collectors read.
 func (a *parts) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.sampler.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
+	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.memoryLeaks.Run, a.sampler.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
 // poll reads everything for the page, as a scrape does, and judges it. A fault

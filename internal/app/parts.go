@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
@@ -28,6 +29,7 @@ type parts struct {
 
 	watcher         *discovery.Watcher
 	ends            *workerends.Watcher
+	memoryLeaks     *watch.Watcher
 	sampler         *sampling.Sampler // of the workers' threads
 	past            *past
 	requests        *collectors.Requests
@@ -83,6 +85,10 @@ func newParts(o Options) (*parts, error) {
 	a.requests = collectors.NewRequests(collectors.RequestsOptions{
 		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
 		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
+	})
+	a.memoryLeaks = watch.New(watch.Options{
+		Apps: a.watcher, ProcRoot: o.ProcRoot, Interval: func() time.Duration { return a.config.Load().MonitoringInterval },
+		Requests: a.requests.AnsweredBy, Logger: o.Logger,
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.passed = o.StatsD

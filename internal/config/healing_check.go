@@ -269,8 +269,7 @@ func (c *Config) killLongProblems(k *checks, s *KillLong) {
 
 func (c *Config) recycleProblems(k *checks, s *Recycle) {
 	c.appNamed(k, s.App)
-	// PickLeaking waits for the detector of leaks; a setting that does nothing would be worse than this.
-	k.need(slices.Contains([]string{PickLargest, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, "")
+	k.need(slices.Contains([]string{PickLargest, PickLeaking, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, "")
 	k.need(within(s.MinAge, 0, maxDay), "min_age", s.MinAge, "")
 	k.need(within(s.MinWorkers, 2, 1000), "min_workers", s.MinWorkers, "")
 	k.argv("import_check", s.ImportCheck, false)

@@ -69,6 +69,7 @@ func (e *evaluator) evaluateUse(w *appWorkers) {
 		r := rule{Subject: Subject{App: w.app, Rule: "memory"}, component: "memory", advice: w.adviseMemory()}
 		r.level, r.release = levels.Rises(*w.memory.Usage, e.limits(w.app).Memory)
 		r.summary = w.app + " uses " + FormatPercent(*w.memory.Usage) + " of its memory"
+		e.evaluateLeak(w, &r)
 		e.add(r)
 	} else {
 		e.cannotRead(w.app, "memory", "memory", "the memory of "+w.app)

@@ -39,6 +39,17 @@ type WorkerMemory struct {
 	PSS, USS, Swap float64
 }
 
+// MemoryLeak is whether one worker leaks memory. The numbers are nil unless it is
+// suspected.
+type MemoryLeak struct {
+	App, Slot  string
+	Suspected  bool
+	Slope      *float64 // bytes a second
+	Confidence *float64 // share of the growth that lasts, at least
+	PerRequest *float64 // bytes; nil: requests are not reported
+	ToLimit    *float64 // seconds until the app's memory reaches its limit
+}
+
 // AppWorkers is what the workers of one app do.
 type AppWorkers struct {
 	App     string

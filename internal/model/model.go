@@ -12,9 +12,12 @@ import (
 
 // State is what one gather read. Each slice is written by one collector.
 type State struct {
-	Apps      []App          // process
-	Memory    []AppMemory    // memory
-	Workers   []AppWorkers   // workers
+	Apps    []App        // process
+	Memory  []AppMemory  // memory
+	Workers []AppWorkers // workers
+
+	MemoryLeaks []MemoryLeak // leak
+
 	Listeners []AppListeners // listener
 	Requests  []AppRequests  // requests
 	Waits     []AppWaits     // waits
@@ -52,6 +55,7 @@ func (s *State) Append(o *State) {
 	s.Apps = append(s.Apps, o.Apps...)
 	s.Memory = append(s.Memory, o.Memory...)
 	s.Workers = append(s.Workers, o.Workers...)
+	s.MemoryLeaks = append(s.MemoryLeaks, o.MemoryLeaks...)
 	s.Listeners = append(s.Listeners, o.Listeners...)
 	s.Requests = append(s.Requests, o.Requests...)
 	s.Waits = append(s.Waits, o.Waits...)

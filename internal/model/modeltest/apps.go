@@ -113,6 +113,19 @@ func (b *builder) workerMemory(app, slot string) {
 	m.Sampled = true
 }
 
+func (b *builder) leak() bool {
+	app, slot := b.at(0), b.at(1)
+	l := entry(&b.MemoryLeaks, func(l *model.MemoryLeak) bool { return l.App == app && l.Slot == slot }, model.MemoryLeak{App: app, Slot: slot})
+	if b.fact.Name == "resp_leak_suspected" {
+		l.Suspected = b.fact.Value == 1
+		return true
+	}
+	return b.set(map[string]**float64{
+		"resp_leak_slope_bytes_per_second": &l.Slope, "resp_leak_confidence_ratio": &l.Confidence,
+		"resp_leak_bytes_per_request": &l.PerRequest, "resp_leak_seconds_to_limit": &l.ToLimit,
+	})
+}
+
 // waitNumbers returns the numbers of the app's waits, if the fact is one of them.
 func (b *builder) waitNumbers() map[string]**float64 {
 	switch b.fact.Name {

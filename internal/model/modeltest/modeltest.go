@@ -45,7 +45,7 @@ func From(facts []Fact) (s *model.State, unknown []string) {
 
 func (b *builder) groups() map[string]func() bool {
 	return map[string]func() bool{
-		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "listen": b.listener,
+		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "leak": b.leak, "listen": b.listener,
 		"pool": b.pool, "lock": b.lock, "mysql": b.mysql, "redis": b.redis, "task": b.task, "session": b.session, "sessions": b.session,
 		"host": b.host, "disk": b.host, "pressure": b.host, "threshold": b.host, "collector": b.collector, "unavailable": b.collector, "note": b.collector,
 	}
