@@ -31,6 +31,10 @@ type verdict struct {
 	Sentence string
 	Key      string   // changes with the verdict, not with its numbers
 	Ended    []string // alerts that ended lately, with their time
+	Person   []string // why healing needs a person; empty: it does not
+	Apps     []appLink
+	MoreApps int
+	Note     string // on what the reader asked for
 }
 
 type finding struct {
@@ -50,9 +54,10 @@ const (
 // that ended lately. It is pure.
 func (s *pageState) verdict(now time.Time) verdict {
 	v := s.current(now)
+	v.Apps, v.MoreApps = s.sickApps()
 	ended := s.health.Recovering()
 	for _, e := range ended[:min(len(ended), maxEnded)] {
-		v.Ended = append(v.Ended, fmt.Sprintf("%s, back to normal for %s", inPast(e.Summary), health.FormatSeconds(now.Sub(e.Ended).Seconds())))
+		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", inPast(e.Summary), health.FormatSeconds(now.Sub(e.Ended).Seconds())))
 	}
 	if more := len(ended) - maxEnded; more > 0 {
 		v.Ended = append(v.Ended, fmt.Sprintf("and %d more", more))

@@ -12,16 +12,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/docs"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
 // Options is all that a [Web] needs. Source is required.
 type Options struct {
 	Source  Source
 	History *charts.History // nil: the page has no charts' data and no trends
+	Spent   *charts.Spent   // nil: the page does not say where the time goes
+	Past    History         // nil: the page shows no strip, no incidents and no last words
+
+	// StatsD returns the addresses at which requests can be reported. nil: they are not
+	// known.
+	StatsD func() []string
 
 	Version string    // of the exporter
 	Host    string    // name of this host, for people
@@ -54,6 +62,7 @@ type Options struct {
 type Web struct {
 	opts   Options
 	page   *template.Template
+	books  *runbooks.Page
 	assets map[string]asset
 }
 
@@ -79,7 +88,11 @@ func New(o Options) *Web {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
 	o.Logger = logs.Or(o.Logger)
-	return &Web{opts: o, page: parsePage(), assets: loadAssets()}
+	books, err := runbooks.Parse(docs.Runbooks(), docsFiles)
+	if err != nil { // they are part of the binary, and a test reads them
+		panic(fmt.Sprintf("embedded runbooks: %v", err))
+	}
+	return &Web{opts: o, page: parsePage(), books: books, assets: loadAssets()}
 }
 
 // Register adds all paths below the route prefix to mux.
@@ -90,6 +103,7 @@ func (w *Web) Register(mux *http.ServeMux) {
 	}
 	shown := func(path string, h http.HandlerFunc) { handle("GET", path, w.opts.Guard(h)) }
 	shown("/{$}", w.servePage)
+	shown(runbooksPath, w.serveRunbooks)
 	shown("/api/v1/status", w.serveStatus)
 	shown("/api/v1/page", w.serveUpdate)
 	shown("/static/{name...}", w.serveAsset)
