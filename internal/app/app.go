@@ -62,6 +62,7 @@ type App struct {
 	heal    *healing
 	set     *collectors.Set
 	history *charts.History
+	spent   *charts.Spent
 	server  *http.Server
 
 	reloading sync.Mutex
@@ -75,7 +76,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	h := newHealing(p)
-	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New()}
+	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New(), spent: charts.NewSpent()}
 	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
 		return nil, err
@@ -145,6 +146,7 @@ func (a *App) poll(ctx context.Context) error {
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
+		a.spent.Record(now, a.sampler.Totals().Apps)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():

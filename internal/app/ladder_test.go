@@ -19,7 +19,7 @@ func rung(pkg string) (float64, bool) {
 		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4, "internal/web/runbooks": 4, "internal/web/webtest": 4,
-		"docs": -2,
+		"docs":           -2,
 		"internal/waits": 3, "internal/workerends": 3, "internal/history": 3,
 		// the rooms below waits
 		"internal/waits/sampling": 2.5, "internal/waits/sockets": 2.45, "internal/waits/ledger": 2.4,

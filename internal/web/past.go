@@ -143,10 +143,9 @@ func stripKeys(s *history.Strip) []part {
 			}
 		}
 	}
+	out = slices.DeleteFunc(out, func(p part) bool { return p.Value <= 0 })
 	for k := range out {
-		if all > 0 {
-			out[k].Size = health.FormatPercent(out[k].Value / all)
-		}
+		out[k].Size = health.FormatPercent(out[k].Value / all)
 	}
 	return out
 }

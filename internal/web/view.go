@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
@@ -119,7 +121,7 @@ func (w *Web) renderSections(s *pageState, v *verdict, q asked, whole, lines []a
 	v.Person = healing.person()
 	v.note(s, q)
 	add("verdict", "verdict", v)
-	add("advice", "advice", w.adviceOf(s))
+	add("advice", "advice", w.adviceOf(s, v))
 	add("healing", "healing", healing)
 	for i := range whole {
 		add("app:"+whole[i].Name, "app", w.appView(s, &whole[i], q))
@@ -153,10 +155,28 @@ type adviceView struct {
 	Runbooks []runbookLink
 }
 
-func (w *Web) adviceOf(s *pageState) adviceView {
-	lines := s.health.Recommendations()
+func (w *Web) adviceOf(s *pageState, v *verdict) adviceView {
+	lines := withoutSentences(s.health.Recommendations(), s.state.Chains, v.Sentence, len(s.Apps) > 1)
 	n := min(len(lines), adviceUpTo)
 	return adviceView{lines[:n], len(lines) - n, w.runbooksOf(s)}
+}
+
+// withoutSentences returns lines of advice without the sentences of their chains, which
+// the verdict has. named: each line must say which app it is about.
+func withoutSentences(lines []string, chains []model.Chain, verdict string, named bool) []string {
+	out := slices.Clone(lines)
+	for i, line := range out {
+		for k := range chains {
+			c := &chains[k]
+			if advice := diagnosis.Advice(c); advice != "" && len(line) > len(advice) && strings.HasSuffix(line, " "+advice) && strings.Contains(verdict, strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")) {
+				if out[i] = advice; named {
+					out[i] = c.App + ": " + advice
+				}
+				break
+			}
+		}
+	}
+	return out
 }
 
 func (w *Web) appView(s *pageState, a *app, q asked) appView {

@@ -20,15 +20,12 @@
     for (const t of el.querySelectorAll('time[datetime]')) {
       const d = new Date(t.dateTime), now = new Date();
       const clock = two(d.getHours()) + ':' + two(d.getMinutes());
-      if (t.hasAttribute('data-exact')) {
-        t.textContent = d.toLocaleString();
-        continue;
-      }
       if (t.hasAttribute('data-ago')) {
         t.title = d.toLocaleString() + ' (' + t.title + ')';
         continue;
       }
-      t.textContent = d.toDateString() === now.toDateString() ? clock : d.getFullYear() + '-' + two(d.getMonth() + 1) + '-' + two(d.getDate()) + ' ' + clock;
+      const exact = t.hasAttribute('data-exact') ? ':' + two(d.getSeconds()) : '', today = d.toDateString() === now.toDateString() || t.hasAttribute('data-hm');
+      t.textContent = (today ? '' : d.getFullYear() + '-' + two(d.getMonth() + 1) + '-' + two(d.getDate()) + ' ') + clock + exact;
     }
   }
   function localiseStrip(el) { // its titles and its form have times in UTC

@@ -39,7 +39,7 @@ func Many(n, sick int, now time.Time) *model.State {
 		App(s, fmt.Sprintf("app%02d", n-1-i), 4, now)
 	}
 	for i := range sick {
-		Lock(s, fmt.Sprintf("app%02d", i), float64(42-i))
+		Lock(s, fmt.Sprintf("app%02d", i), float64(42-i), now)
 	}
 	return s
 }
@@ -48,13 +48,13 @@ func Many(n, sick int, now time.Time) *model.State {
 func Workers(n int, now time.Time) *model.State {
 	s := &model.State{Host: model.Host{Memory: model.Known(0.61), CPU: model.Known(0.23)}}
 	App(s, "shop", n, now)
-	Lock(s, "shop", 42)
+	Lock(s, "shop", 42, now)
 	return s
 }
 
 // Lock lets the workers of an app wait for a lock in MySQL that its worker 2 holds while
 // it waits for another service, the first one for so many seconds.
-func Lock(s *model.State, app string, seconds float64) {
+func Lock(s *model.State, app string, seconds float64, now time.Time) {
 	open := seconds + 16
 	root := &model.Stack{View: "refund", Own: model.Frame{Function: "refund", File: "/srv/shop/billing.py", Line: 131}}
 	victim := &model.Stack{View: "checkout", Method: "POST", Route: "/checkout", Own: model.Frame{Function: "pay", File: "/srv/shop/billing.py", Line: 88}}
@@ -83,7 +83,8 @@ func Lock(s *model.State, app string, seconds float64) {
 		s.Workers[i].Counts = &model.WorkerCounts{Stuck: float64(len(w))}
 	}
 	s.Chains = append(s.Chains, c)
-	s.Bottlenecks = append(s.Bottlenecks, model.Bottleneck{App: app, Cause: model.CauseDBLock, Peer: "mysql:main", Since: time.Unix(0, 0)})
+	s.Bottlenecks = append(s.Bottlenecks, model.Bottleneck{App: app, Cause: model.CauseDBLock, Peer: "mysql:main", Since: now.Add(-75 * time.Second)})
+	s.Waits = append(s.Waits, model.AppWaits{App: app, Utilization: model.Known(0.92), Saturation: model.Known(27.2)})
 }
 
 // Totals is the seconds of an app's views at a number of seconds after their begin.
