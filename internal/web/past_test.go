@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/history"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
@@ -57,6 +58,51 @@ func TestMoment(t *testing.T) {
 		if rec := get(t, h, path+"?app="+strings.Repeat("x", 301)); rec.Code != http.StatusBadRequest {
 			t.Errorf("%s: status %d for a name that is too long", path, rec.Code)
 		}
+	}
+}
+
+// hostilePast is a past in which all texts are markup.
+type hostilePast struct {
+	webtest.Past
+
+	evil string
+}
+
+func (p hostilePast) Top(app string, from, to time.Time, limit int) history.Top {
+	t := p.Past.Top(app, from, to, limit)
+	for i := range t.Rows {
+		r := &t.Rows[i]
+		r.View, r.On, r.Peer, r.Digest, r.Line = p.evil, p.evil, p.evil, p.evil, model.Frame{Function: p.evil, File: p.evil, Line: 1}
+		r.Blocker = &history.Blocker{App: p.evil, Slot: p.evil, Peer: p.evil, Line: r.Line}
+	}
+	return t
+}
+
+func (p hostilePast) Incidents(int) []model.Incident {
+	return []model.Incident{{ID: p.evil, App: p.evil, Start: moment, Cause: model.Cause(p.evil), Peer: p.evil, Ends: map[string]int{p.evil: 1}, Actions: []string{p.evil}}}
+}
+
+func (p hostilePast) LastWords(int) []model.LastWords {
+	stack := &model.Stack{View: p.evil, Route: p.evil, Own: model.Frame{Function: p.evil, File: p.evil, Line: 1}}
+	return []model.LastWords{{App: p.evil, Slot: p.evil, Ended: moment, Reason: p.evil, Digest: p.evil, Thread: model.Thread{On: p.evil, Peer: p.evil, Stack: stack}, Blocker: &model.Link{App: p.evil, Peer: p.evil}}}
+}
+
+func TestHostilePastIsEscaped(t *testing.T) {
+	const evil = `</a><script>alert("1")</script>'"&`
+	o := remembers(webtest.Workers(4, moment))
+	o.Past = hostilePast{webtest.Past{Now: moment, App: "shop"}, evil}
+	o.Spent = charts.NewSpent()
+	for i := range 2 {
+		totals := webtest.Totals("shop", float64(i))
+		totals[0].Views[0].Name = evil
+		o.Spent.Record(moment.Add(time.Duration(i)*time.Second), totals)
+	}
+	page := get(t, serve(o), "/?app=shop&at=09:15").Body.String()
+	if strings.Contains(page, "<script>") || strings.Contains(page, `alert("`) {
+		t.Errorf("a text reached the page unescaped:\n%s", page)
+	}
+	if n := strings.Count(page, "&lt;script&gt;"); n < 15 {
+		t.Errorf("the texts are on the page only %d times", n)
 	}
 }
 
