@@ -48,7 +48,7 @@ type (
 
 // past returns the last incidents and last words.
 func (w *Web) past() pastView {
-	if w.opts.Past == nil {
+	if !w.remembers() {
 		return pastView{}
 	}
 	var v pastView

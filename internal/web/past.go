@@ -73,9 +73,12 @@ type (
 	momentStep struct{ Word, At string }
 )
 
+// remembers reports whether a history is kept.
+func (w *Web) remembers() bool { return w.opts.Past != nil && w.opts.Past.Kept().MaxBytes > 0 }
+
 // stripOf returns the last hour of an app; nil where no history is kept.
 func (w *Web) stripOf(a *app, q asked) *stripView {
-	if w.opts.Past == nil {
+	if !w.remembers() {
 		return nil
 	}
 	to := w.opts.Now().UTC().Truncate(stripStep).Add(stripStep)
@@ -153,7 +156,7 @@ func stripKeys(s *history.Strip) []part {
 // momentOf returns what was done at the moment that was asked for; nil where it was not
 // asked for this app.
 func (w *Web) momentOf(app string, q asked) *momentView {
-	if w.opts.Past == nil || q.At.IsZero() || q.App != app {
+	if !w.remembers() || q.At.IsZero() || q.App != app {
 		return nil
 	}
 	from, to := q.At.Add(-momentSpan/2), q.At.Add(momentSpan/2)
@@ -267,7 +270,7 @@ func number(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v)
 
 // earliest returns the first samples of the history; zero where there is none.
 func (w *Web) earliest() time.Time {
-	if w.opts.Past == nil {
+	if !w.remembers() {
 		return time.Time{}
 	}
 	return w.opts.Past.Kept().From

@@ -141,7 +141,7 @@ func (w *Web) footer() footerView {
 	if refused > 0 {
 		series += fmt.Sprintf(", %d not stored", refused)
 	}
-	if w.opts.Past != nil {
+	if w.remembers() {
 		k := w.opts.Past.Kept()
 		series += fmt.Sprintf(". History: %s of %s", health.FormatBytes(float64(k.Bytes)), health.FormatBytes(float64(k.MaxBytes)))
 	}
