@@ -56,11 +56,12 @@ func (a *App) newServer() (*http.Server, error) {
 	}
 	mux := http.NewServeMux()
 	page := web.New(web.Options{
-		Source: a, Threads: a.sampler.Threads, History: a.history, Spent: a.spent, StatsD: a.receivers.listening, Version: a.o.Version, Host: host, Started: time.Now(),
+		Source: a, Threads: a.sampler.Threads, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
 		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
 		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log,
 		Guard: limits.hosts.Guard, GuardBrowsers: limits.hosts.GuardBrowsers,
+		Spent: a.spent, StatsD: a.receivers.listening,
 	})
 	page.Register(mux)
 	a.heal.register(mux)

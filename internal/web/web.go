@@ -24,12 +24,7 @@ import (
 type Options struct {
 	Source  Source
 	History *charts.History // nil: the page has no charts' data and no trends
-	Spent   *charts.Spent   // nil: the page does not say where the time goes
-	Past    History         // nil: the page shows no strip, no incidents and no last words
-
-	// StatsD returns the addresses at which requests can be reported. nil: they are not
-	// known.
-	StatsD func() []string
+	Past    History         // nil: nothing is remembered
 
 	Version string    // of the exporter
 	Host    string    // name of this host, for people
@@ -44,6 +39,12 @@ type Options struct {
 	Pprof            bool         // serve /debug/pprof/
 
 	Healing func() heal.Snapshot // nil: the page says nothing of healing
+
+	Spent *charts.Spent // nil: the page does not say where the time goes
+
+	// StatsD returns the addresses at which requests can be reported. nil: they are not
+	// known.
+	StatsD func() []string
 
 	// Threads returns the request threads of a worker as they were last sampled, and
 	// whether it is sampled. nil: those of the last gather are shown.
