@@ -76,13 +76,14 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	h := newHealing(p)
-	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New(), spent: charts.NewSpent()}
+	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New()}
 	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
 		return nil, err
 	}
 	apply()
 	p.warnOfFiles(p.config.Load())
+	a.spent = charts.NewSpent()
 	a.server, err = a.newServer()
 	return a, err
 }
@@ -143,10 +144,10 @@ func (a *App) poll(ctx context.Context) error {
 		seen := a.set.Read(read, nil).State // without the metrics
 		seen.Chains = diagnosis.Chains(&seen, now)
 		l := &snapshot{state: &seen}
+		a.spent.Record(now, a.sampler.Totals().Apps)
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
-		a.spent.Record(now, a.sampler.Totals().Apps)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():

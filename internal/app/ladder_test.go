@@ -20,7 +20,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4, "internal/web/runbooks": 4, "internal/web/webtest": 4,
 		"docs":           -2,
-		"internal/waits": 3, "internal/workerends": 3, "internal/history": 3,
+		"internal/waits": 3, "internal/workerends": 3, "internal/history": 1,
 		// the rooms below waits
 		"internal/waits/sampling": 2.5, "internal/waits/sockets": 2.45, "internal/waits/ledger": 2.4,
 		"internal/health": 2, "internal/discovery": 2,
