@@ -150,14 +150,16 @@ func levelOf(l health.Level) level { return levelHealthy + level(l) }
 func worst(found []finding) verdict {
 	v := verdict{Level: found[0].level, Sentence: found[0].phrase}
 	keys := make([]string, len(found))
+	also := 0
 	for i, f := range found {
 		v.Level = max(v.Level, f.level)
 		keys[i] = fmt.Sprint(f.level, " ", f.key)
-		if i > 0 && i <= maxAlso {
+		if i > 0 && also < maxAlso && !strings.Contains(f.phrase, ". ") { // one chain is enough to read
 			v.Sentence += "; " + f.phrase
+			also++
 		}
 	}
-	if more := len(found) - 1 - maxAlso; more > 0 {
+	if more := len(found) - 1 - also; more > 0 {
 		v.Sentence += fmt.Sprintf("; and %d more", more)
 	}
 	v.Key = strings.Join(keys, ", ")

@@ -208,6 +208,17 @@ func (w *Web) appView(s *pageState, a *app, q asked) appView {
 	for _, x := range workers[:len(workers)-v.Hidden] {
 		v.Cells = append(v.Cells, w.cell(s, a, x))
 	}
+	if v.Squares { // what the others wait for comes first
+		slices.SortStableFunc(v.Cells, func(a, b cell) int {
+			switch {
+			case (a.HoldsUp != "") == (b.HoldsUp != ""):
+				return 0
+			case a.HoldsUp != "":
+				return -1
+			}
+			return 1
+		})
+	}
 	return v
 }
 
