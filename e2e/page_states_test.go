@@ -86,11 +86,11 @@ func TestPageStates(t *testing.T) {
 		show(page{Name: "nothing", Tall: 800, Words: []string{"No app found"}}, "/", nil, nil),
 		show(page{Name: "runbooks", Words: []string{"RespQueueFull"}}, "/runbooks", nil, nil),
 	}
-	given, err := json.Marshal(map[string]any{"pages": pages, "shots": os.Getenv("SHOTS")})
+	given, err := json.Marshal(map[string]any{"pages": pages, "shots": os.Getenv("SHOTS"), "load": scaled(time.Second).Milliseconds()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(5*time.Minute))
 	defer cancel()
 	look := exec.CommandContext(ctx, "node", "states.mjs", string(given))
 	look.Dir = "browser"
