@@ -95,46 +95,19 @@ func causeText(c model.Cause, peer string) string {
 		}
 		return kind + " " + peer
 	}
-	switch c {
-	case model.CauseCPU:
-		return "its own computing"
-	case model.CauseCPUThrottled:
-		return "its CPU quota"
-	case model.CauseMemory:
-		return "a lack of memory"
-	case model.CauseWorkers:
-		return "too few workers"
-	case model.CausePool:
-		return at("its connections to MySQL")
-	case model.CauseDBLock:
-		return "a lock in " + at("MySQL")
-	case model.CauseDBSlow:
-		return "slow statements in " + at("MySQL")
-	case model.CauseDBDown:
-		return at("MySQL") + ", which is down"
-	case model.CauseRedis:
-		return at("Redis")
-	case model.CauseUpstream:
+	if c == model.CauseUpstream {
 		if strings.HasPrefix(peer, "app:") {
 			return at("the app")
 		}
 		return strings.TrimSpace("another service " + peer)
-	case model.CauseGIL:
-		return "its interpreter lock"
-	case model.CauseGC:
-		return "garbage collection"
-	case model.CauseLock:
-		return "a lock of its process"
-	case model.CauseDisk:
-		return "the disk"
-	case model.CauseTasks:
-		return "tasks that nobody does"
-	case model.CauseSlowClients:
-		return "slow clients"
-	case model.CauseLoopBlocked:
-		return "a blocked event loop"
 	}
-	return ""
+	return map[model.Cause]string{
+		model.CauseCPU: "its own computing", model.CauseCPUThrottled: "its CPU quota", model.CauseMemory: "a lack of memory", model.CauseWorkers: "too few workers",
+		model.CausePool: at("its connections to MySQL"), model.CauseDBLock: "a lock in " + at("MySQL"), model.CauseDBSlow: "slow statements in " + at("MySQL"),
+		model.CauseDBDown: at("MySQL") + ", which is down", model.CauseRedis: at("Redis"), model.CauseGIL: "its interpreter lock", model.CauseGC: "garbage collection",
+		model.CauseLock: "a lock of its process", model.CauseDisk: "the disk", model.CauseTasks: "tasks that nobody does", model.CauseSlowClients: "slow clients",
+		model.CauseLoopBlocked: "a blocked event loop",
+	}[c]
 }
 
 // harmText returns the worst numbers of an incident.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/history"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web"
@@ -240,5 +241,42 @@ func TestLinksToRunbooks(t *testing.T) {
 	}
 	if !strings.Contains(page, `href="runbooks#resppoolleak"><b>RespPoolLeak</b>`) || strings.Contains(page, "#diskfull") {
 		t.Error("a firing alert of ours is no link, or another one is")
+	}
+}
+
+// Each rule of the exporter's health has an alert whose runbook exists.
+func TestAlertsOfRules(t *testing.T) {
+	books := get(t, serve(options(fullSample())), "/runbooks").Body.String()
+	for _, rule := range []string{
+		"app_down", "workers", "request_queue", "error_rate", "response_time", "memory", "cpu", "disk", "pool", "pool_leak", "mysql", "connections",
+		"query_time", "redis", "cache_hit_rate", "sessions", "task_age", "task_workers", "task_orphaned",
+	} {
+		for _, app := range []string{"", "shop"} {
+			alert := web.AlertOf(health.Subject{App: app, Rule: rule})
+			if alert == "" || !strings.Contains(books, `id="`+strings.ToLower(alert)+`"`) {
+				t.Errorf("%s of %q: the alert %q has no runbook", rule, app, alert)
+			}
+		}
+	}
+	if alert := web.AlertOf(health.Subject{Rule: "nothing"}); alert != "" {
+		t.Errorf("an unknown rule has the alert %s", alert)
+	}
+}
+
+// Each cause has words.
+func TestCauseWords(t *testing.T) {
+	seen := map[string]model.Cause{}
+	for _, c := range []model.Cause{
+		model.CauseCPU, model.CauseCPUThrottled, model.CauseMemory, model.CauseWorkers, model.CausePool, model.CauseDBLock, model.CauseDBSlow, model.CauseDBDown, model.CauseRedis,
+		model.CauseUpstream, model.CauseGIL, model.CauseGC, model.CauseLock, model.CauseDisk, model.CauseTasks, model.CauseSlowClients, model.CauseLoopBlocked,
+	} {
+		words := web.CauseText(c, "mysql:main")
+		if other := seen[words]; words == "" || other != "" {
+			t.Errorf("%s is %q, as %q", c, words, other)
+		}
+		seen[words] = c
+	}
+	if got := web.CauseText("", ""); got != "" {
+		t.Errorf("no cause is %q", got)
 	}
 }

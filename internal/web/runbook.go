@@ -50,48 +50,13 @@ func (w *Web) runbooksOf(s *pageState) []runbookLink {
 // alertOf returns the alert of the shipped rules that is about the same as a rule of the
 // exporter's own health; "" where there is none.
 func alertOf(about health.Subject) string {
-	switch about.Rule {
-	case "app_down":
-		return "RespAppDown"
-	case "workers":
-		return "RespWorkersStuck"
-	case "request_queue":
-		return "RespQueueFull"
-	case "error_rate":
-		return "RespErrorRateHigh"
-	case "response_time":
-		return "RespResponseTimeHigh"
-	case "memory":
-		if about.App == "" {
-			return "RespHostMemoryHigh"
-		}
-		return "RespAppMemoryHigh"
-	case "cpu":
-		return "RespHostCPUSaturated"
-	case "disk":
-		return "RespDiskFull"
-	case "pool":
-		return "RespPoolNearlyExhausted"
-	case "pool_leak":
-		return "RespPoolLeak"
-	case "mysql":
-		return "RespMySQLDown"
-	case "connections":
-		return "RespMySQLConnectionsHigh"
-	case "query_time":
-		return "RespQueryTooLong"
-	case "redis":
-		return "RespRedisDown"
-	case "cache_hit_rate":
-		return "RespCacheHitRateLow"
-	case "sessions":
-		return "RespSessionsWithoutExpiry"
-	case "task_age":
-		return "RespTasksWaiting"
-	case "task_workers":
-		return "RespTaskWorkersMissing"
-	case "task_orphaned":
-		return "RespTasksOrphaned"
+	if about.Rule == "memory" && about.App == "" {
+		return "RespHostMemoryHigh"
 	}
-	return ""
+	return map[string]string{
+		"app_down": "RespAppDown", "workers": "RespWorkersStuck", "request_queue": "RespQueueFull", "error_rate": "RespErrorRateHigh", "response_time": "RespResponseTimeHigh",
+		"memory": "RespAppMemoryHigh", "cpu": "RespHostCPUSaturated", "disk": "RespDiskFull", "pool": "RespPoolNearlyExhausted", "pool_leak": "RespPoolLeak",
+		"mysql": "RespMySQLDown", "connections": "RespMySQLConnectionsHigh", "query_time": "RespQueryTooLong", "redis": "RespRedisDown", "cache_hit_rate": "RespCacheHitRateLow",
+		"sessions": "RespSessionsWithoutExpiry", "task_age": "RespTasksWaiting", "task_workers": "RespTaskWorkersMissing", "task_orphaned": "RespTasksOrphaned",
+	}[about.Rule]
 }
