@@ -84,7 +84,7 @@ func (w *Web) stripOf(a *app, q asked) *stripView {
 	to := w.opts.Now().UTC().Truncate(stripStep).Add(stripStep)
 	from := to.Add(-stripSpan)
 	n := int(stripSpan / stripStep)
-	s := w.opts.Past.Strip(a.Name, from, to, n)
+	s := w.opts.Past.Strip(a.Name, from, to.Add(-time.Second), n) // the last second is a part of it
 	most := max(1, a.total())
 	seen := false
 	for i := range s.Buckets {

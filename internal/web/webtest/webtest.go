@@ -115,7 +115,7 @@ func payLine() model.Frame {
 
 // Strip returns the hour.
 func (p Past) Strip(app string, from, to time.Time, buckets int) history.Strip {
-	s := history.Strip{App: app, From: from, To: to, Step: to.Sub(from) / time.Duration(buckets), On: []string{"mysql", "cpu", "upstream", "redis", "sleep"}}
+	s := history.Strip{App: app, From: from, To: to, Step: (to.Sub(from) + time.Second) / time.Duration(buckets), On: []string{"mysql", "cpu", "upstream", "redis", "sleep"}}
 	for i := range buckets {
 		b := history.Bucket{At: from.Add(time.Duration(i) * s.Step), Samples: 60}
 		x := float64(i)
