@@ -149,15 +149,15 @@ func (w *writer) code() error {
 func (w *writer) list() error {
 	w.out.WriteString("<ul>\n")
 	for w.at < len(w.lines) && strings.HasPrefix(w.lines[w.at], "- ") {
-		item := w.lines[w.at][2:]
+		item := []string{w.lines[w.at][2:]}
 		for w.at++; w.at < len(w.lines) && strings.HasPrefix(w.lines[w.at], "  "); w.at++ {
 			more := w.lines[w.at][2:]
 			if more == "" || strings.HasPrefix(more, " ") || strings.HasPrefix(more, "- ") {
 				return fmt.Errorf("%q: a list within a list is not known", w.lines[w.at])
 			}
-			item += "\n" + more
+			item = append(item, more)
 		}
-		if err := w.element("li", item); err != nil {
+		if err := w.element("li", strings.Join(item, "\n")); err != nil {
 			return err
 		}
 	}
@@ -187,11 +187,11 @@ func (w *writer) table() error {
 }
 
 func (w *writer) paragraph() error {
-	text := w.lines[w.at]
-	for w.at++; w.at < len(w.lines) && w.lines[w.at] != "" && startsParagraph(w.lines[w.at]); w.at++ {
-		text += "\n" + w.lines[w.at]
+	from := w.at
+	for w.at++; w.at < len(w.lines) && w.lines[w.at] != "" && startsParagraph(w.lines[w.at]); {
+		w.at++
 	}
-	return w.element("p", text)
+	return w.element("p", strings.Join(w.lines[from:w.at], "\n"))
 }
 
 func (w *writer) element(tag, text string) error {

@@ -51,16 +51,16 @@ func TestRunbooksOfTheDocumentation(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	const head = "# All\n\n## App\n\n### RespOne\n\n"
+	const head = "# All\n\n## App\n\n### RespFull\n\n"
 	for name, c := range map[string][2]string{
 		"paragraph":  {"a < b\nand `c`.", "<p>a &lt; b\nand <code>c</code>.</p>"},
 		"bold":       {"**see `x`:** y", "<p><b>see <code>x</code>:</b> y</p>"},
 		"list":       {"- one\n  more\n- two", "<ul>\n<li>one\nmore</li>\n<li>two</li>\n</ul>"},
 		"table":      {"| a | b |\n|---|---|\n| 1 | `2` |", "<table>\n<tr><th>a</th>\n<th>b</th>\n</tr>\n<tr><td>1</td>\n<td><code>2</code></td>\n</tr>\n</table>"},
 		"code":       {"```\n<a> **b**\n```", "<pre tabindex=\"0\"><code>&lt;a&gt; **b**\n</code></pre>"},
-		"an alert":   {"see RespOne, not RespOnes", `<p>see <a href="#respone">RespOne</a>, not RespOnes</p>`},
+		"an alert":   {"see RespFull, not RespFulls", `<p>see <a href="#respfull">RespFull</a>, not RespFulls</p>`},
 		"to a file":  {"[rules](../rules/a.yml)", `<p><a href="https://example.org/rules/a.yml">rules</a></p>`},
-		"to a place": {"[there](#respone)", `<p><a href="#respone">there</a></p>`},
+		"to a place": {"[there](#respfull)", `<p><a href="#respfull">there</a></p>`},
 	} {
 		p, err := runbooks.Parse(head+c[0]+"\n", base)
 		if err != nil {
