@@ -62,6 +62,7 @@ type App struct {
 	heal    *healing
 	set     *collectors.Set
 	history *charts.History
+	spent   *charts.Spent
 	server  *http.Server
 
 	reloading sync.Mutex
@@ -83,6 +84,7 @@ func New(o Options) (*App, error) {
 	}
 	apply()
 	p.warnOfFiles(p.config.Load())
+	a.spent = charts.NewSpent()
 	a.server, err = a.newServer()
 	return a, err
 }
@@ -143,6 +145,7 @@ func (a *App) poll(ctx context.Context) error {
 		seen := a.set.Read(read, nil).State // without the metrics
 		seen.Chains = diagnosis.Chains(&seen, now)
 		l := &snapshot{state: &seen}
+		a.spent.Record(now, a.sampler.Totals().Apps)
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)

@@ -59,8 +59,9 @@ func (a *App) newServer() (*http.Server, error) {
 		Source: a, Threads: a.sampler.Threads, History: a.history, Past: remembered{a.past.samples, a.past.records}, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
 		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
-		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log, StatsD: func() string { return a.config.Load().StatsD.SendTo() },
+		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log, SendTo: func() string { return a.config.Load().StatsD.SendTo() },
 		Guard: limits.hosts.Guard, GuardBrowsers: limits.hosts.GuardBrowsers,
+		Spent: a.spent, StatsD: a.receivers.listening,
 	})
 	page.Register(mux)
 	a.heal.register(mux)

@@ -17,6 +17,8 @@ var (
 	Exact         = health.Exact
 	TrendText     = trendText
 	InPast        = inPast
+	AlertOf       = alertOf
+	CauseText     = causeText
 )
 
 // Verdict returns the level, sentence and key of the verdict on r.

@@ -10,9 +10,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
-func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
+func (w *Web) servePage(rw http.ResponseWriter, req *http.Request) {
+	q, err := askedOf(req.URL.Query(), w.opts.Now())
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
 	var b bytes.Buffer
-	if err := w.renderPage(&b); err != nil {
+	if err := w.renderPage(&b, q); err != nil {
 		w.fail(rw, "render the status page", err)
 		return
 	}
@@ -20,7 +25,7 @@ func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
 }
 
 // update is what the page's own script asks for every 5 seconds. Sections are
-// the HTML of each part by its id; Layout says which apps there are.
+// the HTML of each part by its id; Layout says which apps are shown whole.
 type update struct {
 	At       int64                  `json:"at"` // unix seconds of the last check; 0: there was none
 	Layout   string                 `json:"layout"`
@@ -40,18 +45,24 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
+	q, err := askedOf(req.URL.Query(), w.opts.Now())
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
 	s, v := w.look()
-	sections, err := w.renderSections(s, v)
+	whole, lines := s.divide(q)
+	sections, err := w.renderSections(&s, &v, q, whole, lines)
 	if err != nil {
 		w.fail(rw, "render the status page", err)
 		return
 	}
-	u := update{Layout: layoutOf(s), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.Since(since)}
+	u := update{Layout: layout(&s, whole), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.Since(since)}
 	if !s.At.IsZero() {
 		u.At = s.At.Unix()
 	}
-	for _, x := range sections {
-		u.Sections[x.ID] = string(x.HTML)
+	for id, html := range sections {
+		u.Sections[id] = string(html)
 	}
 	for _, t := range s.state.Thresholds {
 		u.Limits[t.Resource] = [2]*float64{&t.Warning, &t.Critical}

@@ -41,6 +41,7 @@ type (
 	}
 	firingView struct {
 		Name, Summary string
+		Runbook       string // the anchor of its section; "": it is none of ours
 		Level         level
 		Since         clock
 	}
@@ -84,7 +85,7 @@ func (w *Web) healing() healingView {
 		v.Paused = &pauseView{p.Reason, p.By, clockOf(p.Since), clockOf(p.Until)}
 	}
 	for _, f := range s.Firing[:min(len(s.Firing), firingUpTo)] {
-		v.Firing = append(v.Firing, firingView{f.Name, f.Summary, severityOf(f.Severity), clockOf(f.Since)})
+		v.Firing = append(v.Firing, firingView{f.Name, f.Summary, w.books.Anchor(f.Name), severityOf(f.Severity), clockOf(f.Since)})
 	}
 	v.HiddenFiring = max(0, len(s.Firing)-firingUpTo)
 	for i := range s.Runs[:min(len(s.Runs), runsUpTo)] {
@@ -92,6 +93,25 @@ func (w *Web) healing() healingView {
 	}
 	v.HiddenRuns = max(0, len(s.Runs)-runsUpTo)
 	return v
+}
+
+// person returns why healing needs a person, for the banner.
+func (v *healingView) person() []string {
+	var out []string
+	if n := len(v.Human); n > 0 {
+		rules := v.Human[:min(n, maxAlso)]
+		line := text.Plural(float64(n), "rule has", "rules have") + " done all that they may, and the alert still fires: " + strings.Join(rules, ", ")
+		if n == 1 {
+			line = "rule " + rules[0] + " has done all that it may, and the alert still fires"
+		} else if n > len(rules) {
+			line += fmt.Sprintf(" and %d more", n-len(rules))
+		}
+		out = append(out, line)
+	}
+	if v.Asking != "" {
+		out = append(out, v.Asking)
+	}
+	return out
 }
 
 func modeWord(mode string) string {

@@ -33,7 +33,14 @@ func judged(r *model.State, at time.Time) health.Evaluation {
 	if at.IsZero() {
 		return health.Evaluation{}
 	}
-	j, _ := health.Evaluate(health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
+	in := health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}
+	for i := range r.MySQL {
+		in.MySQL = append(in.MySQL, r.MySQL[i].Name)
+	}
+	for i := range r.Redis {
+		in.Redis = append(in.Redis, r.Redis[i].Name)
+	}
+	j, _ := health.Evaluate(in, health.State{})
 	return j
 }
 

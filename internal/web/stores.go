@@ -13,7 +13,7 @@ import (
 type store struct {
 	Kind, Name string
 	Level      level
-	Word       string // its level, or whether it answers
+	Word       string // its level
 	Facts      []string
 }
 
@@ -26,7 +26,7 @@ func storesOf(s *model.State, j *health.Evaluation) []store {
 		if m.Up {
 			x.Facts = mysqlFacts(m)
 		} else {
-			x.Level, x.Word = levelCritical, "does not answer"
+			x.Level, x.Word, x.Facts = levelCritical, levelCritical.String(), []string{"does not answer"}
 		}
 		out = append(out, x)
 	}
@@ -36,7 +36,7 @@ func storesOf(s *model.State, j *health.Evaluation) []store {
 		if r.Up {
 			x.Facts = redisFacts(r)
 		} else {
-			x.Level, x.Word = levelCritical, "does not answer"
+			x.Level, x.Word, x.Facts = levelCritical, levelCritical.String(), []string{"does not answer"}
 		}
 		out = append(out, x)
 	}
@@ -44,12 +44,14 @@ func storesOf(s *model.State, j *health.Evaluation) []store {
 	return out
 }
 
-// storeOf returns the line about a server that answers, without facts.
+// storeOf returns the line about a server that answers, without facts. Its badge is its
+// health: unknown where it was not judged.
 func storeOf(component, kind, name string, j *health.Evaluation) store {
-	s := store{Kind: kind, Name: name, Level: levelHealthy, Word: "answers"}
-	if l := j.Host.Part(component, name); l > health.Healthy {
-		s.Level, s.Word = levelOf(l), l.String()
+	s := store{Kind: kind, Name: name, Level: levelUnknown}
+	if _, judged := j.Host.Components[component]; judged {
+		s.Level = levelOf(j.Host.Part(component, name))
 	}
+	s.Word = s.Level.String()
 	return s
 }
 

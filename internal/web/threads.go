@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
@@ -103,6 +104,30 @@ func heldUpBy(chains []model.Chain, app, slot string) string {
 		return ""
 	}
 	return ""
+}
+
+// holdsUp returns how many workers wait for a worker that is the root of their wait, as
+// "3 workers"; "" where none does.
+func holdsUp(chains []model.Chain, app, slot string) string {
+	waiting := make(map[[2]string]bool)
+	for i := range chains {
+		c := &chains[i]
+		if c.Deadlock || len(c.Links) == 0 {
+			continue
+		}
+		if root := &c.Links[len(c.Links)-1]; root.App != app || root.Slot != slot || root.Candidates > 0 {
+			continue
+		}
+		for _, v := range c.Victims {
+			if v.Slot != "" && (v.App != app || v.Slot != slot) {
+				waiting[[2]string{v.App, v.Slot}] = true
+			}
+		}
+	}
+	if len(waiting) == 0 {
+		return ""
+	}
+	return text.Plural(float64(len(waiting)), "worker", "workers")
 }
 
 // placeOf returns the line of the app's own code, or else the innermost one, as

@@ -31,6 +31,10 @@ type verdict struct {
 	Sentence string
 	Key      string   // changes with the verdict, not with its numbers
 	Ended    []string // alerts that ended lately, with their time
+	Person   []string // why healing needs a person; empty: it does not
+	Apps     []appLink
+	MoreApps int
+	Note     string // on what the reader asked for
 }
 
 type finding struct {
@@ -50,6 +54,7 @@ const (
 // that ended lately. It is pure.
 func (s *pageState) verdict(now time.Time) verdict {
 	v := s.current(now)
+	v.Apps, v.MoreApps = s.sickApps()
 	ended := s.health.Recovering()
 	for _, e := range ended[:min(len(ended), maxEnded)] {
 		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", inPast(e.Summary), health.FormatSeconds(max(0, now.Sub(e.Ended).Seconds()))))
@@ -145,14 +150,16 @@ func levelOf(l health.Level) level { return levelHealthy + level(l) }
 func worst(found []finding) verdict {
 	v := verdict{Level: found[0].level, Sentence: found[0].phrase}
 	keys := make([]string, len(found))
+	also := 0
 	for i, f := range found {
 		v.Level = max(v.Level, f.level)
 		keys[i] = fmt.Sprint(f.level, " ", f.key)
-		if i > 0 && i <= maxAlso {
+		if i > 0 && also < maxAlso && !strings.Contains(f.phrase, ". ") { // one chain is enough to read
 			v.Sentence += "; " + f.phrase
+			also++
 		}
 	}
-	if more := len(found) - 1 - maxAlso; more > 0 {
+	if more := len(found) - 1 - also; more > 0 {
 		v.Sentence += fmt.Sprintf("; and %d more", more)
 	}
 	v.Key = strings.Join(keys, ", ")

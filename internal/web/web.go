@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/docs"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
 // Options is all that a [Web] needs. Source is required.
@@ -38,13 +40,19 @@ type Options struct {
 
 	Healing func() heal.Snapshot // nil: the page says nothing of healing
 
+	Spent *charts.Spent // nil: the page does not say where the time goes
+
+	// StatsD returns the addresses at which requests can be reported. nil: they are not
+	// known.
+	StatsD func() []string
+
 	// Threads returns the request threads of a worker as they were last sampled, and
 	// whether it is sampled. nil: those of the last gather are shown.
 	Threads func(pid int) ([]model.Thread, bool)
 
-	// StatsD returns where apps send their StatsD lines, as gunicorn's --statsd-host
+	// SendTo returns where apps send their StatsD lines, as gunicorn's --statsd-host
 	// takes it; "" if nobody listens. nil: 127.0.0.1:9125.
-	StatsD func() string
+	SendTo func() string
 
 	// Guard refuses requests for the page, its files and its JSON by a host name
 	// that is not the exporter's, GuardBrowsers those of browsers only. nil: none.
@@ -59,6 +67,7 @@ type Options struct {
 type Web struct {
 	opts   Options
 	page   *template.Template
+	books  *runbooks.Page
 	assets map[string]asset
 }
 
@@ -80,8 +89,8 @@ func New(o Options) *Web {
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
 	}
-	if o.StatsD == nil {
-		o.StatsD = func() string { return "127.0.0.1:9125" }
+	if o.SendTo == nil {
+		o.SendTo = func() string { return "127.0.0.1:9125" }
 	}
 	if o.Guard == nil {
 		o.Guard = func(h http.Handler) http.Handler { return h }
@@ -90,7 +99,11 @@ func New(o Options) *Web {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
 	o.Logger = logs.Or(o.Logger)
-	return &Web{opts: o, page: parsePage(), assets: loadAssets()}
+	books, err := runbooks.Parse(docs.Runbooks(), docsFiles)
+	if err != nil { // they are part of the binary, and a test reads them
+		panic(fmt.Sprintf("embedded runbooks: %v", err))
+	}
+	return &Web{opts: o, page: parsePage(), books: books, assets: loadAssets()}
 }
 
 // Register adds all paths below the route prefix to mux.
@@ -101,6 +114,7 @@ func (w *Web) Register(mux *http.ServeMux) {
 	}
 	shown := func(path string, h http.HandlerFunc) { handle("GET", path, w.opts.Guard(h)) }
 	shown("/{$}", w.servePage)
+	shown(runbooksPath, w.serveRunbooks)
 	shown("/api/v1/status", w.serveStatus)
 	shown("/api/v1/page", w.serveUpdate)
 	shown("/api/v1/history", w.serveHistory)
