@@ -102,7 +102,7 @@ func (e *evaluator) evaluation() Evaluation {
 	all := e.advance(statuses)
 	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Evaluation{At: e.At}
-	var todo []given
+	todo := e.bottlenecks("")
 	for i := range all {
 		switch t := &all[i]; {
 		case t.ended != nil:
@@ -119,7 +119,7 @@ func (e *evaluator) evaluation() Evaluation {
 		if bounds {
 			s.Components["disk"] = disk
 		}
-		s.fill(all)
+		s.fill(all, e.bottlenecks(app))
 		if app == "" {
 			out.Host = *s
 		} else {
@@ -170,9 +170,8 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 }
 
 // fill sets the alerts, recommendations and overall level from the results of the
-// app, and of disks, which concern every app.
-func (s *Status) fill(all []result) {
-	var todo []given
+// app, and of disks, which concern every app. todo is advice that comes before theirs.
+func (s *Status) fill(all []result, todo []given) {
 	for i := range all {
 		t := &all[i]
 		switch {

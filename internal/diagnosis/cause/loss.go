@@ -1,0 +1,184 @@
+package cause
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+const (
+	// longWait is how many seconds a wait must have lasted to be no usual one, where it
+	// is not known what is usual.
+	longWait = 1
+	// tight is the share of memory in use from which a shortage of it explains waits for
+	// the disk, and stalled the part of the time that tasks of the host waited for memory.
+	tight   = 0.85
+	stalled = 0.1
+)
+
+// losses is the time that the threads of an app lost since the look before.
+type losses struct {
+	by   map[blame]float64 // seconds, of what is explained
+	rest float64           // seconds that nothing explains
+}
+
+func (x *losses) total() float64 {
+	sum := x.rest
+	for _, v := range x.by {
+		sum += v
+	}
+	return sum
+}
+
+// add adds lost seconds.
+func (x *losses) add(b blame, v float64) {
+	switch {
+	case v <= 0:
+	case b.cause == "":
+		x.rest += v
+	default:
+		x.by[b] += v
+	}
+}
+
+// losses returns the time that was lost since the look before: what was spent on each
+// kind of wait beyond what is usual, divided by what the threads were seen waiting for.
+func (a *app) losses(l *look) *losses {
+	x := &losses{by: make(map[blame]float64)}
+	if l.span == 0 || l.all <= 0 {
+		return x
+	}
+	if l.loop {
+		a.lossesOfLoops(l, x)
+		return x
+	}
+	for _, on := range slices.Sorted(maps.Keys(l.spent)) {
+		switch on {
+		case "idle", "cpu", "unknown":
+			continue
+		}
+		a.divide(l, on, max(0, l.spent[on]-a.usual.expected(l, on)), x)
+	}
+	l.addComputing(x)
+	l.addMemory(x)
+	return x
+}
+
+// divide adds the time beyond what is usual of one kind of wait, in proportion to what
+// the threads that were seen in it wait for.
+func (a *app) divide(l *look, on string, excess float64, x *losses) {
+	var parts []thought
+	long := 0
+	for _, t := range l.threads {
+		if t.On == on && !t.Task {
+			parts = append(parts, l.ofThread(t))
+			if t.Seconds >= longWait {
+				long++
+			}
+		}
+	}
+	if len(parts) == 0 {
+		b := blame{cause: plainCause(on)}
+		if !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock") {
+			return // short waits, of which it is not known whether they are usual
+		}
+		x.add(b, excess)
+		return
+	}
+	if !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock") {
+		excess *= float64(long) / float64(len(parts))
+	}
+	for _, p := range parts {
+		if !p.designed {
+			x.add(p.blame, excess/float64(len(parts)))
+		}
+	}
+}
+
+// lossesOfLoops returns the time that event loops lost: that in which they were blocked,
+// as far as they were not kept from running.
+func (a *app) lossesOfLoops(l *look, x *losses) {
+	kept := 0.0
+	for _, on := range [...]string{"cpu_queue", "throttled", "gc"} {
+		v := max(0, l.spent[on]-a.usual.expected(l, on))
+		x.add(blame{cause: plainCause(on)}, v)
+		kept += v
+	}
+	usual := 0.0
+	if a.usual.known() {
+		usual = a.usual.blocked * l.all
+	}
+	x.add(blame{cause: model.CauseLoopBlocked}, l.blocked-usual-kept)
+	l.addMemory(x)
+}
+
+// addComputing adds the time of workers that have computed for so long in one request
+// that it is no usual one.
+func (l *look) addComputing(x *losses) {
+	n := 0.0
+	for i := range l.workers.Workers {
+		w := &l.workers.Workers[i]
+		if (w.State == "busy" || w.State == "stuck") && w.Seconds >= stuckCPU && w.Wait != nil && w.Wait.On == "cpu" && len(w.Threads) <= 1 {
+			n++
+		}
+	}
+	if n > 0 {
+		x.add(blame{cause: model.CauseCPU}, min(n*l.span, l.spent["cpu"]))
+	}
+}
+
+// stuckCPU is for how many seconds a worker must have computed in one request to be lost
+// for others.
+const stuckCPU = 5
+
+// addMemory makes waits for the disk and for the processor those for memory, where tasks
+// of the host wait for memory and the app or the host has hardly any left.
+func (l *look) addMemory(x *losses) {
+	short := slices.ContainsFunc(l.state.Pressures, func(p model.Pressure) bool {
+		return p.Resource == "memory" && p.Kind == "some" && p.Latest >= stalled
+	})
+	if !short {
+		return
+	}
+	usage := valueOf(l.state.Host.Memory)
+	for i := range l.state.Memory {
+		if m := &l.state.Memory[i]; m.App == l.workers.App {
+			usage = max(usage, valueOf(m.Usage))
+		}
+	}
+	if usage < tight {
+		return
+	}
+	moved := 0.0
+	for b, v := range x.by {
+		if b.cause == model.CauseDisk || b.cause == model.CauseCPU {
+			moved += v
+			delete(x.by, b)
+		}
+	}
+	x.add(blame{cause: model.CauseMemory}, moved)
+}
+
+// byCause returns the cause that explains most of the lost time, with its seconds and
+// the peer and the chain that explain most of these.
+func (x *losses) byCause() (best blame, seconds float64) {
+	sums := make(map[model.Cause]float64)
+	for b, v := range x.by {
+		sums[b.cause] += v
+	}
+	for _, c := range slices.Sorted(maps.Keys(sums)) {
+		if sums[c] > seconds {
+			best, seconds = blame{cause: c}, sums[c]
+		}
+	}
+	most := 0.0
+	for b, v := range x.by {
+		better := v > most || v == most && strings.Compare(b.peer, best.peer) < 0
+		if b.cause == best.cause && better {
+			best, most = b, v
+		}
+	}
+	return best, seconds
+}
