@@ -3,7 +3,7 @@ package cause
 const (
 	// ready is in how many looks without harm an app must have been seen until what is
 	// usual for it counts.
-	ready = 6
+	ready = 4
 	// memory is the weight of one look in what is usual, once it is ready.
 	memory = 0.02
 	// fade is by how much the largest number of the past falls from look to look: to half
