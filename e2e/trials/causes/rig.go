@@ -36,7 +36,7 @@ const (
 	config   = `monitoring_interval: 5s
 statsd: {listen: ["udp://127.0.0.1:%d"]}
 thresholds: {task_age: {warning: 15, critical: 60}}
-mysql: [{name: main, dsn: "root@unix(%s)/"}]
+mysql: [{name: main, dsn: "resp:resp@tcp(127.0.0.1:%d)/"}]
 redis: [{name: cache, url: "redis://127.0.0.1:%d"}]
 apps:
   - name: %s
@@ -46,8 +46,9 @@ apps:
 %s`
 	schema = `CREATE DATABASE trial;
 CREATE TABLE trial.things (id INT PRIMARY KEY, n INT NOT NULL) ENGINE=InnoDB;
-INSERT INTO trial.things SELECT seq, 0 FROM seq_1_to_50;
-CREATE USER 'trial'@'127.0.0.1' IDENTIFIED BY 'trial'; GRANT ALL ON *.* TO 'trial'@'127.0.0.1'`
+INSERT INTO trial.things WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 50) SELECT i, 0 FROM s;
+CREATE USER 'trial'@'127.0.0.1' IDENTIFIED BY 'trial'; GRANT ALL ON trial.* TO 'trial'@'127.0.0.1';
+CREATE USER 'resp'@'127.0.0.1' IDENTIFIED BY 'resp'; GRANT ALL ON *.* TO 'resp'@'127.0.0.1'`
 )
 
 // mode is what requests do, see app.py.
@@ -251,7 +252,7 @@ func (r *rig) startExporter(ctx context.Context, path string) error {
 		return err
 	}
 	file := filepath.Join(r.dir, "exporter.yml")
-	text := fmt.Sprintf(config, r.statsd, r.db.Socket, r.redis, r.name, r.port, r.c.poolSize(), r.upstream.fill(r.c.more))
+	text := fmt.Sprintf(config, r.statsd, r.db.Port, r.redis, r.name, r.port, r.c.poolSize(), r.upstream.fill(r.c.more))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

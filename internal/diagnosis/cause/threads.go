@@ -14,8 +14,8 @@ type blame struct {
 	chain *model.Chain
 }
 
-// isDesigned reports whether a thread waits for something that is no loss: data that a
-// command of Redis waits for.
+// thought is what one thread is held up by. designed: it waits for data by design, such as
+// in a command of Redis that does, which is no loss.
 type thought struct {
 	blame
 
@@ -24,6 +24,9 @@ type thought struct {
 
 // ofThread returns what holds up a thread that has a request.
 func (l *look) ofThread(t threadAt) thought {
+	if t.On == "lock" && t.Stack != nil && t.Stack.Pool {
+		return thought{blame: l.ofPool(t)}
+	}
 	if c := l.chainOf(t); c != nil {
 		return l.ofChain(c, t)
 	}
@@ -37,11 +40,6 @@ func (l *look) ofThread(t threadAt) thought {
 		return thought{blame: blame{cause: model.CauseRedis, peer: t.Peer}}
 	case "upstream":
 		return thought{blame: blame{cause: model.CauseUpstream, peer: t.Peer}}
-	case "lock":
-		if t.Stack != nil && t.Stack.Pool {
-			return thought{blame: l.ofPool(t)}
-		}
-		return thought{blame: blame{cause: model.CauseLock}}
 	}
 	return thought{blame: blame{cause: plainCause(t.On)}}
 }
