@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,7 +33,7 @@ var (
 )
 
 const (
-	patience = time.Minute
+	patience = 3 * time.Minute
 	config   = `monitoring_interval: 5s
 statsd: {listen: ["udp://127.0.0.1:%d"]}
 thresholds: {task_age: {warning: 15, critical: 60}}
@@ -88,7 +89,40 @@ type rig struct {
 	calls    sync.WaitGroup
 }
 
-func newRig(ctx context.Context, c *Case, exporter string, draws *rand.Rand) (_ *rig, err error) {
+// Lab is what runs have in common.
+type Lab struct {
+	Exporter string
+	data     string        // directory with a data directory that is copied
+	starts   chan struct{} // of those that start now
+}
+
+// NewLab returns a lab. Two runs at a time start their servers in it.
+func NewLab(ctx context.Context, exporter string) (*Lab, error) {
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Exporter: exporter, data: dir, starts: make(chan struct{}, 2)}
+	db, err := mariadb.Start(ctx, dir)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	err = db.Exec(schema)
+	db.Stop()
+	return l, err
+}
+
+// Close removes the files of the lab.
+func (l *Lab) Close() error { return os.RemoveAll(l.data) }
+
+// newRig starts everything for one run.
+func (l *Lab) newRig(ctx context.Context, c *Case, draws *rand.Rand) (_ *rig, err error) {
+	select {
+	case l.starts <- struct{}{}:
+		defer func() { <-l.starts }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	dir, err := os.MkdirTemp("", "causes")
 	if err != nil {
 		return nil, err
@@ -110,10 +144,10 @@ func newRig(ctx context.Context, c *Case, exporter string, draws *rand.Rand) (_ 
 	if c.connections > 0 {
 		most = fmt.Sprintf("--max-connections=%d", c.connections)
 	}
-	if r.db, err = mariadb.Start(ctx, dir, most, "--extra-max-connections=0", "--innodb-lock-wait-timeout=100"); err != nil {
-		return nil, err
+	if out, err := exec.CommandContext(ctx, "cp", "-a", "--sparse=always", filepath.Join(l.data, "data"), dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copy the data directory: %w: %s", err, out)
 	}
-	if err := r.db.Exec(schema); err != nil {
+	if r.db, err = mariadb.Start(ctx, dir, most, "--extra-max-connections=0", "--innodb-lock-wait-timeout=100"); err != nil {
 		return nil, err
 	}
 	if r.root, err = r.db.Root(); err != nil {
@@ -132,7 +166,7 @@ func newRig(ctx context.Context, c *Case, exporter string, draws *rand.Rand) (_ 
 		return nil, err
 	}
 	r.app = fmt.Sprintf("127.0.0.1:%d", r.port)
-	if err := r.startExporter(ctx, exporter); err != nil {
+	if err := r.startExporter(ctx, l.Exporter); err != nil {
 		return nil, err
 	}
 	return r, r.startApp(ctx)

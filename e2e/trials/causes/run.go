@@ -45,12 +45,12 @@ type Result struct {
 }
 
 // Run runs one case.
-func Run(ctx context.Context, c Case, exporter string, seed uint64, times Times) (_ Result, err error) {
+func (l *Lab) Run(ctx context.Context, c Case, seed uint64, times Times) (_ Result, err error) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.Name))
-	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
-	r, err := newRig(ctx, &c, exporter, rand.New(rand.NewPCG(seed, h.Sum64())))
+	r, err := l.newRig(ctx, &c, rand.New(rand.NewPCG(seed, h.Sum64())))
 	if err != nil {
 		return Result{}, err
 	}

@@ -24,9 +24,9 @@ func main() { trial.Main("causes", start) }
 
 // batch is the runs of one seed.
 type batch struct {
-	exporter string
-	seed     uint64
-	verbose  bool
+	lab     *causes.Lab
+	seed    uint64
+	verbose bool
 
 	mu   sync.Mutex
 	rows *trial.Rows
@@ -44,7 +44,7 @@ type row struct {
 
 func start(ctx context.Context) error {
 	b := &batch{}
-	flag.StringVar(&b.exporter, "exporter", "build/resp-exporter", "the exporter")
+	exporter := flag.String("exporter", "build/resp-exporter", "the exporter")
 	flag.Uint64Var(&b.seed, "seed", 1, "of the order, the names and the times")
 	only := flag.String("cases", ".", "regular expression that picks cases by name")
 	beside := flag.Int("beside", 4, "cases side by side that do not load the processors")
@@ -65,6 +65,10 @@ func start(ctx context.Context) error {
 	if b.raw, err = trial.OpenFile(*file + ".jsonl"); err != nil {
 		return errors.Join(err, b.rows.Close())
 	}
+	if b.lab, err = causes.NewLab(ctx, *exporter); err != nil {
+		return errors.Join(err, b.rows.Close())
+	}
+	defer func() { _ = b.lab.Close() }()
 	err = b.runAll(ctx, pick, *beside, before)
 	b.print()
 	return errors.Join(err, b.rows.Close(), b.raw.Close())
@@ -113,7 +117,7 @@ func (b *batch) runAll(ctx context.Context, pick *regexp.Regexp, beside int, bef
 }
 
 func (b *batch) run(ctx context.Context, c causes.Case) error {
-	r, err := causes.Run(ctx, c, b.exporter, b.seed, causes.Usual())
+	r, err := b.lab.Run(ctx, c, b.seed, causes.Usual())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err != nil {
