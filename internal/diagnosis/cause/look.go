@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ type look struct {
 	all     float64            // all of spent
 	inHand  float64            // that of it with a request
 	threads []threadAt         // request threads with a request, as they were seen
-	queue   *float64           // connections that wait to be accepted
+	queue   *float64           // requests that no thread works on yet
 	fresh   bool               // half of its workers were started a moment ago, or are not ready
 	recent  requests           // of the last looks
 }
@@ -63,11 +64,23 @@ func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 			l.blocked = max(0, *l.totals.Blocked-*a.blocked)
 		}
 	}
+	l.addBacklog()
 	l.addThreads()
 	l.fresh = l.isFresh()
 	l.recent = a.requests.since(l)
 	a.use(l)
 	return l
+}
+
+// addBacklog adds the requests that a server has accepted and no thread works on to those
+// that wait to be accepted: gthread accepts more than it has threads.
+func (l *look) addBacklog() {
+	if n := l.totals.InFlight; n != nil && !l.loop && l.span > 0 {
+		if more := *n - math.Round(l.capacity()); more > 0 {
+			sum := valueOf(l.queue) + more
+			l.queue = &sum
+		}
+	}
 }
 
 // addThreads adds the threads that have a request.

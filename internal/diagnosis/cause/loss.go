@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -159,6 +160,31 @@ func (l *look) addMemory(x *losses) {
 		}
 	}
 	x.add(blame{cause: model.CauseMemory}, moved)
+}
+
+// maxLosses is how many parts of the lost time are listed where no cause is told.
+const maxLosses = 4
+
+// evidence returns the largest parts of the lost time, by cause, for a look without a
+// cause: how many threads' time each takes.
+func (x *losses) evidence(l *look) []model.Evidence {
+	if l.span == 0 {
+		return nil
+	}
+	sums := map[model.Cause]float64{"": x.rest}
+	for b, v := range x.by {
+		sums[b.cause] += v
+	}
+	names := slices.SortedFunc(maps.Keys(sums), func(a, b model.Cause) int {
+		return cmp.Or(cmp.Compare(sums[b], sums[a]), cmp.Compare(a, b))
+	})
+	out := []model.Evidence{{Code: "threads", Value: l.capacity()}, {Code: "utilization", Value: l.utilization()}}
+	for _, c := range names[:min(len(names), maxLosses)] {
+		if sums[c] > 0 {
+			out = append(out, model.Evidence{Code: "lost_to", Of: string(c), Value: sums[c] / l.span})
+		}
+	}
+	return out
 }
 
 // byCause returns the cause that explains most of the lost time, with its seconds and

@@ -4,6 +4,7 @@
 package cause
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -27,6 +28,8 @@ const (
 	// same of looks with harm that do not show it.
 	calmLooks   = 3
 	silentLooks = 4
+	// unreadFor is for how long a judgement is kept of an app that cannot be read.
+	unreadFor = 30 * time.Second
 )
 
 // All returns every cause, in the order of the label's values.
@@ -69,6 +72,7 @@ type app struct {
 	pending verdict
 	found   int // looks in a row that found pending
 	began   time.Time
+	last    model.Bottleneck
 }
 
 // Next judges all apps of a state that was read at now, a few seconds after the state
@@ -99,7 +103,21 @@ func (t *Tracker) Next(s *model.State, now time.Time, limits Limits) []model.Bot
 			t.apps[name] = a
 		}
 		l := newLook(s, &s.Workers[i], now, a)
-		out = append(out, a.next(l, limits(name)))
+		a.last = a.next(l, limits(name))
+		out = append(out, a.last)
+	}
+	return t.addUnread(s, now, out)
+}
+
+// addUnread adds the last judgement of each app that could not be read this time, for a
+// while: a late read is no end.
+func (t *Tracker) addUnread(s *model.State, now time.Time, out []model.Bottleneck) []model.Bottleneck {
+	for _, name := range slices.Sorted(maps.Keys(t.apps)) {
+		a := t.apps[name]
+		ended := slices.ContainsFunc(s.Apps, func(x model.App) bool { return x.Name == name && !x.Up })
+		if a.seen.Before(now) && now.Sub(a.seen) <= unreadFor && !ended {
+			out = append(out, a.last)
+		}
 	}
 	return out
 }
@@ -119,6 +137,9 @@ func (a *app) next(l *look, limits config.Thresholds) model.Bottleneck {
 	a.confirm(v, harm.Any(), beyond, l.now)
 	a.remember(l)
 	out := model.Bottleneck{App: l.workers.App, Harm: harm}
+	if harm.Any() {
+		out.Evidence = losses.evidence(l)
+	}
 	if a.cause != "" {
 		v := &a.told
 		out.Cause, out.Since, out.Share, out.Peer, out.Chain, out.Evidence = a.cause, a.since, v.share, v.peer, v.chain, v.evidence

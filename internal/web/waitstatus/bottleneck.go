@@ -47,13 +47,12 @@ func BottleneckOf(s *model.State, app string) *Bottleneck {
 		Cause: known(string(b.Cause)), Peer: known(b.Peer), Sentence: known(cause.Sentence(b)), Advice: known(cause.Advice(b)), Evidence: []Evidence{},
 		Harm: Harm{b.Harm.Queue, b.Harm.Latency, b.Harm.Stuck, b.Harm.Errors, b.Harm.Tasks},
 	}
-	if b.Cause == "" {
-		return out
-	}
-	since := b.Since.UTC()
-	out.Since, out.Share = &since, &b.Share
 	for _, e := range b.Evidence {
 		out.Evidence = append(out.Evidence, Evidence{e.Code, known(e.Of), e.Value})
+	}
+	if b.Cause != "" {
+		since := b.Since.UTC()
+		out.Since, out.Share = &since, &b.Share
 	}
 	return out
 }
