@@ -118,7 +118,7 @@ func (w *watcher) until(ctx context.Context, end time.Time, enough func(Look) bo
 		l := Look{At: w.last.Sub(w.onset).Seconds(), Threshold: s.byThresholds()}
 		var b *Bottleneck
 		if l.Cause, b = s.cause(); b != nil {
-			l.Detail = string(b.Harm) + " " + string(b.Evidence)
+			l.Detail = fmt.Sprintf("%s %s queue %v mean %v rate %v", b.Harm, b.Evidence, s.Apps[0].Resources["request_queue_size"], s.Apps[0].Performance["avg_response_time"], s.Apps[0].Performance["throughput_rps"])
 			if b.Sentence != nil {
 				l.Sentence = *b.Sentence
 			}

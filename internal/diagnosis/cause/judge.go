@@ -30,25 +30,48 @@ type verdict struct {
 
 // judge returns the cause that a look shows; none if none explains most of the loss.
 func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
-	if v := a.unreachable(l, harm); v.cause != "" {
-		return v
+	v := l.ofLosses(x)
+	if u := a.unreachable(l, harm); u.cause != "" && (v.cause == "" || isOfStores(v.cause) || harm.Errors != nil) {
+		return u
 	}
+	if v.cause == "" {
+		v = a.saturated(l, x.total(), harm)
+	}
+	if v.cause == "" && harm.Tasks != nil {
+		v = l.overdue(harm)
+	}
+	return v
+}
+
+// ofLosses returns the cause that explains most of the lost time, if it is enough.
+func (l *look) ofLosses(x *losses) verdict {
 	best, seconds := x.byCause()
 	total := x.total()
 	switch {
-	case best.cause == "" || l.span == 0:
-	case seconds < leastShare*total:
-	case total < leastLoss*l.inHand, seconds < leastThreads*l.span:
-	default:
-		return verdict{blame: best, share: min(1, seconds/total), evidence: l.evidence(best, seconds)}
+	case best.cause == "", l.span == 0, l.fresh && isOfStarting(best.cause):
+		return verdict{}
+	case seconds < leastShare*total, total < leastLoss*l.inHand, seconds < leastThreads*l.span:
+		return verdict{}
 	}
-	if v := a.saturated(l, total, harm); v.cause != "" {
-		return v
+	return verdict{blame: best, share: min(1, seconds/total), evidence: l.evidence(best, seconds)}
+}
+
+// isOfStarting reports whether a cause is what workers show that have just started.
+func isOfStarting(c model.Cause) bool {
+	switch c {
+	case model.CauseCPU, model.CauseDisk, model.CauseGIL, model.CauseGC, model.CauseLock:
+		return true
 	}
-	if harm.Tasks != nil {
-		return l.overdue(harm)
+	return false
+}
+
+// isOfStores reports whether a cause may come from a store that does not answer.
+func isOfStores(c model.Cause) bool {
+	switch c {
+	case model.CausePool, model.CauseLock, model.CauseDBSlow, model.CauseDBLock, model.CauseDBDown, model.CauseRedis:
+		return true
 	}
-	return verdict{}
+	return false
 }
 
 // unreachable returns the cause of harm that comes with a store of the app that does not
@@ -60,11 +83,11 @@ func (a *app) unreachable(l *look, harm model.Harm) verdict {
 	for i := range l.state.MySQL {
 		m := &l.state.MySQL[i]
 		name := "mysql:" + m.Name
-		if _, uses := a.servers[name]; !uses || m.Up && !m.Full {
+		if _, uses := a.servers[name]; !uses || m.Up && !isFull(m) {
 			continue
 		}
 		b := blame{cause: model.CauseDBDown, peer: name}
-		if m.Full {
+		if isFull(m) {
 			b = l.ofFull(name, nil)
 		}
 		b.chain = l.chainAt(name)
@@ -78,6 +101,12 @@ func (a *app) unreachable(l *look, harm model.Harm) verdict {
 		}
 	}
 	return verdict{}
+}
+
+// isFull reports whether a server has no connection left for an app: it refuses the
+// exporter, too, or only the one is left that is reserved.
+func isFull(m *model.MySQLServer) bool {
+	return m.Full || len(m.Holders) > 0 && m.Connections != nil && m.MaxConnections != nil && *m.Connections >= *m.MaxConnections-1
 }
 
 // saturated returns the cause workers, if connections wait because all threads are busy

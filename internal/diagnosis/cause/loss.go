@@ -17,6 +17,9 @@ const (
 	// the disk, and stalled the part of the time that tasks of the host waited for memory.
 	tight   = 0.85
 	stalled = 0.1
+	// keeps is the part of the connections of a pool that are asleep, of which other
+	// threads must have been waiting for something else.
+	keeps = 0.4
 )
 
 // losses is the time that the threads of an app lost since the look before.
@@ -63,8 +66,43 @@ func (a *app) losses(l *look) *losses {
 		a.divide(l, on, max(0, l.spent[on]-a.usual.expected(l, on)), x)
 	}
 	l.addComputing(x)
+	l.addHeld(x)
 	l.addMemory(x)
 	return x
+}
+
+// addHeld gives the waits for a pool whose connections are asleep to what the other threads
+// wait for outside of the database, if enough of them do to have these connections: they
+// keep them meanwhile.
+func (l *look) addHeld(x *losses) {
+	asleep, waits, most := 0.0, 0.0, 0.0
+	for i := range l.state.StoreConnections {
+		if c := &l.state.StoreConnections[i]; c.App == l.workers.App && c.Command == "Sleep" && strings.HasPrefix(c.Server, "mysql:") {
+			asleep++
+		}
+	}
+	var pool, held blame
+	for b, v := range x.by {
+		switch b.cause { //nolint:exhaustive // the others keep no connection
+		case model.CausePool:
+			if v > x.by[pool] || pool.cause == "" {
+				pool = b
+			}
+		case model.CauseUpstream, model.CauseRedis:
+			if waits += v; v > most || v == most && b.peer < held.peer {
+				held, most = b, v
+			}
+		}
+	}
+	if pool.cause == "" || held.cause == "" || waits < keeps*asleep*l.span {
+		return
+	}
+	for b, v := range x.by {
+		if b.cause == model.CausePool {
+			delete(x.by, b)
+			x.by[held] += v
+		}
+	}
 }
 
 // divide adds the time beyond what is usual of one kind of wait, in proportion to what

@@ -220,9 +220,8 @@ func waitsForData(command string) bool {
 }
 
 // ofPool returns the cause of a thread's wait for a connection of the pool of its
-// process: what the connections of that pool do. If most execute a statement, that is
-// what empties it; if most are asleep while the other threads of the process wait for
-// something else, it is that; else they are asleep for nothing.
+// process: what the connections of that pool do. If most execute a statement, or wait for
+// a lock, that is what empties it; else they are asleep.
 func (l *look) ofPool(t threadAt) blame {
 	var slow, locked, asleep int
 	peer := ""
@@ -247,33 +246,7 @@ func (l *look) ofPool(t threadAt) blame {
 	case slow > asleep:
 		return blame{cause: model.CauseDBSlow, peer: peer, chain: l.chainAt(peer)}
 	}
-	if b := l.holders(t, asleep); b.cause != "" {
-		return b
-	}
 	return blame{cause: model.CausePool, peer: peer}
-}
-
-// holders returns what the threads of a process wait for that may have the connections
-// of its pool, if they are at least half as many as these; nothing without that.
-func (l *look) holders(t threadAt, connections int) blame {
-	counts := make(map[blame]int)
-	for _, o := range l.threads {
-		if o.worker.PID != t.worker.PID || o.Stack != nil && o.Stack.Pool {
-			continue
-		}
-		if o.On == "upstream" || o.On == "redis" {
-			if b := l.ofThread(o).blame; b.cause != "" {
-				counts[b]++
-			}
-		}
-	}
-	var most blame
-	for b, n := range counts {
-		if 2*n >= max(connections, 1) && (most.cause == "" || n > counts[most] || n == counts[most] && b.peer < most.peer) {
-			most = b
-		}
-	}
-	return most
 }
 
 // chainAt returns the first chain whose root is at a server; nil: there is none.
