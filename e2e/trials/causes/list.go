@@ -71,7 +71,7 @@ func processCases() []Case {
 
 func otherCases() []Case {
 	return []Case{
-		{Name: "a script in Redis", Want: "redis", kind: Sync, fault: repeated(`EVAL "local t=redis.call('TIME')[1]+3;while(tonumber(redis.call('TIME')[1])<t)do(nil)end" 0`)},
+		{Name: "a script in Redis", Want: "redis", kind: Sync, fault: repeated(`EVAL "local t = redis.call('TIME')[1] + 3; while tonumber(redis.call('TIME')[1]) < t do end" 0`)},
 		{Name: "a slow command in Redis", Want: "redis", kind: UWSGI, workers: 3, threads: 1, fault: repeated("DEBUG SLEEP 3")},
 		{Name: "Redis pauses its clients", Want: "redis", kind: GThread, workers: 2, threads: 3, fault: repeated("CLIENT PAUSE 2000 ALL")},
 		{Name: "a Redis that hangs", Want: "redis", kind: Sync, fault: signals(cache)},
