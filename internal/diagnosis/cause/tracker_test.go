@@ -181,6 +181,13 @@ func TestCauses(t *testing.T) {
 		"a full server of the app": {model.CausePool, "mysql:main", map[string]float64{"mysql": 0.6}, many(3, func(int) thread { return waits("mysql", "mysql:main", 4) }), func(s *scene) {
 			s.MySQL = []model.MySQLServer{{Name: "main", Full: true, MaxConnections: new(20.0), Holders: []model.Holder{{App: "shop", User: "shop", Connections: 18}}}}
 		}},
+		"a full server that the exporter still reads": {model.CausePool, "mysql:main", map[string]float64{"cpu": 0.3, "cpu_queue": 0.5}, nil, func(s *scene) {
+			s.MySQL = []model.MySQLServer{{Name: "main", Up: true, Connections: new(20.0), MaxConnections: new(20.0), Holders: []model.Holder{{App: "shop", User: "shop", Connections: 18}}}}
+			s.Requests = []model.AppRequests{{App: "shop", Total: new(0.0), Errors: new(0.0)}}
+		}},
+		"a pool emptied by calls to a slow server": {model.CauseUpstream, "10.0.0.9:80", map[string]float64{"lock": 0.6, "upstream": 0.4}, append(many(2, pooled), many(2, func(int) thread { return waits("upstream", "10.0.0.9:80", 1) })...), func(s *scene) {
+			s.connections(2, "Sleep")
+		}},
 		"a full server of others": {model.CauseDBDown, "mysql:main", map[string]float64{"mysql": 0.6}, many(3, func(int) thread { return waits("mysql", "mysql:main", 4) }), func(s *scene) {
 			s.MySQL = []model.MySQLServer{{Name: "main", Full: true, MaxConnections: new(20.0), Holders: []model.Holder{{User: "cron", Connections: 18}}}}
 		}},
@@ -199,6 +206,9 @@ func TestCauses(t *testing.T) {
 			for i := range 12 {
 				s.spend(c.parts, c.seen...)
 				s.queue(min(float64(12*(i+1)), 100))
+				for j := range s.Requests {
+					s.Requests[j].Total, s.Requests[j].Errors = new(float64(100*i)), new(float64(90*i))
+				}
 				b := s.look()
 				if i >= 3 && (b.Cause != c.want || b.Peer != c.peer || b.Share < 0.5) {
 					t.Fatalf("look %d: %+v", i, b)
@@ -207,7 +217,7 @@ func TestCauses(t *testing.T) {
 					t.Fatalf("look %d: %+v", i, b)
 				}
 			}
-			s.MySQL, s.StoreConnections = up, nil
+			s.MySQL, s.StoreConnections, s.Requests = up, nil, nil
 			s.queue(0)
 			for i := range 12 {
 				s.spend(map[string]float64{"cpu": 0.05, "mysql": 0.1, "upstream": 0.02}, waits("mysql", "mysql:main", 0.01))
