@@ -120,20 +120,15 @@ func killed(ctx context.Context, r *rig) (undo, error) {
 // full is a database all of whose connections a foreign client has.
 func full(ctx context.Context, r *rig) (undo, error) {
 	var frees []func()
-	for range 200 {
-		free, err := r.shell(ctx, "SELECT 1")
-		if err != nil {
-			break
+	for range 8 { // the app opens new ones between the two, until it gets none
+		r.killIdle(ctx)
+		for range 200 {
+			free, err := r.shell(ctx, "SELECT 1")
+			if err != nil {
+				break
+			}
+			frees = append(frees, free)
 		}
-		frees = append(frees, free)
-	}
-	r.killIdle(ctx)
-	for range 200 {
-		free, err := r.shell(ctx, "SELECT 1")
-		if err != nil {
-			break
-		}
-		frees = append(frees, free)
 	}
 	return func() error {
 		for _, f := range frees {
