@@ -43,6 +43,7 @@ def compute(seconds):
 def database(m):
     c = engine.connect()
     try:
+        transaction = c.begin()
         if m.get("hold"):
             c.execute(text("SELECT 1"))
             time.sleep(m["hold"])
@@ -55,7 +56,7 @@ def database(m):
             if m.get("inside"):
                 c.execute(text(m["inside"]))
         if not m.get("leak"):
-            c.execute(text("COMMIT"))
+            transaction.commit()
     except Exception:
         c.close()
         raise

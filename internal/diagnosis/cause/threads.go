@@ -182,7 +182,13 @@ func (l *look) ofFull(peer string, c *model.Chain) blame {
 	b := blame{cause: model.CauseDBDown, peer: peer, chain: c}
 	for i := range l.state.MySQL {
 		m := &l.state.MySQL[i]
-		if "mysql:"+m.Name != peer || len(m.Holders) == 0 {
+		if "mysql:"+m.Name != peer {
+			continue
+		}
+		if most := l.mostOf(peer); most > 0 && 2*most > valueOf(m.MaxConnections) {
+			b.cause = model.CausePool
+		}
+		if len(m.Holders) == 0 {
 			continue
 		}
 		sum := 0.0
@@ -195,6 +201,18 @@ func (l *look) ofFull(peer string, c *model.Chain) blame {
 		}
 	}
 	return b
+}
+
+// mostOf returns how many connections to a server the app has that has most of them.
+func (l *look) mostOf(server string) (most float64) {
+	counts := make(map[string]float64)
+	for i := range l.state.StoreConnections {
+		if c := &l.state.StoreConnections[i]; c.Server == server && c.App != "" {
+			counts[c.App]++
+			most = max(most, counts[c.App])
+		}
+	}
+	return most
 }
 
 // connectionOf returns the connection on which a thread waits; nil: it is not known.

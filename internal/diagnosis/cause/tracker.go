@@ -150,10 +150,10 @@ func (a *app) next(l *look, limits config.Thresholds) model.Bottleneck {
 // confirm takes what one look has found. A cause is told when it has been found in
 // enough looks in a row, and kept until it was missing in as many.
 func (a *app) confirm(v verdict, harm, beyond bool, now time.Time) {
-	switch {
-	case v.cause == "":
+	switch v.cause {
+	case "":
 		a.pending, a.found = verdict{}, 0
-	case v.cause == a.pending.cause:
+	case a.pending.cause:
 		a.pending = v
 		a.found++
 	default:
