@@ -26,7 +26,7 @@ func Advice(b *model.Bottleneck) string {
 		}
 	}
 	at := place(b.Peer)
-	switch b.Cause {
+	switch b.Cause { //nolint:exhaustive // the others follow
 	case model.CauseCPU:
 		return "Find what else computes on this host, or run fewer workers than it has cores for; more workers make it worse."
 	case model.CauseCPUThrottled:

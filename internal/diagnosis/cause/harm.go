@@ -81,22 +81,24 @@ func (h *harmState) ofLatency(l *look, limits config.Thresholds, u *usual) *floa
 		}
 	}
 	oldest := valueOf(l.totals.Oldest)
-	old := func(age float64) (n int) {
-		for i := range l.workers.Workers {
-			if w := &l.workers.Workers[i]; (w.State == "busy" || w.State == "stuck") && w.Seconds >= age {
-				n++
-			}
-		}
-		return max(n, l.longWaits(age))
-	}
 	several := min(2, max(1, int(l.capacity())))
-	if a := limit(limits.ResponseTime.Warning, h.latency); oldest >= a && oldest > 2*u.oldest*limit(1, h.latency) && old(a) >= several {
+	if a := limit(limits.ResponseTime.Warning, h.latency); oldest >= a && oldest > 2*u.oldest*limit(1, h.latency) && l.olderThan(a) >= several {
 		return &oldest
 	}
-	if a := limit(max(leastAge, more*u.oldest), h.latency); u.known() && oldest >= a && old(a) >= several {
+	if a := limit(max(leastAge, more*u.oldest), h.latency); u.known() && oldest >= a && l.olderThan(a) >= several {
 		return &oldest
 	}
 	return nil
+}
+
+// olderThan returns how many workers or threads have been in one request for that long.
+func (l *look) olderThan(age float64) (n int) {
+	for i := range l.workers.Workers {
+		if w := &l.workers.Workers[i]; (w.State == "busy" || w.State == "stuck") && w.Seconds >= age {
+			n++
+		}
+	}
+	return max(n, l.longWaits(age))
 }
 
 // longWaits returns how many threads have been in one wait, or one request, for that

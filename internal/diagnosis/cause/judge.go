@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -58,20 +59,12 @@ func (l *look) ofLosses(x *losses) verdict {
 
 // isOfStarting reports whether a cause is what workers show that have just started.
 func isOfStarting(c model.Cause) bool {
-	switch c {
-	case model.CauseCPU, model.CauseDisk, model.CauseGIL, model.CauseGC, model.CauseLock:
-		return true
-	}
-	return false
+	return slices.Contains([]model.Cause{model.CauseCPU, model.CauseDisk, model.CauseGIL, model.CauseGC, model.CauseLock}, c)
 }
 
 // isOfStores reports whether a cause may come from a store that does not answer.
 func isOfStores(c model.Cause) bool {
-	switch c {
-	case model.CausePool, model.CauseLock, model.CauseDBSlow, model.CauseDBLock, model.CauseDBDown, model.CauseRedis:
-		return true
-	}
-	return false
+	return slices.Contains([]model.Cause{model.CausePool, model.CauseLock, model.CauseDBSlow, model.CauseDBLock, model.CauseDBDown, model.CauseRedis}, c)
 }
 
 // unreachable returns the cause of harm that comes with a store of the app that does not

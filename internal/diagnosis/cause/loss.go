@@ -75,26 +75,14 @@ func (a *app) losses(l *look) *losses {
 // wait for outside of the database, if enough of them do to have these connections: they
 // keep them meanwhile.
 func (l *look) addHeld(x *losses) {
-	asleep, waits, most := 0.0, 0.0, 0.0
+	asleep := 0.0
 	for i := range l.state.StoreConnections {
 		if c := &l.state.StoreConnections[i]; c.App == l.workers.App && c.Command == "Sleep" && strings.HasPrefix(c.Server, "mysql:") {
 			asleep++
 		}
 	}
-	var pool, held blame
-	for b, v := range x.by {
-		switch b.cause { //nolint:exhaustive // the others keep no connection
-		case model.CausePool:
-			if v > x.by[pool] || pool.cause == "" {
-				pool = b
-			}
-		case model.CauseUpstream, model.CauseRedis:
-			if waits += v; v > most || v == most && b.peer < held.peer {
-				held, most = b, v
-			}
-		}
-	}
-	if pool.cause == "" || held.cause == "" || waits < keeps*asleep*l.span {
+	held, waits := x.outside()
+	if held.cause == "" || waits < keeps*asleep*l.span {
 		return
 	}
 	for b, v := range x.by {
@@ -105,28 +93,33 @@ func (l *look) addHeld(x *losses) {
 	}
 }
 
+// outside returns what most of the time was lost to that waits for another server or
+// Redis take, and that of all these waits.
+func (x *losses) outside() (held blame, waits float64) {
+	most := 0.0
+	for b, v := range x.by {
+		if b.cause != model.CauseUpstream && b.cause != model.CauseRedis {
+			continue
+		}
+		if waits += v; v > most || v == most && b.peer < held.peer {
+			held, most = b, v
+		}
+	}
+	return held, waits
+}
+
 // divide adds the time beyond what is usual of one kind of wait, in proportion to what
 // the threads that were seen in it wait for.
 func (a *app) divide(l *look, on string, excess float64, x *losses) {
-	var parts []thought
-	long := 0
-	for _, t := range l.threads {
-		if t.On == on && !t.Task {
-			parts = append(parts, l.ofThread(t))
-			if t.Seconds >= longWait {
-				long++
-			}
-		}
-	}
-	if len(parts) == 0 {
-		b := blame{cause: plainCause(on)}
-		if !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock") {
-			return // short waits, of which it is not known whether they are usual
-		}
-		x.add(b, excess)
+	parts, long := l.partsOf(on)
+	unknown := !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock")
+	switch {
+	case len(parts) == 0 && unknown: // short waits, of which it is not known whether they are usual
 		return
-	}
-	if !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock") {
+	case len(parts) == 0:
+		x.add(blame{cause: plainCause(on)}, excess)
+		return
+	case unknown:
 		excess *= float64(long) / float64(len(parts))
 	}
 	for _, p := range parts {
@@ -151,6 +144,20 @@ func (a *app) lossesOfLoops(l *look, x *losses) {
 	}
 	x.add(blame{cause: model.CauseLoopBlocked}, l.blocked-usual-kept)
 	l.addMemory(x)
+}
+
+// partsOf returns what the threads are held up by that were seen in one kind of wait, and
+// how many of them have been for long.
+func (l *look) partsOf(on string) (parts []thought, long int) {
+	for _, t := range l.threads {
+		if t.On == on && !t.Task {
+			parts = append(parts, l.ofThread(t))
+			if t.Seconds >= longWait {
+				long++
+			}
+		}
+	}
+	return parts, long
 }
 
 // addComputing adds the time of workers that have computed for so long in one request

@@ -25,7 +25,7 @@ func TestSentences(t *testing.T) {
 	}
 	for _, c := range cause.All() {
 		b := model.Bottleneck{App: "shop", Cause: c, Peer: peers[c], Share: 0.9, Harm: model.Harm{Queue: new(12.0)}}
-		switch c { //nolint:exhaustive // the others have the same numbers
+		switch c {
 		case model.CauseTasks:
 			b.Harm = model.Harm{Tasks: new(400.0)}
 			b.Evidence = []model.Evidence{{Code: "task_age", Of: "default", Value: 400}, {Code: "tasks", Of: "default", Value: 3}, {Code: "task_workers", Of: "default"}}

@@ -2,6 +2,7 @@ package cause_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -62,9 +63,7 @@ func waits(on, peer string, seconds float64) thread {
 func (s *scene) spend(parts map[string]float64, seen ...thread) {
 	s.now = s.now.Add(step)
 	spent := map[string]float64{}
-	for on, v := range s.Waits[0].Spent {
-		spent[on] = v
-	}
+	maps.Copy(spent, s.Waits[0].Spent)
 	rest := float64(s.threads) * step.Seconds()
 	for on, part := range parts {
 		v := part * float64(s.threads) * step.Seconds() * (0.95 + 0.1*s.draws.Float64())
