@@ -19,6 +19,7 @@ type Deps struct {
 	Requests   *Requests
 	Thresholds *Thresholds
 	Health     func() health.Evaluation // the last one
+	Bottleneck func() Bottlenecks       // the last ones
 	History    HistoryStats
 	Heal       func() HealStats
 	Sockets    func() []Socket
@@ -38,6 +39,7 @@ type Deps struct {
 // here.
 func Catalog() []Entry {
 	return []Entry{
+		{"bottleneck", "what holds up the apps: one cause or none", func(d Deps) Collector { return NewBottleneck(d.Bottleneck) }},
 		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return NewConfig(d.Thresholds, d.Apps, d.Requests) }},
 		{"disk", "space used on the host's file systems", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
 		{"heal", "received alerts and the healing actions for them", func(d Deps) Collector { return NewHeal(d.Heal) }},

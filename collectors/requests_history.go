@@ -161,7 +161,10 @@ func (h *appHistory) addPoint(p point) {
 func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 	out := model.AppRequests{App: v.name}
 	if now.requests > 0 {
-		out.Errors = model.Known(float64(now.errors))
+		out.Errors, out.Total = model.Known(float64(now.errors)), model.Known(float64(now.requests))
+	}
+	if v.hasDurations {
+		out.Timed, out.Seconds = model.Known(float64(now.count)), model.Known(now.sum)
 	}
 	base := h.pointBefore(now.at, longWindow)
 	out.Requests5m, out.Errors5m, out.Timed5m = counted(now.requests-base.requests), counted(now.errors-base.errors), counted(now.count-base.count)

@@ -153,6 +153,8 @@ func (l *factList) apps(s *model.State) {
 		l.known("http_last_error_ratio", r.LastErrorRatio, r.App)
 		l.known("http_last_timed", r.LastTimed, r.App)
 		l.known("http_last_mean_seconds", r.LastMean, r.App)
+		l.known("http_timed", r.Timed, r.App)
+		l.known("http_timed_seconds", r.Seconds, r.App)
 		l.known("http_latency_seconds", r.P50, r.App, "0.5")
 		l.known("http_latency_seconds", r.P95, r.App, "0.95")
 		l.known("http_latency_seconds", r.P99, r.App, "0.99")
@@ -184,6 +186,7 @@ func (l *factList) servers(s *model.State) {
 	}
 	for _, p := range s.Pressures {
 		l.add("pressure_ratio", p.Ratio, p.Resource, p.Kind)
+		l.add("pressure_latest", p.Latest, p.Resource, p.Kind)
 	}
 	for _, x := range s.Lacks {
 		if x.Optional {

@@ -143,7 +143,7 @@ func publishViews(s *Sample, a *ledger.AppTotals, inFlight map[string]int) {
 
 // app adds the gauges of one app; a is nil where nothing of it was sampled yet.
 func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time.Time) {
-	out := model.AppWaits{App: app.Name}
+	out := appWaits{model.AppWaits{App: app.Name}}
 	if n, age, ok := requestsOf(app, now); ok {
 		s.set(&out.InFlight, inFlight, float64(n), app.Name)
 		s.set(&out.Oldest, oldest, age, app.Name)
@@ -161,8 +161,34 @@ func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time
 	case ok && reported && rate > 0:
 		s.set(&out.QueueWait, queueWait, n/rate, app.Name)
 	}
-	if out != (model.AppWaits{App: app.Name}) {
-		s.State.Waits = append(s.State.Waits, out)
+	out.addSpent(a)
+	if out.InFlight != nil || out.Utilization != nil || out.QueueWait != nil || out.Spent != nil {
+		s.State.Waits = append(s.State.Waits, out.AppWaits)
+	}
+}
+
+// appWaits is the state of one app that is being made.
+type appWaits struct{ model.AppWaits }
+
+// addSpent sets the seconds of all workers together.
+func (w *appWaits) addSpent(a *ledger.AppTotals) {
+	if a == nil || len(a.Slots) == 0 {
+		return
+	}
+	w.Spent = make(map[string]float64, len(ledger.All()))
+	for i := range a.Slots {
+		slot := &a.Slots[i]
+		for _, on := range ledger.All() {
+			if v := slot.Seconds[on]; v > 0 {
+				w.Spent[on.String()] += v
+			}
+		}
+		if slot.Loop {
+			if w.Blocked == nil {
+				w.Blocked = new(float64)
+			}
+			*w.Blocked += slot.Blocked
+		}
 	}
 }
 

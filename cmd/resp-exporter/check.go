@@ -48,8 +48,11 @@ type answer struct {
 	Health    *health.Status `json:"health"`
 	Todo      []string       `json:"recommendations"` // of all, in their order; an older exporter has none
 	Apps      []struct {
-		Name   string         `json:"name"`
-		Health *health.Status `json:"health"`
+		Name       string         `json:"name"`
+		Health     *health.Status `json:"health"`
+		Bottleneck *struct {
+			Sentence string `json:"sentence"` // null without a cause
+		} `json:"bottleneck"` // an older exporter has none
 	} `json:"apps"`
 	Chains []chain `json:"chains"` // the worst first; an older exporter has none
 }

@@ -65,7 +65,7 @@ func (a *answer) report(now time.Time) report {
 	case worst > health.Healthy:
 		r.Status, r.code, r.Summary = worst.String(), int(worst), worst.String()
 		if len(r.Alerts) > 0 {
-			r.Summary = cmp.Or(r.explained(a.Chains, worst), r.Alerts[0].Summary)
+			r.Summary = cmp.Or(r.explained(a.sentences(), worst), r.Alerts[0].Summary)
 		}
 	case len(unknown) > 0:
 		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no data yet for "+strings.Join(unknown, ", ")
@@ -75,7 +75,17 @@ func (a *answer) report(now time.Time) report {
 	return r
 }
 
-// explained returns the sentence of the first chain that explains the worst level: one of
+// sentences returns what holds up the apps: the causes, then the chains.
+func (a *answer) sentences() (out []chain) {
+	for _, app := range a.Apps {
+		if app.Bottleneck != nil {
+			out = append(out, chain{app.Name, app.Bottleneck.Sentence})
+		}
+	}
+	return append(out, a.Chains...)
+}
+
+// explained returns the first sentence that explains the worst level: one of
 // an app that has it for anything but a resource of the host; "" without one.
 func (r *report) explained(chains []chain, worst health.Level) string {
 	for _, c := range chains {

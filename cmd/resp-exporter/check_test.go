@@ -46,6 +46,11 @@ func chained(app, status string) string {
 	return strings.Replace(status, `{"version"`, `{"chains":[{"app":"`+app+`","sentence":"2 of 2 workers of `+app+` wait for MySQL main: connection 812 holds a row.","advice":"End 812."}],"version"`, 1)
 }
 
+// caused returns a status with a cause of its first app.
+func caused(status string) string {
+	return strings.Replace(status, `"name":"app0"`, `"name":"app0","bottleneck":{"cause":"db_lock","sentence":"app0 is held up by a lock in MySQL main."}`, 1)
+}
+
 func TestCheck(t *testing.T) {
 	text := newPrinted(t, "check.golden")
 	well := healthOf("healthy", "", "")
@@ -63,6 +68,8 @@ func TestCheck(t *testing.T) {
 		"a chain":                  {chained("app0", statusOf(0, none, healthOf("critical", stuck, `"End 812."`))), 2},
 		"a chain of another app":   {chained("app1", statusOf(0, none, healthOf("critical", stuck, ""), well)), 2},
 		"a chain and a worse host": {chained("app0", statusOf(0, healthOf("critical", strings.Replace(disk, "warning", "critical", 1), ""), healthOf("critical", strings.Replace(stuck, "critical", "warning", 1)+","+strings.Replace(disk, "warning", "critical", 1), ""))), 2},
+		"a cause":                  {caused(chained("app0", statusOf(0, none, healthOf("critical", stuck, `"End 812."`)))), 2},
+		"a cause, and all is well": {caused(statusOf(0, none, well)), 0},
 		"a chain, and all is well": {chained("app0", statusOf(0, none, well)), 0},
 		"what has ended":           {statusOf(0, none, strings.Replace(well, `"recommendations"`, `"recovering":[`+strings.Replace(stuck, "}", `,"ended":"2026-01-02T12:00:00Z"}`, 1)+`],"recommendations"`, 1)), 0},
 		"no app":                   {statusOf(0, none), 3},

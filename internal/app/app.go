@@ -18,6 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -95,7 +96,7 @@ func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
 		Apps: a.watcher, Ends: a.ends, Leaks: a.memoryLeaks, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, History: a.past.stats(a.o.StateDir), Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Bottleneck: a.bottlenecks, Heal: heal, History: a.past.stats(a.o.StateDir), Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Waits: a.sampler, Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks, InnerPID: procfs.New(a.o.ProcRoot).InnerPID,
@@ -139,12 +140,14 @@ func (a *App) poll(ctx context.Context) error {
 	t := time.NewTicker(pageInterval)
 	defer t.Stop()
 	var state health.State
+	var tracker cause.Tracker
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
 		seen := a.set.Read(read, nil).State // without the metrics
 		seen.Chains = diagnosis.Chains(&seen, now)
-		l := &snapshot{state: &seen}
+		seen.Bottlenecks = tracker.Next(&seen, now, a.limitsOf)
+		l := &snapshot{state: &seen, unjudged: tracker.LeftOut()}
 		a.spent.Record(now, a.sampler.Totals().Apps)
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
@@ -158,6 +161,9 @@ func (a *App) poll(ctx context.Context) error {
 		}
 	}
 }
+
+// limitsOf returns the thresholds in force for an app.
+func (a *parts) limitsOf(app string) config.Thresholds { return a.config.Load().LimitsOf(app) }
 
 // input returns the input of [health.Evaluate] for one read.
 func (a *parts) input(s *model.State, at time.Time) health.Input {

@@ -50,6 +50,7 @@ type parts struct {
 type snapshot struct {
 	state      *model.State
 	evaluation health.Evaluation
+	unjudged   uint64 // judgements of causes that were left out since the start
 }
 
 // newParts loads the configuration and returns the parts that it names.

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
@@ -113,5 +115,32 @@ func TestAdviceOfDeadlock(t *testing.T) {
 	lines := j.Of("shop").Recommendations
 	if len(lines) != 1 || !strings.Contains(lines[0], "End ") || !strings.Contains(lines[0], "a.py:3") {
 		t.Errorf("%q", lines)
+	}
+}
+
+// What holds up an app is the first advice about it, once, though a chain says the same.
+func TestCauseIsTheFirstAdvice(t *testing.T) {
+	chain := model.Chain{
+		App: "shop", On: "mysql", Peer: "mysql:main", Kind: "row", Workers: 2, Seconds: 42,
+		Victims: []model.Link{{App: "shop", Slot: "0", PID: 100, TID: 100, On: "mysql", Peer: "mysql:main", Seconds: 42}},
+		Links:   []model.Link{{Server: "mysql:main", Connection: 99, User: "root", Host: "localhost"}},
+	}
+	s := &model.State{
+		Apps:        []model.App{{Name: "shop", Up: true, CPU: new(0.99)}},
+		Chains:      []model.Chain{chain},
+		Bottlenecks: []model.Bottleneck{{App: "blog"}, {App: "shop", Cause: model.CauseDBLock, Peer: "mysql:main", Chain: &chain, Share: 1}},
+	}
+	e, _ := health.Evaluate(health.Input{State: s, At: time.Unix(1_700_000_000, 0), Limits: config.Default().Thresholds, Interval: 30 * time.Second}, health.State{})
+	advice := e.Advice()
+	if len(advice) < 2 || advice[0].Cause != "mysql:main/connection:99" || !strings.HasPrefix(advice[0].Text, "shop is held up by a lock in MySQL main.") {
+		t.Fatalf("%+v", advice)
+	}
+	for _, a := range advice[1:] {
+		if a.Cause == advice[0].Cause {
+			t.Errorf("twice: %+v", a)
+		}
+	}
+	if r := e.Of("shop").Recommendations; len(r) == 0 || r[0] != advice[0].Text {
+		t.Errorf("%q", r)
 	}
 }

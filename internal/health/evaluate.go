@@ -104,7 +104,7 @@ func (e *evaluator) evaluation() Evaluation {
 	all := e.advance(statuses)
 	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Evaluation{At: e.At}
-	var todo []given
+	todo := e.bottlenecks("")
 	for i := range all {
 		switch t := &all[i]; {
 		case t.ended != nil:
@@ -121,7 +121,7 @@ func (e *evaluator) evaluation() Evaluation {
 		if bounds = bounds && !e.ownDisk(app); bounds {
 			s.Components["disk"] = disk
 		}
-		s.fill(all, e.hints, bounds)
+		s.fill(all, e.bottlenecks(app), e.hints, bounds)
 		if app == "" {
 			out.Host = *s
 		} else {
@@ -173,9 +173,9 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 
 // fill sets the alerts, recommendations and overall level from the results of the
 // app and, with disks, of the disks of the host, which concern every app without
-// limits of its own for them. hints is advice for healthy apps.
-func (s *Status) fill(all []result, hints []given, disks bool) {
-	var todo []given
+// limits of its own for them. todo is advice that comes before theirs, hints advice for
+// healthy apps.
+func (s *Status) fill(all []result, todo, hints []given, disks bool) {
 	for i := range all {
 		t := &all[i]
 		switch {

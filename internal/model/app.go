@@ -88,6 +88,11 @@ type AppWaits struct {
 	QueueWait   *float64 // seconds that a new connection waits to be accepted
 	InFlight    *float64 // requests that workers work on
 	Oldest      *float64 // age of the oldest of them, in seconds, at least; 0 without one
+
+	// Spent is the seconds of its request threads since the exporter first saw it, by
+	// what they did or waited for, as Thread.On; nil: not known.
+	Spent   map[string]float64
+	Blocked *float64 // seconds that its event loops did not return to their poll; nil: it has none
 }
 
 // AppListeners is the listening sockets of one app.
@@ -113,6 +118,10 @@ type AppRequests struct {
 	Slow5m        *float64
 	P50, P95, P99 *float64 // seconds, over the last minute
 	Errors        *float64 // 5xx since the exporter first heard of the app
+	Total         *float64 // requests since then
+	// Timed and Seconds are how many requests since then had a duration, and the sum of
+	// these, in seconds.
+	Timed, Seconds *float64
 
 	// How much was counted for ErrorRatio and Mean: requests, those that failed, and
 	// those of which the duration is known.

@@ -29,4 +29,5 @@ type Pressure struct {
 	Resource string // "cpu", "memory", "io"
 	Kind     string // "some", "full"
 	Ratio    float64
+	Latest   float64 // of the last 10 seconds
 }

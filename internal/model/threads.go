@@ -38,6 +38,7 @@ type Stack struct {
 	Method, Route string    // of the request; "": not known
 	Path          string    // of the request, published only with diagnosis.show_paths
 	Started       time.Time // of the request; zero: not known
+	Pool          bool      // it is in a pool of connections, to get one
 }
 
 // Frame is one line of Python.

@@ -49,7 +49,8 @@ type (
 		Up          *bool                       `json:"up"`
 		Resources   measures.ResourceMetrics    `json:"resources"`
 		Performance measures.PerformanceMetrics `json:"performance"`
-		Health      *health.Status              `json:"health"` // null where nothing is known of it
+		Health      *health.Status              `json:"health"`     // null where nothing is known of it
+		Bottleneck  *waitstatus.Bottleneck      `json:"bottleneck"` // what holds it up; null: it is not judged
 		Capacity    capacityJSON                `json:"capacity"`
 		Workers     []workerJSON                `json:"workers"`
 		Listeners   []listenerJSON              `json:"listeners"`
@@ -151,6 +152,7 @@ func appStatus(s *pageState, a *app) appJSON {
 		Resources:   measures.Resources(s.state, a.Name, at),
 		Performance: measures.Performance(s.state, a.Name, at),
 		Health:      s.health.Of(a.Name),
+		Bottleneck:  waitstatus.BottleneckOf(s.state, a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
 		Pools: poolsStatus(a.Pools), Tasks: queuesStatus(a.Queues), Sessions: sessionsStatus(a.Sessions),
 	}

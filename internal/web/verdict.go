@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -108,28 +109,25 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 }
 
-// explained returns the findings with the first chain of each app in place of what the
-// app's workers do for it: the finding of the workers, else the first one of the app.
+// explained returns the findings with what holds up each app, its cause or else its first
+// chain, in place of what the app's workers do for it: the finding of the workers, else the
+// first one of the app.
 func (s *pageState) explained(found []finding) []finding {
-	for i := range slices.Backward(s.state.Chains) { // so that the first one comes first
-		c := &s.state.Chains[i]
-		if slices.ContainsFunc(s.state.Chains[:i], func(x model.Chain) bool { return x.App == c.App }) {
-			continue
-		}
-		at := slices.IndexFunc(found, func(f finding) bool { return f.app == c.App && f.component == "workers" })
+	for _, x := range slices.Backward(s.explanations()) { // so that the first one comes first
+		at := slices.IndexFunc(found, func(f finding) bool { return f.app == x.app && f.component == "workers" })
 		if at < 0 {
-			at = slices.IndexFunc(found, func(f finding) bool { return f.app == c.App })
+			at = slices.IndexFunc(found, func(f finding) bool { return f.app == x.app })
 		}
 		if at < 0 {
 			continue
 		}
 		f := found[at]
-		f.phrase = strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")
-		f.key += " chain " + c.Kind
+		f.phrase = strings.TrimSuffix(x.sentence, ".")
+		f.key += x.key
 		// Before the others of its level and before long statements, which come from it.
 		found = slices.Delete(found, at, at+1)
-		first := slices.IndexFunc(found, func(x finding) bool {
-			return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && waitsInMySQL(c)
+		first := slices.IndexFunc(found, func(y finding) bool {
+			return y.level <= f.level || strings.HasPrefix(y.key, " query_time ") && x.mysql
 		})
 		if first < 0 {
 			first = len(found)
@@ -137,6 +135,46 @@ func (s *pageState) explained(found []finding) []finding {
 		found = slices.Insert(found, first, f)
 	}
 	return found
+}
+
+// explanation is what holds up one app.
+type explanation struct {
+	app, sentence, key string
+	mysql              bool // a party of it waits for a MySQL server
+}
+
+// explanations returns what holds up each app: the first chain of each, with the cause in
+// place of it where one was found, then the causes of the others.
+func (s *pageState) explanations() (out []explanation) {
+	has := func(app string) bool {
+		return slices.ContainsFunc(out, func(x explanation) bool { return x.app == app })
+	}
+	for i := range s.state.Chains {
+		c := &s.state.Chains[i]
+		if has(c.App) {
+			continue
+		}
+		x := explanation{c.App, diagnosis.Sentence(c, c.App), " chain " + c.Kind, waitsInMySQL(c)}
+		if b := s.causeOf(c.App); b != nil {
+			x.sentence, x.key = cause.Sentence(b), " cause "+string(b.Cause)
+		}
+		out = append(out, x)
+	}
+	for i := range s.state.Bottlenecks {
+		if b := &s.state.Bottlenecks[i]; b.Cause != "" && !has(b.App) {
+			out = append(out, explanation{b.App, cause.Sentence(b), " cause " + string(b.Cause), strings.HasPrefix(string(b.Cause), "db_")})
+		}
+	}
+	return out
+}
+
+// causeOf returns the judgement of an app with a cause; nil: there is none.
+func (s *pageState) causeOf(app string) *model.Bottleneck {
+	i := slices.IndexFunc(s.state.Bottlenecks, func(b model.Bottleneck) bool { return b.App == app && b.Cause != "" })
+	if i < 0 {
+		return nil
+	}
+	return &s.state.Bottlenecks[i]
 }
 
 // waitsInMySQL reports whether a party of a chain waits for a MySQL server.

@@ -83,7 +83,7 @@ type (
 // pageView is the data of the page.
 type pageView struct {
 	Title, Layout string
-	StatsD        string // where apps send their lines; "": the exporter listens for none
+	StatsD        string                   // where apps send their lines; "": the exporter listens for none
 	HTML          map[string]template.HTML // of the sections by their id
 	Whole         []string                 // the apps that are shown whole
 	Fold          bool                     // their charts are folded

@@ -73,6 +73,8 @@ func (b *builder) host() bool {
 		}
 	case "page.pressure_ratio":
 		b.Pressures = append(b.Pressures, model.Pressure{Resource: b.at(0), Kind: b.at(1), Ratio: b.fact.Value})
+	case "page.pressure_latest":
+		b.Pressures[len(b.Pressures)-1].Latest = b.fact.Value
 	case "resp_threshold":
 		t := entry(&b.Thresholds, func(t *model.Threshold) bool { return t.Resource == b.at(0) }, model.Threshold{Resource: b.at(0)})
 		if b.at(1) == "warning" {
