@@ -55,6 +55,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	pathFlags(k, &f.app)
 	disable := k.Flag("collector.disable-defaults", "Disable all collectors that are not enabled by their own flag.").Bool()
 	wanted := collectorFlags(k)
+	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks, for demonstrations.").Hidden().Default("1").Float64Var(&f.app.LeakTimeScale)
 	log := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(k, log)
 

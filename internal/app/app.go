@@ -47,6 +47,7 @@ type Options struct {
 	Lifecycle              bool
 	Pprof                  bool
 	ExternalURL            string
+	LeakTimeScale          float64  // see [watch.Options]; 0: 1
 	AllowedHosts           []string // names by which browsers may reach the page, beside the host's own
 
 	Web      *toolkit.FlagConfig

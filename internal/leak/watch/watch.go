@@ -35,6 +35,9 @@ type Options struct {
 	// known.
 	Requests func(app string) (float64, bool)
 	Logger   *slog.Logger // nil: no log
+	// Scale is how many times faster time passes for the detectors than on the clock, for
+	// demonstrations: a verdict takes more than an hour. 0: 1.
+	Scale float64
 }
 
 // Found is what is known of the worker in one slot.
@@ -74,6 +77,9 @@ type Watcher struct {
 
 // New returns a Watcher. It reads nothing yet.
 func New(o Options) *Watcher {
+	if o.Scale <= 0 {
+		o.Scale = 1
+	}
 	return &Watcher{o: o, log: logs.Or(o.Logger), files: procfs.New(o.ProcRoot), workers: make(map[key]*worker)}
 }
 
@@ -159,9 +165,11 @@ func (w *Watcher) sample(app string, p *discovery.Worker, requests float64, now 
 	}
 	x.started, x.ticks, x.seen = p.Start, ticks, now
 	x.detector.Add(leak.Sample{
-		Seconds: now.Sub(w.begun).Seconds(), RSS: float64(m.RSS), Anon: float64(m.Anon + m.Swap), Swap: float64(m.Swap), Requests: requests,
+		Seconds: now.Sub(w.begun).Seconds() * w.o.Scale, RSS: float64(m.RSS), Anon: float64(m.Anon + m.Swap), Swap: float64(m.Swap), Requests: requests,
 	})
 	x.found = Found{Slot: p.Slot, PID: p.PID, Anon: float64(m.Anon + m.Swap), Verdict: x.detector.Verdict()}
+	x.found.Slope *= w.o.Scale
+	x.found.Since, x.found.First = x.found.Since/w.o.Scale, x.found.First/w.o.Scale
 }
 
 // start returns when a process started, in ticks since the boot.
