@@ -1,8 +1,7 @@
 package leak
 
 // The limits of the detector. They were chosen on generated traces, with the scores of
-// labelled ones beside them; docs/leaks.md says
-// how, and what each is for.
+// labelled ones beside them; docs/leaks.md says how, and what each is for.
 const (
 	evaluateEvery = 50   // seconds between two evaluations, of which each looks at one window
 	firstAge      = 4500 // seconds of life before the first: what starts up is left to end
