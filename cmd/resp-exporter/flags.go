@@ -55,7 +55,6 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	pathFlags(k, &f.app)
 	disable := k.Flag("collector.disable-defaults", "Disable all collectors that are not enabled by their own flag.").Bool()
 	wanted := collectorFlags(k)
-	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks, for demonstrations.").Hidden().Default("1").Float64Var(&f.app.LeakTimeScale)
 	log := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(k, log)
 
@@ -64,11 +63,11 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	if f.past != nil {
 		f.past.stateDir = f.app.StateDir
 	}
-	if err != nil && !f.done {
+	if err != nil || f.done {
+		if f.done {
+			err = nil
+		}
 		return f, err
-	}
-	if f.done {
-		return f, nil
 	}
 	f.app.Logger = promslog.New(log)
 	f.app.Off = make(map[string]bool)
@@ -82,12 +81,13 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	return f, err
 }
 
-// pathFlags adds where things lie.
+// pathFlags adds where things lie, and a flag that is for demonstrations alone.
 func pathFlags(k *kingpin.Application, o *app.Options) {
 	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&o.ProcRoot)
 	k.Flag("path.sysfs", "Mount point of sysfs.").Default("/sys").StringVar(&o.SysRoot)
 	k.Flag("path.rootfs", "Mount point of the host's root file system.").Default("/").StringVar(&o.RootFS)
 	k.Flag("state.dir", "Directory of the healing journal, the history and incidents; created only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
+	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks.").Hidden().Default("1").Float64Var(&o.LeakTimeScale)
 }
 
 // checkFlags adds the command check, and gives its options by its name.

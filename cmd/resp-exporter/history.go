@@ -83,7 +83,7 @@ func (o *historyOptions) query() (q historystatus.Query, err error) {
 			return q, fmt.Errorf("%s: %w", x.flag, err)
 		}
 	}
-	if !q.At.IsZero() && !(q.From.IsZero() && q.To.IsZero()) {
+	if !q.At.IsZero() && (!q.From.IsZero() || !q.To.IsZero()) {
 		return q, errors.New("--at: expected without --from and --to")
 	}
 	if err := q.Complete(o.now); err != nil {

@@ -65,13 +65,12 @@ func judgeTraces(o leakOptions, stdout, stderr io.Writer) int {
 func judgeTrace(path string) (leak.Verdict, error) {
 	f, err := os.Open(path) //nolint:gosec // a file that the user names
 	if err != nil {
-		var p *os.PathError
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*os.PathError](err); ok {
 			err = p.Err
 		}
 		return leak.Verdict{}, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer func() { _ = f.Close() }()
 	return trace.Judge(f)
 }
 

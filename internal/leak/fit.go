@@ -6,7 +6,7 @@ const (
 	parts = 20 // blocks of a window that is fitted
 	fills = 6  // time constants of what fills up
 
-	// the columns of the regressions
+	// The columns of the regressions.
 	colOne     = 0
 	colTime    = 1
 	colLoad    = 2
@@ -187,7 +187,7 @@ func (d *design) solve(f *fit) bool {
 			s -= l[k][i] * f.coef[k]
 		}
 		f.coef[i] = s / l[i][i]
-		if i > 0 && f.coef[i] < 0 && !(i == 1 && f.lasts) {
+		if i > 0 && f.coef[i] < 0 && (i != 1 || !f.lasts) {
 			return false
 		}
 	}

@@ -259,7 +259,7 @@ func ParseQuery(v url.Values, now time.Time) (q Query, err error) {
 			}
 		}
 	}
-	if !q.At.IsZero() && !(q.From.IsZero() && q.To.IsZero()) {
+	if !q.At.IsZero() && (!q.From.IsZero() || !q.To.IsZero()) {
 		return q, errors.New("at: expected without from and to")
 	}
 	return q, q.Complete(now)
