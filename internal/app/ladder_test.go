@@ -14,7 +14,7 @@ const module = "github.com/resp-exporter/resp-exporter/"
 func rung(pkg string) (float64, bool) {
 	n, ok := map[string]float64{
 		"cmd/resp-exporter": 8,
-		"internal/app":      7,
+		"internal/app":      7, "internal/app/evidence": 6,
 		"internal/doctor":   6,
 		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
