@@ -15,8 +15,8 @@ func rung(pkg string) (float64, bool) {
 	n, ok := map[string]float64{
 		"cmd/resp-exporter": 8,
 		"internal/app":      7, "internal/app/evidence": 6,
-		"internal/doctor":   6,
-		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
+		"internal/doctor": 6,
+		"collectors":      5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4, "internal/web/historystatus": 4, "internal/web/runbooks": 4, "internal/web/webtest": 4,
 		"docs": -2,
@@ -42,7 +42,7 @@ func rung(pkg string) (float64, bool) {
 		// what a Python process does, from its memory
 		"internal/pystack/memory": -0.5, "internal/pystack/layout": 0, "internal/pystack/lines": 0, "internal/pystack/image": 0.5, "internal/pystack": 1, "internal/pystack/pystacktest": 1.5,
 		"internal/pystack/object": 0.5, "internal/pystack/request": 1.5, "internal/pystack/tasks": 1.6,
-		"internal/config/schema": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
+		"internal/config/schema": -1, "internal/config/address": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
 	}[pkg]
 	if strings.HasPrefix(pkg, "internal/heal/") {
 		return 4, true
