@@ -26,9 +26,9 @@ func rung(pkg string) (float64, bool) {
 		// the rooms below waits
 		"internal/waits/sampling": 2.5, "internal/waits/sockets": 2.45, "internal/waits/ledger": 2.4,
 		"internal/leak/watch": 3, "internal/health": 2, "internal/discovery": 2,
-		"internal/diagnosis":       1.5,                                                                                                  // health makes advice of it
-		"internal/diagnosis/cause": 1.7,                                                                                                  // the same
-		"internal/health/locks":    1.5, "internal/health/measures": 1.5, "internal/health/levels": 1.5, "internal/health/capacity": 1.6, // capacity reads measures
+		"internal/diagnosis":       1.5,                                                                                                                                // health makes advice of it
+		"internal/diagnosis/cause": 1.7,                                                                                                                                // the same
+		"internal/health/locks":    1.5, "internal/health/measures": 1.5, "internal/health/levels": 1.5, "internal/health/words": 1.6, "internal/health/capacity": 1.6, // capacity reads measures
 		// the rooms below discovery
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
