@@ -14,9 +14,9 @@ const module = "github.com/resp-exporter/resp-exporter/"
 func rung(pkg string) (float64, bool) {
 	n, ok := map[string]float64{
 		"cmd/resp-exporter": 8,
-		"internal/app":      7,
-		"internal/doctor":   6,
-		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
+		"internal/app":      7, "internal/app/evidence": 6,
+		"internal/doctor": 6,
+		"collectors":      5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4, "internal/web/historystatus": 4, "internal/web/runbooks": 4, "internal/web/webtest": 4,
 		"docs": -2,
@@ -26,9 +26,9 @@ func rung(pkg string) (float64, bool) {
 		// the rooms below waits
 		"internal/waits/sampling": 2.5, "internal/waits/sockets": 2.45, "internal/waits/ledger": 2.4,
 		"internal/leak/watch": 3, "internal/health": 2, "internal/discovery": 2,
-		"internal/diagnosis":       1.5,                                                                                                  // health makes advice of it
-		"internal/diagnosis/cause": 1.7,                                                                                                  // the same
-		"internal/health/locks":    1.5, "internal/health/measures": 1.5, "internal/health/levels": 1.5, "internal/health/capacity": 1.6, // capacity reads measures
+		"internal/diagnosis":       1.5,                                                                                                                                // health makes advice of it
+		"internal/diagnosis/cause": 1.7,                                                                                                                                // the same
+		"internal/health/locks":    1.5, "internal/health/measures": 1.5, "internal/health/levels": 1.5, "internal/health/words": 1.6, "internal/health/capacity": 1.6, // capacity reads measures
 		// the rooms below discovery
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
@@ -42,7 +42,7 @@ func rung(pkg string) (float64, bool) {
 		// what a Python process does, from its memory
 		"internal/pystack/memory": -0.5, "internal/pystack/layout": 0, "internal/pystack/lines": 0, "internal/pystack/image": 0.5, "internal/pystack": 1, "internal/pystack/pystacktest": 1.5,
 		"internal/pystack/object": 0.5, "internal/pystack/request": 1.5, "internal/pystack/tasks": 1.6,
-		"internal/config/schema": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
+		"internal/config/schema": -1, "internal/config/address": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
 	}[pkg]
 	if strings.HasPrefix(pkg, "internal/heal/") {
 		return 4, true

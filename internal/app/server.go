@@ -65,7 +65,7 @@ func (a *App) newServer() (*http.Server, error) {
 	})
 	page.Register(mux)
 	a.heal.register(mux)
-	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
+	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), serve.Compressed(scrape))
 	s := &http.Server{
 		Handler: withLimits(limits, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: headerLimit,
 		// For bodies that the server reads without a handler.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/address"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
@@ -22,7 +23,7 @@ const (
 	maxSampleRate = 20
 	// Minutes and bytes of the history.
 	minHistory, maxHistory           = 5, 24 * 60
-	minHistoryBytes, maxHistoryBytes = mib, 256 * mib
+	minHistoryBytes, maxHistoryBytes = 1 << 20, 256 << 20
 
 	maxApps = 50 // what is watched and shown; one more would be dropped in silence
 )
@@ -138,7 +139,7 @@ func matchProblems(m Match, path string) []problem {
 		out = append(out, problem{path + ".cmdline", schema.RegexpFault(err), ""})
 	}
 	given("pid_file", m.PIDFile, schema.IsAbsolute)
-	given("listen", m.Listen, func(s string) bool { _, err := ParseListen(s); return err == nil })
+	given("listen", m.Listen, func(s string) bool { _, ok := address.ParseListen(s); return ok })
 	given("systemd_unit", m.SystemdUnit, isUnitName)
 	given("cgroup", m.Cgroup, schema.IsAbsolute)
 	given("user", m.User, isUserName)
@@ -153,14 +154,14 @@ func statsdProblems(s StatsD) []problem {
 	seen := make(map[string]bool, len(s.Listen))
 	for i, l := range s.Listen {
 		path := fmt.Sprintf("statsd.listen[%d]", i)
-		_, address, err := ParseStatsDListen(l)
+		_, addr, err := ParseStatsDListen(l)
 		switch {
 		case err != nil:
 			out = append(out, problem{path, "got " + schema.Quote(l), ""})
-		case seen[address]:
+		case seen[addr]:
 			out = append(out, problem{path, schema.Quote(l) + " is already in the list", "another address"})
 		}
-		seen[address] = true
+		seen[addr] = true
 	}
 	if len(s.Trust) > maxTrust {
 		out = append(out, problem{"statsd.trust", fmt.Sprintf("got %d entries", len(s.Trust)), "at most 32"})

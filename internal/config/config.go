@@ -2,7 +2,11 @@
 // schema below it reads the file.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
+)
 
 // Config is one whole, checked configuration. It is never changed after Load.
 type Config struct {
@@ -67,7 +71,7 @@ type Match struct {
 	Cmdline string `yaml:"cmdline,omitempty" want:"a regular expression in the syntax of RE2"`
 	// Path of a file that holds the master's pid.
 	PIDFile string `yaml:"pid_file,omitempty" want:"an absolute path such as /run/shop.pid"`
-	// ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [Listen.String] does.
+	// ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [address.Listen.String] does.
 	Listen string `yaml:"listen,omitempty" want:"an address such as \":8000\", \"127.0.0.1:8000\", \"[::1]:8000\" or \"unix:/run/app.sock\""`
 	// "shop.service"; ".service" may be left out.
 	SystemdUnit string `yaml:"systemd_unit,omitempty" want:"the name of a unit, such as shop.service"`
@@ -96,7 +100,7 @@ type History struct {
 	Minutes int `yaml:"minutes" want:"0 for none, or a whole number from 5 to 1440"`
 	// How many bytes they may take in memory, and as many in the state directory; 1MiB to
 	// 256MiB.
-	MaxBytes Size `yaml:"max_bytes" want:"a size from 1MiB to 256MiB, such as 16MiB"`
+	MaxBytes schema.Size `yaml:"max_bytes" want:"a size from 1MiB to 256MiB, such as 16MiB"`
 }
 
 // StatsD is the section of the statsd listener.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/resp-exporter/resp-exporter/internal/health/levels"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -119,7 +120,7 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + e.blockedBy(name)
 	if b := e.tableLock(name); b != nil && e.blocker(name) == nil {
 		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.Waiting)), "connection"), name,
-			choose(len(b.Waiting) == 1, "waits", "wait"), FormatSeconds(b.Longest))
+			words.Choose(len(b.Waiting) == 1, "waits", "wait"), FormatSeconds(b.Longest))
 	}
 	r.advice = deferred(func() adviser { return e.adviseQuery(name, shown) })
 	e.add(r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -129,7 +130,7 @@ func (w *appWorkers) groupAdvice(g []worker) advice {
 	if len(g) > 1 {
 		lasts = ", the longest" + lasts
 	}
-	a := advice{rankCause, w.app + "/" + first.Wait.On + "/" + first.Wait.Peer, who + " " + waitText(first.Wait, len(g) == 1) + lasts}
+	a := advice{rankCause, w.app + "/" + first.Wait.On + "/" + first.Wait.Peer, who + " " + words.Wait(first.Wait, len(g) == 1) + lasts}
 	switch first.Wait.On {
 	case "upstream":
 		if strings.HasPrefix(first.Wait.Peer, "app:") {
@@ -176,11 +177,11 @@ func (w *appWorkers) unknownAdvice(g []worker) advice {
 			lasts += " (" + first.Detail + ")"
 		}
 	}
-	end := "restart " + choose(one, "it", "them")
+	end := "restart " + words.Choose(one, "it", "them")
 	if kill, _ := w.endAll(g); kill != "" {
-		end = "end " + choose(one, "it", "them") + " with " + kill + "; gunicorn starts " + choose(one, "a replacement", "replacements")
+		end = "end " + words.Choose(one, "it", "them") + " with " + kill + "; gunicorn starts " + words.Choose(one, "a replacement", "replacements")
 	}
-	line := fmt.Sprintf("%s %s: find out what %s for, or %s.", workersNamed(g, w.app), lasts, choose(one, "it waits", "they wait"), end)
+	line := fmt.Sprintf("%s %s: find out what %s for, or %s.", workersNamed(g, w.app), lasts, words.Choose(one, "it waits", "they wait"), end)
 	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
@@ -192,7 +193,7 @@ const halfCore = 0.5
 // for in Redis.
 func (w *appWorkers) blockedClients(x *worker) string {
 	if n := w.blocked[x.Wait.Peer]; n > 0 {
-		has := choose(n == 1, "client waits", "clients wait")
+		has := words.Choose(n == 1, "client waits", "clients wait")
 		return fmt.Sprintf(": %s %s in a blocking command: CLIENT LIST marks them with flags=b, CLIENT UNBLOCK with an id releases one", FormatCount(n), has)
 	}
 	return ": SLOWLOG GET lists the slow commands"
@@ -205,7 +206,7 @@ func (w *appWorkers) giveUp(g []worker, joint string) string {
 	if kill == "" || g[0].State != "stuck" {
 		return ""
 	}
-	return joint + kill + " aborts the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+	return joint + kill + " aborts the " + words.Choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
 }
 
 // endAll returns the command that ends the first of some workers and other stuck ones,

@@ -1,4 +1,4 @@
-package app_test
+package evidence_test
 
 import (
 	"fmt"
@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/app"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
@@ -58,7 +57,7 @@ func TestEvidenceHasTheNamesOfModeltest(t *testing.T) {
 	if len(unknown) > 0 {
 		t.Errorf("modeltest does not have %q", unknown)
 	}
-	got := app.EvidenceNumbers(s, "shop", "mysql:main", "redis:cache")
+	got := numbers(s, "shop", "mysql:main", "redis:cache")
 	slices.Sort(got)
 	slices.Sort(want)
 	for _, n := range want {

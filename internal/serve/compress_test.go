@@ -1,4 +1,4 @@
-package app
+package serve
 
 import (
 	"compress/gzip"
@@ -22,7 +22,7 @@ func TestTakesGzip(t *testing.T) {
 
 func TestCompressed(t *testing.T) {
 	text := strings.Repeat("resp_up 1\n", 1000)
-	h := compressed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := Compressed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/bad" {
 			http.Error(w, "bad", http.StatusBadRequest)
 			return

@@ -1,4 +1,5 @@
-package app
+// Package evidence reads what an action is about from the last look.
+package evidence
 
 import (
 	"slices"
@@ -7,20 +8,24 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// numberJSON is one number of the last look, under the name of its metric, or,
+// maxNumbers bounds the numbers of one look, far within what a line of the journal may
+// hold.
+const maxNumbers = 250
+
+// Number is one number of the last look, under the name of its metric, or,
 // with a name that begins with "page.", of one that has none.
-type numberJSON struct {
+type Number struct {
 	Name   string   `json:"name"`
 	Labels []string `json:"labels,omitempty"` // without the app or the server
 	Value  float64  `json:"value"`
 }
 
-// numberList collects numbers, at most maxEvidenceNumbers.
-type numberList []numberJSON
+// numberList collects numbers, at most maxNumbers.
+type numberList []Number
 
 func (n *numberList) add(name string, v float64, labels ...string) {
-	if len(*n) < maxEvidenceNumbers {
-		*n = append(*n, numberJSON{name, labels, v})
+	if len(*n) < maxNumbers {
+		*n = append(*n, Number{name, labels, v})
 	}
 }
 
@@ -31,9 +36,9 @@ func (n *numberList) known(name string, v *float64, labels ...string) {
 	}
 }
 
-// numbersOf returns the numbers of an app and of its servers, without users and
-// hosts.
-func numbersOf(s *model.State, app string, servers []string) []numberJSON {
+// Numbers returns the numbers of an app and of its servers, such as "mysql:main",
+// without users and hosts; at most 250.
+func Numbers(s *model.State, app string, servers []string) []Number {
 	var n numberList
 	if app != "" {
 		n.workers(s, app)

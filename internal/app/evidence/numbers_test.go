@@ -1,14 +1,24 @@
-package app_test
+package evidence_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/app/evidence"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
+
+// numbers returns the names, labels and values of the numbers of an app and its servers.
+func numbers(s *model.State, app string, servers ...string) []string {
+	var out []string
+	for _, n := range evidence.Numbers(s, app, servers) {
+		out = append(out, fmt.Sprintf("%s%v %v", n.Name, n.Labels, n.Value))
+	}
+	return out
+}
 
 // Evidence has the numbers of the app and of its servers, without users and hosts.
 func TestEvidenceNumbers(t *testing.T) {
@@ -25,7 +35,7 @@ func TestEvidenceNumbers(t *testing.T) {
 		fact("page.lock_wait", 4, "main", "9", "shop", "0", "812", "", "", "", "sleeping", "ann", "10.0.0.7"),
 		fact("page.mysql_query", 5, "main", "7", "ann", "10.0.0.7", "", "", "", "SELECT"),
 	})
-	got := app.EvidenceNumbers(s, "shop", "mysql:main")
+	got := numbers(s, "shop", "mysql:main")
 	for _, want := range []string{
 		"resp_app_threads[] 9", "resp_app_workers[busy] 2", "page.worker[0 4711 stuck waits in recvfrom] 42", "page.worker_wait[0 mysql mysql:main] 42",
 		"resp_worker_memory_bytes[0 pss] 5", "resp_pool_connections[main leaked] 3", "page.pool_leak[main main 0 4711 812] 58",
@@ -41,7 +51,7 @@ func TestEvidenceNumbers(t *testing.T) {
 			t.Errorf("%s is in the evidence", n)
 		}
 	}
-	if n := len(app.EvidenceNumbers(&model.State{}, "shop", "mysql:main")); n != 0 {
+	if n := len(numbers(&model.State{}, "shop", "mysql:main")); n != 0 {
 		t.Errorf("%d numbers of nothing", n)
 	}
 }

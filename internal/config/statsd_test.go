@@ -7,44 +7,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-func TestParseListen(t *testing.T) {
-	long := "/" + strings.Repeat("x", 106)
-	good := map[string]struct {
-		want config.Listen
-		text string // the one form
-	}{
-		":8000":               {config.Listen{Port: 8000}, ":8000"},
-		":08000":              {config.Listen{Port: 8000}, ":8000"},
-		":65535":              {config.Listen{Port: 65535}, ":65535"},
-		"127.0.0.1:8000":      {config.Listen{Host: "127.0.0.1", Port: 8000}, "127.0.0.1:8000"},
-		"0.0.0.0:80":          {config.Listen{Host: "0.0.0.0", Port: 80}, "0.0.0.0:80"},
-		"[::1]:8000":          {config.Listen{Host: "::1", Port: 8000}, "[::1]:8000"},
-		"[0:0::1]:8000":       {config.Listen{Host: "::1", Port: 8000}, "[::1]:8000"},
-		"[::ffff:10.0.0.1]:1": {config.Listen{Host: "10.0.0.1", Port: 1}, "10.0.0.1:1"},
-		"localhost:8000":      {config.Listen{Host: "localhost", Port: 8000}, "localhost:8000"},
-		"unix:/run/x.sock":    {config.Listen{Unix: "/run/x.sock"}, "unix:/run/x.sock"},
-		"unix:@abstract":      {config.Listen{Unix: "@abstract"}, "unix:@abstract"},
-		"unix:" + long:        {config.Listen{Unix: long}, "unix:" + long},
-	}
-	for s, test := range good {
-		got, err := config.ParseListen(s)
-		if err != nil || got != test.want || got.String() != test.text {
-			t.Errorf("%q is %+v, %q, %v; want %+v, %q", s, got, got, err, test.want, test.text)
-		}
-		if again, err := config.ParseListen(got.String()); err != nil || again != got {
-			t.Errorf("%q reads back as %+v, %v; want %+v", got, again, err, got)
-		}
-	}
-	for _, s := range []string{
-		"", "8000", ":", ":0", ":-1", ":65536", ":http", ":+80", "*:8000", "shop:8000", "10.0.0.999:80", "::1:8000", "[::1]", "[fe80::1%eth0]:80",
-		"unix:", "unix:/", "unix:run/x.sock", "unix:/run/", "unix:@", "unix:" + long + "x", "unix:/a\x00b", "unix:///run/../", "http://127.0.0.1:80", "127.0.0.1:80 ",
-	} {
-		if got, err := config.ParseListen(s); err == nil || got != (config.Listen{}) {
-			t.Errorf("%q is %+v, %v; want an error", s, got, err)
-		}
-	}
-}
-
 func TestParseStatsDListen(t *testing.T) {
 	long := "/" + strings.Repeat("x", 106)
 	good := map[string][2]string{

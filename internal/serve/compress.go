@@ -1,4 +1,4 @@
-package app
+package serve
 
 import (
 	"compress/gzip"
@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// compressed compresses responses with gzip at its fastest level for clients
+// Compressed compresses responses with gzip at its fastest level for clients
 // that accept it. Metrics are so repetitive that the default level gains a
 // tenth in size for twice the time, which would be a fifth of the cost of a
 // scrape.
-func compressed(next http.Handler) http.Handler {
+func Compressed(next http.Handler) http.Handler {
 	pool := sync.Pool{New: func() any {
 		w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 		if err != nil {
