@@ -37,14 +37,6 @@ const (
 	redisWaitMemory = 10 * time.Second
 )
 
-// RedisServer is the part of a Redis client that this collector uses.
-type RedisServer interface {
-	Ping(ctx context.Context) (time.Duration, error)
-	Info(ctx context.Context) (redis.Info, error)
-	Inspect(ctx context.Context, clients, slow bool) (redis.Inspection, error)
-	Peer() string
-}
-
 // redisClients is what is kept of one server between reads.
 type redisClients struct {
 	mu     sync.Mutex

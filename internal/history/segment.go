@@ -3,6 +3,7 @@ package history
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -64,4 +65,44 @@ func (s *segment) each(from, to time.Time, visit func(at time.Time, d *decoder))
 			visit(at, d)
 		}
 	}
+}
+
+// segmentBytes returns how many bytes a segment has at most. h.mu is held.
+func (h *History) segmentBytes() int { return max(h.settings.MaxBytes/segmentsOfSize, 2*recordRoom) }
+
+// evict drops the segments that are too old, and the oldest ones beyond the size: room for
+// one more stays, as a damaged file may be kept beside them. h.mu is held.
+func (h *History) evict(now time.Time) {
+	outdated := func(s *segment) bool {
+		return s.samples == 0 || s.to.Before(now.Add(-h.settings.Keep)) || s.from.After(now.Add(future))
+	}
+	h.segments = slices.DeleteFunc(h.segments, func(s *segment) bool { return s != h.segments[len(h.segments)-1] && outdated(s) })
+	for h.bytes() > h.settings.MaxBytes-h.segmentBytes() && len(h.segments) > 1 {
+		h.counts.Evicted += uint64(h.segments[0].samples) //nolint:gosec // a number of samples
+		h.segments = slices.Delete(h.segments, 0, 1)
+	}
+}
+
+// bytes returns the size of all segments. h.mu is held.
+func (h *History) bytes() (n int) {
+	for i, s := range h.segments {
+		if i < len(h.segments)-1 {
+			n += len(s.data)
+		} else {
+			n += max(cap(s.data), h.segmentBytes()) // it will be as large
+		}
+	}
+	return n
+}
+
+// view returns the segments as they are now.
+func (h *History) view() []segment {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]segment, len(h.segments))
+	for i, s := range h.segments {
+		out[i] = *s
+		out[i].data = slices.Clip(s.data)
+	}
+	return out
 }

@@ -114,18 +114,6 @@ func (d *Detector) look(w float64, life bool) found {
 	return f
 }
 
-// cut cuts the last seconds, or the whole life, into n blocks. It reports false if they
-// are not remembered.
-func (d *Detector) cut(b *blocks, n int, seconds float64, life bool) bool {
-	switch {
-	case seconds <= fineSeconds:
-		return d.recent.window(b, n, seconds)
-	case life:
-		return d.whole.window(b, n, d.recent.last)
-	}
-	return false
-}
-
 // isHigh reports whether the floor of the whole life is higher than ever before.
 func (d *Detector) isHigh() bool {
 	var b blocks
@@ -184,13 +172,6 @@ func judgeWindow(b *blocks, seconds, share float64) found {
 		f.perRequest = f.slope * seconds / served
 	}
 	return f
-}
-
-func sum(x []float64) (s float64) {
-	for _, v := range x {
-		s += v
-	}
-	return s
 }
 
 // kendall returns how well values are in rising order: 1 if all are, -1 if none.

@@ -103,8 +103,5 @@ const maxAge = 1e9 // seconds; thirty years
 
 func finite(x float64) bool { return x >= 0 && x < 1e18 }
 
-// age returns how long the process has been watched, seconds.
-func (d *Detector) age() float64 { return float64(d.recent.last+1) * bucketSeconds }
-
 // Verdict returns what is known now.
 func (d *Detector) Verdict() Verdict { return d.alarm.verdict() }

@@ -179,3 +179,25 @@ func (b *blocks) erode() {
 		}
 	}
 }
+
+// cut cuts the last seconds, or the whole life, into n blocks. It reports false if they
+// are not remembered.
+func (d *Detector) cut(b *blocks, n int, seconds float64, life bool) bool {
+	switch {
+	case seconds <= fineSeconds:
+		return d.recent.window(b, n, seconds)
+	case life:
+		return d.whole.window(b, n, d.recent.last)
+	}
+	return false
+}
+
+func sum(x []float64) (s float64) {
+	for _, v := range x {
+		s += v
+	}
+	return s
+}
+
+// age returns how long the process has been watched, seconds.
+func (d *Detector) age() float64 { return float64(d.recent.last+1) * bucketSeconds }

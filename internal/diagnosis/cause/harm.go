@@ -147,13 +147,3 @@ func (h *harmState) ofTasks(l *look, limits config.Thresholds, u *usual) *float6
 	}
 	return worst
 }
-
-// oldestTask returns the age of the oldest task that waits in a queue of the app.
-func (l *look) oldestTask() (age float64) {
-	for i := range l.state.Queues {
-		if q := &l.state.Queues[i]; q.App == l.workers.App && q.Length > 0 {
-			age = max(age, valueOf(q.Oldest))
-		}
-	}
-	return age
-}

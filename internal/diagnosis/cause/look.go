@@ -200,3 +200,20 @@ func (c *counters) since(l *look) requests {
 	b := c.at[0]
 	return requests{r.total - b.total, r.errors - b.errors, r.timed - b.timed, r.seconds - b.seconds}
 }
+
+// oldestTask returns the age of the oldest task that waits in a queue of the app.
+func (l *look) oldestTask() (age float64) {
+	for i := range l.state.Queues {
+		if q := &l.state.Queues[i]; q.App == l.workers.App && q.Length > 0 {
+			age = max(age, valueOf(q.Oldest))
+		}
+	}
+	return age
+}
+
+func valueOf(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
+}

@@ -107,10 +107,3 @@ func (u *usual) expected(l *look, on string) float64 {
 	}
 	return min(share/work*(l.spent["cpu"]+l.spent["gc"]), l.all)
 }
-
-func valueOf(v *float64) float64 {
-	if v == nil {
-		return 0
-	}
-	return *v
-}

@@ -140,3 +140,5 @@ func worse(a, b *model.Chain) bool {
 	}
 	return a.Seconds > b.Seconds
 }
+
+func latest(list ...time.Time) time.Time { return slices.MaxFunc(list, time.Time.Compare) }

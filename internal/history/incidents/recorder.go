@@ -286,8 +286,6 @@ func (r *Recorder) onset(app string, j *judged, now time.Time) time.Time {
 	return out
 }
 
-func latest(list ...time.Time) time.Time { return slices.MaxFunc(list, time.Time.Compare) }
-
 // begin makes an incident of what is tracked. r.mu is held.
 func (r *Recorder) begin(t *tracked) {
 	x := &t.incident
@@ -320,14 +318,6 @@ func (r *Recorder) close(t *tracked, at time.Time) {
 	}
 	r.tell(t)
 	r.keep(*x)
-}
-
-// keep keeps an incident that has ended. r.mu is held.
-func (r *Recorder) keep(x model.Incident) {
-	if len(r.closed) == maxKept {
-		r.closed = slices.Delete(r.closed, 0, 1)
-	}
-	r.closed = append(r.closed, x)
 }
 
 // count counts an incident once its cause is known. r.mu is held.
@@ -388,12 +378,4 @@ func (r *Recorder) WorkerEnded(e Ended) {
 // isRequest reports whether a stack has shown what a request has.
 func isRequest(s *model.Stack) bool {
 	return s != nil && (s.Method != "" || s.Route != "" || !s.Started.IsZero())
-}
-
-// keepWords keeps last words. r.mu is held.
-func (r *Recorder) keepWords(w model.LastWords) {
-	if len(r.words) == maxKept {
-		r.words = slices.Delete(r.words, 0, 1)
-	}
-	r.words = append(r.words, w)
 }

@@ -2,7 +2,6 @@ package incidents
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -66,23 +65,6 @@ func newStore(dir string) store {
 	return store{
 		incidents: files.NewLines(open(incidentsName), incidentsName, incidentBytes),
 		words:     files.NewLines(open(wordsName), wordsName, wordBytes),
-	}
-}
-
-// Run writes what was recorded, once a second, until ctx ends.
-func (r *Recorder) Run(ctx context.Context) error {
-	r.load(time.Now())
-	t := time.NewTicker(writePeriod)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			r.write(time.Now())
-			r.store.close()
-			return nil
-		case now := <-t.C:
-			r.write(now)
-		}
 	}
 }
 

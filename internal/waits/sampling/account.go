@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
-	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 )
 
 // accountAll adds the time since the sample before to what the threads of a worker
@@ -30,7 +30,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 		}
 		t.on = on
 		w.settle(t, on)
-		t.gil.add(on, t.stack.started, dt, now)
+		t.gil.Add(on, t.stack.started, dt, now)
 		waits = waits || t.counted && on == ledger.GIL
 	}
 	s.watchGIL(w, waits, dt, now)
@@ -48,12 +48,12 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool, now time.Time) {
 	on := w.onOf(t)
 	if !t.counted {
-		t.ledger, t.view, t.inViews = ledger.Ledger{}, nil, viewTime{}
+		t.ledger, t.view, t.inViews = ledger.Ledger{}, nil, viewtime.Account{}
 		return
 	}
 	if on == ledger.Idle || on == ledger.Loop {
 		t.view, t.stack.known = nil, t.stack.known && t.stack.idlePool
-		t.inViews.held.drop()
+		t.inViews.Drop()
 	}
 	x := t.ledger.Sample(dt, t.times.Run, t.times.Delay, !t.call.Running)
 	runs := ledger.CPU
@@ -70,12 +70,4 @@ func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool,
 	if s.looks {
 		t.accountView(on, runs, now)
 	}
-}
-
-// waitedFor returns the socket that the time of a thread goes to; nil: there is none.
-func (t *thread) waitedFor(on ledger.On) *sockets.Socket {
-	if on == ledger.Idle || on == ledger.Loop {
-		return nil
-	}
-	return t.state.socket
 }

@@ -45,10 +45,10 @@ func (w *worker) turn(t *thread) (turn uint64, looked bool) {
 	if w.python.loop == nil || !t.stack.known || !t.stack.at.Equal(w.sampled) {
 		return 0, false
 	}
-	return w.python.loop.turn, true
+	return w.python.loop.Turn(), true
 }
 
 // gevent reports whether the loop is gevent's. Its turn is the request that runs,
 // which goes on after the poll too: the same one proves nothing where the thread
 // has slept.
-func (w *worker) gevent() bool { return w.python.loop != nil && w.python.loop.kind == loopGevent }
+func (w *worker) gevent() bool { return w.python.loop != nil && w.python.loop.Gevent() }

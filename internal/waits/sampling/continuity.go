@@ -6,6 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
@@ -15,9 +16,6 @@ const (
 	wakesAtOnce         = 2
 	wakesEachSecond     = 2
 	lockWakesEachSecond = 20 // a lock is tried more often
-	// pollRun is how long a thread may run between two waits of which it is not known
-	// that they are of one request: polling again takes less, the next request more.
-	pollRun = 500 * time.Microsecond
 )
 
 // wait is one wait of a thread, or its computing, as it was last told from others.
@@ -75,7 +73,7 @@ func (p *wait) continues(n *wait) bool {
 	case n.call.NR != p.call.NR, n.socket != p.socket, n.futex != p.futex:
 		return false
 	case !n.proven:
-		return n.call == p.call && n.last == p.last+1 && n.run-p.run <= pollRun
+		return n.call == p.call && n.last == p.last+1 && n.run-p.run <= viewtime.PollRun
 	case n.futex != 0:
 		each = lockWakesEachSecond
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/loops"
 )
 
 const (
@@ -44,8 +45,8 @@ type interpreter struct {
 	now     time.Time       // of the look under way
 	within  func(*pystack.Stack) error
 
-	loop   *loopReader // nil: as reader
-	ofLoop bool        // the look under way is at the thread of an event loop
+	loop   *loops.Reader // nil: as reader
+	ofLoop bool          // the look under way is at the thread of an event loop
 
 	program uint64 // that the process ran when it was opened, see programOf; 0: not known
 	doubted bool   // a look has found nothing that makes sense since that was last compared
@@ -64,14 +65,14 @@ func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 		i.within = func(s *pystack.Stack) error {
 			i.reader.Read(i.of, s, i.now, &i.request)
 			if i.ofLoop {
-				i.loop.read(s, &i.request, i.now)
+				i.loop.Read(s, &i.request, i.now)
 			}
 			return nil
 		}
 		if i.reader, err = request.New(p, time.Local, all.room); err != nil {
 			i.reader, i.within = nil, nil
 		} else {
-			i.loop = newLoopReader(p, i.reader)
+			i.loop = loops.New(p, i.reader)
 		}
 		i.gil, err = p.GIL()
 		i.gilKnown = err == nil
@@ -207,11 +208,12 @@ func (i *interpreter) lookAtLoop(all *interpreters, t *thread, tasks bool, now t
 	if i.loop == nil {
 		return i.look(all, t, now)
 	}
-	i.ofLoop, i.loop.wanted, i.loop.listed = true, tasks, false
+	i.ofLoop = true
+	i.loop.Begin(tasks)
 	ok := i.look(all, t, now)
 	i.ofLoop = false
 	if ok {
-		i.loop.believe(i.stack.Frozen)
+		i.loop.Believe(i.stack.Frozen)
 	}
 	return ok
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/pystack/tasks"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
@@ -63,7 +62,7 @@ func (w *worker) wantsTasks(now time.Time) bool {
 
 // provenLoop reports whether a stack has shown that the worker has an event loop.
 func (w *worker) provenLoop() bool {
-	return w.python.loop != nil && w.python.loop.kind != loopUnknown
+	return w.python.loop != nil && w.python.loop.Known()
 }
 
 // loopUnmoved reports whether the loop's thread has not run since its tasks were
@@ -80,17 +79,21 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 	if w.python.loop == nil {
 		return
 	}
-	s.tasksBeyond += w.python.loop.newBeyond()
+	s.tasksBeyond += w.python.loop.NewBeyond()
 	if ok && !w.provenLoop() {
 		l.next = now.Add(loopRetry)
 	}
-	if !ok || !w.python.loop.listed {
+	if !ok {
+		return
+	}
+	list, listed := w.python.loop.Waiting()
+	if !listed {
 		return
 	}
 	l.next = now.Add(taskPeriod)
 	l.fresh, l.slices = true, w.main().times.Slices
 	l.turnOver()
-	for _, t := range waiting(w.python.loop.list) {
+	for _, t := range list {
 		x := taskRequest{id: t.ID, path: t.Request.Path, seen: now, since: now}
 		x.stack = model.Stack{View: t.Request.View, Own: t.Own, Inner: t.Inner, Method: t.Request.Method, Route: t.Request.Route, Started: t.Request.Started}
 		if at, ok := l.known[t.ID]; ok {
@@ -127,46 +130,6 @@ func (x *taskRequest) continues(before *taskRequest) {
 	if x.stack.View != "" {
 		x.view = before.view
 	}
-}
-
-// waiting returns the tasks that wait, of those that share a request the innermost:
-// a middleware begins a task for what is below it. It gets the number of the first,
-// which the server began. The one that runs is in the thread's stack.
-func waiting(list []tasks.Task) []tasks.Task {
-	slices.SortFunc(list, func(a, b tasks.Task) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.ID, a.ID))
-	})
-	runs := uint64(0)
-	for i := range list {
-		if list[i].Running {
-			runs = list[i].Scope
-		}
-	}
-	out := list[:0]
-	for _, t := range list {
-		switch n := len(out); {
-		case t.Running, t.Scope != 0 && t.Scope == runs:
-		case t.Scope != 0 && n > 0 && out[n-1].Scope == t.Scope:
-			if first := &out[n-1]; first.ID == 0 || t.ID != 0 && t.ID < first.ID {
-				first.ID = t.ID
-			}
-		default:
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// rank returns how likely a task is the innermost of those that share a request:
-// it has the view's function; a library has named it, which servers do not.
-func rank(t *tasks.Task) (n int) {
-	if t.InView {
-		n += 2
-	}
-	if t.ID == 0 {
-		n++
-	}
-	return n
 }
 
 // accountTasks adds the time since the look before to the views of the requests

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 )
 
 // openInterpreter opens the interpreter of a worker, unless that has failed lately.
@@ -34,7 +35,7 @@ func (w *worker) forgetStacks() {
 	w.python = interpreter{}
 	w.loop.forget()
 	for _, t := range w.threads {
-		t.stack, t.view, t.inViews, t.python = stackInfo{}, nil, viewTime{}, nil
+		t.stack, t.view, t.inViews, t.python = stackInfo{}, nil, viewtime.Account{}, nil
 	}
 }
 

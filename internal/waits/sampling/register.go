@@ -119,13 +119,13 @@ func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 
 // requestThread returns one request thread of a worker.
 func (w *worker) requestThread(t *thread, now time.Time, paths bool) model.Thread {
-	holds := w.gil.known() && t.tid == w.gil.tid
+	holds := w.gil.Known() && t.tid == w.gil.TID
 	on, since := t.on, t.since
 	switch {
 	case holds && on == ledger.GIL: // for a moment
 		on = ledger.CPU
-	case t.gil.waits && !holds:
-		on, since = ledger.GIL, t.gil.first
+	case t.gil.Waits && !holds:
+		on, since = ledger.GIL, t.gil.First
 	}
 	x := model.Thread{TID: t.tid, Main: t.tid == w.key.pid, On: on.String(), Seconds: now.Sub(since).Seconds(), GIL: holds}
 	if n := t.state.socket; n != nil && on != ledger.Idle && on != ledger.Loop && on != ledger.GIL {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
@@ -77,8 +78,8 @@ func TestHeldTime(t *testing.T) {
 		"began before":            {-50 * msec, 90 * msec, false, true},
 		"began later":             {20 * msec, 0, false, false},
 		"not known, has not run":  {-time.Hour, 0, false, true},
-		"not known, has polled":   {-time.Hour, pollRun, false, true},
-		"not known, has run":      {-time.Hour, pollRun + msec, false, false},
+		"not known, has polled":   {-time.Hour, viewtime.PollRun, false, true},
+		"not known, has run":      {-time.Hour, viewtime.PollRun + msec, false, false},
 		"not known, idle between": {-time.Hour, 0, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,6 +243,7 @@ func TestSamplesWithStacks(t *testing.T) {
 	s.Apply(Settings{Rate: 10, Stacks: true})
 	now := time.Unix(1000, 0)
 	w := &worker{python: interpreter{never: true}}
+	read := time.Now().Add(time.Hour) // however long this takes, the threads are not read anew: there are none
 	for _, c := range []struct {
 		saved, cost time.Duration
 		due         int
@@ -251,7 +253,7 @@ func TestSamplesWithStacks(t *testing.T) {
 	} {
 		s.savings, s.ofLooks, s.skipped, s.due = c.saved, c.cost, 0, s.due[:0]
 		for range c.due {
-			s.due = append(s.due, dueStack{w: w, t: newThread(1), at: time.Now(), stack: true})
+			s.due = append(s.due, dueStack{w: w, t: newThread(1), at: read, stack: true})
 		}
 		s.looks = s.affordsStacks()
 		s.lookOrSkip(now)

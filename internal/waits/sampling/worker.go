@@ -12,6 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/gil"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
@@ -132,7 +134,7 @@ type thread struct {
 	since             time.Time // it has waited for that since then, at least
 	past              wait      // that it was last seen in
 	unsettled         bool      // it has run, and it is not told yet whether it went on with that
-	gil               gilWait
+	gil               gil.Wait
 
 	role      role
 	unproven  bool   // that it is roleBackground was concluded from a scan, and no stack has shown it
@@ -144,7 +146,7 @@ type thread struct {
 	stack  stackInfo
 	view   *ledger.View // of the request that it has; nil: none, or not known
 
-	inViews viewTime
+	inViews viewtime.Account
 }
 
 // role is what a thread of a pool is known as.
@@ -257,6 +259,14 @@ func (t *thread) read(d *procfs.ProcessDir, kept *procfs.KeptFiles, buf []byte) 
 	t.moved = t.moved || call != t.call
 	t.call, t.seen = call, true
 	return false
+}
+
+// waitedFor returns the socket that the time of a thread goes to; nil: there is none.
+func (t *thread) waitedFor(on ledger.On) *sockets.Socket {
+	if on == ledger.Idle || on == ledger.Loop {
+		return nil
+	}
+	return t.state.socket
 }
 
 // isFutexWait returns the address that a call waits at, whether it has no
