@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"fmt"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 	"html/template"
 	"io/fs"
 	"path"
@@ -53,7 +54,7 @@ func kindOf(name string) string {
 
 func parsePage() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"bytes": showBytes, "seconds": showSeconds, "percent": showPercent,
-		"count": showCount, "rate": showRate, "cores": showCores,
+		"bytes": display.Bytes, "seconds": display.Seconds, "percent": display.Percent,
+		"count": display.Count, "rate": display.Rate, "cores": display.Cores,
 	}).ParseFS(files, "templates/*.html"))
 }

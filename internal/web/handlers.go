@@ -8,10 +8,11 @@ import (
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 )
 
 func (w *Web) servePage(rw http.ResponseWriter, req *http.Request) {
-	q, err := askedOf(req.URL.Query(), w.opts.Now())
+	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
 	if err != nil {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
@@ -45,7 +46,7 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
-	q, err := askedOf(req.URL.Query(), w.opts.Now())
+	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
 	if err != nil {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
