@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"fmt"
+
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
 	"html/template"
 	"io/fs"

@@ -1,6 +1,7 @@
 package web
 
 import (
+
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
 	"github.com/resp-exporter/resp-exporter/internal/web/past"
 	"slices"
