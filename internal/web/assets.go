@@ -4,12 +4,12 @@ import (
 	"crypto/sha256"
 	"embed"
 	"fmt"
-
-	"github.com/resp-exporter/resp-exporter/internal/web/display"
 	"html/template"
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 //go:embed static templates

@@ -1,11 +1,11 @@
 package web
 
 import (
+	"slices"
+	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
 	"github.com/resp-exporter/resp-exporter/internal/web/past"
-	"slices"
-	"strings"
 )
 
 // noRequestsView says why no request of an app is known.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 	"github.com/resp-exporter/resp-exporter/internal/web/past"
+	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
 func (w *Web) servePage(rw http.ResponseWriter, req *http.Request) {
@@ -81,6 +82,20 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 func (w *Web) serveStatus(rw http.ResponseWriter, _ *http.Request) {
 	s, _ := w.look()
 	w.writeJSON(rw, w.status(s))
+}
+
+func (w *Web) serveRunbooks(rw http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	view := struct {
+		*runbooks.Page
+
+		Host, Version string
+	}{w.books, w.opts.Host, w.opts.Version}
+	if err := w.page.ExecuteTemplate(&b, "runbooks", view); err != nil {
+		w.fail(rw, "render the runbooks", err)
+		return
+	}
+	w.write(rw, "text/html; charset=utf-8", b.Bytes())
 }
 
 func (w *Web) serveAsset(rw http.ResponseWriter, req *http.Request) {

@@ -155,6 +155,27 @@ func addMemory(of *model.AppMemory, at func(slot string) *worker) {
 // unseen is a collector that is not available, and why.
 type unseen struct{ Collector, Reason, Detail string }
 
+// Because returns why a collector is not available, in words.
+func (u unseen) Because() string {
+	if u.Detail != "" {
+		return u.Detail
+	}
+	switch u.Reason {
+	case "permission":
+		return "permission denied by the kernel or a server"
+	case "unsupported":
+		return "not supported by this kernel or server"
+	case "not_found":
+		return "its source does not exist"
+	case "in_use":
+		return "the address is in use by another program"
+	case "timeout":
+		return "it did not answer in time"
+	default:
+		return "it failed: see the exporter's log"
+	}
+}
+
 // unseenOf returns the collectors that are not available, without those that are
 // switched off, by name.
 func unseenOf(s *model.State) []unseen {

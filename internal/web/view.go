@@ -271,27 +271,6 @@ func hostMeters(s *pageState) []meter {
 	return out
 }
 
-// Because returns why a collector is not available, in words.
-func (u unseen) Because() string {
-	if u.Detail != "" {
-		return u.Detail
-	}
-	switch u.Reason {
-	case "permission":
-		return "permission denied by the kernel or a server"
-	case "unsupported":
-		return "not supported by this kernel or server"
-	case "not_found":
-		return "its source does not exist"
-	case "in_use":
-		return "the address is in use by another program"
-	case "timeout":
-		return "it did not answer in time"
-	default:
-		return "it failed: see the exporter's log"
-	}
-}
-
 // look is the latest gather, put together and judged.
 func (w *Web) look() (pageState, verdict) {
 	s := assemble(w.opts.Source.Latest())
