@@ -19,6 +19,7 @@ func rung(pkg string) (float64, bool) {
 		"collectors":      5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4, "internal/web/historystatus": 4, "internal/web/runbooks": 4, "internal/web/webtest": 4,
+		"internal/web/display": 4.2, "internal/web/parts": 4.3, "internal/web/past": 4.3, // display reads waitstatus; past reads charts
 		"docs": -2,
 		// what is remembered of the apps
 		"internal/history": 1, "internal/history/incidents": 2.5, "internal/history/records": 1, "internal/history/files": -1,

@@ -66,7 +66,7 @@ func (p *past) stats(stateDir string) collectors.HistoryStats {
 	return collectors.HistoryStats{History: p.samples.Kept, Incidents: p.records.Totals, StateDir: stateDir}
 }
 
-// remembered implements [web.History].
+// remembered implements [past.History].
 type remembered struct {
 	*history.History
 	*incidents.Recorder

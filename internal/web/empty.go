@@ -3,13 +3,16 @@ package web
 import (
 	"slices"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 )
 
 // noRequestsView says why no request of an app is known.
 type noRequestsView struct {
-	Before string // up to the time
-	Since  clock  // empty: no time is named
-	After  string // from the time on
+	Before string        // up to the time
+	Since  display.Clock // empty: no time is named
+	After  string        // from the time on
 }
 
 // noRequests returns why the page has no numbers of an app's requests; nil: it has.
@@ -34,7 +37,7 @@ func (w *Web) noRequests(s *pageState, a *app) *noRequestsView {
 	last, reported := w.opts.History.LastRequest(a.Name)
 	switch {
 	case reported:
-		out.Before, out.Since, out.After = out.Before+", no request finished since", clockOf(last), "."
+		out.Before, out.Since, out.After = out.Before+", no request finished since", display.ClockOf(last), "."
 	case a.Requests.Rate != nil:
 		out.Before += ", no request finished in the last 30 min."
 	default:
@@ -44,7 +47,7 @@ func (w *Web) noRequests(s *pageState, a *app) *noRequestsView {
 }
 
 // note sets what the verdict says of what the reader asked for.
-func (v *verdict) note(s *pageState, q asked) {
+func (v *verdict) note(s *pageState, q past.Asked) {
 	if q.App != "" && !slices.ContainsFunc(s.Apps, func(a app) bool { return a.Name == q.App }) {
 		v.Note = "No app " + q.App + " is seen on this host now."
 	}

@@ -8,10 +8,12 @@ import (
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
+	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
 func (w *Web) servePage(rw http.ResponseWriter, req *http.Request) {
-	q, err := askedOf(req.URL.Query(), w.opts.Now())
+	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
 	if err != nil {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
@@ -45,7 +47,7 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
-	q, err := askedOf(req.URL.Query(), w.opts.Now())
+	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
 	if err != nil {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
@@ -80,6 +82,20 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 func (w *Web) serveStatus(rw http.ResponseWriter, _ *http.Request) {
 	s, _ := w.look()
 	w.writeJSON(rw, w.status(s))
+}
+
+func (w *Web) serveRunbooks(rw http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	view := struct {
+		*runbooks.Page
+
+		Host, Version string
+	}{w.books, w.opts.Host, w.opts.Version}
+	if err := w.page.ExecuteTemplate(&b, "runbooks", view); err != nil {
+		w.fail(rw, "render the runbooks", err)
+		return
+	}
+	w.write(rw, "text/html; charset=utf-8", b.Bytes())
 }
 
 func (w *Web) serveAsset(rw http.ResponseWriter, req *http.Request) {

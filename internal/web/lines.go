@@ -7,6 +7,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/text"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 )
 
 const (
@@ -25,7 +27,7 @@ type (
 	}
 	lineView struct {
 		Name     string
-		Level    level
+		Level    display.Level
 		Word     string
 		Busy     string
 		Why      string // what is wrong; "": nothing
@@ -37,7 +39,7 @@ type (
 	// appLink is a link to an app in the banner.
 	appLink struct {
 		Name  string
-		Level level
+		Level display.Level
 	}
 )
 
@@ -49,25 +51,27 @@ func (s *pageState) sorted() []app {
 }
 
 // sickness returns the level of an app, levelHealthy where it has none.
-func (s *pageState) sickness(name string) level { return max(levelHealthy, s.appLevel(name)) }
+func (s *pageState) sickness(name string) display.Level {
+	return max(display.LevelHealthy, s.appLevel(name))
+}
 
 // appLevel returns the level of an app; unknown where it was not judged.
-func (s *pageState) appLevel(name string) level {
+func (s *pageState) appLevel(name string) display.Level {
 	st := s.health.Of(name)
 	if st == nil {
-		return levelUnknown
+		return display.LevelUnknown
 	}
-	return levelOf(st.Overall)
+	return display.LevelOf(st.Overall)
 }
 
 // divide returns the apps that are shown whole, and those in one line each.
-func (s *pageState) divide(q asked) (whole, lines []app) {
+func (s *pageState) divide(q past.Asked) (whole, lines []app) {
 	all := s.sorted()
 	if len(all) <= fewApps {
 		return all, nil
 	}
 	for i := range all {
-		sick := s.sickness(all[i].Name) > levelHealthy && len(whole) < openUpTo
+		sick := s.sickness(all[i].Name) > display.LevelHealthy && len(whole) < openUpTo
 		if sick || all[i].Name == q.App {
 			whole = append(whole, all[i])
 		} else {
@@ -110,7 +114,7 @@ func (s *pageState) sickApps() (links []appLink, more int) {
 	for i := range all {
 		l := s.sickness(all[i].Name)
 		switch {
-		case l == levelHealthy:
+		case l == display.LevelHealthy:
 		case len(links) == bannerUpTo:
 			more++
 		default:

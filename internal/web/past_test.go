@@ -13,10 +13,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 	"github.com/resp-exporter/resp-exporter/internal/web/webtest"
 )
 
-var _ web.History = webtest.Past{}
+var _ past.History = webtest.Past{}
 
 // remembers returns options with a made-up past of shop.
 func remembers(s *model.State) web.Options {
@@ -270,13 +271,13 @@ func TestCauseWords(t *testing.T) {
 		model.CauseCPU, model.CauseCPUThrottled, model.CauseMemory, model.CauseWorkers, model.CausePool, model.CauseDBLock, model.CauseDBSlow, model.CauseDBDown, model.CauseRedis,
 		model.CauseUpstream, model.CauseGIL, model.CauseGC, model.CauseLock, model.CauseDisk, model.CauseTasks, model.CauseSlowClients, model.CauseLoopBlocked,
 	} {
-		words := web.CauseText(c, "mysql:main")
+		words := past.CauseText(c, "mysql:main")
 		if other := seen[words]; words == "" || other != "" {
 			t.Errorf("%s is %q, as %q", c, words, other)
 		}
 		seen[words] = c
 	}
-	if got := web.CauseText("", ""); got != "" {
+	if got := past.CauseText("", ""); got != "" {
 		t.Errorf("no cause is %q", got)
 	}
 }

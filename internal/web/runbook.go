@@ -1,32 +1,12 @@
 package web
 
-import (
-	"bytes"
-	"net/http"
-
-	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
-)
+import "github.com/resp-exporter/resp-exporter/internal/health"
 
 // runbooksPath is where the runbooks are, below the route prefix.
 const runbooksPath = "/runbooks"
 
 // runbooksUpTo is how many links to runbooks stand below the advice.
 const runbooksUpTo = 5
-
-func (w *Web) serveRunbooks(rw http.ResponseWriter, _ *http.Request) {
-	var b bytes.Buffer
-	view := struct {
-		*runbooks.Page
-
-		Host, Version string
-	}{w.books, w.opts.Host, w.opts.Version}
-	if err := w.page.ExecuteTemplate(&b, "runbooks", view); err != nil {
-		w.fail(rw, "render the runbooks", err)
-		return
-	}
-	w.write(rw, "text/html; charset=utf-8", b.Bytes())
-}
 
 // runbookLink is a link to the section of an alert.
 type runbookLink struct{ Alert, Anchor string }

@@ -12,23 +12,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
-
-// level is a health level; unlike health.Level it may be unknown.
-type level int
-
-const (
-	levelUnknown level = iota
-	levelHealthy
-	levelWarning
-	levelCritical
-)
-
-func (l level) String() string { return [...]string{"unknown", "healthy", "warning", "critical"}[l] }
 
 // verdict is the sentence at the top of the page.
 type verdict struct {
-	Level    level
+	Level    display.Level
 	Sentence string
 	Key      string   // changes with the verdict, not with its numbers
 	Ended    []string // alerts that ended lately, with their time
@@ -39,7 +28,7 @@ type verdict struct {
 }
 
 type finding struct {
-	level          level
+	level          display.Level
 	key, phrase    string
 	app, component string
 }
@@ -85,15 +74,15 @@ func inPast(summary string) string {
 // current returns the verdict without the alerts that ended.
 func (s *pageState) current(now time.Time) verdict {
 	if s.At.IsZero() {
-		return verdict{Level: levelUnknown, Sentence: "The first check of this host has not finished yet", Key: "first"}
+		return verdict{Level: display.LevelUnknown, Sentence: "The first check of this host has not finished yet", Key: "first"}
 	}
 	var found []finding
 	if age := now.Sub(s.At); age > maxAge {
-		found = append(found, finding{level: levelWarning, key: "stale",
+		found = append(found, finding{level: display.LevelWarning, key: "stale",
 			phrase: "the last check is " + health.FormatSeconds(age.Seconds()) + " old: the page may be outdated"})
 	}
 	for _, f := range s.health.Findings() {
-		found = append(found, finding{levelOf(f.Severity), f.App + " " + f.Name, f.Summary, f.App, f.Component})
+		found = append(found, finding{display.LevelOf(f.Severity), f.App + " " + f.Name, f.Summary, f.App, f.Component})
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.level, a.level) })
 	if len(found) > 0 {
@@ -101,7 +90,7 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 	switch len(s.Apps) {
 	case 0:
-		return verdict{Level: levelUnknown, Sentence: emptyText, Key: "empty"}
+		return verdict{Level: display.LevelUnknown, Sentence: emptyText, Key: "empty"}
 	case 1:
 		return healthyApp(&s.Apps[0])
 	default:
@@ -183,8 +172,6 @@ func waitsInMySQL(c *model.Chain) bool {
 	return c.On == "mysql" || slices.ContainsFunc(c.Victims, waits) || slices.ContainsFunc(c.Links, waits)
 }
 
-func levelOf(l health.Level) level { return levelHealthy + level(l) }
-
 func worst(found []finding) verdict {
 	v := verdict{Level: found[0].level, Sentence: found[0].phrase}
 	keys := make([]string, len(found))
@@ -222,26 +209,26 @@ func compareByState(a, b worker) int {
 
 // levelAt returns the level of v by the limits of a resource in force for an app, or
 // with "" for the host; unknown where v is not known.
-func (s *pageState) levelAt(app, resource string, v *float64) level {
+func (s *pageState) levelAt(app, resource string, v *float64) display.Level {
 	if v == nil {
-		return levelUnknown
+		return display.LevelUnknown
 	}
 	switch t := s.limits[limitKey{app, resource}]; {
 	case t.critical != nil && *v >= *t.critical:
-		return levelCritical
+		return display.LevelCritical
 	case t.warning != nil && *v >= *t.warning:
-		return levelWarning
+		return display.LevelWarning
 	default:
-		return levelHealthy
+		return display.LevelHealthy
 	}
 }
 
 func healthyApp(a *app) verdict {
 	parts := healthyParts(a)
 	if len(parts) == 0 && !a.Known {
-		return verdict{Level: levelUnknown, Sentence: "The state of " + a.Name + " is not known yet", Key: a.Name + " unknown"}
+		return verdict{Level: display.LevelUnknown, Sentence: "The state of " + a.Name + " is not known yet", Key: a.Name + " unknown"}
 	}
-	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
+	v := verdict{Level: display.LevelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
 	if a.Requests.Rate == nil {
 		v.Sentence = a.Name + " runs" // no request is reported
 	}
@@ -286,7 +273,7 @@ func healthyApps(apps []app) verdict {
 	}
 	last := len(names) - 1
 	sentence := strings.Join(names[:last], ", ") + " and " + names[last] + " run: " + strings.Join(parts, ", ")
-	return verdict{Level: levelHealthy, Sentence: sentence, Key: "healthy " + strconv.Itoa(len(apps))}
+	return verdict{Level: display.LevelHealthy, Sentence: sentence, Key: "healthy " + strconv.Itoa(len(apps))}
 }
 
 func ofWorkers(n, total float64) string {

@@ -13,6 +13,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
+	"github.com/resp-exporter/resp-exporter/internal/web/parts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 )
 
 const (
@@ -27,29 +30,29 @@ const (
 type (
 	headerView struct {
 		Host, Version string
-		Up            shown
-		Last          clock
+		Up            display.Shown
+		Last          display.Clock
 	}
 	appView struct {
 		app
 
 		RestartCount      *float64
-		Level             level
+		Level             display.Level
 		Total             string
-		Since             clock
+		Since             display.Clock
 		Cells             []cell
 		Squares           bool
 		Hidden            int
-		QueueAt, MemoryAt level
-		ErrorsAt, CPUAt   level
-		Pool              *pool // the fullest
-		PoolAt            level
-		Strip             *stripView
-		Moment            *momentView
-		Spent             *spentView
+		QueueAt, MemoryAt display.Level
+		ErrorsAt, CPUAt   display.Level
+		Pool              *parts.Pool // the fullest
+		PoolAt            display.Level
+		Strip             *past.Strip
+		Moment            *past.Moment
+		Spent             *past.Spent
 		NoRequests        *noRequestsView
 		HeldUp            string // what holds it up: "a lock in MySQL main"; "": nothing
-		HeldUpSince       clock
+		HeldUpSince       display.Clock
 		InUse, Saturation *float64
 	}
 	cell struct {
@@ -57,27 +60,24 @@ type (
 		Key, Word, Shape string
 		Memory           *float64
 		Arrow            string
-		Trend            shown
+		Trend            display.Shown
 		Age              *float64
-		Since            clock
-		Rows             []threadRow // what its threads do
-		Place            string      // view and line of the request that has waited longest
-		WaitsFor         string      // the root of its wait: "worker 2"; "": nobody known
-		HoldsUp          string      // "3 workers" that wait for it; "": none
+		Since            display.Clock
+		Rows             []display.ThreadRow // what its threads do
+		Place            string              // view and line of the request that has waited longest
+		WaitsFor         string              // the root of its wait: "worker 2"; "": nobody known
+		HoldsUp          string              // "3 workers" that wait for it; "": none
 	}
 	meter struct {
 		Name, Hint string
 		Value      *float64
 		Width      string
-		At         level
+		At         display.Level
 	}
 	footerView struct {
 		Metrics, Docs string
 		Series        string
 	}
-	// clock is a time, for machines and in UTC for people. The script converts it
-	// to local time.
-	clock struct{ Machine, UTC string }
 )
 
 // pageView is the data of the page.
@@ -90,7 +90,7 @@ type pageView struct {
 }
 
 // renderPage writes the page to out.
-func (w *Web) renderPage(out io.Writer, q asked) error {
+func (w *Web) renderPage(out io.Writer, q past.Asked) error {
 	s, v := w.look()
 	whole, lines := s.divide(q)
 	sections, err := w.renderSections(&s, &v, q, whole, lines)
@@ -106,7 +106,7 @@ func (w *Web) renderPage(out io.Writer, q asked) error {
 
 // renderSections returns the parts of the page that the script replaces as a whole, by
 // their id.
-func (w *Web) renderSections(s *pageState, v *verdict, q asked, whole, lines []app) (map[string]template.HTML, error) {
+func (w *Web) renderSections(s *pageState, v *verdict, q past.Asked, whole, lines []app) (map[string]template.HTML, error) {
 	out := make(map[string]template.HTML, 12+len(whole))
 	var failed error
 	add := func(id, name string, view any) {
@@ -117,7 +117,7 @@ func (w *Web) renderSections(s *pageState, v *verdict, q asked, whole, lines []a
 		out[id] = template.HTML(b.String()) //nolint:gosec // html/template has escaped it
 	}
 	up := w.opts.Now().Sub(w.opts.Started).Seconds()
-	add("header", "header", headerView{w.opts.Host, w.opts.Version, showSeconds(&up), clockOf(s.At)})
+	add("header", "header", headerView{w.opts.Host, w.opts.Version, display.Seconds(&up), display.ClockOf(s.At)})
 	healing := w.healing()
 	v.Person = healing.person()
 	v.note(s, q)
@@ -128,7 +128,7 @@ func (w *Web) renderSections(s *pageState, v *verdict, q asked, whole, lines []a
 		add("app:"+whole[i].Name, "app", w.appView(s, &whole[i], q))
 	}
 	add("lines", "lines", s.linesOf(lines, len(whole) > 0))
-	add("past", "past", w.past())
+	add("past", "past", w.past.List())
 	add("stores", "stores", s.Stores)
 	add("host", "host", hostMeters(s))
 	add("unseen", "unseen", notSeen(s))
@@ -142,7 +142,7 @@ func (w *Web) footer() footerView {
 	if refused > 0 {
 		series += fmt.Sprintf(", %d not stored", refused)
 	}
-	if w.remembers() {
+	if w.past.Remembers() {
 		k := w.opts.Past.Kept()
 		series += fmt.Sprintf(". History: %s of %s", health.FormatBytes(float64(k.Bytes)), health.FormatBytes(float64(k.MaxBytes)))
 	}
@@ -180,10 +180,10 @@ func withoutSentences(lines []string, chains []model.Chain, verdict string, name
 	return out
 }
 
-func (w *Web) appView(s *pageState, a *app, q asked) appView {
+func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 	v := appView{
-		Strip: w.stripOf(a, q), Moment: w.momentOf(a.Name, q), Spent: w.spentOf(a.Name), NoRequests: w.noRequests(s, a),
-		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
+		Strip: w.past.Strip(a.Name, a.total(), q), Moment: w.past.Moment(a.Name, q), Spent: w.past.Spent(a.Name), NoRequests: w.noRequests(s, a),
+		app: *a, RestartCount: &a.Restarts, Since: display.ClockOf(display.UnixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
 		QueueAt: s.levelAt(a.Name, "request_queue", a.Queue), MemoryAt: s.levelAt(a.Name, "memory", a.MemoryRatio),
 		ErrorsAt: s.levelAt(a.Name, "error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt(a.Name, "cpu", a.CPU),
 	}
@@ -193,7 +193,7 @@ func (w *Web) appView(s *pageState, a *app, q asked) appView {
 	v.Level = s.appLevel(a.Name)
 	for i := range s.state.Bottlenecks {
 		if b := &s.state.Bottlenecks[i]; b.App == a.Name && b.Cause != "" {
-			v.HeldUp, v.HeldUpSince = causeText(b.Cause, b.Peer), clockOf(b.Since)
+			v.HeldUp, v.HeldUpSince = past.CauseText(b.Cause, b.Peer), display.ClockOf(b.Since)
 		}
 	}
 	for i := range s.state.Waits {
@@ -224,11 +224,11 @@ func (w *Web) appView(s *pageState, a *app, q asked) appView {
 }
 
 func (w *Web) cell(s *pageState, a *app, x worker) cell {
-	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: clockOf(unixTime(x.Started))}
-	c.Arrow, c.Trend = trendText(w.opts.History.Trend(a.Name, x.Slot))
-	c.Rows, c.WaitsFor, c.HoldsUp = threadRows(x.Threads), heldUpBy(s.state.Chains, a.Name, x.Slot), holdsUp(s.state.Chains, a.Name, x.Slot)
+	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: display.ClockOf(display.UnixTime(x.Started))}
+	c.Arrow, c.Trend = display.Trend(w.opts.History.Trend(a.Name, x.Slot))
+	c.Rows, c.WaitsFor, c.HoldsUp = display.ThreadRows(x.Threads), display.HeldUpBy(s.state.Chains, a.Name, x.Slot), display.HoldsUp(s.state.Chains, a.Name, x.Slot)
 	if len(c.Rows) > 0 {
-		c.Place = c.Rows[0].line()
+		c.Place = c.Rows[0].Line()
 	}
 	c.Word = x.State
 	switch x.State {
@@ -248,7 +248,7 @@ func (w *Web) cell(s *pageState, a *app, x worker) cell {
 
 func hostMeters(s *pageState) []meter {
 	var out []meter
-	add := func(name, hint string, v *float64, at level) {
+	add := func(name, hint string, v *float64, at display.Level) {
 		m := meter{Name: name, Hint: hint, Value: v, At: at, Width: "0"}
 		if v != nil {
 			m.Width = fmt.Sprintf("%.1f", 100*min(1, max(0, *v)))
@@ -266,30 +266,9 @@ func hostMeters(s *pageState) []meter {
 		if p.Kind == "full" {
 			name, hint = p.Resource+" pressure (full)", "share of time during which all tasks waited for "+p.Resource
 		}
-		add(name, hint, &p.Ratio, levelUnknown)
+		add(name, hint, &p.Ratio, display.LevelUnknown)
 	}
 	return out
-}
-
-// Because returns why a collector is not available, in words.
-func (u unseen) Because() string {
-	if u.Detail != "" {
-		return u.Detail
-	}
-	switch u.Reason {
-	case "permission":
-		return "permission denied by the kernel or a server"
-	case "unsupported":
-		return "not supported by this kernel or server"
-	case "not_found":
-		return "its source does not exist"
-	case "in_use":
-		return "the address is in use by another program"
-	case "timeout":
-		return "it did not answer in time"
-	default:
-		return "it failed: see the exporter's log"
-	}
 }
 
 // look is the latest gather, put together and judged.

@@ -17,6 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
@@ -24,7 +25,7 @@ import (
 type Options struct {
 	Source  Source
 	History *charts.History // nil: the page has no charts' data and no trends
-	Past    History         // nil: nothing is remembered
+	Past    past.History    // nil: nothing is remembered
 
 	Version string    // of the exporter
 	Host    string    // name of this host, for people
@@ -68,6 +69,7 @@ type Web struct {
 	opts   Options
 	page   *template.Template
 	books  *runbooks.Page
+	past   *past.Views
 	assets map[string]asset
 }
 
@@ -84,7 +86,7 @@ func New(o Options) *Web {
 		o.History = charts.New()
 	}
 	if o.Past == nil {
-		o.Past = noHistory{}
+		o.Past = past.None{}
 	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
@@ -103,7 +105,7 @@ func New(o Options) *Web {
 	if err != nil { // they are part of the binary, and a test reads them
 		panic(fmt.Sprintf("embedded runbooks: %v", err))
 	}
-	return &Web{opts: o, page: parsePage(), books: books, assets: loadAssets()}
+	return &Web{opts: o, page: parsePage(), books: books, past: past.New(o.Past, o.Spent, o.Now), assets: loadAssets()}
 }
 
 // Register adds all paths below the route prefix to mux.

@@ -1,4 +1,4 @@
-package web
+package past
 
 import (
 	"fmt"
@@ -7,39 +7,40 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 const viewsUpTo = 10 // views of the table "Where the time goes"
 
 type (
-	// spentView is the table "Where the time goes" of an app.
-	spentView struct {
+	// Spent is the table "Where the time goes" of an app.
+	Spent struct {
 		Over   string // "5 min"
 		Rows   []spentRow
 		Hidden string // "4 more views: 0.3"
 	}
 	spentRow struct {
 		View, Words string
-		Sum         shown
+		Sum         display.Shown
 		Parts       []part
 	}
 )
 
-// spentOf returns what the views of an app spend their time on; nil where that is not
+// Spent returns what the views of an app spend their time on; nil where that is not
 // known.
-func (w *Web) spentOf(app string) *spentView {
-	if w.opts.Spent == nil {
+func (v *Views) Spent(app string) *Spent {
+	if v.spent == nil {
 		return nil
 	}
-	views, over := w.opts.Spent.Views(app)
+	views, over := v.spent.Views(app)
 	if len(views) == 0 {
 		return nil
 	}
-	out := spentView{Over: health.FormatSeconds(over.Round(time.Second).Seconds())}
+	out := Spent{Over: health.FormatSeconds(over.Round(time.Second).Seconds())}
 	for i := range views[:min(len(views), viewsUpTo)] {
-		v := &views[i]
-		row := spentRow{View: v.View, Sum: shown{formatLoad(v.Sum), health.Exact(v.Sum) + " seconds a second"}}
-		row.Parts = spentParts(&v.Seconds, views[0].Sum)
+		x := &views[i]
+		row := spentRow{View: x.View, Sum: display.Shown{Text: formatLoad(x.Sum), Exact: health.Exact(x.Sum) + " seconds a second"}}
+		row.Parts = spentParts(&x.Seconds, views[0].Sum)
 		row.Words = partWords(row.Parts, formatLoad, 3)
 		out.Rows = append(out.Rows, row)
 	}

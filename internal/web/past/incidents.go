@@ -1,4 +1,4 @@
-package web
+package past
 
 import (
 	"maps"
@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 const (
@@ -18,16 +19,17 @@ const (
 )
 
 type (
-	pastView struct {
+	// List is the last incidents and last words.
+	List struct {
 		Incidents []incidentView
 		Words     []wordsView
 	}
 	incidentView struct {
 		ID, App, Cause string
-		Level          level
-		Start, End     clock
+		Level          display.Level
+		Start, End     display.Clock
 		Open           bool
-		Lasted         shown
+		Lasted         display.Shown
 		Worst, Ends    string
 		Chain, Advice  string
 		Runs           []string
@@ -37,54 +39,54 @@ type (
 	wordsView struct {
 		App, Slot      string
 		PID            int
-		Ended          clock
+		Ended          display.Clock
 		Reason, Did    string
 		Place, Digest  string
 		Holder         string
-		For            shown
+		For            display.Shown
 		Moment, Method string
 	}
 )
 
-// past returns the last incidents and last words.
-func (w *Web) past() pastView {
-	if !w.remembers() {
-		return pastView{}
+// List returns the last incidents and last words.
+func (v *Views) List() List {
+	if !v.Remembers() {
+		return List{}
 	}
-	var v pastView
-	incidents := newest(w.opts.Past.Incidents(incidentsUpTo), func(x *model.Incident) time.Time { return x.Start })
+	var out List
+	incidents := newest(v.history.Incidents(incidentsUpTo), func(x *model.Incident) time.Time { return x.Start })
 	for i := range incidents {
-		v.Incidents = append(v.Incidents, w.incident(&incidents[i]))
+		out.Incidents = append(out.Incidents, v.incident(&incidents[i]))
 	}
-	words := newest(w.opts.Past.LastWords(lastWordsUpTo), func(x *model.LastWords) time.Time { return x.Ended })
+	words := newest(v.history.LastWords(lastWordsUpTo), func(x *model.LastWords) time.Time { return x.Ended })
 	for i := range words {
-		v.Words = append(v.Words, lastWordsOf(&words[i]))
+		out.Words = append(out.Words, lastWordsOf(&words[i]))
 	}
-	return v
+	return out
 }
 
-func (w *Web) incident(x *model.Incident) incidentView {
-	v := incidentView{
-		ID: x.ID, App: x.App, Cause: causeText(x.Cause, x.Peer), Level: levelUnknown, Start: clockOf(x.Start), End: clockOf(x.End), Open: x.End.IsZero(),
+func (v *Views) incident(x *model.Incident) incidentView {
+	out := incidentView{
+		ID: x.ID, App: x.App, Cause: CauseText(x.Cause, x.Peer), Level: display.LevelUnknown, Start: display.ClockOf(x.Start), End: display.ClockOf(x.End), Open: x.End.IsZero(),
 		Worst: harmText(&x.Worst), Ends: endsText(x.Ends), Runs: x.Actions, Interrupted: x.Interrupted,
 	}
 	end := x.End
-	if v.Open {
-		v.Level, end = levelCritical, w.opts.Now()
+	if out.Open {
+		out.Level, end = display.LevelCritical, v.now()
 	}
 	lasted := max(0, end.Sub(x.Start).Round(time.Second).Seconds())
-	v.Lasted = showSeconds(&lasted)
+	out.Lasted = display.Seconds(&lasted)
 	if c := x.Chain; c != nil {
-		v.Chain, v.Advice = diagnosis.Sentence(c, x.App), diagnosis.Advice(c)
+		out.Chain, out.Advice = diagnosis.Sentence(c, x.App), diagnosis.Advice(c)
 	}
-	if first := w.earliest(); !first.IsZero() && end.After(first) {
-		v.Moment = x.Start.Add(end.Sub(x.Start) / 2).UTC().Format(time.RFC3339)
+	if first := v.earliest(); !first.IsZero() && end.After(first) {
+		out.Moment = x.Start.Add(end.Sub(x.Start) / 2).UTC().Format(time.RFC3339)
 	}
-	return v
+	return out
 }
 
-// causeText returns what held an app up, to follow "held up by".
-func causeText(c model.Cause, peer string) string {
+// CauseText returns what held an app up, to follow "held up by".
+func CauseText(c model.Cause, peer string) string {
 	_, name, named := strings.Cut(peer, ":")
 	at := func(kind string) string {
 		switch {
@@ -112,12 +114,12 @@ func causeText(c model.Cause, peer string) string {
 
 // harmText returns the worst numbers of an incident.
 func harmText(h *model.Harm) string {
-	var w facts
-	w.add(h.Queue, func(v float64) string { return text.Plural(v, "connection waited", "connections waited") })
-	w.add(h.Latency, func(v float64) string { return "responses took " + health.FormatSeconds(v) })
-	w.add(h.Stuck, func(v float64) string { return text.Plural(v, "worker was stuck", "workers were stuck") })
-	w.add(h.Errors, func(v float64) string { return health.FormatPercent(v) + " of the requests failed" })
-	w.add(h.Tasks, func(v float64) string { return "the oldest task waited " + health.FormatSeconds(v) })
+	var w display.Facts
+	w.Add(h.Queue, func(v float64) string { return text.Plural(v, "connection waited", "connections waited") })
+	w.Add(h.Latency, func(v float64) string { return "responses took " + health.FormatSeconds(v) })
+	w.Add(h.Stuck, func(v float64) string { return text.Plural(v, "worker was stuck", "workers were stuck") })
+	w.Add(h.Errors, func(v float64) string { return health.FormatPercent(v) + " of the requests failed" })
+	w.Add(h.Tasks, func(v float64) string { return "the oldest task waited " + health.FormatSeconds(v) })
 	return strings.Join(w, ", ")
 }
 
@@ -152,12 +154,12 @@ func endText(reason string) string {
 
 func lastWordsOf(x *model.LastWords) wordsView {
 	v := wordsView{
-		App: x.App, Slot: x.Slot, PID: x.PID, Ended: clockOf(x.Ended), Reason: endText(x.Reason), Did: threadText(&x.Thread), Digest: text.Clip(x.Digest, maxStatement),
-		For: showSeconds(&x.Thread.Seconds), Moment: x.Ended.UTC().Format(time.RFC3339),
+		App: x.App, Slot: x.Slot, PID: x.PID, Ended: display.ClockOf(x.Ended), Reason: endText(x.Reason), Did: display.ThreadText(&x.Thread), Digest: text.Clip(x.Digest, maxStatement),
+		For: display.Seconds(&x.Thread.Seconds), Moment: x.Ended.UTC().Format(time.RFC3339),
 	}
 	if k := x.Thread.Stack; k != nil {
-		row := threadRow{View: k.View, Place: placeOf(k)}
-		v.Place, v.Method = row.line(), strings.TrimSpace(k.Method+" "+k.Route)
+		row := display.ThreadRow{View: k.View, Place: display.PlaceOf(k)}
+		v.Place, v.Method = row.Line(), strings.TrimSpace(k.Method+" "+k.Route)
 		if v.Place == "" {
 			v.Place = k.View
 		}

@@ -1,4 +1,4 @@
-package web
+package past
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/history"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 const (
@@ -28,13 +29,13 @@ const (
 )
 
 type (
-	// stripView is the last hour of an app: how many requests were in hand, by what they
+	// Strip is the last hour of an app: how many requests were in hand, by what they
 	// waited for.
-	stripView struct {
+	Strip struct {
 		App     string
 		Width   string
 		Columns []column
-		Labels  []clock
+		Labels  []display.Clock
 		Full    string // what the full height is
 		Keys    []part // the legend, the most first
 		Empty   string
@@ -42,76 +43,76 @@ type (
 	}
 	column struct {
 		X       string
-		At      clock // its middle
+		At      display.Clock // its middle
 		Words   string
 		Parts   []part
 		Gap     bool
 		Chosen  bool
 		Machine string
 	}
-	// momentView is what was done at a moment of the past.
-	momentView struct {
+	// Moment is what was done at a moment of the past.
+	Moment struct {
 		App          string
-		At, From, To clock
+		At, From, To display.Clock
 		Rows         []momentRow
 		Left         string
 		Requests     []momentRequest
 		LeftRequests string
-		Seen         clock // when the sample of Requests was taken
+		Seen         display.Clock // when the sample of Requests was taken
 		Steps        []momentStep
 		Empty        string
 	}
 	momentRow struct {
 		View, Line, Does, Digest, Holder string
-		Share, Seconds, Longest          shown
+		Share, Seconds, Longest          display.Shown
 		Bar                              part
 	}
 	momentRequest struct {
 		Slot, View, Line, Does, Holder string
-		For                            shown
+		For                            display.Shown
 	}
 	momentStep struct{ Word, At string }
 )
 
-// remembers reports whether a history is kept.
-func (w *Web) remembers() bool { return w.opts.Past != nil && w.opts.Past.Kept().MaxBytes > 0 }
+// Remembers reports whether a history is kept.
+func (v *Views) Remembers() bool { return v.history.Kept().MaxBytes > 0 }
 
-// stripOf returns the last hour of an app; nil where no history is kept.
-func (w *Web) stripOf(a *app, q asked) *stripView {
-	if !w.remembers() {
+// Strip returns the last hour of an app; nil where no history is kept.
+func (v *Views) Strip(app string, workers float64, q Asked) *Strip {
+	if !v.Remembers() {
 		return nil
 	}
-	to := w.opts.Now().UTC().Truncate(stripStep).Add(stripStep)
+	to := v.now().UTC().Truncate(stripStep).Add(stripStep)
 	from := to.Add(-stripSpan)
 	n := int(stripSpan / stripStep)
-	s := w.opts.Past.Strip(a.Name, from, to.Add(-time.Second), n) // the last second is a part of it
-	most := max(1, a.total())
+	s := v.history.Strip(app, from, to.Add(-time.Second), n) // the last second is a part of it
+	most := max(1, workers)
 	seen := false
 	for i := range s.Buckets {
 		most, seen = max(most, sum(s.Buckets[i].Requests)), seen || s.Buckets[i].Samples > 0
 	}
-	out := &stripView{App: a.Name, Width: number(stripColumn * float64(len(s.Buckets))), Full: text.Plural(most, "request", "requests")}
-	if !q.At.IsZero() && q.App == a.Name {
+	out := &Strip{App: app, Width: number(stripColumn * float64(len(s.Buckets))), Full: text.Plural(most, "request", "requests")}
+	if !q.At.IsZero() && q.App == app {
 		out.Asked = q.At.Format(time.TimeOnly)
 	}
 	if !seen {
-		out.Empty = "No request of " + a.Name + " has been sampled in the last hour."
+		out.Empty = "No request of " + app + " has been sampled in the last hour."
 		return out
 	}
 	for i := range s.Buckets {
-		out.Columns = append(out.Columns, columnOf(&s, i, most, q, a.Name))
+		out.Columns = append(out.Columns, columnOf(&s, i, most, q, app))
 	}
 	for i := range stripLabels {
-		out.Labels = append(out.Labels, clockOf(s.From.Add(time.Duration(i)*stripSpan/stripLabels)))
+		out.Labels = append(out.Labels, display.ClockOf(s.From.Add(time.Duration(i)*stripSpan/stripLabels)))
 	}
 	out.Keys = stripKeys(&s)
 	return out
 }
 
-func columnOf(s *history.Strip, i int, most float64, q asked, app string) column {
+func columnOf(s *history.Strip, i int, most float64, q Asked, app string) column {
 	b := &s.Buckets[i]
 	middle := b.At.Add(s.Step / 2)
-	c := column{X: number(stripColumn * float64(i)), At: clockOf(middle), Machine: middle.UTC().Format(time.RFC3339), Gap: b.Samples == 0}
+	c := column{X: number(stripColumn * float64(i)), At: display.ClockOf(middle), Machine: middle.UTC().Format(time.RFC3339), Gap: b.Samples == 0}
 	c.Chosen = q.App == app && !q.At.IsZero() && !q.At.Before(b.At) && q.At.Before(b.At.Add(s.Step))
 	at := 0.0
 	for k, v := range b.Requests {
@@ -153,70 +154,70 @@ func stripKeys(s *history.Strip) []part {
 	return out
 }
 
-// momentOf returns what was done at the moment that was asked for; nil where it was not
+// Moment returns what was done at the moment that was asked for; nil where it was not
 // asked for this app.
-func (w *Web) momentOf(app string, q asked) *momentView {
-	if !w.remembers() || q.At.IsZero() || q.App != app {
+func (v *Views) Moment(app string, q Asked) *Moment {
+	if !v.Remembers() || q.At.IsZero() || q.App != app {
 		return nil
 	}
 	from, to := q.At.Add(-momentSpan/2), q.At.Add(momentSpan/2)
-	v := &momentView{App: app, At: clockOf(q.At), From: clockOf(from), To: clockOf(to)}
+	out := &Moment{App: app, At: display.ClockOf(q.At), From: display.ClockOf(from), To: display.ClockOf(to)}
 	for _, s := range []struct {
 		word string
 		by   time.Duration
 	}{{"5 min earlier", -5 * time.Minute}, {"1 min earlier", -time.Minute}, {"10 s earlier", -10 * time.Second}, {"10 s later", 10 * time.Second}, {"1 min later", time.Minute}, {"5 min later", 5 * time.Minute}} {
-		if at := q.At.Add(s.by); at.Before(w.opts.Now()) {
-			v.Steps = append(v.Steps, momentStep{s.word, at.Format(time.RFC3339)})
+		if at := q.At.Add(s.by); at.Before(v.now()) {
+			out.Steps = append(out.Steps, momentStep{s.word, at.Format(time.RFC3339)})
 		}
 	}
-	top := w.opts.Past.Top(app, from, to, momentRows)
+	top := v.history.Top(app, from, to, momentRows)
 	for i := range top.Rows {
-		v.Rows = append(v.Rows, momentRowOf(&top.Rows[i]))
+		out.Rows = append(out.Rows, momentRowOf(&top.Rows[i]))
 	}
 	if top.Left > 0 {
-		v.Left = "and " + text.Plural(float64(top.Left), "more row", "more rows")
+		out.Left = "and " + text.Plural(float64(top.Left), "more row", "more rows")
 	}
-	now := w.opts.Past.At(app, q.At, momentHolds)
+	now := v.history.At(app, q.At, momentHolds)
 	if !now.At.IsZero() {
-		v.Seen = clockOf(now.At)
+		out.Seen = display.ClockOf(now.At)
 	}
 	for i := range now.Requests {
-		v.Requests = append(v.Requests, momentRequestOf(&now.Requests[i]))
+		out.Requests = append(out.Requests, momentRequestOf(&now.Requests[i]))
 	}
 	if now.Left > 0 {
-		v.LeftRequests = "and " + text.Plural(float64(now.Left), "more request", "more requests")
+		out.LeftRequests = "and " + text.Plural(float64(now.Left), "more request", "more requests")
 	}
-	if len(v.Rows) == 0 {
-		v.Empty = w.emptyMoment(app, top.Samples)
+	if len(out.Rows) == 0 {
+		out.Empty = v.emptyMoment(app, top.Samples)
 	}
-	return v
+	return out
 }
 
 // emptyMoment says why nothing is known of a moment.
-func (w *Web) emptyMoment(app string, samples int) string {
+func (v *Views) emptyMoment(app string, samples int) string {
 	if samples > 0 {
 		return "No request of " + app + " was in hand then."
 	}
-	k := w.opts.Past.Kept()
+	k := v.history.Kept()
 	if k.From.IsZero() {
 		return "Nothing has been sampled yet."
 	}
-	return "Nothing was sampled then: the history goes from " + formatTime(k.From) + " to " + formatTime(k.To) + "."
+	return "Nothing was sampled then: the history goes from " + display.Time(k.From) + " to " + display.Time(k.To) + "."
 }
 
 func momentRowOf(r *history.Row) momentRow {
 	out := momentRow{View: r.View, Line: frameText(r.Line), Does: doesText(r.On, r.Peer), Digest: text.Clip(r.Digest, maxStatement), Holder: holderText(r.Blocker, r.App)}
-	out.Share, out.Seconds, out.Longest = showPercent(&r.Share), showSeconds(&r.Seconds), showSeconds(&r.Longest)
+	out.Share, out.Seconds, out.Longest = display.Percent(&r.Share), display.Seconds(&r.Seconds), display.Seconds(&r.Longest)
 	out.Bar = part{Class: onClass(r.On), Size: number(100 * min(1, max(0, r.Share)))}
 	return out
 }
 
 func momentRequestOf(r *history.Request) momentRequest {
-	return momentRequest{Slot: r.Slot, View: r.View, Line: frameText(r.Line), Does: doesText(r.On, r.Peer), Holder: holderText(r.Blocker, r.App), For: showSeconds(&r.Seconds)}
+	return momentRequest{Slot: r.Slot, View: r.View, Line: frameText(r.Line), Does: doesText(r.On, r.Peer), Holder: holderText(r.Blocker, r.App), For: display.Seconds(&r.Seconds)}
 }
 
 // doesText returns what a request did in words, such as "waits for MySQL main".
-func doesText(on, peer string) string { return threadText(&model.Thread{On: on, Peer: peer}) }
+func doesText(on, peer string) string { return display.ThreadText(&model.Thread{On: on, Peer: peer}) }
 
 // holderText returns the root of a wait and its line in words, such as "connection 812
 // of worker 2, in pay (billing.py:131)"; "" where there is none.
@@ -269,11 +270,11 @@ func sum(values []float64) (all float64) {
 func number(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }
 
 // earliest returns the first samples of the history; zero where there is none.
-func (w *Web) earliest() time.Time {
-	if !w.remembers() {
+func (v *Views) earliest() time.Time {
+	if !v.Remembers() {
 		return time.Time{}
 	}
-	return w.opts.Past.Kept().From
+	return v.history.Kept().From
 }
 
 // newest returns the incidents and last words in the order of their time, the newest

@@ -1,4 +1,4 @@
-package web
+package past
 
 import (
 	"errors"
@@ -9,20 +9,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// asked is what the reader of the page asked for in its address.
-type asked struct {
+// Asked is what the reader of the page asked for in its address.
+type Asked struct {
 	App string    // to be shown whole; "": none
 	At  time.Time // the moment of the past to be shown; zero: none
 }
 
 const maxAskedApp = 300 // bytes of a name
 
-// askedOf reads the parameters app and at of an address. at is a time as RFC 3339 has
+// AskedOf reads the parameters app and at of an address. at is a time as RFC 3339 has
 // it, or the last time that a clock in UTC showed 15:04 or 15:04:05.
-func askedOf(q url.Values, now time.Time) (asked, error) {
-	a := asked{App: q.Get("app")}
+func AskedOf(q url.Values, now time.Time) (Asked, error) {
+	a := Asked{App: q.Get("app")}
 	if len(a.App) > maxAskedApp {
-		return asked{}, fmt.Errorf("app must have %d bytes at most", maxAskedApp)
+		return Asked{}, fmt.Errorf("app must have %d bytes at most", maxAskedApp)
 	}
 	at := q.Get("at")
 	if at == "" {
@@ -43,5 +43,5 @@ func askedOf(q url.Values, now time.Time) (asked, error) {
 		a.At = t.UTC()
 		return a, nil
 	}
-	return asked{}, errors.New("at must be a time such as 09:41 (UTC) or 2006-01-02T09:41:00Z, not " + text.Clip(at, 40))
+	return Asked{}, errors.New("at must be a time such as 09:41 (UTC) or 2006-01-02T09:41:00Z, not " + text.Clip(at, 40))
 }

@@ -1,4 +1,4 @@
-package web
+package parts
 
 import (
 	"strconv"
@@ -9,7 +9,8 @@ import (
 
 // The parts of an app in /api/v1/status.
 type (
-	poolJSON struct {
+	// PoolJSON is a connection pool.
+	PoolJSON struct {
 		Pool          string     `json:"pool"`
 		InUse         *float64   `json:"in_use"`
 		Idle          *float64   `json:"idle"`
@@ -26,7 +27,8 @@ type (
 		PID           *int     `json:"pid"`
 		AsleepSeconds *float64 `json:"asleep_seconds"`
 	}
-	queueJSON struct {
+	// QueueJSON is a queue of tasks.
+	QueueJSON struct {
 		Queue        string   `json:"queue"`
 		Length       *float64 `json:"length"`
 		OldestAge    *float64 `json:"oldest_age_seconds"`
@@ -36,7 +38,8 @@ type (
 		Failed       *float64 `json:"failed"`
 		Orphaned     *float64 `json:"orphaned"`
 	}
-	sessionsJSON struct {
+	// SessionsJSON is the sessions in one Redis.
+	SessionsJSON struct {
 		Redis         string   `json:"redis"`
 		Sessions      *float64 `json:"sessions"`
 		WithoutExpiry *float64 `json:"without_expiry"`
@@ -44,7 +47,8 @@ type (
 		Coverage      *float64 `json:"scan_coverage"` // a ratio
 		Age           *float64 `json:"scan_age_seconds"`
 	}
-	lockWaitJSON struct {
+	// LockWaitJSON is a connection that waits for a lock of another one.
+	LockWaitJSON struct {
 		MySQL   string         `json:"mysql"`
 		Seconds *float64       `json:"seconds"`
 		Waiter  connectionJSON `json:"waiter"`
@@ -59,55 +63,60 @@ type (
 	}
 )
 
-func poolsStatus(pools []pool) []poolJSON {
-	out := make([]poolJSON, 0, len(pools))
+// PoolsStatus returns pools for the JSON.
+func PoolsStatus(pools []Pool) []PoolJSON {
+	out := make([]PoolJSON, 0, len(pools))
 	for i := range pools {
 		p := &pools[i]
-		x := poolJSON{
+		x := PoolJSON{
 			Pool: p.Name, InUse: &p.InUse, Idle: &p.Idle, InTransaction: &p.InTransaction, Leaked: &p.Leaked,
 			Capacity: p.Capacity, Utilization: p.Utilization, Leaks: make([]leakJSON, 0, len(p.Leaks)),
 		}
 		for i := range p.Leaks {
 			l := &p.Leaks[i]
-			x.Leaks = append(x.Leaks, leakJSON{l.Server, waitstatus.Known(l.Connection), integer(l.Slot), waitstatus.Known(l.PID), &l.Seconds})
+			x.Leaks = append(x.Leaks, leakJSON{l.Server, waitstatus.Known(l.Connection), Integer(l.Slot), waitstatus.Known(l.PID), &l.Seconds})
 		}
 		out = append(out, x)
 	}
 	return out
 }
 
-func queuesStatus(queues []queue) []queueJSON {
-	out := make([]queueJSON, 0, len(queues))
+// QueuesStatus returns queues for the JSON.
+func QueuesStatus(queues []Queue) []QueueJSON {
+	out := make([]QueueJSON, 0, len(queues))
 	for _, q := range queues {
-		out = append(out, queueJSON{q.Name, &q.Length, q.Oldest, q.Running, q.Workers, q.WorkerHeartbeatAge, q.Failed, q.Orphaned})
+		out = append(out, QueueJSON{q.Name, &q.Length, q.Oldest, q.Running, q.Workers, q.WorkerHeartbeatAge, q.Failed, q.Orphaned})
 	}
 	return out
 }
 
-func sessionsStatus(list []sessions) []sessionsJSON {
-	out := make([]sessionsJSON, 0, len(list))
+// SessionsStatus returns sessions for the JSON.
+func SessionsStatus(list []Sessions) []SessionsJSON {
+	out := make([]SessionsJSON, 0, len(list))
 	for _, x := range list {
-		out = append(out, sessionsJSON{x.Redis, x.Count, x.WithoutExpiry, x.Bytes, &x.Coverage, &x.Age})
+		out = append(out, SessionsJSON{x.Redis, x.Count, x.WithoutExpiry, x.Bytes, &x.Coverage, &x.Age})
 	}
 	return out
 }
 
-func lockWaitsStatus(waits []model.LockWait) []lockWaitJSON {
-	out := make([]lockWaitJSON, 0, len(waits))
+// LockWaitsStatus returns waits for locks for the JSON.
+func LockWaitsStatus(waits []model.LockWait) []LockWaitJSON {
+	out := make([]LockWaitJSON, 0, len(waits))
 	for i := range waits {
 		w := &waits[i]
 		blocker := connectionStatus(&w.Blocker)
 		blocker.State = waitstatus.Known(w.State)
-		out = append(out, lockWaitJSON{MySQL: w.Server, Seconds: &w.Seconds, Waiter: connectionStatus(&w.Waiter), Blocker: blocker})
+		out = append(out, LockWaitJSON{MySQL: w.Server, Seconds: &w.Seconds, Waiter: connectionStatus(&w.Waiter), Blocker: blocker})
 	}
 	return out
 }
 
 func connectionStatus(c *model.Connection) connectionJSON {
-	return connectionJSON{Connection: waitstatus.Known(c.ID), App: waitstatus.Known(c.App), Worker: integer(c.Slot), PID: waitstatus.Known(c.PID)}
+	return connectionJSON{Connection: waitstatus.Known(c.ID), App: waitstatus.Known(c.App), Worker: Integer(c.Slot), PID: waitstatus.Known(c.PID)}
 }
 
-func integer(s string) *int {
+// Integer returns a whole number; nil where s is none.
+func Integer(s string) *int {
 	n, err := strconv.Atoi(s)
 	if err != nil {
 		return nil

@@ -1,4 +1,4 @@
-package web
+package display
 
 import (
 	"path"
@@ -12,38 +12,25 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
-// threadRow is one thread of a worker, as the page lists it.
-type threadRow struct {
+// ThreadRow is one thread of a worker, as the page lists it.
+type ThreadRow struct {
 	Does  string // "waits for MySQL main"
 	For   *float64
 	View  string
 	Place string // "pay (billing.py:131)"; "": not known
 }
 
-// line returns view and line: "checkout: pay (billing.py:131)"; without the view if it
+// Line returns view and line: "checkout: pay (billing.py:131)"; without the view if it
 // is the function of the line, or not known.
-func (r *threadRow) line() string {
+func (r *ThreadRow) Line() string {
 	if r.View == "" || r.Place == "" || strings.HasPrefix(r.Place, r.View+" (") {
 		return r.Place
 	}
 	return r.View + ": " + r.Place
 }
 
-// refreshThreads sets the threads of the workers to those of later samples. A worker
-// that is not sampled keeps those of the gather.
-func (s *pageState) refreshThreads(current func(pid int) ([]model.Thread, bool)) {
-	for i := range s.Apps {
-		for j := range s.Apps[i].Workers {
-			w := &s.Apps[i].Workers[j]
-			if threads, ok := current(w.PID); ok && w.PID != 0 {
-				w.Threads = threads
-			}
-		}
-	}
-}
-
-// threadText returns what a thread does in words, such as "waits for MySQL main".
-func threadText(t *model.Thread) string {
+// ThreadText returns what a thread does in words, such as "waits for MySQL main".
+func ThreadText(t *model.Thread) string {
 	if t.Task {
 		return "waits in the event loop"
 	}
@@ -64,28 +51,28 @@ func threadText(t *model.Thread) string {
 	return health.WaitText(&model.Wait{On: t.On, Peer: t.Peer})
 }
 
-// threadRows returns the threads of a worker that do something, for the page.
-func threadRows(list []model.Thread) []threadRow {
-	var out []threadRow
+// ThreadRows returns the threads of a worker that do something, for the page.
+func ThreadRows(list []model.Thread) []ThreadRow {
+	var out []ThreadRow
 	sorted := waitstatus.Sorted(list)
 	for i := range sorted {
 		t := &sorted[i]
 		if waitstatus.ThreadState(t.On) == "idle" {
 			continue
 		}
-		row := threadRow{Does: threadText(t), For: model.Known(t.Seconds)}
+		row := ThreadRow{Does: ThreadText(t), For: model.Known(t.Seconds)}
 		if t.Stack != nil {
-			row.View, row.Place = t.Stack.View, placeOf(t.Stack)
+			row.View, row.Place = t.Stack.View, PlaceOf(t.Stack)
 		}
 		out = append(out, row)
 	}
 	return out
 }
 
-// heldUpBy returns the root for which a worker waits as a victim: "worker 2", "worker
+// HeldUpBy returns the root for which a worker waits as a victim: "worker 2", "worker
 // 2 of blog" or "connection 812"; "" where it is no victim, or the root is not
 // known.
-func heldUpBy(chains []model.Chain, app, slot string) string {
+func HeldUpBy(chains []model.Chain, app, slot string) string {
 	for i := range chains {
 		c := &chains[i]
 		if c.Deadlock || len(c.Links) == 0 || !slices.ContainsFunc(c.Victims, func(v model.Link) bool { return v.App == app && v.Slot == slot }) {
@@ -106,9 +93,9 @@ func heldUpBy(chains []model.Chain, app, slot string) string {
 	return ""
 }
 
-// holdsUp returns how many workers wait for a worker that is the root of their wait, as
+// HoldsUp returns how many workers wait for a worker that is the root of their wait, as
 // "3 workers"; "" where none does.
-func holdsUp(chains []model.Chain, app, slot string) string {
+func HoldsUp(chains []model.Chain, app, slot string) string {
 	waiting := make(map[[2]string]bool)
 	for i := range chains {
 		c := &chains[i]
@@ -130,9 +117,9 @@ func holdsUp(chains []model.Chain, app, slot string) string {
 	return text.Plural(float64(len(waiting)), "worker", "workers")
 }
 
-// placeOf returns the line of the app's own code, or else the innermost one, as
+// PlaceOf returns the line of the app's own code, or else the innermost one, as
 // "pay (billing.py:131)"; "" where neither is known.
-func placeOf(s *model.Stack) string {
+func PlaceOf(s *model.Stack) string {
 	f := s.Own
 	if f.File == "" {
 		f = s.Inner

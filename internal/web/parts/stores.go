@@ -1,4 +1,4 @@
-package web
+package parts
 
 import (
 	"cmp"
@@ -7,26 +7,27 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
-// store is one line about a configured server, or a part of an app.
-type store struct {
+// Store is one line about a configured server, or a part of an app.
+type Store struct {
 	Kind, Name string
-	Level      level
+	Level      display.Level
 	Word       string // its level
 	Facts      []string
 }
 
-// storesOf returns the servers by kind and name.
-func storesOf(s *model.State, j *health.Evaluation) []store {
-	out := make([]store, 0, len(s.MySQL)+len(s.Redis))
+// StoresOf returns the servers by kind and name.
+func StoresOf(s *model.State, j *health.Evaluation) []Store {
+	out := make([]Store, 0, len(s.MySQL)+len(s.Redis))
 	for i := range s.MySQL {
 		m := &s.MySQL[i]
 		x := storeOf("mysql", "MySQL", m.Name, j)
 		if m.Up {
 			x.Facts = mysqlFacts(m)
 		} else {
-			x.Level, x.Word, x.Facts = levelCritical, levelCritical.String(), []string{"does not answer"}
+			x.Level, x.Word, x.Facts = display.LevelCritical, display.LevelCritical.String(), []string{"does not answer"}
 		}
 		out = append(out, x)
 	}
@@ -36,57 +37,57 @@ func storesOf(s *model.State, j *health.Evaluation) []store {
 		if r.Up {
 			x.Facts = redisFacts(r)
 		} else {
-			x.Level, x.Word, x.Facts = levelCritical, levelCritical.String(), []string{"does not answer"}
+			x.Level, x.Word, x.Facts = display.LevelCritical, display.LevelCritical.String(), []string{"does not answer"}
 		}
 		out = append(out, x)
 	}
-	slices.SortFunc(out, func(a, b store) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(out, func(a, b Store) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
 }
 
 // storeOf returns the line about a server that answers, without facts. Its badge is its
 // health: unknown where it was not judged.
-func storeOf(component, kind, name string, j *health.Evaluation) store {
-	s := store{Kind: kind, Name: name, Level: levelUnknown}
+func storeOf(component, kind, name string, j *health.Evaluation) Store {
+	s := Store{Kind: kind, Name: name, Level: display.LevelUnknown}
 	if _, judged := j.Host.Components[component]; judged {
-		s.Level = levelOf(j.Host.Part(component, name))
+		s.Level = display.LevelOf(j.Host.Part(component, name))
 	}
 	s.Word = s.Level.String()
 	return s
 }
 
 func mysqlFacts(m *model.MySQLServer) []string {
-	var w facts
-	w.add(m.Connections, func(v float64) string {
+	var w display.Facts
+	w.Add(m.Connections, func(v float64) string {
 		text := health.FormatCount(v)
 		if m.MaxConnections != nil {
 			text += " of " + health.FormatCount(*m.MaxConnections)
 		}
 		return text + " connections"
 	})
-	w.add(m.ThreadsRunning, func(v float64) string { return text.Plural(v, "running", "running") })
-	w.add(m.LongestQuery, lasting("longest query"))
-	w.add(m.OldestTransaction, lasting("oldest transaction"))
+	w.Add(m.ThreadsRunning, func(v float64) string { return text.Plural(v, "running", "running") })
+	w.Add(m.LongestQuery, display.Lasting("longest query"))
+	w.Add(m.OldestTransaction, display.Lasting("oldest transaction"))
 	if v := m.LockWaits; v != nil && *v != 0 {
 		w = append(w, text.Plural(*v, "waits for a lock", "wait for locks"))
 	}
-	w.add(m.Ping, lasting("ping"))
+	w.Add(m.Ping, display.Lasting("ping"))
 	return w
 }
 
 func redisFacts(r *model.RedisServer) []string {
-	var w facts
-	w.add(r.Memory, func(v float64) string {
+	var w display.Facts
+	w.Add(r.Memory, func(v float64) string {
 		if r.MaxMemory != nil {
 			return health.FormatBytes(v) + " of " + health.FormatBytes(*r.MaxMemory)
 		}
 		return health.FormatBytes(v) + ", no limit"
 	})
-	w.add(r.HitRatio, func(v float64) string { return "hit rate " + health.FormatPercent(v) })
-	w.add(r.Clients, func(v float64) string { return text.Plural(v, "client", "clients") })
+	w.Add(r.HitRatio, func(v float64) string { return "hit rate " + health.FormatPercent(v) })
+	w.Add(r.Clients, func(v float64) string { return text.Plural(v, "client", "clients") })
 	if v := r.Blocked; v != nil && *v != 0 {
 		w = append(w, text.Plural(*v, "blocked", "blocked"))
 	}
-	w.add(r.Ping, lasting("ping"))
+	w.Add(r.Ping, display.Lasting("ping"))
 	return w
 }
