@@ -48,8 +48,8 @@ type pastOf struct {
 }
 
 // remembers reads what the exporter remembers.
-func (x *exporter) remembers() (p pastOf, err error) {
-	code, body, err := x.get("/api/v1/incidents")
+func (x *exporter) remembers(app string) (p pastOf, err error) {
+	code, body, err := x.get("/api/v1/incidents?app=" + app)
 	if err == nil && code != 200 {
 		err = errors.New(body)
 	}
@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 	e.begin(t, "/sleep?s=600")
 	id := ""
 	eventually(t, 30*time.Second, func() error {
-		p, err := first.remembers()
+		p, err := first.remembers(e.name)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func TestHistory(t *testing.T) {
 	second := watch(t, how)
 	e.x = second
 	pid := e.watchedPIDs(t, 1)[0]
-	p, err := second.remembers()
+	p, err := second.remembers(e.name)
 	if err != nil || len(p.Incidents) != 1 || p.Incidents[0].ID != id || !p.Incidents[0].Interrupted || p.Incidents[0].End != nil {
 		t.Fatalf("after a SIGKILL: %v, %+v", err, p.Incidents)
 	}
@@ -111,7 +111,7 @@ func TestHistory(t *testing.T) {
 	time.Sleep(2 * time.Second) // its stack is known
 	signals(t, pid, syscall.SIGKILL)
 	eventually(t, 30*time.Second, func() error {
-		p, err := second.remembers()
+		p, err := second.remembers(e.name)
 		if err != nil || len(p.LastWords) != 1 {
 			return fmt.Errorf("%w: last words %+v", err, p.LastWords)
 		}
