@@ -8,12 +8,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-const (
-	// replicaSettle is how long two replicas of one template must have run side
-	// by side to count as two: in a rolling update the new one starts while the
-	// old one still runs.
-	replicaSettle = 10 * time.Minute
-)
+// replicaSettle is how long two replicas of one template must have run side by side to
+// count as two: in a rolling update the new one starts while the old one still runs.
+const replicaSettle = 10 * time.Minute
 
 // idOf returns the identity of the app whose root a process is.
 func (w *Watcher) idOf(p *table.Process) appname.ID {
@@ -23,10 +20,15 @@ func (w *Watcher) idOf(p *table.Process) appname.ID {
 // resume adds a root to the app of its identity that has ended, which continues
 // with its name, slots and counters; false: there is none.
 func (w *Watcher) resume(p *table.Process, id appname.ID) bool {
-	if w.continueApp(p, id, func(a *app) bool { return a.id == id && a.hadRoot(p) }) {
-		return true // it was out of sight, and it is its own successor
+	if w.continueApp(p, id, func(a *app) bool { return a.id == id && (a.hadRoot(p) || w.isAbove(p, a.last)) }) {
+		return true // it was out of sight, or only a worker of it was seen: it is its own successor
 	}
 	return w.continueApp(p, id, func(a *app) bool { return a.id == id })
+}
+
+// isAbove reports whether a process that runs is below a root; nil is not.
+func (w *Watcher) isAbove(root, p *table.Process) bool {
+	return p != nil && w.table.Processes[p.PID] == p && !p.Ended() && w.topOf(p) == root
 }
 
 // joinRunning adds a root to the running app of its base name with which it

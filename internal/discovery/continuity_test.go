@@ -103,6 +103,22 @@ func TestRollingUpdateOutOfSight(t *testing.T) {
 	}
 }
 
+// The same if a scan has seen the worker of the new replica, and not yet its master.
+func TestRollingUpdateWorkerSeenFirst(t *testing.T) {
+	w := host(t)
+	old := replica(w, 10, "app", "", 8000)
+	wantListed(t, w, 0, "app=10")
+	worker := replica(w, 25, "app", "", 8000)
+	wantListed(t, w, 1, "app=10 app~2=25")
+	end(w, old)
+	replica(w, 20, "app", "", 8000)
+	worker.Stat.PPID = 20
+	w.table.Link()
+	for second := range 5 {
+		wantListed(t, w, 2+second, "app=20")
+	}
+}
+
 // The same if all places are in use: the place of the old replica goes to its successor,
 // not to a new app of the same scan.
 func TestRollingUpdateOnAFullHost(t *testing.T) {
