@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-inflight trial-young trial-stacks trial-mutants clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-causes trial-inflight trial-lastwords trial-leaks trial-young trial-stacks trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -126,10 +126,23 @@ trial-chains: deps build ## 28 chains of waits on real MariaDB, Redis and apps, 
 	cd e2e && go build -o ../build/ ./trials/cmd/chains
 	@bash e2e/trials/apart.sh build/chains $(CHAINS)
 
+trial-causes: SEED ?= 1
+trial-causes: deps build ## 41 faults and 10 healthy apps on real servers, four side by side, drawn by SEED, as root: the cause at each look; CAUSES= flags; about 40 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/causes
+	@bash e2e/trials/apart.sh build/causes -seed $(SEED) $(CAUSES)
+
 trial-inflight: deps build ## requests in flight as the exporter sees them against nginx's access log (apt-get install nginx-light), as root; INFLIGHT= flags; about 3 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/inflight
 	@bash e2e/trials/apart.sh build/inflight -csv build/trials/inflight-sync.csv $(INFLIGHT)
 	@bash e2e/trials/apart.sh build/inflight -class gthread -csv build/trials/inflight-gthread.csv $(INFLIGHT)
+
+trial-lastwords: deps build ## 100 workers killed in mid-request, 100 recycled: last words of the first only, as root; LASTWORDS= flags; about 15 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/lastwords
+	@bash e2e/trials/apart.sh build/lastwords $(LASTWORDS)
+
+trial-leaks: ## the detector of memory leaks and the rules of others on generated traces; LEAKS='-seed 7 -n 50 -kinds'; a minute
+	cd e2e && go build -o ../build/ ./trials/cmd/leaks
+	@build/leaks $(LEAKS)
 
 trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)

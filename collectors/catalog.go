@@ -14,10 +14,13 @@ type Entry struct {
 type Deps struct {
 	Apps       Apps
 	Ends       WorkerEnds
+	Leaks      LeakVerdicts
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
 	Health     func() health.Evaluation // the last one
+	Bottleneck func() Bottlenecks       // the last ones
+	History    HistoryStats
 	Heal       func() HealStats
 	Sockets    func() []Socket
 	Activity   *Activity // of the MySQL servers
@@ -36,11 +39,14 @@ type Deps struct {
 // here.
 func Catalog() []Entry {
 	return []Entry{
-		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return d.Thresholds }},
+		{"bottleneck", "what holds up the apps: one cause or none", func(d Deps) Collector { return NewBottleneck(d.Bottleneck) }},
+		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return NewConfig(d.Thresholds, d.Apps, d.Requests) }},
 		{"disk", "space used on the host's file systems", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
 		{"heal", "received alerts and the healing actions for them", func(d Deps) Collector { return NewHeal(d.Heal) }},
 		{"health", "health levels of apps, host and stores", func(d Deps) Collector { return NewHealth(d.Health) }},
+		{"history", "incidents of the apps, and what is kept of their requests", func(d Deps) Collector { return NewHistory(d.History) }},
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
+		{"leak", "workers that leak memory", func(d Deps) Collector { return NewLeak(d.Apps, d.Leaks, d.Limits, d.Total) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},
 		{"mysql", "MySQL and MariaDB servers", func(d Deps) Collector { return NewMySQL(d.Activity) }},

@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
@@ -135,14 +136,23 @@ func TestListener(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	c := collectors.NewThresholds(config.Default().Thresholds, at(0))
+	cfg := config.Default()
+	thresholds := collectors.NewThresholds(&cfg, at(0))
+	c := collectors.NewConfig(thresholds, fakeApps{snap: shop()}, nil)
 	golden(t, c)
-	c.Fail()
+	thresholds.Fail()
 	goldenAs(t, c, "config_reload_failed")
-	limits := config.Default().Thresholds
-	limits.CPU.Warning = 0.5
-	c.Apply(limits, at(60))
+	cfg = config.Default()
+	cfg.Thresholds.CPU.Warning = 0.5
+	off := schema.Number{Given: true, Off: true}
+	cfg.Apps = []config.App{{
+		Name: "shop", Mute: []string{"tasks"},
+		Thresholds: config.Overrides{"memory": {Warning: off, Critical: off}, "error_rate": {Critical: off}, "response_time": {Warning: schema.Number{Given: true, Value: 9}}},
+	}}
+	thresholds.Apply(&cfg, at(60))
 	goldenAs(t, c, "config_reloaded")
+	// Without processes the configured apps have their thresholds all the same.
+	goldenAs(t, collectors.NewConfig(thresholds, fakeApps{err: errors.New("no /proc")}, nil), "config_no_processes")
 }
 
 func TestStatsD(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var (
@@ -76,6 +78,7 @@ func (h *Host) memory(s *Sample) error {
 	if m.MemTotal == nil || m.MemAvailable == nil || *m.MemTotal == 0 {
 		return &Unavailable{Reason: Unsupported, Detail: "the host's memory: this kernel does not report MemAvailable"}
 	}
+	s.State.Host.Total = model.Known(float64(*m.MemTotal) * 1024)
 	s.set(&s.State.Host.Memory, hostMemoryUsage, 1-float64(*m.MemAvailable)/float64(*m.MemTotal))
 	return nil
 }

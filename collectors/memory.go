@@ -83,8 +83,6 @@ func memoryLack(a *discovery.App) error {
 func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64) {
 	out := model.AppMemory{App: a.Name}
 	sum, complete := sumOf(a.Processes)
-	use := 0.0
-	known := true
 	switch {
 	case complete:
 		s.set(&out.RSS, appMemoryFamily, float64(sum.RSS), a.Name, "rss")
@@ -92,20 +90,10 @@ func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64
 		s.set(&out.USS, appMemoryFamily, float64(sum.USS), a.Name, "uss")
 		s.set(&out.Swap, appMemoryFamily, float64(sum.Swap), a.Name, "swap")
 		s.add(appMemAgeFamily, max(0, c.now().Sub(oldestSample(a.Processes)).Seconds()), a.Name)
-		use = float64(sum.PSS)
 	case len(a.Processes) == 1:
 		s.set(&out.RSS, appMemoryFamily, float64(a.Processes[0].RSS), a.Name, "rss")
-		use = float64(a.Processes[0].RSS)
-	default:
-		known = false
 	}
-	limit := total
-	if st.MemoryLimit != nil && float64(*st.MemoryLimit) < total {
-		limit = float64(*st.MemoryLimit)
-		if ws, ok := st.WorkingSet(); ok {
-			use, known = float64(ws), true
-		}
-	}
+	use, limit, known := memoryUse(a, st, total)
 	s.set(&out.Limit, appMemLimitFamily, limit, a.Name)
 	if known && limit > 0 {
 		s.set(&out.Usage, appMemUseFamily, use/limit, a.Name)
@@ -115,6 +103,36 @@ func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64
 		out.Workers[i] = workerMemory(s, a.Name, &a.Workers[i])
 	}
 	s.State.Memory = append(s.State.Memory, out)
+}
+
+// memoryUse returns how much memory an app uses, of which limit, in bytes; known is false
+// if its use is not known.
+func memoryUse(a *discovery.App, st cgroup.Stats, total float64) (use, limit float64, known bool) {
+	sum, complete := sumOf(a.Processes)
+	switch {
+	case complete:
+		use, known = float64(sum.PSS), true
+	case len(a.Processes) == 1:
+		use, known = float64(a.Processes[0].RSS), true
+	}
+	limit = total
+	if st.MemoryLimit != nil && float64(*st.MemoryLimit) < total {
+		limit = float64(*st.MemoryLimit)
+		if ws, ok := st.WorkingSet(); ok {
+			use, known = float64(ws), true
+		}
+	}
+	return use, limit, known
+}
+
+// left returns how much memory an app may still use, in bytes; false if that is not known.
+func (c *Memory) left(a *discovery.App, now time.Time) (float64, bool) {
+	total, err := c.total()
+	if err != nil {
+		return 0, false
+	}
+	use, limit, known := memoryUse(a, c.limits.statsOf(a, now), float64(total))
+	return max(0, limit-use), known && limit > 0
 }
 
 // workerMemory adds the series of one worker's memory and returns its state.

@@ -66,7 +66,7 @@ func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 	}
 	s.add(pressureWaiting, float64(l.Total)/1e6, resource, kind) // the kernel counts microseconds
 	// Averages are in percent.
-	s.State.Pressures = append(s.State.Pressures, model.Pressure{Resource: resource, Kind: kind, Ratio: l.Avg60 / 100})
+	s.State.Pressures = append(s.State.Pressures, model.Pressure{Resource: resource, Kind: kind, Ratio: l.Avg60 / 100, Latest: l.Avg10 / 100})
 }
 
 // isPSIMissing reports whether an error is that of a kernel without PSI: there is no

@@ -91,6 +91,20 @@ func (r *Requests) snapshot() ([]appView, limits) {
 	return views, r.limits
 }
 
+// Names returns the names for which requests are reported, in no order. r may be nil.
+func (r *Requests) Names() []string {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]string, 0, len(r.accounts.apps))
+	for _, a := range r.accounts.apps {
+		out = append(out, a.name)
+	}
+	return out
+}
+
 // view returns a copy of an account.
 func (a *account) view() appView {
 	v := appView{name: a.name, serial: a.serial, slow: a.slow.n, logs: a.logs, hasDurations: a.hasDurations, fromServer: a.fromServer}

@@ -61,6 +61,18 @@ func (r *Requests) rateOf(app string) (float64, bool) {
 	return float64(last.requests-first.requests) / span.Seconds(), true
 }
 
+// AnsweredBy returns the requests that an app has answered, as of the last collection;
+// false: none is reported.
+func (r *Requests) AnsweredBy(app string) (float64, bool) {
+	r.history.mu.Lock()
+	defer r.history.mu.Unlock()
+	h := r.history.apps[app]
+	if h == nil || len(h.points) == 0 {
+		return 0, false
+	}
+	return float64(h.points[len(h.points)-1].requests), true
+}
+
 // prune removes the histories of accounts that were removed, or replaced by a new
 // account of that name.
 func (p *requestHistory) prune(views []appView) {
@@ -149,19 +161,20 @@ func (h *appHistory) addPoint(p point) {
 func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 	out := model.AppRequests{App: v.name}
 	if now.requests > 0 {
-		out.Errors = model.Known(float64(now.errors))
+		out.Errors, out.Total = model.Known(float64(now.errors)), model.Known(float64(now.requests))
+	}
+	if v.hasDurations {
+		out.Timed, out.Seconds = model.Known(float64(now.count)), model.Known(now.sum)
 	}
 	base := h.pointBefore(now.at, longWindow)
-	if n := now.requests - base.requests; n > 0 {
-		out.ErrorRatio = model.Known(float64(now.errors-base.errors) / float64(n))
-	}
-	if n := now.count - base.count; n > 0 {
-		out.Mean = model.Known((now.sum - base.sum) / float64(n))
-	}
+	out.Requests5m, out.Errors5m, out.Timed5m = counted(now.requests-base.requests), counted(now.errors-base.errors), counted(now.count-base.count)
+	out.ErrorRatio, out.Mean = now.errorRatio(base), now.mean(base)
 	if v.hasDurations {
 		out.Slow5m = model.Known(float64(now.slow - base.slow))
 	}
 	base = h.pointBefore(now.at, shortWindow)
+	out.LastRequests, out.LastTimed = counted(now.requests-base.requests), counted(now.count-base.count)
+	out.LastErrorRatio, out.LastMean = now.errorRatio(base), now.mean(base)
 	if span := now.at.Sub(base.at); span >= minRateSpan && len(v.pairs) > 0 {
 		out.Rate = model.Known(float64(now.requests-base.requests) / span.Seconds())
 	}
@@ -174,4 +187,24 @@ func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 	}
 	out.P50, out.P95, out.P99 = quantile(&since, 0.5), quantile(&since, 0.95), quantile(&since, 0.99)
 	return out
+}
+
+func counted(n uint64) *float64 { return model.Known(float64(n)) }
+
+// errorRatio returns the share of 5xx since an earlier point; nil without requests.
+func (p *point) errorRatio(base *point) *float64 {
+	n := p.requests - base.requests
+	if n == 0 {
+		return nil
+	}
+	return model.Known(float64(p.errors-base.errors) / float64(n))
+}
+
+// mean returns the mean duration since an earlier point; nil without durations.
+func (p *point) mean(base *point) *float64 {
+	n := p.count - base.count
+	if n == 0 {
+		return nil
+	}
+	return model.Known((p.sum - base.sum) / float64(n))
 }

@@ -146,6 +146,15 @@ func (l *factList) apps(s *model.State) {
 		l.known("http_error_ratio", r.ErrorRatio, r.App)
 		l.known("http_mean_seconds", r.Mean, r.App)
 		l.known("http_slow_5m", r.Slow5m, r.App)
+		l.known("http_requests_5m", r.Requests5m, r.App)
+		l.known("http_errors_5m", r.Errors5m, r.App)
+		l.known("http_timed_5m", r.Timed5m, r.App)
+		l.known("http_last_requests", r.LastRequests, r.App)
+		l.known("http_last_error_ratio", r.LastErrorRatio, r.App)
+		l.known("http_last_timed", r.LastTimed, r.App)
+		l.known("http_last_mean_seconds", r.LastMean, r.App)
+		l.known("http_timed", r.Timed, r.App)
+		l.known("http_timed_seconds", r.Seconds, r.App)
 		l.known("http_latency_seconds", r.P50, r.App, "0.5")
 		l.known("http_latency_seconds", r.P95, r.App, "0.95")
 		l.known("http_latency_seconds", r.P99, r.App, "0.99")
@@ -171,11 +180,13 @@ func (l *factList) servers(s *model.State) {
 		l.known("redis_hit_ratio", s.Redis[i].HitRatio, s.Redis[i].Name)
 		l.known("redis_lookups", s.Redis[i].Lookups, s.Redis[i].Name)
 	}
+	l.known("host_memory_bytes", s.Host.Total)
 	for _, d := range s.Disks {
 		l.add("disk", d.Usage, d.Mountpoint)
 	}
 	for _, p := range s.Pressures {
 		l.add("pressure_ratio", p.Ratio, p.Resource, p.Kind)
+		l.add("pressure_latest", p.Latest, p.Resource, p.Kind)
 	}
 	for _, x := range s.Lacks {
 		if x.Optional {

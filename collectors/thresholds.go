@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,57 +13,110 @@ import (
 )
 
 var (
-	thresholdFamily  = gauge("threshold", "Configured warning and critical thresholds of each resource; the shipped alerting rules use them.", "resource", "severity")
-	reloadOKFamily   = gauge("config_last_reload_successful", "Whether the last load of the configuration succeeded (1).")
-	reloadTimeFamily = gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.")
+	thresholdFamily    = gauge("threshold", "Configured warning and critical thresholds of each resource. Rules about hosts and servers compare with them.", "resource", "severity")
+	appThresholdFamily = gauge("app_threshold", "Warning and critical thresholds in force for an app: its own, else the common ones. Absent where one is off or its component is muted. Rules about apps compare with them.", "app", "resource", "severity")
+	reloadOKFamily     = gauge("config_last_reload_successful", "Whether the last load of the configuration succeeded (1).")
+	reloadTimeFamily   = gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.")
 )
 
-// Thresholds is the collector "config": the thresholds in force and the result of the
-// last reload.
+// Thresholds holds the configuration in force and the result of the last reload, for
+// the collector "config".
 type Thresholds struct {
-	limits atomic.Pointer[config.Thresholds]
+	config atomic.Pointer[config.Config]
 	failed atomic.Bool
 	loaded atomic.Int64 // Unix milliseconds
 }
 
-// NewThresholds returns the collector "config".
-func NewThresholds(t config.Thresholds, now time.Time) *Thresholds {
-	c := &Thresholds{}
-	c.Apply(t, now)
-	return c
+// NewThresholds returns the thresholds of a configuration that was loaded at now.
+func NewThresholds(c *config.Config, now time.Time) *Thresholds {
+	t := &Thresholds{}
+	t.Apply(c, now)
+	return t
 }
 
-// Apply sets the thresholds after a successful reload at now.
-func (c *Thresholds) Apply(t config.Thresholds, now time.Time) {
-	c.limits.Store(&t)
-	c.loaded.Store(now.UnixMilli())
-	c.failed.Store(false)
+// Apply sets the configuration after a successful reload at now.
+func (t *Thresholds) Apply(c *config.Config, now time.Time) {
+	t.config.Store(c)
+	t.loaded.Store(now.UnixMilli())
+	t.failed.Store(false)
 }
 
 // Fail records a failed reload; the thresholds stay.
-func (c *Thresholds) Fail() { c.failed.Store(true) }
+func (t *Thresholds) Fail() { t.failed.Store(true) }
 
-// Name implements [Collector].
-func (*Thresholds) Name() string { return "config" }
-
-// Descs implements [Collector].
-func (*Thresholds) Descs() []*prometheus.Desc {
-	return descs(thresholdFamily, reloadOKFamily, reloadTimeFamily)
+// Config is the collector "config": the thresholds in force, for all and for each app,
+// and the result of the last reload.
+type Config struct {
+	thresholds *Thresholds
+	apps       Apps
+	requests   *Requests
 }
 
-// Collect implements [Collector].
-func (c *Thresholds) Collect(context.Context) (Sample, error) {
+// NewConfig returns the collector "config". requests names the apps that only report
+// requests; nil: none do.
+func NewConfig(t *Thresholds, apps Apps, requests *Requests) *Config {
+	return &Config{thresholds: t, apps: apps, requests: requests}
+}
+
+// Name implements [Collector].
+func (*Config) Name() string { return "config" }
+
+// Descs implements [Collector].
+func (*Config) Descs() []*prometheus.Desc {
+	return descs(thresholdFamily, appThresholdFamily, reloadOKFamily, reloadTimeFamily)
+}
+
+// Collect implements [Collector]. Where the processes cannot be read, which is a lack of
+// other collectors, only configured apps and those that report requests have thresholds.
+func (c *Config) Collect(ctx context.Context) (Sample, error) {
 	var s Sample
-	c.limits.Load().Each(func(resource string, l config.Limit) {
+	cfg := c.thresholds.config.Load()
+	cfg.Thresholds.Each(func(resource string, l config.Limit) {
 		s.add(thresholdFamily, l.Warning, resource, "warning")
 		s.add(thresholdFamily, l.Critical, resource, "critical")
 		s.State.Thresholds = append(s.State.Thresholds, model.Threshold{Resource: resource, Warning: l.Warning, Critical: l.Critical})
 	})
+	names := c.names(ctx, cfg)
+	s.grow(16 * len(names))
+	for _, app := range names {
+		addAppThresholds(&s, cfg, app)
+	}
 	ok := 1.0
-	if c.failed.Load() {
+	if c.thresholds.failed.Load() {
 		ok = 0
 	}
 	s.add(reloadOKFamily, ok)
-	s.add(reloadTimeFamily, float64(c.loaded.Load())/1000)
+	s.add(reloadTimeFamily, float64(c.thresholds.loaded.Load())/1000)
 	return s, nil
+}
+
+// names returns the apps that have thresholds, sorted. All lists are bounded.
+func (c *Config) names(ctx context.Context, cfg *config.Config) []string {
+	names := c.requests.Names()
+	for i := range cfg.Apps {
+		names = append(names, cfg.Apps[i].Name)
+	}
+	if snap, err := c.apps.Snapshot(ctx); err == nil {
+		for i := range snap.Apps {
+			names = append(names, snap.Apps[i].Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// addAppThresholds adds the thresholds in force for an app.
+func addAppThresholds(s *Sample, cfg *config.Config, app string) {
+	cfg.LimitsOf(app).EachOfApps(func(resource, _ string, l config.Limit) {
+		t := model.AppThreshold{App: app, Resource: resource}
+		if !config.IsOff(l.Warning) {
+			s.set(&t.Warning, appThresholdFamily, l.Warning, app, resource, "warning")
+		}
+		if !config.IsOff(l.Critical) {
+			s.set(&t.Critical, appThresholdFamily, l.Critical, app, resource, "critical")
+		}
+		if t.Warning != nil || t.Critical != nil {
+			s.State.AppThresholds = append(s.State.AppThresholds, t)
+		}
+	})
 }

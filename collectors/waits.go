@@ -3,6 +3,7 @@ package collectors
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,7 +24,8 @@ var (
 	workerWait  = counter("worker_wait_seconds_total", "Seconds of the request threads of a worker, by what they did or waited for; idle has no request. A worker of four threads adds four seconds a second. cpu and cpu_queue are the kernel's own totals, the rest is sampled.", "app", "worker", "on")
 	loopBlocked = counter("worker_loop_blocked_seconds_total", "Seconds that the event loop of a worker did not return to its poll, beyond 100 ms, because it was in one blocking call, or computed: all of its requests wait for that.", "app", "worker")
 	utilization = gauge("app_utilization_ratio", "Part of the time of all request threads of an app in which they had a request, over the last minute.", "app")
-	saturation  = gauge("app_saturation_requests_per_second", "Rate of requests at which all request threads of an app would always be in use: the reported rate divided by the utilization, over the last minute.", "app")
+	saturation  = gauge("app_saturation_requests_per_second", "Rate of requests at which all request threads of an app would always be in use: the reported rate divided by the utilization, over the last minute. Absent for apps with event loops, whose threads take further requests.", "app")
+	queueWait   = gauge("app_queue_wait_seconds", "Time that a new connection waits to be accepted: the connections in the accept queues divided by the reported rate of requests over the last minute; 0 where none waits, absent where the rate is not known or 0.", "app")
 	inFlight    = gauge("http_requests_in_flight", "Requests that the workers of an app work on now, as seen from outside; of an event loop those whose tasks can be read, at most 64 a worker.", "app")
 	oldest      = gauge("http_oldest_request_age_seconds", "Age of the oldest request that a worker of an app works on, at least; 0 without one.", "app")
 	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there, and requests in an event loop (loop); of threads and tasks that could be read. At most 100 views an app, then other.", "app", "view", "on")
@@ -54,7 +56,7 @@ func (*Waits) Name() string { return "waits" }
 
 // Descs implements [Collector].
 func (*Waits) Descs() []*prometheus.Desc {
-	return descs(workerWait, loopBlocked, viewSeconds, viewInHand, stacksRead, utilization, saturation, inFlight, oldest, waitsRate, waitsCPU, seriesDropped)
+	return descs(workerWait, loopBlocked, viewSeconds, viewInHand, stacksRead, utilization, saturation, queueWait, inFlight, oldest, waitsRate, waitsCPU, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -141,20 +143,69 @@ func publishViews(s *Sample, a *ledger.AppTotals, inFlight map[string]int) {
 
 // app adds the gauges of one app; a is nil where nothing of it was sampled yet.
 func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time.Time) {
-	out := model.AppWaits{App: app.Name}
+	out := appWaits{model.AppWaits{App: app.Name}}
 	if n, age, ok := requestsOf(app, now); ok {
 		s.set(&out.InFlight, inFlight, float64(n), app.Name)
 		s.set(&out.Oldest, oldest, age, app.Name)
 	}
+	rate, reported := c.requests.rateOf(app.Name)
 	if a != nil && a.Utilization != nil {
 		s.set(&out.Utilization, utilization, *a.Utilization, app.Name)
-		if rate, ok := c.requests.rateOf(app.Name); ok && *a.Utilization >= minSaturationUtilization {
+		if reported && *a.Utilization >= minSaturationUtilization && !hasLoop(a) {
 			s.set(&out.Saturation, saturation, rate / *a.Utilization, app.Name)
 		}
 	}
-	if out != (model.AppWaits{App: app.Name}) {
-		s.State.Waits = append(s.State.Waits, out)
+	switch n, ok := queued(app); {
+	case ok && n == 0:
+		s.set(&out.QueueWait, queueWait, 0, app.Name)
+	case ok && reported && rate > 0:
+		s.set(&out.QueueWait, queueWait, n/rate, app.Name)
 	}
+	out.addSpent(a)
+	if out.InFlight != nil || out.Utilization != nil || out.QueueWait != nil || out.Spent != nil {
+		s.State.Waits = append(s.State.Waits, out.AppWaits)
+	}
+}
+
+// appWaits is the state of one app that is being made.
+type appWaits struct{ model.AppWaits }
+
+// addSpent sets the seconds of all workers together.
+func (w *appWaits) addSpent(a *ledger.AppTotals) {
+	if a == nil || len(a.Slots) == 0 {
+		return
+	}
+	w.Spent = make(map[string]float64, len(ledger.All()))
+	for i := range a.Slots {
+		slot := &a.Slots[i]
+		for _, on := range ledger.All() {
+			if v := slot.Seconds[on]; v > 0 {
+				w.Spent[on.String()] += v
+			}
+		}
+		if slot.Loop {
+			if w.Blocked == nil {
+				w.Blocked = new(float64)
+			}
+			*w.Blocked += slot.Blocked
+		}
+	}
+}
+
+// hasLoop reports whether a worker of an app has an event loop.
+func hasLoop(a *ledger.AppTotals) bool {
+	return slices.ContainsFunc(a.Slots, func(s ledger.SlotTotals) bool { return s.Loop })
+}
+
+// queued returns how many connections wait in the accept queues of an app; false if
+// that is not known of any.
+func queued(a *discovery.App) (n float64, ok bool) {
+	for _, l := range a.Listeners {
+		if l.HasQueue {
+			n, ok = n+float64(l.Queue), true
+		}
+	}
+	return n, ok
 }
 
 // requestsOf returns how many requests the workers of an app work on, and for how

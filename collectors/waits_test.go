@@ -42,6 +42,9 @@ func TestWaits(t *testing.T) {
 	feed(r, "shop.gunicorn.request.status.200:100|c", ingest.Source{})
 	collect(t, r)
 	golden(t, collectors.NewWaits(fakeApps{snap: shop()}, shopTotals(), r))
+	threads := shopTotals() // without an event loop
+	threads.Apps[0].Slots[0].Loop = false
+	goldenAs(t, collectors.NewWaits(fakeApps{snap: shop()}, threads, r), "waits_threads")
 }
 
 // What is not known has no series.
@@ -122,5 +125,55 @@ func TestWorkerThreads(t *testing.T) {
 	}
 	if got := s.State.Workers[0].Workers[1].Threads; len(got) != 1 || got[0].TID != 7 || got[0].On != "mysql" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Where request threads end, and what a new connection waits: the numbers of a rate of ten
+// requests a second.
+func TestCapacity(t *testing.T) {
+	clock := newFakeClock()
+	r := collectors.NewRequests(collectors.RequestsOptions{Now: clock.Now})
+	collect(t, r)
+	clock.advance(10 * time.Second)
+	feed(r, "shop.gunicorn.request.status.200:100|c", ingest.Source{})
+	collect(t, r)
+	for name, c := range map[string]struct {
+		use              float64
+		loop, silent     bool
+		queue            []int // of its listeners; -1: not known
+		saturation, wait float64
+	}{
+		"in use":               {0.8, false, false, []int{3, 1, 0}, 12.5, 0.4},
+		"used up":              {1, false, false, []int{50, -1, 0}, 10, 5},
+		"idle":                 {0.005, false, false, []int{0, 0, 0}, -1, 0},
+		"an event loop":        {0.8, true, false, []int{3, 1, 0}, -1, 0.4},
+		"no requests":          {0.8, false, true, []int{3, 1, 0}, -1, -1},
+		"no request, no queue": {0.8, false, true, []int{0, 0, 0}, -1, 0},
+		"queues not known":     {0.5, false, false, []int{-1, -1, -1}, 20, -1},
+	} {
+		snap := shop()
+		for i, n := range c.queue {
+			l := &snap.Apps[1].Listeners[i]
+			l.HasQueue, l.Queue = n >= 0, uint32(max(n, 0))
+		}
+		totals := shopTotals()
+		totals.Apps[0].Utilization, totals.Apps[0].Slots[0].Loop = &c.use, c.loop
+		from := r
+		if c.silent {
+			from = nil
+		}
+		s, err := collectors.NewWaits(fakeApps{snap: snap}, totals, from).Collect(t.Context())
+		if err != nil || len(s.State.Waits) != 1 {
+			t.Fatal(err)
+		}
+		got := s.State.Waits[0]
+		for what, v := range map[string]struct {
+			got  *float64
+			want float64
+		}{"saturation": {got.Saturation, c.saturation}, "queue wait": {got.QueueWait, c.wait}, "utilization": {got.Utilization, c.use}} {
+			if (v.got == nil) != (v.want < 0) || v.got != nil && *v.got != v.want {
+				t.Errorf("%s: %s is %v, want %v", name, what, v.got, v.want)
+			}
+		}
 	}
 }

@@ -79,6 +79,12 @@ func TestInhibition(t *testing.T) {
 		{"of another instance", web2(labels{"alertname": "RespPoolNearlyExhausted", "severity": "warning", "app": "shop", "pool": "main"}), false},
 		{"another warning", web1(labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "shop"}), false},
 
+		{"held up", labels{"alertname": "RespHeldUp", "severity": "critical", "app": "shop", "cause": "db_lock", "job": "resp", "instance": "web-5:9868"}, false},
+		{"its workers", labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "shop", "job": "resp", "instance": "web-5:9868"}, true},
+		{"its queue", labels{"alertname": "RespQueueFull", "severity": "critical", "app": "shop", "listener": ":8000", "job": "resp", "instance": "web-5:9868"}, true},
+		{"its memory", labels{"alertname": "RespAppMemoryHigh", "severity": "warning", "app": "shop", "job": "resp", "instance": "web-5:9868"}, false},
+		{"workers of another", labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "blog", "job": "resp", "instance": "web-5:9868"}, false},
+
 		{"redis down", web1(labels{"alertname": "RespRedisDown", "severity": "critical", "redis": "cache"}), false},
 		{"its hit rate", web1(labels{"alertname": "RespCacheHitRateLow", "severity": "warning", "redis": "cache"}), true},
 		{"of another redis", web1(labels{"alertname": "RespCacheHitRateLow", "severity": "warning", "redis": "queue"}), false},

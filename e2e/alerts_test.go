@@ -39,7 +39,7 @@ func TestEveryAlertIsTested(t *testing.T) {
 					for _, m := range instanceLabel.FindAllStringSubmatch(s.Series, 1) {
 						seen[m[1]] = true
 					}
-					if strings.HasPrefix(s.Series, "resp_threshold") {
+					if strings.HasPrefix(s.Series, "resp_threshold") || strings.HasPrefix(s.Series, "resp_app_threshold") {
 						limits += s.Series
 					}
 				}
@@ -76,13 +76,20 @@ func wantInstances(t *testing.T, a rules.Rule, seen map[string]bool, limits stri
 	if strings.Contains(a.Expr, "maxmemory") {
 		want = append(want, "unlimited")
 	}
-	if strings.Contains(a.Expr, "resp_threshold") {
+	if strings.Contains(a.Expr, "resp_threshold{") || strings.Contains(a.Expr, "resp_app_threshold{") {
 		want = append(want, "raised", "lowered")
-		for _, m := range regexp.MustCompile(`resp_threshold\{(resource="\w+"), (severity="\w+")\}`).FindAllStringSubmatch(a.Expr, -1) {
-			for _, who := range []string{"raised", "lowered"} {
-				if !strings.Contains(limits, fmt.Sprintf(`resp_threshold{job="resp", instance="%s", %s, %s}`, who, m[1], m[2])) {
-					t.Errorf("%s has no threshold %s %s", who, m[1], m[2])
-				}
+	}
+	if strings.Contains(a.Expr, "resp_app_threshold{") { // an instance whose app has no threshold
+		want = append(want, "off")
+	}
+	for _, m := range regexp.MustCompile(`(resp_(?:app_)?threshold)\{(resource="\w+"), (severity="\w+")\}`).FindAllStringSubmatch(a.Expr, -1) {
+		for _, who := range []string{"raised", "lowered"} {
+			app := ""
+			if m[1] == "resp_app_threshold" {
+				app = `app="shop", `
+			}
+			if !strings.Contains(limits, fmt.Sprintf(`%s{job="resp", instance="%s", %s%s, %s}`, m[1], who, app, m[2], m[3])) {
+				t.Errorf("%s has no threshold %s %s", who, m[2], m[3])
 			}
 		}
 	}

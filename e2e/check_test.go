@@ -32,7 +32,11 @@ func (x *exporter) says(t *testing.T, a *app, level, summary, advice string) err
 		return fmt.Errorf("check ends with %d, want %d:\n%s", code, number, out)
 	}
 	errs := []error{x.scrape(t).want(float64(number), "resp_health_status", "app="+a.name, "component=workers")}
-	for _, want := range []string{a.name + " is ", "workers " + level, summary, advice} {
+	where := "Well: "
+	if level != "healthy" {
+		where = "\n  " + level + " since "
+	}
+	for _, want := range []string{"resp-exporter " + strings.ToUpper(level) + " - ", a.name, where, summary, advice} {
 		if !strings.Contains(out, want) {
 			errs = append(errs, fmt.Errorf("check does not print %q:\n%s", want, out))
 		}

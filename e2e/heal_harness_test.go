@@ -72,7 +72,7 @@ func startSick(t *testing.T, o sickness) *sick {
 		"    sessions: [{redis: cache, prefix: \"session:\", lifetime: 2h}]",
 		"    tasks: [{type: rq, redis: cache, queues: [default]}" + o.tasks + "]",
 	}, o.more...)...) + joined(append([]string{"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + h.token, "  rules:"}, o.rules...)...)
-	h.exporter = watch(t, export{config: strings.ReplaceAll(config, "MODULE", module), args: []string{"--state.dir=" + h.state}, wrap: o.wrap})
+	h.exporter = watch(t, export{config: strings.ReplaceAll(config, "MODULE", module), args: []string{"--state.dir=" + h.state, "--leak.time-scale=150"}, wrap: o.wrap})
 	h.shop = serve(t, launch{
 		server: "gunicorn", name: module, port: port, env: append(h.stores.env, o.env...), wrap: o.wrap,
 		args: append([]string{"-w", fmt.Sprint(workers), "--timeout", "120", "--graceful-timeout", "20", "--statsd-host", h.udp, "--dogstatsd-tags", "app:shop"}, o.gunicorn...),

@@ -63,7 +63,7 @@ func TestStatusPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(4*time.Minute))
 	defer cancel()
 	look := exec.CommandContext(ctx, "node", "page.mjs", string(given))
 	look.Dir = "browser"

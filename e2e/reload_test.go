@@ -57,7 +57,8 @@ func TestReload(t *testing.T) {
 	send(t, x.udp, line)
 	counted(5)
 
-	write(t, x.config, x.statsdSection()+"thresholds: {memory: {warning: 0.72, critical: 0.9}}\n")
+	write(t, x.config, x.statsdSection()+"thresholds: {memory: {warning: 0.72, critical: 0.9}}\n"+
+		"apps: [{name: own, match: {listen: \":1\"}, thresholds: {memory: {warning: 0.5}, cpu: off, disk: {critical: off}}, mute: [tasks]}]\n")
 	if status, body, err = x.do(http.MethodPost, "/-/reload"); err != nil || status != http.StatusOK {
 		t.Fatalf("reload: status %d, %v, body %q", status, err, body)
 	}
@@ -65,6 +66,18 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted(5)
+	m := x.scrape(t) // what is in force for an app, and for one that only reports requests
+	if err := all(
+		m.want(0.5, "resp_app_threshold", "app=own", "resource=memory", "severity=warning"), m.want(0.9, "resp_app_threshold", "app=own", "resource=memory", "severity=critical"),
+		m.want(0.85, "resp_app_threshold", "app=own", "resource=disk", "severity=warning"), m.want(0.72, "resp_app_threshold", "app="+name, "resource=memory", "severity=warning"),
+	); err != nil {
+		t.Error(err)
+	}
+	for _, off := range [][]string{{"resource=cpu"}, {"resource=task_age"}, {"resource=disk", "severity=critical"}} {
+		if m.has("resp_app_threshold", append(off, "app=own")...) == nil {
+			t.Errorf("the app has a threshold %v", off)
+		}
+	}
 }
 
 func TestReloadNeedsTheFlag(t *testing.T) {

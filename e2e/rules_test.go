@@ -98,7 +98,7 @@ func TestRulesOfNothing(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range all {
 		for _, m := range metricName.FindAllString(r.Expr, -1) {
-			names[m] = !strings.Contains(m, ":") && m != "resp_threshold"
+			names[m] = !strings.Contains(m, ":") && m != "resp_threshold" && m != "resp_app_threshold"
 		}
 	}
 	var silent strings.Builder

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -106,7 +107,7 @@ func TestSnippets(t *testing.T) {
 			check(t, s)
 		})
 	}
-	for _, kind := range []string{"alertmanager", "prometheus", "compose", "exporter", "app", "steps", "json", "python"} {
+	for _, kind := range []string{"alertmanager", "prometheus", "compose", "exporter", "app", "steps", "client", "json", "python"} {
 		if kinds[kind] == 0 {
 			t.Errorf("no block of kind %q was seen: is the documentation read?", kind)
 		}
@@ -119,7 +120,16 @@ var snippetChecks = map[string]func(*testing.T, snippet){
 	"": func(*testing.T, snippet) {}, "ini": func(*testing.T, snippet) {}, "sql": func(*testing.T, snippet) {},
 	"alertmanager": alertmanagerSnippet, "prometheus": prometheusSnippet, "compose": composeSnippet,
 	"exporter": exporterSnippet, "app": exporterSnippet, "steps": exporterSnippet,
-	"json": jsonSnippet, "python": pythonSnippet,
+	"client": clientSnippet, "json": jsonSnippet, "python": pythonSnippet,
+}
+
+// clientSnippet checks settings of an HTTP client with the command that takes them.
+func clientSnippet(t *testing.T, s snippet) {
+	file := write(t, filepath.Join(t.TempDir(), "http.yml"), s.text)
+	out, err := exec.Command(binary, "check", "--self", "--url=127.0.0.1:1", "--http.config.file="+file).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "cannot reach the exporter at https://127.0.0.1:1") && !strings.Contains(string(out), "ca.pem") {
+		t.Errorf("%s: %v: %s", s.at, err, out)
+	}
 }
 
 // yamlKind returns what a block of YAML configures, by its keys.
@@ -138,7 +148,7 @@ func yamlKind(t *testing.T, s snippet) string {
 	keys, _ := doc.(map[string]any)
 	for _, k := range []struct{ kind, keys string }{
 		{"alertmanager", "route receivers inhibit_rules"}, {"prometheus", "scrape_configs rule_files alerting"}, {"compose", "services"},
-		{"app", "pools sessions tasks"},
+		{"app", "pools sessions tasks mute"}, {"client", "basic_auth tls_config"},
 		{"exporter", "apps mysql redis statsd thresholds healing monitoring_interval"},
 	} {
 		if slices.ContainsFunc(strings.Fields(k.keys), func(name string) bool { return keys[name] != nil }) {

@@ -135,15 +135,15 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 		steps int      // how often the first line is followed, at most
 	}{
 		"a lock of a foreign shell": {
-			wait, `^(Connection \d+ of user root from localhost on MySQL main.* 2 other connections wait .*end it with|2 of 2 workers .* wait for MySQL main.* Connection \d+ of user root from localhost holds it.*\()KILL \d+.*Do not end workers 0 and 1 of `,
+			wait, `^(Connection \d+ of user root from localhost on MySQL main.* 2 other connections wait .*end it with |(Let user root from localhost end its transaction, or end connection \d+|Check connection \d+ first, and end it if it is the one) \()KILL \d+.*Do not end workers 0 and 1 of `,
 			[]string{"START TRANSACTION", "UPDATE shop.orders SET paid = 9 WHERE id = 1"}, false, 1,
 		},
 		"a locked table": {
-			wait, `^2 (connections wait for a lock of a table on MySQL main.* It is probably connection|of 2 workers .* wait for MySQL main.* Connection) \d+ of user root from localhost.*KILL \d+.*Do not end workers 0 and 1 of `,
+			wait, `^(2 connections wait for a lock of a table on MySQL main.* It is probably connection \d+ of user root from localhost.*|(Let user root from localhost end its transaction, or end connection \d+|Check connection \d+ first, and end it if it is the one) \()KILL \d+.*Do not end workers 0 and 1 of `,
 			[]string{"LOCK TABLES shop.orders WRITE"}, false, 1,
 		},
 		"a change of a table behind a transaction": {
-			wait, `^(3 connections wait for a lock of a table on MySQL main.* It is probably connection \d+ of user root from localhost: it has had an open transaction.*|2 of 2 workers .* wait for MySQL main.* of user root from localhost (probably )?holds it.*has its transaction open.*)KILL \d+`,
+			wait, `^(3 connections wait for a lock of a table on MySQL main.* It is probably connection \d+ of user root from localhost: it has had an open transaction.*|(Let user root from localhost end its transaction, or end connection \d+|Check connection \d+ first, and end it if it is the one) \()KILL \d+`,
 			[]string{"START TRANSACTION", "SELECT * FROM shop.orders"}, true, 1,
 		},
 		"slow statements": {"/query?s=300", `^Connections \d+ of worker [01] \(pid \d+\) of .* each run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -177,17 +178,19 @@ type waitTrial struct {
 	pause    time.Duration           // between two of them at most
 	compared []string                // see look
 	shares   bool                    // what is compared is scaled to the same sum
+	looks    []look                  // all so far
 }
 
 // look is what has been published, and is true, of each app at one time.
 type look struct {
 	at               time.Time
 	published, truth map[string]map[string]float64 // by app: seconds by what for, and "view:" by view
+	used             map[string]float64            // by app: its utilization
 }
 
 func (w *waitTrial) look(t *testing.T) look {
 	t.Helper()
-	l := look{at: time.Now(), published: map[string]map[string]float64{}, truth: map[string]map[string]float64{}}
+	l := look{at: time.Now(), published: map[string]map[string]float64{}, truth: map[string]map[string]float64{}, used: map[string]float64{}}
 	m := w.x.scrape(t)
 	for _, s := range w.stacks {
 		l.published[s.name] = map[string]float64{}
@@ -197,9 +200,30 @@ func (w *waitTrial) look(t *testing.T) look {
 		m.each("resp_view_seconds_total", []string{"app=" + s.name}, func(labels map[string]string, v float64) {
 			l.published[s.name]["view:"+labels["view"]] += v
 		})
+		l.used[s.name], _ = m.sum("resp_app_utilization_ratio", "app="+s.name)
 		l.truth[s.name] = truthOf(t, s.dir)
 	}
+	w.looks = append(w.looks, l)
 	return l
+}
+
+// utilization compares the utilization of an app, over the minute before a look, with
+// what its requests say they took in that time.
+func (w *waitTrial) utilization(t *testing.T, s *stack, after look) {
+	t.Helper()
+	first := slices.IndexFunc(w.looks, func(l look) bool { return after.at.Sub(l.at) <= 65*time.Second })
+	before := w.looks[first]
+	busy := 0.0
+	for on, v := range minus(after.truth[s.name], before.truth[s.name]) {
+		if !strings.HasPrefix(on, "view:") {
+			busy += v
+		}
+	}
+	want := busy / (after.at.Sub(before.at).Seconds() * float64(s.workers))
+	t.Logf("%-16s utilization %.2f, truth %.2f over %s", s.kind, after.used[s.name], want, after.at.Sub(before.at).Round(time.Second))
+	if math.Abs(after.used[s.name]-want) > 0.15 {
+		t.Errorf("%s: the utilization is %.2f, truth %.2f", s.kind, after.used[s.name], want)
+	}
 }
 
 // truthOf adds up what an app has written down.
@@ -328,6 +352,7 @@ func (w *waitTrial) measure(t *testing.T, r *rand.Rand) {
 		return errors.Join(errs...)
 	})
 	for _, s := range w.stacks {
+		w.utilization(t, s, after)
 		all := after.at.Sub(before.at).Seconds() * float64(s.workers)
 		truth, published := minus(after.truth[s.name], before.truth[s.name]), minus(after.published[s.name], before.published[s.name])
 		truth["idle"] = all

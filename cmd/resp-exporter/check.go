@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net"
 	"net/http"
 	"net/url"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/config"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
@@ -21,6 +23,7 @@ const (
 	checkLimit  = 10 * time.Second
 	answerLimit = 16 << 20        // bytes of an answer
 	oldAfter    = 2 * time.Minute // since the last look, before nothing is known any more
+	defaultPort = "9868"
 )
 
 // The exit codes of monitoring plugins.
@@ -33,23 +36,10 @@ const (
 
 // checkOptions are the settings of the command check.
 type checkOptions struct {
-	url    string
+	target
+
 	output string // "text" or "json"
 	self   bool   // ask about the exporter only, not what it sees
-}
-
-// report is the answer of the command check, as JSON writes it.
-type report struct {
-	Status          string                   `json:"status"` // healthy, warning, critical, unknown
-	Summary         string                   `json:"summary"`
-	LastCheck       *time.Time               `json:"last_check"`
-	Host            *health.Status           `json:"host"` // and the stores
-	Apps            map[string]health.Status `json:"apps"`
-	Alerts          []health.Alert           `json:"alerts"`          // of all, the worst first
-	Recovering      []health.Recovery        `json:"recovering"`      // of all: what has ended lately
-	Recommendations []string                 `json:"recommendations"` // of all
-
-	code int
 }
 
 // answer is what is read of /api/v1/status.
@@ -58,8 +48,11 @@ type answer struct {
 	Health    *health.Status `json:"health"`
 	Todo      []string       `json:"recommendations"` // of all, in their order; an older exporter has none
 	Apps      []struct {
-		Name   string         `json:"name"`
-		Health *health.Status `json:"health"`
+		Name       string         `json:"name"`
+		Health     *health.Status `json:"health"`
+		Bottleneck *struct {
+			Sentence string `json:"sentence"` // null without a cause
+		} `json:"bottleneck"` // an older exporter has none
 	} `json:"apps"`
 	Chains []chain `json:"chains"` // the worst first; an older exporter has none
 }
@@ -76,10 +69,10 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
 	if o.self {
-		return checkSelf(ctx, o.url, stdout)
+		return checkSelf(ctx, &o, stdout)
 	}
 	var r report
-	a, now, err := fetch(ctx, o.url)
+	a, now, err := fetch(ctx, &o)
 	if err != nil {
 		r = unknownReport(err.Error())
 	} else {
@@ -95,8 +88,8 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 // checkSelf reports whether the exporter itself answers and is ready, whatever it
 // sees: what a container's health check wants, since nobody shall restart the
 // exporter because the app is ill. The code is 0 or 3.
-func checkSelf(ctx context.Context, base string, stdout io.Writer) int {
-	resp, _, err := get(ctx, base, "-/ready")
+func checkSelf(ctx context.Context, o *checkOptions, stdout io.Writer) int {
+	resp, _, err := get(ctx, o.target, "-/ready", nil)
 	if err != nil {
 		printLine(stdout, "resp-exporter UNKNOWN - %v", err)
 		return exitUnknown
@@ -106,10 +99,10 @@ func checkSelf(ctx context.Context, base string, stdout io.Writer) int {
 	return exitHealthy
 }
 
-// fetch reads the status below base; now is the exporter's own clock, so that
+// fetch reads the status of the exporter; now is the exporter's own clock, so that
 // the age of its last look is right from another host too.
-func fetch(ctx context.Context, base string) (a answer, now time.Time, err error) {
-	resp, shown, err := get(ctx, base, "api/v1/status")
+func fetch(ctx context.Context, o *checkOptions) (a answer, now time.Time, err error) {
+	resp, shown, err := get(ctx, o.target, "api/v1/status", nil)
 	if err != nil {
 		return a, now, err
 	}
@@ -123,22 +116,35 @@ func fetch(ctx context.Context, base string) (a answer, now time.Time, err error
 	return a, now, nil
 }
 
-// get asks for a path below base. Without an error the answer is 200 and its
-// body is the caller's to close; shown is base as it may be printed.
-func get(ctx context.Context, base, path string) (resp *http.Response, shown string, err error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, "", errors.New("--url: expected http://host:port or https://host:port, with the path of the exporter if it has one")
+// target is an exporter that is asked over HTTP.
+type target struct {
+	url  string // or an address without a scheme
+	http string // file with the settings of the HTTP client; "": none
+}
+
+// get requests a path below the exporter's URL, with parameters. Without an error the
+// answer is 200 and its body is the caller's to close; shown is the URL as it may be
+// printed.
+func get(ctx context.Context, o target, path string, v url.Values) (resp *http.Response, shown string, err error) {
+	client, secure, err := httpClient(o.http)
+	if err != nil {
+		return nil, "", err
+	}
+	u, err := exporterURL(o.url, secure)
+	if err != nil {
+		return nil, "", err
 	}
 	public := *u
 	public.User = nil // whoever reads the result need not know the login
 	shown = public.String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
+	full := u.JoinPath(path)
+	full.RawQuery = v.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, full.String(), nil)
 	if err != nil {
 		return nil, shown, fmt.Errorf("cannot reach the exporter at %s: %w", shown, err)
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err = http.DefaultClient.Do(req)
+	resp, err = client.Do(req)
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok { // it names the whole URL
 			err = inner.Err
@@ -152,126 +158,38 @@ func get(ctx context.Context, base, path string) (resp *http.Response, shown str
 	return resp, shown, nil
 }
 
-func unknownReport(why string) report {
-	return report{Status: "unknown", Summary: why, code: exitUnknown, Apps: map[string]health.Status{}, Alerts: []health.Alert{}, Recovering: []health.Recovery{}, Recommendations: []string{}}
+// exporterURL returns the URL of an exporter by a URL or an address such as "web-1",
+// "web-1:9868" or ":9868/admin", which is https with secure, else http, and on the port
+// of the exporter unless it has another.
+func exporterURL(address string, secure bool) (*url.URL, error) {
+	bare := !strings.Contains(address, "://")
+	if bare {
+		address = map[bool]string{true: "https://", false: "http://"}[secure] + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, errors.New("--url: expected an address such as web-1:9868, or http://host:port or https://host:port, with the path of the exporter if it has one")
+	}
+	if bare {
+		u.Host = net.JoinHostPort(cmp.Or(u.Hostname(), "localhost"), cmp.Or(u.Port(), defaultPort))
+	}
+	return u, nil
 }
 
-// report judges what the exporter said. A finding counts even where there is
-// no app; no finding is good news only of an app that was looked at lately.
-func (a *answer) report(now time.Time) report {
-	if a.LastCheck == nil || a.Health == nil {
-		return unknownReport("the exporter has not finished its first check of the host yet")
+// httpClient returns the client of a file with the settings of the HTTP clients of
+// Prometheus, and whether it has a section tls_config; without a file the default one.
+func httpClient(file string) (client *http.Client, secure bool, err error) {
+	if file == "" {
+		return http.DefaultClient, false, nil
 	}
-	if age := now.Sub(*a.LastCheck); age > oldAfter {
-		return unknownReport("the exporter's last check is " + health.FormatSeconds(age.Seconds()) + " old")
+	cfg, _, err := config.LoadHTTPConfigFile(file)
+	if err == nil {
+		secure = cfg.TLSConfig != (config.TLSConfig{})
+		client, err = config.NewClientFromConfig(*cfg, "resp-exporter")
 	}
-	r := report{LastCheck: a.LastCheck, Host: a.Health, Apps: make(map[string]health.Status), Alerts: []health.Alert{}, Recovering: []health.Recovery{}, Recommendations: []string{}}
-	worst := health.Healthy
-	var unknown []string
-	for _, app := range a.Apps {
-		if app.Health == nil {
-			unknown = append(unknown, app.Name)
-			continue
-		}
-		r.Apps[app.Name] = *app.Health
-		worst = max(worst, r.take(app.Health))
+	if err != nil { // the parser repeats values of the file, which may be secrets, in backquotes
+		why := strings.Join(strings.Fields(regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "`…`")), " ")
+		return nil, false, fmt.Errorf("--http.config.file: cannot use %s: %s", file, why)
 	}
-	worst = max(worst, r.take(a.Health)) // after the apps, as on the page
-	slices.SortStableFunc(r.Alerts, func(a, b health.Alert) int { return cmp.Compare(b.Severity, a.Severity) })
-	if a.Todo != nil {
-		r.Recommendations = a.Todo
-	}
-	switch {
-	case worst > health.Healthy:
-		r.Status, r.code, r.Summary = worst.String(), int(worst), worst.String()
-		if len(r.Alerts) > 0 {
-			r.Summary = cmp.Or(r.explained(a.Chains, worst), r.Alerts[0].Summary)
-		}
-	case len(unknown) > 0:
-		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no data yet for "+strings.Join(unknown, ", ")
-	case len(r.Apps) == 0:
-		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no app found on this host"
-	default:
-		r.Status, r.Summary = "healthy", "no alerts for "+strings.Join(slices.Sorted(maps.Keys(r.Apps)), ", ")
-	}
-	return r
-}
-
-// explained returns the sentence of the first chain that explains the worst level: one of
-// an app that has it for anything but a resource of the host; "" without one.
-func (r *report) explained(chains []chain, worst health.Level) string {
-	for _, c := range chains {
-		for _, a := range r.Apps[c.App].Alerts {
-			if a.Severity == worst && a.Component != "disk" && a.Component != "memory" && a.Component != "cpu" && c.Sentence != "" {
-				return c.Sentence
-			}
-		}
-	}
-	return ""
-}
-
-// take adds what one status says and is not there yet: a full disk is in that
-// of every app.
-func (r *report) take(s *health.Status) health.Level {
-	for _, a := range s.Alerts {
-		if !slices.Contains(r.Alerts, a) {
-			r.Alerts = append(r.Alerts, a)
-		}
-	}
-	for _, a := range s.Recovering {
-		if !slices.Contains(r.Recovering, a) {
-			r.Recovering = append(r.Recovering, a)
-		}
-	}
-	for _, l := range s.Recommendations {
-		if !slices.Contains(r.Recommendations, l) {
-			r.Recommendations = append(r.Recommendations, l)
-		}
-	}
-	return s.Overall
-}
-
-func (r *report) print(output string, w io.Writer) error {
-	if output == "json" {
-		return printJSON(r, w)
-	}
-	var b lines
-	b.add("resp-exporter %s - %s", strings.ToUpper(r.Status), r.Summary)
-	for _, app := range slices.Sorted(maps.Keys(r.Apps)) {
-		s := r.Apps[app]
-		b.add("%s is %s: %s", app, s.Overall, componentsText(s.Components))
-	}
-	if r.Host != nil && len(r.Host.Components) > 0 {
-		b.add("host and stores are %s: %s", r.Host.Overall, componentsText(r.Host.Components))
-	}
-	if len(r.Alerts) > 0 {
-		b.add("Alerts:")
-		for _, a := range r.Alerts {
-			b.add("  %s since %s: %s", a.Severity, utc(a.Since), a.Summary)
-		}
-	}
-	if len(r.Recovering) > 0 {
-		b.add("Recovering:")
-		for _, a := range r.Recovering {
-			b.add("  %s from %s to %s: %s", a.Severity, utc(a.Since), utc(a.Ended), a.Summary)
-		}
-	}
-	if len(r.Recommendations) > 0 {
-		b.add("What to do:")
-		for i, l := range r.Recommendations {
-			b.add("  %d. %s", i+1, l)
-		}
-	}
-	_, err := w.Write(b.Bytes())
-	return err
-}
-
-func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-func componentsText(components map[string]health.Level) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(components)) {
-		parts = append(parts, name+" "+components[name].String())
-	}
-	return strings.Join(parts, ", ")
+	return client, secure, nil
 }

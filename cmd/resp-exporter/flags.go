@@ -22,10 +22,12 @@ import (
 type flags struct {
 	app   app.Options
 	check bool
-	done  bool           // --help or --version was asked for and answered
-	ask   *checkOptions  // the command is check
-	seek  *doctorOptions // the command is doctor
-	stack *stackOptions  // the command is stack
+	done  bool            // --help or --version was asked for and answered
+	ask   *checkOptions   // the command is check
+	seek  *doctorOptions  // the command is doctor
+	stack *stackOptions   // the command is stack
+	past  *historyOptions // the command is history
+	leak  *leakOptions    // the command is leak
 }
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
@@ -36,7 +38,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
-	ask, seek, stack := checkFlags(k), doctorFlags(k), stackFlags(k)
+	ask, seek, stack, past, leaks := checkFlags(k), doctorFlags(k), stackFlags(k), historyFlags(k), leakFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file (optional).").StringVar(&f.app.ConfigFile)
@@ -57,12 +59,15 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	promslogflag.AddFlags(k, log)
 
 	command, err := k.Parse(args)
-	f.ask, f.seek, f.stack = ask[command], seek[command], stack[command]
-	if err != nil && !f.done {
-		return f, err
+	f.ask, f.seek, f.stack, f.past, f.leak = ask[command], seek[command], stack[command], past[command], leaks[command]
+	if f.past != nil {
+		f.past.stateDir = f.app.StateDir
 	}
-	if f.done {
-		return f, nil
+	if err != nil || f.done {
+		if f.done {
+			err = nil
+		}
+		return f, err
 	}
 	f.app.Logger = promslog.New(log)
 	f.app.Off = make(map[string]bool)
@@ -76,20 +81,22 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	return f, err
 }
 
-// pathFlags adds where things lie.
+// pathFlags adds where things lie, and a flag that is for demonstrations alone.
 func pathFlags(k *kingpin.Application, o *app.Options) {
 	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&o.ProcRoot)
 	k.Flag("path.sysfs", "Mount point of sysfs.").Default("/sys").StringVar(&o.SysRoot)
 	k.Flag("path.rootfs", "Mount point of the host's root file system.").Default("/").StringVar(&o.RootFS)
-	k.Flag("state.dir", "Directory of the healing journal; used only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
+	k.Flag("state.dir", "Directory of the healing journal, the history and incidents; created only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
+	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks.").Hidden().Default("1").Float64Var(&o.LeakTimeScale)
 }
 
 // checkFlags adds the command check, and gives its options by its name.
 func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	o := &checkOptions{}
 	c := k.Command("check", "Print the status that a running exporter reports; exit code 0 healthy, 1 warning, 2 critical, 3 unknown.")
-	c.Flag("url", "URL of the exporter, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
+	c.Flag("url", "URL of the exporter, with its path if it has one; without a scheme an address such as web-1:9868.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
 	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	c.Flag("http.config.file", "File with the settings of the HTTP client: TLS, basic authentication and so on, in the format of Prometheus and promtool.").StringVar(&o.http)
 	c.Flag("self", "Check only whether the exporter itself is ready; exit code 0 or 3.").BoolVar(&o.self)
 	return map[string]*checkOptions{c.FullCommand(): o}
 }
@@ -126,6 +133,20 @@ func (v *pidValue) Set(s string) error {
 
 // String returns the process id.
 func (v *pidValue) String() string { return strconv.Itoa(int(*v)) }
+
+// historyFlags adds the command history, and gives its options by its name.
+func historyFlags(k *kingpin.Application) map[string]*historyOptions {
+	o := &historyOptions{}
+	c := k.Command("history", "Print what the requests of the apps did at a time, or from one to another: of the running exporter, else of its state directory; exit code 1 if neither can be read.")
+	c.Flag("at", "Time, such as 03:12, \"2026-03-01 03:12\", 2026-03-01T03:12:00Z or -10m.").StringVar(&o.at)
+	c.Flag("from", "Begin of a time; default: 15 minutes before its end.").StringVar(&o.from)
+	c.Flag("to", "End of a time; default: now.").StringVar(&o.to)
+	c.Flag("app", "Name of an app; default: all.").StringVar(&o.app)
+	c.Flag("json", "Print JSON.").BoolVar(&o.json)
+	c.Flag("url", "URL of the exporter, with its path if it has one; without a scheme an address such as web-1:9868.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
+	c.Flag("http.config.file", "File with the settings of the HTTP client: TLS, basic authentication and so on, in the format of Prometheus and promtool.").StringVar(&o.http)
+	return map[string]*historyOptions{c.FullCommand(): o}
+}
 
 // choice is one --[no-]collector.<name> flag.
 type choice struct {

@@ -53,8 +53,9 @@ func beModest() {
 // run is the program: arguments in, exit code out. 0 means that it ended as
 // asked, 1 that it could not go on, 2 that the command line is wrong. Of check
 // it is the state that was found, 3 where that is unknown for whatever reason.
-// Of doctor, 1 also is that something configured cannot work, and of stack that
-// the process cannot be looked at.
+// Of doctor, 1 also is that something configured cannot work, of stack that the process
+// cannot be looked at, of history that nothing can be read, and of leak that a trace
+// cannot be read.
 func run(args []string, stdout, stderr io.Writer) int {
 	f, err := parseFlags(args, stdout, stderr)
 	if err != nil {
@@ -70,8 +71,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.ask != nil {
 		return check(*f.ask, stdout, stderr)
 	}
+	if f.past != nil {
+		return printHistory(*f.past, stdout, stderr)
+	}
 	if f.stack != nil {
 		return printStacks(f.app.ProcRoot, *f.stack, stdout, stderr)
+	}
+	if f.leak != nil {
+		return judgeTraces(*f.leak, stdout, stderr)
 	}
 	if f.seek != nil && !f.check {
 		return examine(f.app, *f.seek, stdout, stderr)

@@ -61,7 +61,10 @@ func TestCheckOfHostile(t *testing.T) {
 		"level": strings.ReplaceAll(statusOf(time.Second, bad), `"critical"`, q),
 		"none":  hostile,
 	} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", checkedAt.Format(http.TimeFormat))
+			_, _ = w.Write([]byte(body))
+		}))
 		for _, output := range []string{"text", "json"} {
 			var out, errOut bytes.Buffer
 			code := run([]string{"check", "--url=" + s.URL, "--output=" + output}, &out, &errOut)

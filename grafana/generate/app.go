@@ -98,6 +98,8 @@ func (d *dashboard) appViews() {
 			query(of("resp_app_utilization_ratio"), "{{app}} {{instance}}").atMost(1).none("not sampled").to("resp-workers", "Workers"),
 		graph("Saturation", "Requests per second at which all request threads would be busy, at the time that requests take now, and the rate now.", unitRequest).
 			query(of("resp_app_saturation_requests_per_second"), "saturates {{app}} {{instance}}").query(perApp(rate(of("resp_http_requests_total"))), "now {{app}} {{instance}}").none("no requests"),
+		graph("Wait to be accepted", "Time that a new connection waits in the accept queue before a worker takes it. It is in no log of the app: its clients see it, the app does not.", unitSeconds).
+			query(of("resp_app_queue_wait_seconds"), "{{app}} {{instance}}").none("no queue, or no requests"),
 	)
 }
 

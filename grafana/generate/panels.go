@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -109,11 +110,29 @@ func (p *panel) ask(expr, legend string, instant bool, format string) *panel {
 }
 
 // limits draws where a resource is called worth a warning, and critical: the
-// lines that the shipped rules compare with.
+// lines that the shipped rules compare with. Those of apps have values of their own,
+// of which the highest is drawn.
 func (p *panel) limits(resource string) *panel {
-	p.query(fmt.Sprintf("max by (severity) (%s)", on("resp_threshold", fmt.Sprintf("resource=%q", resource))), "{{severity}} from")
+	matcher := fmt.Sprintf("resource=%q", resource)
+	drawn := on("resp_threshold", matcher)
+	switch {
+	case !p.onlyOfApps():
+	case strings.Contains(p.Targets[0].Expr, `app=~"$app"`):
+		drawn = of("resp_app_threshold", matcher)
+	default:
+		drawn = on("resp_app_threshold", matcher)
+	}
+	p.query(fmt.Sprintf("max by (severity) (%s)", drawn), "{{severity}} from")
 	p.dashed("warning from", "orange")
 	return p.dashed("critical from", "red")
+}
+
+// onlyOfApps reports whether everything that the panel shows is of apps, and nothing of
+// the host or a server.
+func (p *panel) onlyOfApps() bool {
+	return !slices.ContainsFunc(p.Targets, func(t target) bool {
+		return slices.ContainsFunc([]string{"resp_host_", "resp_disk_", "resp_mysql_", "resp_redis_"}, func(prefix string) bool { return strings.Contains(t.Expr, prefix) })
+	})
 }
 
 // dashed draws a series as a limit: a dashed line of its own color.

@@ -18,6 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -36,7 +37,7 @@ type Options struct {
 	Off        map[string]bool
 
 	ProcRoot, SysRoot, RootFS string
-	StateDir                  string // of healing, which makes it only for rules or a token; names of apps are kept in it where it is
+	StateDir                  string // of healing, which makes it only for rules or a token; where it is, names of apps, the history and incidents are kept in it
 
 	MetricsPath            string
 	RoutePrefix            string
@@ -46,6 +47,7 @@ type Options struct {
 	Lifecycle              bool
 	Pprof                  bool
 	ExternalURL            string
+	LeakTimeScale          float64  // see [watch.Options]; 0: 1
 	AllowedHosts           []string // names by which browsers may reach the page, beside the host's own
 
 	Web      *toolkit.FlagConfig
@@ -62,6 +64,7 @@ type App struct {
 	heal    *healing
 	set     *collectors.Set
 	history *charts.History
+	spent   *charts.Spent
 	server  *http.Server
 
 	reloading sync.Mutex
@@ -75,6 +78,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	h := newHealing(p)
+	p.past.healing.Store(h.runner)
 	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New()}
 	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
@@ -82,6 +86,7 @@ func New(o Options) (*App, error) {
 	}
 	apply()
 	p.warnOfFiles(p.config.Load())
+	a.spent = charts.NewSpent()
 	a.server, err = a.newServer()
 	return a, err
 }
@@ -91,8 +96,8 @@ func New(o Options) (*App, error) {
 func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
-		Apps: a.watcher, Ends: a.ends, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
+		Apps: a.watcher, Ends: a.ends, Leaks: a.memoryLeaks, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Bottleneck: a.bottlenecks, Heal: heal, History: a.past.stats(a.o.StateDir), Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Waits: a.sampler, Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks, InnerPID: procfs.New(a.o.ProcRoot).InnerPID,
@@ -122,12 +127,12 @@ func hostMemory() (uint64, error) {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return runAll(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
+	return runAll(ctx, append(a.sources(), a.leaks.Run, a.past.samples.Run, a.past.records.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
 }
 
 // sources returns the Run functions of the parts from which collectors read.
 func (a *parts) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.sampler.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
+	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.memoryLeaks.Run, a.sampler.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
 // poll reads everything for the page, as a scrape does, and judges it. A fault
@@ -136,15 +141,19 @@ func (a *App) poll(ctx context.Context) error {
 	t := time.NewTicker(pageInterval)
 	defer t.Stop()
 	var state health.State
+	var tracker cause.Tracker
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
 		seen := a.set.Read(read, nil).State // without the metrics
 		seen.Chains = diagnosis.Chains(&seen, now)
-		l := &snapshot{state: &seen}
+		seen.Bottlenecks = tracker.Next(&seen, now, a.limitsOf)
+		l := &snapshot{state: &seen, unjudged: tracker.LeftOut()}
+		a.spent.Record(now, a.sampler.Totals().Apps)
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
+		a.past.observe(now, l.state)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():
@@ -154,10 +163,13 @@ func (a *App) poll(ctx context.Context) error {
 	}
 }
 
+// limitsOf returns the thresholds in force for an app.
+func (a *parts) limitsOf(app string) config.Thresholds { return a.config.Load().LimitsOf(app) }
+
 // input returns the input of [health.Evaluate] for one read.
 func (a *parts) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
-	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Own: cfg.LimitsOf, Muted: cfg.MutedOf, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
 		in.Parts = append(in.Parts, partsOf(x)...)

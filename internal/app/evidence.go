@@ -9,24 +9,22 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/app/evidence"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
-// The bounds of what is kept of one look, far within what a line of the journal
-// may hold.
-const (
-	maxEvidenceNumbers = 250
-	maxEvidenceThreads = 100
-)
+// maxEvidenceThreads bounds the connections of one look, far within what a line of the
+// journal may hold.
+const maxEvidenceThreads = 100
 
 // evidenceJSON is what was seen right before an action: the last look's numbers of
 // what the action is about, and the connections of its servers as they are now.
 type evidenceJSON struct {
 	LastLook time.Time               `json:"last_look"`
 	Findings []health.Finding        `json:"findings,omitempty"`
-	Numbers  []numberJSON            `json:"numbers,omitempty"`
+	Numbers  []evidence.Number       `json:"numbers,omitempty"`
 	Waits    *waitstatus.Waits       `json:"waits,omitempty"`       // of the last look
 	Servers  map[string][]threadJSON `json:"connections,omitempty"` // by the name of a MySQL server
 	Missing  map[string]string       `json:"missing,omitempty"`     // why something is not here
@@ -54,7 +52,7 @@ func (a *parts) evidence(ctx context.Context, target string) json.RawMessage {
 			e.Findings = append(e.Findings, f)
 		}
 	}
-	e.Numbers = numbersOf(state, app, servers)
+	e.Numbers = evidence.Numbers(state, app, servers)
 	e.Waits = waitstatus.Of(state, evaluation.At, app, servers)
 	for _, t := range a.mysql.targets() {
 		if !slices.Contains(servers, "mysql:"+t.Name) {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/serve"
 )
 
 // Budget is the time that a scrape with this header gets.
@@ -51,7 +50,7 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 	if err != nil {
 		panic(err)
 	}
-	h := compressed(m)
+	h := serve.Compressed(m)
 	return func() int {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -77,16 +76,6 @@ func NewHolders(held *conns.Sample, snap *discovery.Snapshot, component string, 
 		return nil
 	}
 	return h
-}
-
-// EvidenceNumbers returns the names, labels and values of the numbers that evidence
-// about an app and its servers has.
-func EvidenceNumbers(s *model.State, app string, servers ...string) []string {
-	var out []string
-	for _, n := range numbersOf(s, app, servers) {
-		out = append(out, fmt.Sprintf("%s%v %v", n.Name, n.Labels, n.Value))
-	}
-	return out
 }
 
 // BuiltActions returns the names of the actions that can be built, sorted.

@@ -58,7 +58,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 		},
 		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
-			d := recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}
+			d := recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Memory: a.loses, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}
 			d.Victims = func(ctx context.Context) recycleworker.Victims { return a.parties(ctx) }
 			return recycleworker.New(d, *s.Recycle), nil
 		},
@@ -141,6 +141,13 @@ func (a *App) parties(ctx context.Context) *diagnosis.Parties {
 	s := a.set.Read(ctx, func(name string) bool { return slices.Contains([]string{"workers", "pool", "mysql", "redis"}, name) }).State
 	s.Chains = diagnosis.Chains(&s, time.Now())
 	return diagnosis.Victims(&s)
+}
+
+// loses returns the memory that a worker loses, in bytes a second; false: it is not
+// suspected of a leak.
+func (a *App) loses(app string, slot, pid int) (float64, bool) {
+	f, ok := a.memoryLeaks.Of(app, slot, pid)
+	return f.Slope, ok && f.Leak
 }
 
 // leaksOf counts the leaked connections of an app's workers by their slots, as

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -16,4 +17,12 @@ func (a *parts) Latest() (*model.State, health.Evaluation) {
 func (a *parts) health() health.Evaluation {
 	_, j := a.Latest()
 	return j
+}
+
+// bottlenecks returns the last judgement of each app.
+func (a *parts) bottlenecks() collectors.Bottlenecks {
+	if l := a.latest.Load(); l != nil {
+		return collectors.Bottlenecks{Apps: l.state.Bottlenecks, LeftOut: l.unjudged}
+	}
+	return collectors.Bottlenecks{}
 }

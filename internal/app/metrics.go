@@ -76,7 +76,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ErrorHandling:      promhttp.ContinueOnError,
 		Registry:           m.own,
 		EnableOpenMetrics:  true,
-		DisableCompression: true, // see compressed
+		DisableCompression: true, // see serve.Compressed
 	}).ServeHTTP(w, r)
 }
 

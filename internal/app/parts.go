@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
@@ -28,7 +29,9 @@ type parts struct {
 
 	watcher         *discovery.Watcher
 	ends            *workerends.Watcher
+	memoryLeaks     *watch.Watcher
 	sampler         *sampling.Sampler // of the workers' threads
+	past            *past
 	requests        *collectors.Requests
 	thresholds      *collectors.Thresholds
 	receivers       *receivers
@@ -47,6 +50,7 @@ type parts struct {
 type snapshot struct {
 	state      *model.State
 	evaluation health.Evaluation
+	unjudged   uint64 // judgements of causes that were left out since the start
 }
 
 // newParts loads the configuration and returns the parts that it names.
@@ -56,7 +60,7 @@ func newParts(o Options) (*parts, error) {
 		return nil, err
 	}
 	o.Logger = logs.Or(o.Logger)
-	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
+	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(&cfg, time.Now())}
 	a.config.Store(&cfg)
 	a.sampler = sampling.New(sampling.Options{
 		ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, Settings: samplerSettings(&cfg), Logger: o.Logger,
@@ -70,8 +74,10 @@ func newParts(o Options) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
+	a.past = newPast(a, &cfg)
 	a.ends = workerends.New(workerends.Options{
 		Processes: a.watcher, ProcRoot: o.ProcRoot, Groups: &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot}, Logger: o.Logger,
+		Ending: a.past.samples.Ending, Told: a.past.workerEnded,
 	})
 	a.watcher.SetServices(services(&cfg))
 	counters := &statsd.Counters{}
@@ -80,6 +86,10 @@ func newParts(o Options) (*parts, error) {
 	a.requests = collectors.NewRequests(collectors.RequestsOptions{
 		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
 		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
+	})
+	a.memoryLeaks = watch.New(watch.Options{
+		Apps: a.watcher, ProcRoot: o.ProcRoot, Interval: func() time.Duration { return a.config.Load().MonitoringInterval },
+		Requests: a.requests.AnsweredBy, Logger: o.Logger, Scale: o.LeakTimeScale,
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.passed = o.StatsD

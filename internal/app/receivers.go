@@ -89,6 +89,17 @@ func (r *receivers) sockets() []collectors.Socket {
 	return out
 }
 
+// listening returns the addresses whose sockets are open.
+func (r *receivers) listening() []string {
+	out := make([]string, 0, 2)
+	for _, s := range r.sockets() {
+		if s.Err == nil {
+			out = append(out, s.Listen)
+		}
+	}
+	return out
+}
+
 // Run keeps the configured sockets open until ctx ends. A socket that cannot be
 // opened is retried, and never ends the exporter.
 func (r *receivers) Run(ctx context.Context) error {

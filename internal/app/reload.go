@@ -30,6 +30,7 @@ func (a *App) Reload(ctx context.Context) error {
 		return err
 	}
 	a.sampler.Apply(samplerSettings(&cfg))
+	a.past.samples.Apply(historySettings(&cfg))
 	a.senders.apply(cfg.StatsD.Trust)
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)
@@ -37,7 +38,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.redis.apply(&cfg)
 	a.sessionScanners.apply(cfg)
 	a.watcher.SetServices(services(&cfg))
-	a.thresholds.Apply(cfg.Thresholds, time.Now())
+	a.thresholds.Apply(&cfg, time.Now())
 	a.config.Store(&cfg)
 	a.warnOfFiles(&cfg)
 	heal()

@@ -56,15 +56,16 @@ func (a *App) newServer() (*http.Server, error) {
 	}
 	mux := http.NewServeMux()
 	page := web.New(web.Options{
-		Source: a, Threads: a.sampler.Threads, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
+		Source: a, Threads: a.sampler.Threads, History: a.history, Past: remembered{a.past.samples, a.past.records}, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
 		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
-		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log, StatsD: func() string { return a.config.Load().StatsD.SendTo() },
+		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log, SendTo: func() string { return a.config.Load().StatsD.SendTo() },
 		Guard: limits.hosts.Guard, GuardBrowsers: limits.hosts.GuardBrowsers,
+		Spent: a.spent, StatsD: a.receivers.listening,
 	})
 	page.Register(mux)
 	a.heal.register(mux)
-	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
+	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), serve.Compressed(scrape))
 	s := &http.Server{
 		Handler: withLimits(limits, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: headerLimit,
 		// For bodies that the server reads without a handler.

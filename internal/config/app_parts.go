@@ -126,7 +126,7 @@ func (c *Config) sessionProblems(s Sessions, path string) []problem {
 	switch {
 	case s.Prefix == "":
 		out = append(out, problem{path + ".prefix", "missing", ""})
-	case len(s.Prefix) > maxPrefix || hasControl(s.Prefix):
+	case len(s.Prefix) > maxPrefix || schema.HasControl(s.Prefix):
 		out = append(out, problem{path + ".prefix", "got " + schema.Quote(s.Prefix), ""})
 	}
 	if s.Lifetime != 0 && s.Lifetime < time.Second {
@@ -157,7 +157,7 @@ func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) [
 			at = fmt.Sprintf("%s[%d]", at, i)
 		}
 		switch first, again := queues[q]; {
-		case len(q) > maxQueue || hasControl(q):
+		case len(q) > maxQueue || schema.HasControl(q):
 			out = append(out, problem{at, "got " + schema.Quote(q), ""})
 		case again:
 			out = append(out, problem{at, fmt.Sprintf("the queue %q is already at %s", q, first), "each queue of an app only once"})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/address"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
@@ -20,6 +21,9 @@ const (
 	// Samples a second.
 	minSampleRate = 0.5
 	maxSampleRate = 20
+	// Minutes and bytes of the history.
+	minHistory, maxHistory           = 5, 24 * 60
+	minHistoryBytes, maxHistoryBytes = 1 << 20, 256 << 20
 
 	maxApps = 50 // what is watched and shown; one more would be dropped in silence
 )
@@ -64,6 +68,7 @@ func (c *Config) valueProblems() []problem {
 	out = append(out, appProblems(c.Apps)...)
 	for i := range c.Apps {
 		out = append(out, c.partProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
+		out = append(out, overrideProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
 	}
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
@@ -71,7 +76,18 @@ func (c *Config) valueProblems() []problem {
 	if r := c.Diagnosis.SampleRate; !(r >= minSampleRate && r <= maxSampleRate) {
 		out = append(out, problem{"diagnosis.sample_rate", fmt.Sprintf("got %v", r), ""})
 	}
+	out = append(out, historyProblems(c.Diagnosis.History)...)
 	return c.expect(append(out, c.healingProblems()...))
+}
+
+func historyProblems(h History) (out []problem) {
+	if h.Minutes != 0 && (h.Minutes < minHistory || h.Minutes > maxHistory) {
+		out = append(out, problem{"diagnosis.history.minutes", fmt.Sprintf("got %d", h.Minutes), ""})
+	}
+	if h.MaxBytes < minHistoryBytes || h.MaxBytes > maxHistoryBytes {
+		out = append(out, problem{"diagnosis.history.max_bytes", "got " + h.MaxBytes.String(), ""})
+	}
+	return out
 }
 
 // orderProblems returns the thresholds whose two numbers are valid but in the
@@ -83,7 +99,7 @@ func (c *Config) orderProblems() []problem {
 			out = append(out, problem{b.path(), got, want})
 		}
 	}
-	return out
+	return append(out, c.overrideOrderProblems()...)
 }
 
 func appProblems(apps []App) []problem {
@@ -120,12 +136,12 @@ func matchProblems(m Match, path string) []problem {
 		}
 	}
 	if _, err := regexp.Compile(m.Cmdline); err != nil {
-		out = append(out, problem{path + ".cmdline", regexpFault(err), ""})
+		out = append(out, problem{path + ".cmdline", schema.RegexpFault(err), ""})
 	}
-	given("pid_file", m.PIDFile, isAbsolute)
-	given("listen", m.Listen, func(s string) bool { _, err := ParseListen(s); return err == nil })
+	given("pid_file", m.PIDFile, schema.IsAbsolute)
+	given("listen", m.Listen, func(s string) bool { _, ok := address.ParseListen(s); return ok })
 	given("systemd_unit", m.SystemdUnit, isUnitName)
-	given("cgroup", m.Cgroup, isAbsolute)
+	given("cgroup", m.Cgroup, schema.IsAbsolute)
 	given("user", m.User, isUserName)
 	return out
 }
@@ -138,14 +154,14 @@ func statsdProblems(s StatsD) []problem {
 	seen := make(map[string]bool, len(s.Listen))
 	for i, l := range s.Listen {
 		path := fmt.Sprintf("statsd.listen[%d]", i)
-		_, address, err := ParseStatsDListen(l)
+		_, addr, err := ParseStatsDListen(l)
 		switch {
 		case err != nil:
 			out = append(out, problem{path, "got " + schema.Quote(l), ""})
-		case seen[address]:
+		case seen[addr]:
 			out = append(out, problem{path, schema.Quote(l) + " is already in the list", "another address"})
 		}
-		seen[address] = true
+		seen[addr] = true
 	}
 	if len(s.Trust) > maxTrust {
 		out = append(out, problem{"statsd.trust", fmt.Sprintf("got %d entries", len(s.Trust)), "at most 32"})

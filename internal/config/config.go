@@ -2,7 +2,11 @@
 // schema below it reads the file.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
+)
 
 // Config is one whole, checked configuration. It is never changed after Load.
 type Config struct {
@@ -29,19 +33,19 @@ type Limit struct {
 	Critical float64 `yaml:"critical"`
 }
 
-// Thresholds are the limits, one for each resource. The tags name the unit and the
-// range.
+// Thresholds are the limits, one for each resource. The tags name the unit, the range
+// and, of a resource of an app, the component that it belongs to.
 type Thresholds struct {
-	Memory         Limit `yaml:"memory" want:"a number from 0 to 1" max:"1"`
-	CPU            Limit `yaml:"cpu" want:"a number from 0 to 1" max:"1"`
-	Disk           Limit `yaml:"disk" want:"a number from 0 to 1" max:"1"`
-	ConnectionPool Limit `yaml:"connection_pool" want:"a number from 0 to 1" max:"1"`
-	RequestQueue   Limit `yaml:"request_queue" want:"a number of connections, 0 or more"`
-	ResponseTime   Limit `yaml:"response_time" want:"a number of seconds, 0 or more"`
-	ErrorRate      Limit `yaml:"error_rate" want:"a number from 0 to 1" max:"1"`
+	Memory         Limit `yaml:"memory" want:"a number from 0 to 1" max:"1" component:"memory"`
+	CPU            Limit `yaml:"cpu" want:"a number from 0 to 1" max:"1" component:"cpu"`
+	Disk           Limit `yaml:"disk" want:"a number from 0 to 1" max:"1" component:"disk"`
+	ConnectionPool Limit `yaml:"connection_pool" want:"a number from 0 to 1" max:"1" component:"pool"`
+	RequestQueue   Limit `yaml:"request_queue" want:"a number of connections, 0 or more" component:"request_queue"`
+	ResponseTime   Limit `yaml:"response_time" want:"a number of seconds, 0 or more" component:"requests"`
+	ErrorRate      Limit `yaml:"error_rate" want:"a number from 0 to 1" max:"1" component:"requests"`
 	QueryTime      Limit `yaml:"query_time" want:"a number of seconds, 0 or more"`
 	CacheHitRate   Limit `yaml:"cache_hit_rate" want:"a number from 0 to 1" max:"1" falls:"true"`
-	TaskAge        Limit `yaml:"task_age" want:"a number of seconds, 0 or more"`
+	TaskAge        Limit `yaml:"task_age" want:"a number of seconds, 0 or more" component:"tasks"`
 }
 
 // App is one named application.
@@ -54,6 +58,10 @@ type App struct {
 	Sessions []Sessions `yaml:"sessions,omitempty" want:"a list of kinds of sessions"`
 	// At most 10.
 	Tasks []Tasks `yaml:"tasks,omitempty" want:"a list of kinds of tasks"`
+	// Its own limits, which beat the section thresholds and the environment.
+	Thresholds Overrides `yaml:"thresholds,omitempty" want:"a mapping of thresholds" item:"off, or a mapping of warning, critical"`
+	// The components that are not judged.
+	Mute []string `yaml:"mute,omitempty" want:"a list of components" item:"one of workers, request_queue, requests, memory, cpu, disk, pool, tasks, sessions"`
 }
 
 // Match selects the process trees of an app: all given conditions must hold,
@@ -63,7 +71,7 @@ type Match struct {
 	Cmdline string `yaml:"cmdline,omitempty" want:"a regular expression in the syntax of RE2"`
 	// Path of a file that holds the master's pid.
 	PIDFile string `yaml:"pid_file,omitempty" want:"an absolute path such as /run/shop.pid"`
-	// ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [Listen.String] does.
+	// ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [address.Listen.String] does.
 	Listen string `yaml:"listen,omitempty" want:"an address such as \":8000\", \"127.0.0.1:8000\", \"[::1]:8000\" or \"unix:/run/app.sock\""`
 	// "shop.service"; ".service" may be left out.
 	SystemdUnit string `yaml:"systemd_unit,omitempty" want:"the name of a unit, such as shop.service"`
@@ -82,6 +90,17 @@ type Diagnosis struct {
 	Stacks bool `yaml:"stacks" want:"true or false"`
 	// Whether the paths of requests are published, beside their routes.
 	ShowPaths bool `yaml:"show_paths" want:"true or false"`
+	// What is kept of the samples.
+	History History `yaml:"history"`
+}
+
+// History is the section of what is kept of the samples.
+type History struct {
+	// For how many minutes; 0: none are kept, else 5 to 1440.
+	Minutes int `yaml:"minutes" want:"0 for none, or a whole number from 5 to 1440"`
+	// How many bytes they may take in memory, and as many in the state directory; 1MiB to
+	// 256MiB.
+	MaxBytes schema.Size `yaml:"max_bytes" want:"a size from 1MiB to 256MiB, such as 16MiB"`
 }
 
 // StatsD is the section of the statsd listener.

@@ -25,7 +25,7 @@ func Default() Config {
 			Listen:    []string{"udp://127.0.0.1:9125"},
 			MaxRoutes: 200,
 		},
-		Diagnosis: Diagnosis{SampleRate: 10, Stacks: true},
+		Diagnosis: Diagnosis{SampleRate: 10, Stacks: true, History: History{Minutes: 60, MaxBytes: 16 << 20}},
 		Healing:   defaultHealing(),
 	}
 }

@@ -2,12 +2,11 @@ package config
 
 import (
 	"errors"
-	"net"
-	"strconv"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/address"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
@@ -35,9 +34,9 @@ func ParseDSN(dsn Secret) (*mysql.Config, error) {
 	case "tcp":
 		// The driver puts brackets around "[::1]", too, before it adds a port.
 		cfg.Addr = strings.NewReplacer("[[", "[", "]]", "]").Replace(cfg.Addr)
-		ok = isHostPort(cfg.Addr)
+		ok = address.IsHostPort(cfg.Addr)
 	case "unix":
-		ok = isSocketPath(cfg.Addr)
+		ok = address.IsSocketPath(cfg.Addr)
 	default:
 		ok = false
 	}
@@ -57,7 +56,7 @@ func ParseDSN(dsn Secret) (*mysql.Config, error) {
 // default: empty brackets, "unix" without a path, a parameter without a value.
 func withoutParameters(dsn string) (base string, ok bool) {
 	slash := strings.LastIndexByte(dsn, '/')
-	if slash < 0 || hasControl(dsn) {
+	if slash < 0 || schema.HasControl(dsn) {
 		return "", false
 	}
 	front := dsn[:slash]
@@ -73,14 +72,4 @@ func withoutParameters(dsn string) (base string, ok bool) {
 		}
 	}
 	return front + database, true
-}
-
-// isHostPort reports whether s is "host:port" with a host that can be one.
-func isHostPort(s string) bool {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" || !isHost(host) {
-		return false
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0
 }

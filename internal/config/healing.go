@@ -160,13 +160,13 @@ const (
 	PickLargest = "largest"                 // the most memory
 	PickLeaked  = "most_leaked_connections" // the most leaked connections
 	PickStuck   = "stuck"                   // stuck the longest
-	PickLeaking = "leaking"                 // grows the fastest; not yet
+	PickLeaking = "leaking"                 // loses memory, the fastest
 )
 
 // Recycle are the settings of recycle_worker.
 type Recycle struct {
 	App  string `yaml:"app,omitempty" want:"the name of an app"`
-	Pick string `yaml:"pick" want:"largest, most_leaked_connections or stuck"`
+	Pick string `yaml:"pick" want:"largest, leaking, most_leaked_connections or stuck"`
 	// Of the worker; younger ones are left alone.
 	MinAge time.Duration `yaml:"min_age" want:"a duration from 0s to 24h"`
 	// Workers that must be alive; 2 or more.

@@ -79,7 +79,7 @@ func (c *Config) healingProblems() []problem {
 	h := &c.Healing
 	k := &checks{path: "healing"}
 	k.need(slices.Contains([]string{HealOff, HealDryRun, HealEnforce}, h.Mode), "mode", h.Mode, "")
-	k.need(h.TokenFile == "" || isAbsolute(h.TokenFile), "token_file", h.TokenFile, "")
+	k.need(h.TokenFile == "" || schema.IsAbsolute(h.TokenFile), "token_file", h.TokenFile, "")
 	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, ", which enforce requires")
 	k.identity(h.Identity)
 	if h.Coordination.Redis != "" {
@@ -108,7 +108,7 @@ func (k *checks) identity(id Identity) {
 	k.need(id.Label == "" || isLabelName(id.Label), "identity.label", id.Label, "")
 	k.need(id.Label != "" || id.Value == "", "identity.label", nil, "")
 	k.need(id.Value != "" || id.Label == "", "identity.value", nil, "")
-	k.need(len(id.Value) <= 256 && !hasControl(id.Value), "identity.value", id.Value, "")
+	k.need(len(id.Value) <= 256 && !schema.HasControl(id.Value), "identity.value", id.Value, "")
 }
 
 func isFraction(f float64) bool { return f > 0 && f <= 1 }
@@ -124,7 +124,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 		k.need(value != "" && len(value) <= 1024, "match."+schema.KeyText(label), value, "")
 		matches, err := MatchValue(value)
 		if err != nil {
-			k.out = append(k.out, problem{schema.JoinPath(path, "match."+schema.KeyText(label)), regexpFault(err), ""})
+			k.out = append(k.out, problem{schema.JoinPath(path, "match."+schema.KeyText(label)), schema.RegexpFault(err), ""})
 		}
 		selects = selects || err != nil || !matches("")
 	}
@@ -191,7 +191,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		if !isHookURL(s.CallHTTP.URL) {
 			k.out = append(k.out, problem{schema.JoinPath(k.path, "url"), "missing or invalid (not shown, it may contain a password)", ""})
 		}
-		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, "")
+		k.need(s.CallHTTP.TokenFile == "" || schema.IsAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, "")
 		c.judged(k, s.CallHTTP.App, s.CallHTTP.Component)
 	case s.RunCommand != nil && s.Action == ActionRunCommand:
 		k.argv("argv", s.RunCommand.Argv, true)
@@ -269,8 +269,7 @@ func (c *Config) killLongProblems(k *checks, s *KillLong) {
 
 func (c *Config) recycleProblems(k *checks, s *Recycle) {
 	c.appNamed(k, s.App)
-	// PickLeaking waits for the detector of leaks; a setting that does nothing would be worse than this.
-	k.need(slices.Contains([]string{PickLargest, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, "")
+	k.need(slices.Contains([]string{PickLargest, PickLeaking, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, "")
 	k.need(within(s.MinAge, 0, maxDay), "min_age", s.MinAge, "")
 	k.need(within(s.MinWorkers, 2, 1000), "min_workers", s.MinWorkers, "")
 	k.argv("import_check", s.ImportCheck, false)
@@ -293,7 +292,7 @@ func (c *Config) restartProblems(k *checks, s *RestartTask) {
 		has := slices.ContainsFunc(a.Tasks, func(t Tasks) bool { return slices.Contains(t.Names(), s.Queue) })
 		k.need(has, "queue", s.Queue, "the name of a queue of the app")
 	}
-	k.need(len(s.Queue) <= maxQueue && !hasControl(s.Queue), "queue", s.Queue, "")
+	k.need(len(s.Queue) <= maxQueue && !schema.HasControl(s.Queue), "queue", s.Queue, "")
 	k.need(s.Idempotent, "idempotent", s.Idempotent, "")
 	required(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay)
 }
@@ -325,7 +324,7 @@ func (k *checks) fraction(f float64) {
 func (k *checks) users(users []string) {
 	k.need(len(users) <= maxUsers, "users", len(users), "at most 20 users")
 	for i, u := range users {
-		k.need(u != "" && len(u) <= 128 && !hasControl(u) && !strings.ContainsAny(u, "*%"), fmt.Sprintf("users[%d]", i), u, ", without a wildcard")
+		k.need(u != "" && len(u) <= 128 && !schema.HasControl(u) && !strings.ContainsAny(u, "*%"), fmt.Sprintf("users[%d]", i), u, ", without a wildcard")
 	}
 }
 
@@ -336,7 +335,7 @@ func (k *checks) argv(key string, argv []string, required bool) {
 		return
 	}
 	k.need(len(argv) <= maxArgv, key, fmt.Sprintf("%d arguments", len(argv)), "at most 64 arguments")
-	k.need(isAbsolute(argv[0]) && path.Clean(argv[0]) == argv[0], key+"[0]", argv[0], "the absolute path of a program")
+	k.need(schema.IsAbsolute(argv[0]) && path.Clean(argv[0]) == argv[0], key+"[0]", argv[0], "the absolute path of a program")
 	for i, a := range argv {
 		k.need(len(a) <= 4096 && !strings.Contains(a, "\x00"), fmt.Sprintf("%s[%d]", key, i), "too long", "at most 4096 bytes")
 	}

@@ -30,6 +30,9 @@ const (
 // limitKeys is the list of the keys of all thresholds, as in messages.
 var limitKeys = strings.Join(resources(), ", ")
 
+// ofApps is the keys of the thresholds that an app may have of its own.
+var ofApps = []string{"memory", "cpu", "disk", "connection_pool", "request_queue", "response_time", "error_rate", "task_age"}
+
 // resources returns the key of each threshold, in the order of the file.
 func resources() (out []string) {
 	config.Default().Thresholds.Each(func(resource string, _ config.Limit) { out = append(out, resource) })
@@ -50,6 +53,19 @@ var invalid = map[string][]string{
 		`:4: "two\nlines": unknown key; expected one of ` + topKeys,
 		`:5: "~": unknown key; expected one of ` + topKeys,
 		`:6: "<<": unknown key; expected one of ` + topKeys,
+	},
+	"overrides": {
+		":5: apps[0].thresholds.memory.warning: got 2; expected a number from 0 to 1, or off",
+		":6: apps[0].thresholds.cpu: got \"on\"; expected off, or a mapping of warning, critical",
+		":7: apps[0].thresholds.query_time: unknown key; expected one of " + strings.Join(ofApps, ", "),
+		":8: apps[0].thresholds.response_time.critical: got \"fast\"; expected a number of seconds, 0 or more, or off",
+		":9: apps[0].thresholds.error_rate: warning 0.2 is above critical 0.1; expected warning at or below critical",
+		":10: apps[0].thresholds.task_age.worst: unknown key; expected one of warning, critical",
+		":10: apps[0].thresholds.task_age.warning: got +Inf; expected a number of seconds, 0 or more, or off",
+		":11: apps[0].mute[1]: got \"mysql\"; expected one of " + strings.Join(config.Components(), ", "),
+		":11: apps[0].mute[2]: \"tasks\" is already in the list; expected another component",
+		":14: apps[1].thresholds: got \"off\"; expected a mapping of " + strings.Join(ofApps, ", "),
+		":15: apps[1].mute: got \"tasks\"; expected a list of components",
 	},
 	"duplicate-key": {
 		":3: thresholds.cpu.warning: duplicate key, first set on line 3; expected it once",
@@ -128,7 +144,7 @@ var invalid = map[string][]string{
 		`:6: apps[2].name: got ""; expected ` + name,
 		":8: apps[3].name: got 8000; expected " + name + ", in quotes",
 		":10: apps[4].name: missing; expected " + name,
-		`:11: apps[5]: got "shop"; expected a mapping of name, match, pools, sessions, tasks`,
+		`:11: apps[5]: got "shop"; expected a mapping of name, match, pools, sessions, tasks, thresholds, mute`,
 	},
 	"match-empty": {
 		":2: apps[0].match: empty; expected at least one of " + matchKeys,
@@ -169,6 +185,14 @@ var invalid = map[string][]string{
 		`:1: statsd.trust[1]: got "uid:-1"; expected ` + trust,
 		`:1: statsd.trust[2]: got "10.0.0.1/8"; expected ` + trust,
 		`:1: statsd.trust[3]: got "uid:4294967295"; expected ` + trust,
+	},
+	"history": {
+		":3: diagnosis.history.minutes: got 4; expected 0 for none, or a whole number from 5 to 1440",
+		":4: diagnosis.history.max_bytes: got 512MiB; expected a size from 1MiB to 256MiB, such as 16MiB",
+	},
+	"history-size": {
+		`:1: diagnosis.history.minutes: got "60m"; expected 0 for none, or a whole number from 5 to 1440`,
+		`:1: diagnosis.history.max_bytes: got "16MB"; expected a size from 1MiB to 256MiB, such as 16MiB`,
 	},
 	"sample-rate":     {":1: diagnosis.sample_rate: got 0.4; expected a number from 0.5 to 20"},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},

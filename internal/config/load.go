@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/address"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -82,9 +83,9 @@ func load(data []byte, name string, env []string) (Config, error) {
 	for i := range c.Apps {
 		// Readers compare it with the listeners of the kernel as text.
 		if m := &c.Apps[i].Match; m.Listen != "" {
-			l, err := ParseListen(m.Listen)
-			if err != nil {
-				return Config{}, fmt.Errorf("%s: apps[%d].match.listen: %w", name, i, err)
+			l, ok := address.ParseListen(m.Listen)
+			if !ok {
+				return Config{}, fmt.Errorf("%s: apps[%d].match.listen: expected %s", name, i, schema.Wanted[Match]("listen"))
 			}
 			m.Listen = l.String()
 		}

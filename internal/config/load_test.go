@@ -18,6 +18,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 func TestValidFiles(t *testing.T) {
@@ -79,6 +80,12 @@ func full() config.Config {
 				},
 				Sessions: []config.Sessions{{Redis: "cache", Prefix: "session:", Lifetime: 2 * time.Hour}, {Redis: "tls", Prefix: "s:*"}},
 				Tasks:    []config.Tasks{{Type: config.RQ, Redis: "cache", Queues: []string{"high", "default"}}, {Type: config.Celery, Redis: "tls"}},
+				Thresholds: config.Overrides{
+					"memory":        {Warning: schema.Number{Given: true, Off: true}, Critical: schema.Number{Given: true, Off: true}},
+					"cpu":           {Critical: schema.Number{Given: true, Off: true}},
+					"response_time": {Warning: schema.Number{Given: true, Value: 20}, Critical: schema.Number{Given: true, Value: 60}},
+				},
+				Mute: []string{"tasks", "sessions"},
 			},
 			{Name: "A.b_c:d@e-f/g", Match: config.Match{PIDFile: "/run/a.pid", SystemdUnit: "a@1.service", Cgroup: "/system.slice", User: "www-data"}},
 			{Name: "socket", Match: config.Match{Listen: "unix:/run/shop.sock"}},
@@ -99,7 +106,7 @@ func full() config.Config {
 			Listen:    []string{"udp://127.0.0.1:9125", "unixgram:///run/resp-exporter/statsd.sock", "udp://[::1]:9125", "udp://localhost:9126"},
 			MaxRoutes: 256,
 		},
-		Diagnosis: config.Diagnosis{SampleRate: 2.5, ShowPaths: true},
+		Diagnosis: config.Diagnosis{SampleRate: 2.5, ShowPaths: true, History: config.History{Minutes: 1440, MaxBytes: 64 << 20}},
 		Healing:   fullHealing(),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/address"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
@@ -56,7 +57,7 @@ var errRedisURL = errors.New("expected " + schema.Wanted[Redis]("url"))
 func ParseRedisURL(s Secret) (RedisURL, error) {
 	var u RedisURL
 	scheme, rest, ok := strings.Cut(string(s), "://")
-	if !ok || hasControl(rest) || strings.Contains(rest, "#") {
+	if !ok || schema.HasControl(rest) || strings.Contains(rest, "#") {
 		return u, errRedisURL
 	}
 	rest, query, _ := strings.Cut(rest, "?")
@@ -102,7 +103,7 @@ func (u *RedisURL) place(scheme, authority, path string) bool {
 	switch {
 	case scheme == "unix":
 		u.Addrs = []string{path}
-		return authority == "" && isSocketPath(path)
+		return authority == "" && address.IsSocketPath(path)
 	case base != "redis" && base != "rediss":
 		return false
 	}
@@ -132,7 +133,7 @@ func (u *RedisURL) hosts(list []string, port string) bool {
 			host, given = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), port
 		}
 		n, err := strconv.ParseUint(given, 10, 16)
-		if err != nil || n == 0 || host == "" || !isHost(host) {
+		if err != nil || n == 0 || host == "" || !address.IsHost(host) {
 			return false
 		}
 		u.Addrs = append(u.Addrs, net.JoinHostPort(host, given))
@@ -166,9 +167,9 @@ func (u *RedisURL) options(query string) bool {
 			if !u.database(v[0]) {
 				return false
 			}
-		case file != nil && u.TLS && isAbsolute(v[0]):
+		case file != nil && u.TLS && schema.IsAbsolute(v[0]):
 			*file = v[0]
-		case key == "server_name" && u.TLS && isHost(v[0]):
+		case key == "server_name" && u.TLS && address.IsHost(v[0]):
 			u.ServerName = v[0]
 		default:
 			return false

@@ -2,12 +2,10 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/address"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
@@ -143,7 +141,7 @@ func (c *Config) sameRedis(x, y string) bool {
 	}
 	a, ok1 := c.redisOf(x)
 	b, ok2 := c.redisOf(y)
-	return ok1 && ok2 && a.Kind == b.Kind && a.DB == b.DB && a.Master == b.Master && sameAddress(a.Addrs, b.Addrs)
+	return ok1 && ok2 && a.Kind == b.Kind && a.DB == b.DB && a.Master == b.Master && address.Overlap(a.Addrs, b.Addrs)
 }
 
 func (c *Config) redisOf(name string) (RedisURL, bool) {
@@ -162,7 +160,7 @@ func (c *Config) SameMySQL(x, y string) bool {
 	if x == y {
 		return x != ""
 	}
-	return sameAddress(c.addressesOf(x), c.addressesOf(y))
+	return address.Overlap(c.addressesOf(x), c.addressesOf(y))
 }
 
 func (c *Config) addressesOf(name string) (out []string) {
@@ -177,33 +175,4 @@ func (c *Config) addressesOf(name string) (out []string) {
 		}
 	}
 	return out
-}
-
-// sameAddress reports whether two lists have an address in common.
-func sameAddress(x, y []string) bool {
-	return slices.ContainsFunc(x, func(a string) bool {
-		return slices.ContainsFunc(y, func(b string) bool { return plainAddress(a) == plainAddress(b) })
-	})
-}
-
-// plainAddress writes an address in one form: a host in small letters without
-// the dot of a root, any loopback as 127.0.0.1, a port without zeros.
-func plainAddress(s string) string {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return s // a path
-	}
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if a, err := netip.ParseAddr(host); err == nil {
-		if host = a.Unmap().String(); a.IsLoopback() {
-			host = "127.0.0.1"
-		}
-	}
-	if host == "localhost" {
-		host = "127.0.0.1"
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
-		port = strconv.FormatUint(n, 10)
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -161,7 +161,7 @@ func dsnProblems(dsn Secret, path string) []problem {
 }
 
 func passwordFileProblems(file, path string) []problem {
-	if file == "" || isAbsolute(file) {
+	if file == "" || schema.IsAbsolute(file) {
 		return nil
 	}
 	return []problem{{path + ".password_file", "got " + schema.Quote(file), ""}}

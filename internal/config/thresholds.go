@@ -24,6 +24,8 @@ type bound struct {
 	want     string  // what is expected of either number
 	most     float64 // the largest number allowed
 	falls    bool    // it warns when the value falls below, so warning is the larger number
+
+	component string // of an app; "": it is a threshold of servers only
 }
 
 // bounds returns the thresholds, as the tags of their fields describe them; the
@@ -39,7 +41,7 @@ func (t *Thresholds) bounds() []bound {
 			most = math.MaxFloat64
 		}
 		limit, _ := reflect.TypeAssert[*Limit](v.Field(f.Index).Addr())
-		out[i] = bound{resource: f.Key, limit: limit, want: f.Want, most: most, falls: tag.Get("falls") == "true"}
+		out[i] = bound{resource: f.Key, limit: limit, want: f.Want, most: most, falls: tag.Get("falls") == "true", component: tag.Get("component")}
 	}
 	return out
 }

@@ -163,6 +163,6 @@ func (w *Watcher) countArrived(ctx context.Context, a *app, out *App, now time.T
 // toInspect returns the argument of an inspection, valid until the next call.
 func (w *Watcher) toInspect(a *app, p *table.Process, t slots.Tracker, now time.Time) *Inspected {
 	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().Program.Server, cmdline.Other), Listeners: a.listeners, Namespace: a.namespace}
-	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: w.stuck, Now: now}
+	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: cmp.Or(w.stuckOf[a.name], w.stuck), Now: now}
 	return &w.inspected
 }

@@ -36,7 +36,7 @@ type Options struct {
 	ProcRoot  string // "/proc", or where the host's is mounted
 	Interval  time.Duration
 	Apps      []config.App          // none: discover
-	Stuck     time.Duration         // how long a request may take before its worker is called stuck
+	Stuck     time.Duration         // how long a request may take before its worker is called stuck; an app's own critical response time beats it
 	Inspector func(Parts) Inspector // nil: the states of workers are unknown
 	Names     NameStore             // nil: names last as long as the exporter
 	Logger    *slog.Logger
@@ -65,6 +65,7 @@ type Watcher struct {
 	celery        []CeleryWorker
 	celeryGen     int
 	stuck         time.Duration
+	stuckOf       map[string]time.Duration // of apps with a critical response time of their own
 	apps          []*app
 	fdsReadAt     time.Time              // when the descriptors of all apps were last read for a sender
 	rereadAt      time.Time              // when every process was last read again
@@ -158,7 +159,7 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 
 // apply is Apply without the lock.
 func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
-	w.stuck = stuck
+	w.stuck, w.stuckOf = stuck, match.StuckAges(apps)
 	w.matchers, w.alone, w.candidateList = nil, 0, nil
 	names := make(map[string]int)
 	for i, a := range apps[:min(len(apps), match.MaxMatches)] {

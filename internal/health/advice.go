@@ -2,7 +2,6 @@ package health
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
@@ -32,15 +31,14 @@ func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	}
 	out = append(out, e.causes(w, w.free() > 0)...)
 	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !e.causeKnown(w) {
-		line := e.adviseMore(w)
-		out = append(out, advice{rankSymptom, line, line})
+		a := e.capacityAdvice(w)
+		if a.line == "" {
+			line := e.adviseMore(w)
+			a = advice{rankSymptom, line, line}
+		}
+		out = append(out, a)
 	}
 	return func(time.Duration) []advice { return out }
-}
-
-// causeKnown reports whether it is known of at least one worker what it waits for.
-func (e *evaluator) causeKnown(w *appWorkers) bool {
-	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
 }
 
 // adviseMore returns a line that says whether more workers would help, which
@@ -63,7 +61,7 @@ func (e *evaluator) adviseMore(w *appWorkers) string {
 	switch {
 	case cpu == nil:
 		return line + ": make these requests faster, or run more workers."
-	case *cpu >= e.Limits.CPU.Warning:
+	case *cpu >= e.limits(w.app).CPU.Warning:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: reduce the CPU time of its requests, or give it more CPU."
 	default:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, and so would shorter waits."
@@ -108,41 +106,12 @@ func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
 	return symptoms(line + ".")
 }
 
-// largest returns the slot and the bytes of the worker with the largest PSS, or,
-// where no PSS is known, the largest RSS.
-func largest(m *model.AppMemory) (slot string, bytes float64) {
-	for i := range m.Workers {
-		if x := &m.Workers[i]; x.Sampled && x.PSS > bytes {
-			slot, bytes = x.Slot, x.PSS
-		}
-	}
-	if slot != "" {
-		return slot, bytes
-	}
-	for i := range m.Workers {
-		if x := &m.Workers[i]; x.RSS > bytes {
-			slot, bytes = x.Slot, x.RSS
-		}
-	}
-	return slot, bytes
-}
-
-// busiest returns the slot and the cores of the worker that uses most CPU.
-func busiest(a *model.App) (slot string, cores float64) {
-	for i := range a.Workers {
-		if x := &a.Workers[i]; x.CPU != nil && *x.CPU > cores {
-			slot, cores = x.Slot, *x.CPU
-		}
-	}
-	return slot, cores
-}
-
 func (w *appWorkers) adviseMemory() adviser {
 	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(*w.memory.Usage))
 	if limit := w.memory.Limit; limit != nil {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
 	}
-	if slot, bytes := largest(w.memory); slot != "" {
+	if slot, bytes := measures.Largest(w.memory); slot != "" {
 		line += fmt.Sprintf("; the largest is %s with %s: recycle it, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
 	}
 	return symptoms(line + ".")
@@ -150,7 +119,7 @@ func (w *appWorkers) adviseMemory() adviser {
 
 func (w *appWorkers) adviseCPU() adviser {
 	line := fmt.Sprintf("%s uses %s of its CPU limit", w.app, FormatPercent(*w.process.CPU))
-	if slot, cores := busiest(w.process); slot != "" {
+	if slot, cores := measures.Busiest(w.process); slot != "" {
 		line += fmt.Sprintf("; %s uses %s of a core: find out what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
 	}
 	return symptoms(line + ".")

@@ -2,16 +2,24 @@ package health
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // chainAdvice returns the line about a chain, for the workers of an app; "" stands for
-// the app with most victims.
-func chainAdvice(c *model.Chain, app string) advice {
-	return advice{rankRoot, diagnosis.Cause(c), diagnosis.Sentence(c, app) + " " + diagnosis.Advice(c)}
+// the app with most victims. It says what to do. Who waits for whom is in it only if no
+// verdict says it: a verdict has the first chain of each app.
+func (e *evaluator) chainAdvice(c *model.Chain, app string) advice {
+	line := diagnosis.Advice(c)
+	first := slices.IndexFunc(e.State.Chains, func(x model.Chain) bool { return x.App == c.App })
+	if line == "" || &e.State.Chains[first] != c {
+		line = strings.TrimSpace(diagnosis.Sentence(c, app) + " " + line)
+	}
+	return advice{rankRoot, diagnosis.Cause(c), line}
 }
 
 // withChain returns the advice about a pool after that about what its app's workers
@@ -26,10 +34,22 @@ func (e *evaluator) withChain(app, pool string, own adviser) adviser {
 		return own
 	}
 	return func(since time.Duration) []advice {
-		out := []advice{chainAdvice(c, app)}
+		out := []advice{e.chainAdvice(c, app)}
 		if own != nil {
 			out = append(out, own(since)...)
 		}
 		return out
 	}
+}
+
+// bottlenecks returns the advice about what holds up an app; "" stands for all apps.
+func (e *evaluator) bottlenecks(app string) (out []given) {
+	for i := range e.State.Bottlenecks {
+		b := &e.State.Bottlenecks[i]
+		if b.Cause == "" || app != "" && b.App != app {
+			continue
+		}
+		out = append(out, given{advice{rankRoot, cause.ID(b), cause.Sentence(b) + " " + cause.Advice(b)}, Subject{App: b.App, Rule: "bottleneck"}})
+	}
+	return out
 }

@@ -13,20 +13,19 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// margin is how far below its limit a value must fall before the level is left
-// (above it for values that warn when they fall). intervals is for how many
-// monitoring intervals an alert that has ended is listed as recovering.
-const (
-	margin    = 0.05
-	intervals = 2
-)
+// intervals is for how many monitoring intervals an alert that has ended is listed as
+// recovering.
+const intervals = 2
 
 // Input is what an evaluation reads.
 type Input struct {
 	State    *model.State      // of one gather
 	At       time.Time         // when that was
-	Limits   config.Thresholds // in force
+	Limits   config.Thresholds // in force for all that has none of its own
 	Interval time.Duration     // monitoring_interval
+
+	Own   func(app string) config.Thresholds // in force for an app; nil: Limits
+	Muted func(app string) []string          // its components that are not judged; nil: none
 
 	// What the configuration names. Unlike what was discovered, it is not healthy
 	// while it cannot be read.
@@ -57,6 +56,9 @@ func Evaluate(in Input, before State) (Evaluation, State) {
 	e.evaluateStores()
 	e.evaluateHost()
 	e.addUnmeasured()
+	for _, app := range e.names {
+		e.adviseCapacity(app)
+	}
 	return e.evaluation(), e.after
 }
 
@@ -102,7 +104,7 @@ func (e *evaluator) evaluation() Evaluation {
 	all := e.advance(statuses)
 	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Evaluation{At: e.At}
-	var todo []given
+	todo := e.bottlenecks("")
 	for i := range all {
 		switch t := &all[i]; {
 		case t.ended != nil:
@@ -112,14 +114,14 @@ func (e *evaluator) evaluation() Evaluation {
 		}
 		todo = append(todo, all[i].advice...)
 	}
-	out.advice = ranked(todo)
-	disk, bounds := statuses[""].Components["disk"]
+	out.advice = ranked(append(todo, e.hints...))
 	for _, app := range slices.Sorted(maps.Keys(statuses)) {
 		s := statuses[app]
-		if bounds {
+		disk, bounds := statuses[""].Components["disk"]
+		if bounds = bounds && !e.ownDisk(app); bounds {
 			s.Components["disk"] = disk
 		}
-		s.fill(all)
+		s.fill(all, e.bottlenecks(app), e.hints, bounds)
 		if app == "" {
 			out.Host = *s
 		} else {
@@ -170,18 +172,24 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 }
 
 // fill sets the alerts, recommendations and overall level from the results of the
-// app, and of disks, which concern every app.
-func (s *Status) fill(all []result) {
-	var todo []given
+// app and, with disks, of the disks of the host, which concern every app without
+// limits of its own for them. todo is advice that comes before theirs, hints advice for
+// healthy apps.
+func (s *Status) fill(all []result, todo, hints []given, disks bool) {
 	for i := range all {
 		t := &all[i]
 		switch {
-		case t.App != s.App && t.Component != "disk":
+		case t.App != s.App && (t.App != "" || t.Component != "disk" || !disks):
 		case t.ended != nil:
 			s.Recovering = append(s.Recovering, Recovery{t.Alert, t.ended.UTC()})
 		default:
 			s.Alerts = append(s.Alerts, t.Alert)
 			todo = append(todo, t.advice...)
+		}
+	}
+	for _, h := range hints {
+		if h.rule.App == s.App {
+			todo = append(todo, h)
 		}
 	}
 	s.Recommendations = texts(ranked(todo))
@@ -191,5 +199,7 @@ func (s *Status) fill(all []result) {
 }
 
 func (e *evaluator) status(app string) *Status {
-	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
+	s := &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Muted: []string{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
+	s.Muted = append(s.Muted, e.muted(app)...)
+	return s
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -85,7 +86,7 @@ func (e *evaluator) evaluatePools(w *appWorkers) {
 			continue
 		}
 		r := rule{Subject: Subject{w.app, "pool", name}, component: "pool", advice: advice}
-		r.level, r.release = rises(*p.Utilization, e.Limits.ConnectionPool)
+		r.level, r.release = levels.Rises(*p.Utilization, e.limits(w.app).ConnectionPool)
 		r.summary = fmt.Sprintf("pool %s of %s is at %s", name, w.app, p.use())
 		e.add(r)
 	}

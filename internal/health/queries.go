@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -13,7 +14,7 @@ import (
 // that runs longest.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 	if c := diagnosis.OfServer(e.State.Chains, "mysql:"+name); c != nil {
-		a := chainAdvice(c, "")
+		a := e.chainAdvice(c, "")
 		return rootCause(a.cause, a.line)
 	}
 	if b := e.blocker(name); b != nil {
@@ -64,26 +65,13 @@ func queryAdvice(all []*model.Query) advice {
 	cause := connectionCause(q.Server, q.ID)
 	if len(all) == 1 {
 		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: end it with KILL QUERY %d; SHOW FULL PROCESSLIST shows its text.",
-			q.ID, ownerOf(&q.Connection), statementOf(q), q.Server, FormatSeconds(q.Seconds), q.ID)}
+			q.ID, words.Owner(&q.Connection), words.Statement(q), q.Server, FormatSeconds(q.Seconds), q.ID)}
 	}
 	var who, kill []string
 	for _, x := range all {
-		who = append(who, fmt.Sprint(x.ID, ownerOf(&x.Connection)))
+		who = append(who, fmt.Sprint(x.ID, words.Owner(&x.Connection)))
 		kill = append(kill, fmt.Sprintf("KILL QUERY %d", x.ID))
 	}
 	return advice{rankCause, cause, fmt.Sprintf("Connections %s each run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST shows their text.",
-		enumerate(who), q.Server, statementOf(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
-}
-
-// statementOf returns a statement by its keyword, e.g. "an UPDATE", or "a
-// statement".
-func statementOf(q *model.Query) string {
-	switch word := q.Statement; {
-	case word == "" || word == "statement":
-		return "a statement"
-	case word[0] == 'A' || word[0] == 'E' || word[0] == 'I' || word[0] == 'O' || word[0] == 'U':
-		return "an " + word
-	default:
-		return "a " + word
-	}
+		enumerate(who), q.Server, words.Statement(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
 }

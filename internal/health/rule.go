@@ -2,8 +2,10 @@ package health
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health/locks"
 )
 
@@ -58,8 +60,36 @@ type evaluator struct {
 	before, after State
 	names         []string
 	rules         []rule
+	hints         []given                   // advice about what is healthy
 	blockers      map[string]*locks.Blocker // by server; nil: none
 	tableLocks    map[string]*locks.Blocker // the same
 }
 
-func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }
+// add adds the result of a rule, unless its component is muted.
+func (e *evaluator) add(r rule) {
+	if !slices.Contains(e.muted(r.App), r.component) {
+		e.rules = append(e.rules, r)
+	}
+}
+
+// muted returns the components of an app that are not judged.
+func (e *evaluator) muted(app string) []string {
+	if e.Muted == nil || app == "" {
+		return nil
+	}
+	return e.Muted(app)
+}
+
+// limits returns the thresholds in force for an app.
+func (e *evaluator) limits(app string) config.Thresholds {
+	if e.Own == nil {
+		return e.Limits
+	}
+	return e.Own(app)
+}
+
+// ownDisk reports whether an app has limits of its own for the disks of the host, or
+// is not judged by them.
+func (e *evaluator) ownDisk(app string) bool {
+	return app != "" && (e.limits(app).Disk != e.Limits.Disk || slices.Contains(e.muted(app), "disk"))
+}

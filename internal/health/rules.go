@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -51,31 +52,14 @@ func (e *evaluator) evaluateApp(app string) {
 		return
 	}
 	e.add(down)
-	e.evaluateWorkers(workers)
-	e.evaluateQueue(workers, &e.rules[len(e.rules)-1])
+	e.evaluateQueue(workers, e.evaluateWorkers(workers))
 	e.evaluateRequests(workers)
 	e.evaluateUse(workers)
 	e.evaluatePools(workers)
 	e.evaluateTasks(app)
 	e.evaluateSessions(app)
-}
-
-// evaluateRequests evaluates the error rate and the response time, where reported.
-func (e *evaluator) evaluateRequests(w *appWorkers) {
-	if w.requests == nil {
-		return
-	}
-	if v := w.requests.ErrorRatio; v != nil {
-		r := rule{Subject: Subject{App: w.app, Rule: "error_rate"}, component: "requests", advice: adviseErrors(w.requests)}
-		r.level, r.release = rises(*v, e.Limits.ErrorRate)
-		r.summary = FormatPercent(*v) + " of the requests to " + w.app + " fail with 5xx"
-		e.add(r)
-	}
-	if v := w.requests.Mean; v != nil {
-		r := rule{Subject: Subject{App: w.app, Rule: "response_time"}, component: "requests", advice: deferred(func() adviser { return e.adviseSlow(w, *v) })}
-		r.level, r.release = rises(*v, e.Limits.ResponseTime)
-		r.summary = w.app + " takes " + FormatSeconds(*v) + " per request on average"
-		e.add(r)
+	if e.ownDisk(app) {
+		e.evaluateDisks(app, e.limits(app).Disk)
 	}
 }
 
@@ -83,15 +67,16 @@ func (e *evaluator) evaluateRequests(w *appWorkers) {
 func (e *evaluator) evaluateUse(w *appWorkers) {
 	if w.memory != nil && w.memory.Usage != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "memory"}, component: "memory", advice: w.adviseMemory()}
-		r.level, r.release = rises(*w.memory.Usage, e.Limits.Memory)
+		r.level, r.release = levels.Rises(*w.memory.Usage, e.limits(w.app).Memory)
 		r.summary = w.app + " uses " + FormatPercent(*w.memory.Usage) + " of its memory"
+		e.evaluateLeak(w, &r)
 		e.add(r)
 	} else {
 		e.cannotRead(w.app, "memory", "memory", "the memory of "+w.app)
 	}
 	if w.process != nil && w.process.CPU != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "cpu"}, component: "cpu", advice: w.adviseCPU()}
-		r.level, r.release = rises(*w.process.CPU, e.Limits.CPU)
+		r.level, r.release = levels.Rises(*w.process.CPU, e.limits(w.app).CPU)
 		r.summary = w.app + " uses " + FormatPercent(*w.process.CPU) + " of its CPU"
 		e.add(r)
 	}
@@ -99,13 +84,8 @@ func (e *evaluator) evaluateUse(w *appWorkers) {
 
 // evaluateHost evaluates disks, memory and CPU of the host.
 func (e *evaluator) evaluateHost() {
-	disks := slices.Clone(e.State.Disks)
-	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
-	for _, d := range disks {
-		e.host("disk", d.Mountpoint, d.Usage, e.Limits.Disk, "disk "+d.Mountpoint+" is",
-			fmt.Sprintf("Disk %s is %s full: free space before writes to it fail.", d.Mountpoint, FormatPercent(d.Usage)))
-	}
-	if len(disks) == 0 {
+	e.evaluateDisks("", e.Limits.Disk)
+	if len(e.State.Disks) == 0 {
 		e.cannotRead("", "disk", "disk", "the disk usage")
 	}
 	for _, h := range []struct {
@@ -117,15 +97,33 @@ func (e *evaluator) evaluateHost() {
 		{"cpu", "CPU", e.adviseHostCPU(), e.State.Host.CPU, e.Limits.CPU},
 	} {
 		if v := h.usage; v != nil {
-			e.host(h.name, "", *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
+			e.host(Subject{Rule: h.name}, *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
 		} else if h.name == "memory" {
 			e.cannotRead("", "memory", "host", "the host's memory")
 		}
 	}
 }
 
-func (e *evaluator) host(name, of string, v float64, l config.Limit, what, advice string) {
-	r := rule{Subject: Subject{Rule: name, Of: of}, component: name, summary: what + " at " + FormatPercent(v), advice: symptoms(advice)}
-	r.level, r.release = rises(v, l)
+// evaluateDisks evaluates the disks of the host, for one app or, with "", for the host
+// and all apps without limits of their own. The alert of an app is inhibited where that
+// of the host has the same level.
+func (e *evaluator) evaluateDisks(app string, l config.Limit) {
+	disks := slices.Clone(e.State.Disks)
+	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
+	for _, d := range disks {
+		e.host(Subject{app, "disk", d.Mountpoint}, d.Usage, l, "disk "+d.Mountpoint+" is",
+			fmt.Sprintf("Disk %s is %s full: free space before writes to it fail.", d.Mountpoint, FormatPercent(d.Usage)))
+	}
+}
+
+func (e *evaluator) host(of Subject, v float64, l config.Limit, what, advice string) {
+	r := rule{Subject: of, component: of.Rule, summary: what + " at " + FormatPercent(v), advice: symptoms(advice)}
+	r.level, r.release = levels.Rises(v, l)
+	if of.App != "" {
+		common, _ := levels.Rises(v, e.Limits.Disk)
+		if r.inhibited = common >= r.level; !r.inhibited {
+			r.summary += ", beyond the limit of " + of.App
+		}
+	}
 	e.add(r)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -38,7 +39,7 @@ func (e *evaluator) evaluateSessions(app string) {
 			}
 			return Healthy
 		}
-		r.level, r.release = at(1), at(1-margin)
+		r.level, r.release = at(1), at(1-levels.Margin)
 		r.summary = fmt.Sprintf("%s of %s %s never expire", FormatCount(noExpiry), FormatCount(all), what)
 		r.advice = e.adviseSessions(x, what)
 		e.add(r)

@@ -1,49 +1,21 @@
 package health
 
 import (
-	"fmt"
 	"slices"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 )
 
 // Level is a health level, with the values of resp_health_status.
-type Level int
+type Level = levels.Level
 
 // The levels.
 const (
-	Healthy Level = iota
-	Warning
-	Critical
+	Healthy  = levels.Healthy
+	Warning  = levels.Warning
+	Critical = levels.Critical
 )
-
-// String returns the word that /api/v1/status uses.
-func (l Level) String() string {
-	switch l {
-	case Healthy:
-		return "healthy"
-	case Warning:
-		return "warning"
-	case Critical:
-		return "critical"
-	default:
-		return fmt.Sprintf("level %d", int(l))
-	}
-}
-
-// MarshalText implements [encoding.TextMarshaler].
-func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. It returns an error for an
-// unknown word.
-func (l *Level) UnmarshalText(text []byte) error {
-	for _, x := range []Level{Healthy, Warning, Critical} {
-		if x.String() == string(text) {
-			*l = x
-			return nil
-		}
-	}
-	return fmt.Errorf("unknown health level %q", text)
-}
 
 // Alert is an alert of the exporter's own rules.
 type Alert struct {
@@ -73,6 +45,7 @@ type Status struct {
 	Components      map[string]Level `json:"components"`     // those that could be evaluated
 	Alerts          []Alert          `json:"alerts"`         // present ones, the worst first
 	Recovering      []Recovery       `json:"recovering"`     // ended within the last two monitoring intervals
+	Muted           []string         `json:"muted"`          // components that are not judged
 	Recommendations []string         `json:"recommendations"`
 	LastCheck       time.Time        `json:"last_check"`
 }

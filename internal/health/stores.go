@@ -3,6 +3,8 @@ package health
 import (
 	"fmt"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -41,8 +43,8 @@ func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	}
 	name, open, most := s.Name, *s.Connections, *s.MaxConnections
 	r := rule{Subject: Subject{Rule: "connections", Of: name}, component: "mysql"}
-	level := func(v float64) Level { return levelOf(v >= most, v >= nearlyFull*most) }
-	r.level, r.release = level(open), level(open/(1-margin))
+	level := func(v float64) Level { return levels.Of(v >= most, v >= nearlyFull*most) }
+	r.level, r.release = level(open), level(open/(1-levels.Margin))
 	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(open), FormatCount(most), e.heldBy(name))
 	r.advice = e.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(open), FormatCount(most), name))
 	e.add(r)
@@ -105,12 +107,12 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 		v = s.LongestQuery
 	}
 	r := rule{Subject: Subject{Rule: "query_time", Of: name}, component: "mysql"}
-	r.level, r.release = rises(*v, e.Limits.QueryTime)
+	r.level, r.release = levels.Rises(*v, e.Limits.QueryTime)
 	shown := *v
 	if own := s.AppQuery; own != nil && r.level == Healthy {
 		if at := veryLong * e.Limits.QueryTime.Critical; *own >= at {
 			r.level, shown = Warning, *own
-		} else if *own >= at*(1-margin) {
+		} else if *own >= at*(1-levels.Margin) {
 			r.release = max(r.release, Warning)
 		}
 	}
@@ -118,7 +120,7 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + e.blockedBy(name)
 	if b := e.tableLock(name); b != nil && e.blocker(name) == nil {
 		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.Waiting)), "connection"), name,
-			choose(len(b.Waiting) == 1, "waits", "wait"), FormatSeconds(b.Longest))
+			words.Choose(len(b.Waiting) == 1, "waits", "wait"), FormatSeconds(b.Longest))
 	}
 	r.advice = deferred(func() adviser { return e.adviseQuery(name, shown) })
 	e.add(r)
@@ -135,7 +137,7 @@ func (e *evaluator) evaluateCache(s *model.RedisServer) {
 		return // no lookups, or too few
 	}
 	r := rule{Subject: Subject{Rule: "cache_hit_rate", Of: name}, component: "redis", advice: adviseHits(s)}
-	r.level, r.release = falls(*s.HitRatio, e.Limits.CacheHitRate)
+	r.level, r.release = levels.Falls(*s.HitRatio, e.Limits.CacheHitRate)
 	r.summary = "only " + FormatPercent(*s.HitRatio) + " of the lookups on Redis " + name + " find their key"
 	e.add(r)
 }

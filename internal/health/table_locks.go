@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/resp-exporter/resp-exporter/internal/health/locks"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 )
 
 // tableLock returns the connections that wait for the lock of a table, or of its
@@ -21,11 +22,11 @@ func (e *evaluator) tableLock(server string) *locks.Blocker {
 func tableAdvice(b *locks.Blocker) advice {
 	n := len(b.Waiting)
 	line := fmt.Sprintf("%s %s for a lock of a table on MySQL %s, the longest for %s; the server does not say who holds it",
-		plural(float64(n), "connection"), choose(n == 1, "waits", "wait"), b.Server, FormatSeconds(b.Longest))
+		plural(float64(n), "connection"), words.Choose(n == 1, "waits", "wait"), b.Server, FormatSeconds(b.Longest))
 	if b.ID == 0 {
 		line += ": look for a sleeping connection in SHOW PROCESSLIST."
 	} else {
-		line += fmt.Sprintf(". It is probably connection %d%s: it has %s for %s. Let it finish, or end it with KILL %d.", b.ID, ownerOf(&b.Connection), b.State, FormatSeconds(b.Idle), b.ID)
+		line += fmt.Sprintf(". It is probably connection %d%s: it has %s for %s. Let it finish, or end it with KILL %d.", b.ID, words.Owner(&b.Connection), b.State, FormatSeconds(b.Idle), b.ID)
 	}
-	return advice{rankRoot, "mysql:" + b.Server + "/table-lock", line + waitersText(b)}
+	return advice{rankRoot, "mysql:" + b.Server + "/table-lock", line + words.DoNotEnd(b)}
 }

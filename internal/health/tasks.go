@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -26,7 +27,7 @@ func (e *evaluator) evaluateTasks(app string) {
 		e.evaluateTaskWorkers(q, what)
 		r := rule{Subject: Subject{app, "task_age", name}, component: "tasks"}
 		if q.Oldest != nil {
-			r.level, r.release = rises(*q.Oldest, e.Limits.TaskAge)
+			r.level, r.release = levels.Rises(*q.Oldest, e.limits(app).TaskAge)
 			r.summary = "the oldest job of " + what + " has waited for " + FormatSeconds(*q.Oldest)
 			r.advice = adviseTasks(q)
 		}

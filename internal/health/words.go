@@ -25,23 +25,8 @@ func detailText(detail string) string {
 	return ", " + detail
 }
 
-// choose returns singular if one is true, else plural.
-func choose(one bool, singular, plural string) string {
-	if one {
-		return singular
-	}
-	return plural
-}
-
 // enumerate joins words with commas and "and".
 func enumerate(words []string) string { return text.Enumerate(words) }
-
-func orText(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
 
 // pidText returns a process id; "PID" where it is not known.
 func pidText(pid int) string {

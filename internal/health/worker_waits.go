@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -57,6 +58,11 @@ func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	return out
 }
 
+// causeKnown reports whether it is known of at least one worker what it waits for.
+func (e *evaluator) causeKnown(w *appWorkers) bool {
+	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
+}
+
 // waitsForOthers reports whether a worker waits for another process or for the disk.
 func (x *worker) waitsForOthers() bool {
 	return x.Wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.Wait.On)
@@ -78,7 +84,7 @@ func sameWait(x, y *worker) bool {
 // or the statement that it runs, or neither where none is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if c := diagnosis.OfWorker(e.State.Chains, w.app, x.Slot); c != nil {
-		return chainAdvice(c, w.app), nil
+		return e.chainAdvice(c, w.app), nil
 	}
 	if x.Wait == nil {
 		return advice{}, nil
@@ -124,7 +130,7 @@ func (w *appWorkers) groupAdvice(g []worker) advice {
 	if len(g) > 1 {
 		lasts = ", the longest" + lasts
 	}
-	a := advice{rankCause, w.app + "/" + first.Wait.On + "/" + first.Wait.Peer, who + " " + waitText(first.Wait, len(g) == 1) + lasts}
+	a := advice{rankCause, w.app + "/" + first.Wait.On + "/" + first.Wait.Peer, who + " " + words.Wait(first.Wait, len(g) == 1) + lasts}
 	switch first.Wait.On {
 	case "upstream":
 		if strings.HasPrefix(first.Wait.Peer, "app:") {
@@ -171,11 +177,11 @@ func (w *appWorkers) unknownAdvice(g []worker) advice {
 			lasts += " (" + first.Detail + ")"
 		}
 	}
-	end := "restart " + choose(one, "it", "them")
+	end := "restart " + words.Choose(one, "it", "them")
 	if kill, _ := w.endAll(g); kill != "" {
-		end = "end " + choose(one, "it", "them") + " with " + kill + "; gunicorn starts " + choose(one, "a replacement", "replacements")
+		end = "end " + words.Choose(one, "it", "them") + " with " + kill + "; gunicorn starts " + words.Choose(one, "a replacement", "replacements")
 	}
-	line := fmt.Sprintf("%s %s: find out what %s for, or %s.", workersNamed(g, w.app), lasts, choose(one, "it waits", "they wait"), end)
+	line := fmt.Sprintf("%s %s: find out what %s for, or %s.", workersNamed(g, w.app), lasts, words.Choose(one, "it waits", "they wait"), end)
 	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
@@ -187,7 +193,7 @@ const halfCore = 0.5
 // for in Redis.
 func (w *appWorkers) blockedClients(x *worker) string {
 	if n := w.blocked[x.Wait.Peer]; n > 0 {
-		has := choose(n == 1, "client waits", "clients wait")
+		has := words.Choose(n == 1, "client waits", "clients wait")
 		return fmt.Sprintf(": %s %s in a blocking command: CLIENT LIST marks them with flags=b, CLIENT UNBLOCK with an id releases one", FormatCount(n), has)
 	}
 	return ": SLOWLOG GET lists the slow commands"
@@ -200,7 +206,7 @@ func (w *appWorkers) giveUp(g []worker, joint string) string {
 	if kill == "" || g[0].State != "stuck" {
 		return ""
 	}
-	return joint + kill + " aborts the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+	return joint + kill + " aborts the " + words.Choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
 }
 
 // endAll returns the command that ends the first of some workers and other stuck ones,

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/levels"
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 )
 
-// evaluateWorkers evaluates whether workers are left to answer.
-func (e *evaluator) evaluateWorkers(w *appWorkers) {
+// evaluateWorkers evaluates whether workers are left to answer, and returns the level of
+// its alert; Healthy if workers are muted.
+func (e *evaluator) evaluateWorkers(w *appWorkers) Level {
 	r := rule{Subject: Subject{App: w.app, Rule: "workers"}, component: "workers"}
 	if w.unseen() && (!w.reported() || slices.Contains(e.Apps, w.app)) {
 		r.level = Warning
@@ -28,6 +30,10 @@ func (e *evaluator) evaluateWorkers(w *appWorkers) {
 	}
 	r.release = r.level
 	e.add(r)
+	if slices.Contains(e.muted(w.app), r.component) {
+		return Healthy
+	}
+	return r.level
 }
 
 // level returns the level of workers whose state is known, and the summary.
@@ -54,22 +60,22 @@ func (w *appWorkers) level() (Level, string) {
 
 // evaluateQueue evaluates the accept queues. Its alert is inhibited where that of the
 // workers names the queue at the same level.
-func (e *evaluator) evaluateQueue(w *appWorkers, workers *rule) {
+func (e *evaluator) evaluateQueue(w *appWorkers, workers Level) {
 	if w.queue == nil {
 		e.cannotRead(w.app, "request_queue", "listener", "the accept queue of "+w.app)
 		return
 	}
 	r := rule{Subject: Subject{App: w.app, Rule: "request_queue"}, component: "request_queue"}
 	most := measures.Longest(w.queues)
-	r.level, r.release = rises(*most.Length, e.Limits.RequestQueue)
+	r.level, r.release = levels.Rises(*most.Length, e.limits(w.app).RequestQueue)
 	r.summary = queueText(most, len(w.queues) > 1) + " connections wait for " + w.app
-	if w.full(1 - margin) {
+	if w.full(1 - levels.Margin) {
 		r.release = Critical
 	}
 	if w.full(1) {
 		r.level, r.summary = Critical, "the queue of "+w.app+" is full: "+w.queueText()+" connections wait"
 	} else {
-		r.inhibited = w.free() == 0 && workers.level >= r.level && workers.level > Healthy
+		r.inhibited = w.free() == 0 && workers >= r.level && workers > Healthy
 	}
 	r.advice = deferred(func() adviser { return e.adviseQueue(w) })
 	e.add(r)

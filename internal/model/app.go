@@ -39,6 +39,17 @@ type WorkerMemory struct {
 	PSS, USS, Swap float64
 }
 
+// MemoryLeak is whether one worker leaks memory. The numbers are nil unless it is
+// suspected.
+type MemoryLeak struct {
+	App, Slot  string
+	Suspected  bool
+	Slope      *float64 // bytes a second
+	Confidence *float64 // share of the growth that lasts, at least
+	PerRequest *float64 // bytes; nil: requests are not reported
+	ToLimit    *float64 // seconds until the app's memory reaches its limit
+}
+
 // AppWorkers is what the workers of one app do.
 type AppWorkers struct {
 	App     string
@@ -73,9 +84,15 @@ type Wait struct {
 type AppWaits struct {
 	App         string
 	Utilization *float64 // part of their time with a request, over the last minute
-	Saturation  *float64 // requests per second at which they would always have one
+	Saturation  *float64 // requests per second at which they would always have one; nil: not known, or it has event loops
+	QueueWait   *float64 // seconds that a new connection waits to be accepted
 	InFlight    *float64 // requests that workers work on
 	Oldest      *float64 // age of the oldest of them, in seconds, at least; 0 without one
+
+	// Spent is the seconds of its request threads since the exporter first saw it, by
+	// what they did or waited for, as Thread.On; nil: not known.
+	Spent   map[string]float64
+	Blocked *float64 // seconds that its event loops did not return to their poll; nil: it has none
 }
 
 // AppListeners is the listening sockets of one app.
@@ -101,4 +118,15 @@ type AppRequests struct {
 	Slow5m        *float64
 	P50, P95, P99 *float64 // seconds, over the last minute
 	Errors        *float64 // 5xx since the exporter first heard of the app
+	Total         *float64 // requests since then
+	// Timed and Seconds are how many requests since then had a duration, and the sum of
+	// these, in seconds.
+	Timed, Seconds *float64
+
+	// How much was counted for ErrorRatio and Mean: requests, those that failed, and
+	// those of which the duration is known.
+	Requests5m, Errors5m, Timed5m *float64
+	// The same ratio and mean over the last minute, and how much was counted for them.
+	LastErrorRatio, LastMean *float64
+	LastRequests, LastTimed  *float64
 }

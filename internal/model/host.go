@@ -3,6 +3,7 @@ package model
 // Host is what all apps of the host share.
 type Host struct {
 	Memory, CPU *float64 // ratios
+	Total       *float64 // bytes of memory
 }
 
 func (h *Host) append(o Host) {
@@ -11,6 +12,9 @@ func (h *Host) append(o Host) {
 	}
 	if o.CPU != nil {
 		h.CPU = o.CPU
+	}
+	if o.Total != nil {
+		h.Total = o.Total
 	}
 }
 
@@ -25,4 +29,5 @@ type Pressure struct {
 	Resource string // "cpu", "memory", "io"
 	Kind     string // "some", "full"
 	Ratio    float64
+	Latest   float64 // of the last 10 seconds
 }

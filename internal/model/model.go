@@ -12,9 +12,12 @@ import (
 
 // State is what one gather read. Each slice is written by one collector.
 type State struct {
-	Apps      []App          // process
-	Memory    []AppMemory    // memory
-	Workers   []AppWorkers   // workers
+	Apps    []App        // process
+	Memory  []AppMemory  // memory
+	Workers []AppWorkers // workers
+
+	MemoryLeaks []MemoryLeak // leak
+
 	Listeners []AppListeners // listener
 	Requests  []AppRequests  // requests
 	Waits     []AppWaits     // waits
@@ -28,6 +31,7 @@ type State struct {
 	StoreConnections []StoreConnection // pool, redis: by server
 	StoreWaits       []StoreWait       // pool, redis; mysql for full servers: by server, the longest first
 	Chains           []Chain           // diagnosis, the one with most victims first
+	Bottlenecks      []Bottleneck      // diagnosis/cause: one of each judged app
 
 	Queues   []Queue    // tasks
 	Sessions []Sessions // sessions
@@ -39,7 +43,9 @@ type State struct {
 	Disks     []Disk     // disk
 	Pressures []Pressure // pressure
 
-	Thresholds []Threshold // config
+	Thresholds    []Threshold    // config
+	AppThresholds []AppThreshold // config, by app
+
 	Collectors []Collector // all that are on or were switched off
 	Lacks      []Lack      // what they cannot read
 }
@@ -49,6 +55,7 @@ func (s *State) Append(o *State) {
 	s.Apps = append(s.Apps, o.Apps...)
 	s.Memory = append(s.Memory, o.Memory...)
 	s.Workers = append(s.Workers, o.Workers...)
+	s.MemoryLeaks = append(s.MemoryLeaks, o.MemoryLeaks...)
 	s.Listeners = append(s.Listeners, o.Listeners...)
 	s.Requests = append(s.Requests, o.Requests...)
 	s.Waits = append(s.Waits, o.Waits...)
@@ -60,6 +67,7 @@ func (s *State) Append(o *State) {
 	s.StoreConnections = append(s.StoreConnections, o.StoreConnections...)
 	s.StoreWaits = append(s.StoreWaits, o.StoreWaits...)
 	s.Chains = append(s.Chains, o.Chains...)
+	s.Bottlenecks = append(s.Bottlenecks, o.Bottlenecks...)
 	s.Queues = append(s.Queues, o.Queues...)
 	s.Sessions = append(s.Sessions, o.Sessions...)
 	s.MySQL = append(s.MySQL, o.MySQL...)
@@ -68,6 +76,7 @@ func (s *State) Append(o *State) {
 	s.Disks = append(s.Disks, o.Disks...)
 	s.Pressures = append(s.Pressures, o.Pressures...)
 	s.Thresholds = append(s.Thresholds, o.Thresholds...)
+	s.AppThresholds = append(s.AppThresholds, o.AppThresholds...)
 	s.Collectors = append(s.Collectors, o.Collectors...)
 	s.Lacks = append(s.Lacks, o.Lacks...)
 }
@@ -85,6 +94,13 @@ func Known(v float64) *float64 {
 type Threshold struct {
 	Resource          string
 	Warning, Critical float64
+}
+
+// AppThreshold is the pair of limits of one resource in force for an app. A nil one is
+// off or muted; one without both has no entry.
+type AppThreshold struct {
+	App, Resource     string
+	Warning, Critical *float64
 }
 
 // Reason is why a collector cannot read something: one of a fixed set, the values

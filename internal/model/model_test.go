@@ -16,7 +16,7 @@ func TestAppendAddsEveryField(t *testing.T) {
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 		}
 	}
-	one.Host = model.Host{Memory: model.Known(0.5), CPU: model.Known(0.25)}
+	one.Host = model.Host{Memory: model.Known(0.5), CPU: model.Known(0.25), Total: model.Known(8e9)}
 	sum.Append(&one)
 	sum.Append(&one)
 	sum.Append(&model.State{})
@@ -25,7 +25,7 @@ func TestAppendAddsEveryField(t *testing.T) {
 			t.Errorf("%s is %v", field.Name, f)
 		}
 	}
-	if *sum.Host.Memory != 0.5 || *sum.Host.CPU != 0.25 {
+	if *sum.Host.Memory != 0.5 || *sum.Host.CPU != 0.25 || *sum.Host.Total != 8e9 {
 		t.Errorf("the host is %+v", sum.Host)
 	}
 }

@@ -22,6 +22,13 @@ type Thread struct {
 	Stack *Stack // nil: none was believed
 }
 
+// WorkerThreads is what the request threads of one worker do.
+type WorkerThreads struct {
+	App, Slot string
+	PID       int
+	Threads   []Thread
+}
+
 // Stack is where a Python thread is. Files are paths as the interpreter has them.
 type Stack struct {
 	View  string // of the request; "": not known
@@ -31,6 +38,7 @@ type Stack struct {
 	Method, Route string    // of the request; "": not known
 	Path          string    // of the request, published only with diagnosis.show_paths
 	Started       time.Time // of the request; zero: not known
+	Pool          bool      // it is in a pool of connections, to get one
 }
 
 // Frame is one line of Python.

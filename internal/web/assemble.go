@@ -6,13 +6,17 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/parts"
 )
 
 // assemble returns the state of one gather and its evaluation, grouped by app.
 func assemble(st *model.State, j health.Evaluation) pageState {
-	s := pageState{At: j.At, limits: make(map[string]model.Threshold, len(st.Thresholds)), state: st, health: j, Stores: storesOf(st, &j), Unseen: unseenOf(st)}
+	s := pageState{At: j.At, limits: make(map[limitKey]limitPair, len(st.Thresholds)+len(st.AppThresholds)), state: st, health: j, Stores: parts.StoresOf(st, &j), Unseen: unseenOf(st)}
 	for _, t := range st.Thresholds {
-		s.limits[t.Resource] = t
+		s.limits[limitKey{"", t.Resource}] = limitPair{&t.Warning, &t.Critical}
+	}
+	for _, t := range st.AppThresholds {
+		s.limits[limitKey{t.App, t.Resource}] = limitPair{t.Warning, t.Critical}
 	}
 	for _, name := range appNames(st) {
 		s.Apps = append(s.Apps, assembleApp(st, name))
@@ -20,6 +24,12 @@ func assemble(st *model.State, j health.Evaluation) pageState {
 	s.Stores = append(s.Stores, partLines(&s)...)
 	return s
 }
+
+// limitKey is what a pair of limits is of; the app "" is the host.
+type limitKey struct{ app, resource string }
+
+// limitPair is two limits; a nil one is off.
+type limitPair struct{ warning, critical *float64 }
 
 func appNames(s *model.State) []string {
 	var names []string
@@ -53,7 +63,7 @@ func assembleApp(s *model.State, name string) app {
 		}
 	}
 	a.addWorkers(s)
-	a.Pools, a.Queues, a.Sessions = poolsOf(s, name), queuesOf(s, name), sessionsOf(s, name)
+	a.Pools, a.Queues, a.Sessions = parts.PoolsOf(s, name), parts.QueuesOf(s, name), parts.SessionsOf(s, name)
 	a.connectWorkers(s)
 	return a
 }

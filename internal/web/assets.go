@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 //go:embed static templates
@@ -53,7 +55,7 @@ func kindOf(name string) string {
 
 func parsePage() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"bytes": showBytes, "seconds": showSeconds, "percent": showPercent,
-		"count": showCount, "rate": showRate, "cores": showCores,
+		"bytes": display.Bytes, "seconds": display.Seconds, "percent": display.Percent,
+		"count": display.Count, "rate": display.Rate, "cores": display.Cores,
 	}).ParseFS(files, "templates/*.html"))
 }

@@ -70,3 +70,16 @@ func longer(v *float64, later float64) *float64 {
 	}
 	return model.Known(*v + later)
 }
+
+// refreshThreads sets the threads of the workers to those of later samples. A worker
+// that is not sampled keeps those of the gather.
+func (s *pageState) refreshThreads(current func(pid int) ([]model.Thread, bool)) {
+	for i := range s.Apps {
+		for j := range s.Apps[i].Workers {
+			w := &s.Apps[i].Workers[j]
+			if threads, ok := current(w.PID); ok && w.PID != 0 {
+				w.Threads = threads
+			}
+		}
+	}
+}

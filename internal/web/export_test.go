@@ -15,8 +15,8 @@ var (
 	FormatCount   = health.FormatCount
 	FormatRate    = health.FormatRate
 	Exact         = health.Exact
-	TrendText     = trendText
 	InPast        = inPast
+	AlertOf       = alertOf
 )
 
 // Verdict returns the level, sentence and key of the verdict on r.

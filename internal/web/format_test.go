@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 func TestFormats(t *testing.T) {
@@ -46,7 +47,7 @@ func TestTrend(t *testing.T) {
 		t.Error("100 s are enough for a trend, want 2 minutes")
 	}
 	for in, want := range map[float64]string{20000: "↗ 1.2 MB/min", -20000: "↘ -1.2 MB/min", 100: "→ level"} {
-		if arrow, words := web.TrendText(in, true); arrow+" "+words.Text != want {
+		if arrow, words := display.Trend(in, true); arrow+" "+words.Text != want {
 			t.Errorf("%v: %q %q, want %q", in, arrow, words.Text, want)
 		}
 	}

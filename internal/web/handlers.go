@@ -8,11 +8,18 @@ import (
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
+	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
-func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
+func (w *Web) servePage(rw http.ResponseWriter, req *http.Request) {
+	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
 	var b bytes.Buffer
-	if err := w.renderPage(&b); err != nil {
+	if err := w.renderPage(&b, q); err != nil {
 		w.fail(rw, "render the status page", err)
 		return
 	}
@@ -20,13 +27,15 @@ func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
 }
 
 // update is what the page's own script asks for every 5 seconds. Sections are
-// the HTML of each part by its id; Layout says which apps there are.
+// the HTML of each part by its id; Layout says which apps are shown whole.
 type update struct {
 	At       int64                  `json:"at"` // unix seconds of the last check; 0: there was none
 	Layout   string                 `json:"layout"`
 	Sections map[string]string      `json:"sections"`
 	Limits   map[string][2]*float64 `json:"limits"` // resource: warning, critical
 	History  charts.Tail            `json:"history"`
+
+	AppLimits map[string]map[string][2]*float64 `json:"app_limits"` // the same in force for each app that has any; null: off
 }
 
 func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
@@ -38,21 +47,34 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
+	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
 	s, v := w.look()
-	sections, err := w.renderSections(s, v)
+	whole, lines := s.divide(q)
+	sections, err := w.renderSections(&s, &v, q, whole, lines)
 	if err != nil {
 		w.fail(rw, "render the status page", err)
 		return
 	}
-	u := update{Layout: layoutOf(s), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.Since(since)}
+	u := update{Layout: layout(&s, whole), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.Since(since)}
 	if !s.At.IsZero() {
 		u.At = s.At.Unix()
 	}
-	for _, x := range sections {
-		u.Sections[x.ID] = string(x.HTML)
+	for id, html := range sections {
+		u.Sections[id] = string(html)
 	}
 	for _, t := range s.state.Thresholds {
 		u.Limits[t.Resource] = [2]*float64{&t.Warning, &t.Critical}
+	}
+	u.AppLimits = make(map[string]map[string][2]*float64)
+	for _, t := range s.state.AppThresholds {
+		if u.AppLimits[t.App] == nil {
+			u.AppLimits[t.App] = make(map[string][2]*float64)
+		}
+		u.AppLimits[t.App][t.Resource] = [2]*float64{t.Warning, t.Critical}
 	}
 	w.writeJSON(rw, u)
 }
@@ -60,6 +82,20 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 func (w *Web) serveStatus(rw http.ResponseWriter, _ *http.Request) {
 	s, _ := w.look()
 	w.writeJSON(rw, w.status(s))
+}
+
+func (w *Web) serveRunbooks(rw http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	view := struct {
+		*runbooks.Page
+
+		Host, Version string
+	}{w.books, w.opts.Host, w.opts.Version}
+	if err := w.page.ExecuteTemplate(&b, "runbooks", view); err != nil {
+		w.fail(rw, "render the runbooks", err)
+		return
+	}
+	w.write(rw, "text/html; charset=utf-8", b.Bytes())
 }
 
 func (w *Web) serveAsset(rw http.ResponseWriter, req *http.Request) {

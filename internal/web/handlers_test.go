@@ -34,6 +34,12 @@ func TestEndpoints(t *testing.T) {
 		"update since":       {"GET", "/api/v1/page?since=12", good, 200, `"full":true`},
 		"update since what":  {"GET", "/api/v1/page?since=yesterday", good, 400, "whole number"},
 		"update by DELETE":   {"DELETE", "/api/v1/page", good, 405, ""},
+		"update of an app":   {"GET", "/api/v1/page?app=shop&at=09:15", good, 200, `"sections":{`},
+		"update at no time":  {"GET", "/api/v1/page?at=noon", good, 400, "at must be a time"},
+		"page at no time":    {"GET", "/?at=noon", good, 400, "at must be a time"},
+		"runbooks":           {"GET", "/runbooks", good, 200, `<h3 id="respqueuefull">`},
+		"runbooks by POST":   {"POST", "/runbooks", good, 405, ""},
+		"prefix: runbooks":   {"GET", "/admin/r/runbooks", func(o *web.Options) { o.RoutePrefix = "/admin/r" }, 200, `href="static/app.css"`},
 		"script":             {"GET", "/static/app.js", good, 200, "use strict"},
 		"chart library":      {"GET", "/static/uplot/uPlot.iife.min.js", good, 200, "uPlot"},
 		"its license":        {"GET", "/static/uplot/LICENSE", good, 200, "MIT"},
@@ -118,7 +124,7 @@ func TestAssetsAreAskedForOnce(t *testing.T) {
 const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_percent":50,"cpu_usage_percent":null,` +
 	`"disks":[{"mountpoint":"/","usage_percent":25}],"pressure":[{"resource":"io","kind":"full","waiting_percent":1}]},` +
 	`"started":"2025-12-30T06:30:05Z","last_check":"2026-01-02T09:30:05Z","threads_at":"2026-01-02T09:30:05Z",` +
-	`"health":{"overall_status":"healthy","components":{"disk":"healthy","memory":"healthy"},"alerts":[],"recovering":[],"recommendations":[],"last_check":"2026-01-02T09:30:05Z"},` +
+	`"health":{"overall_status":"healthy","components":{"disk":"healthy","memory":"healthy"},"alerts":[],"recovering":[],"muted":[],"recommendations":[],"last_check":"2026-01-02T09:30:05Z"},` +
 	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],` +
 	`"apps":[{"name":"shop","server":null,"worker_class":null,"up":true,` +
 	`"resources":{"timestamp":"2026-01-02T09:30:05Z","memory_usage_percent":null,"memory_usage_mb":null,"cpu_usage_percent":null,` +
@@ -126,8 +132,9 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"performance":{"timestamp":"2026-01-02T09:30:05Z","avg_response_time":null,"slow_request_count":null,"error_rate":null,` +
 	`"throughput_rps":null,"database_query_time":null,"cache_hit_rate":null},` +
 	`"health":{"overall_status":"warning","components":{"disk":"healthy","workers":"warning"},"alerts":[{"name":"workers","severity":"warning","component":"workers",` +
-	`"summary":"shop runs, but its state is not known: no worker can be read, no request is reported","since":"2026-01-02T09:30:05Z"}],"recovering":[],` +
+	`"summary":"shop runs, but its state is not known: no worker can be read, no request is reported","since":"2026-01-02T09:30:05Z"}],"recovering":[],"muted":[],` +
 	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
+	`"bottleneck":null,"capacity":{"utilization_ratio":null,"saturation_requests_per_second":null,"queue_wait_seconds":null},` +
 	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{},"threads":[]}],` +
 	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[]}],"lock_waits":[],"chains":[],` +
 	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}],` +
@@ -180,7 +187,9 @@ func TestUpdateHoldsEachSectionOfThePage(t *testing.T) {
 		Layout   string            `json:"layout"`
 		Sections map[string]string `json:"sections"`
 		Limits   map[string][2]*float64
-		History  struct {
+
+		AppLimits map[string]map[string][2]*float64 `json:"app_limits"`
+		History   struct {
 			Full bool
 			T    []int64
 			Apps map[string]map[string][]*float64
@@ -203,6 +212,9 @@ func TestUpdateHoldsEachSectionOfThePage(t *testing.T) {
 	}
 	if l := u.Limits["request_queue"]; l[0] == nil || *l[0] != 50 || *l[1] != 100 {
 		t.Errorf("limits: %v", u.Limits)
+	}
+	if l := u.AppLimits["shop"]["memory"]; l[0] == nil || *l[0] != 0.8 || *l[1] != 0.9 {
+		t.Errorf("limits of shop: %v", u.AppLimits)
 	}
 }
 

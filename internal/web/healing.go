@@ -11,6 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/text"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 const (
@@ -23,7 +24,7 @@ type (
 	healingView struct {
 		Show         bool
 		Mode         string
-		Level        level
+		Level        display.Level
 		Why, Waiting string
 		Asking       string // how many plans wait for approval
 		Paused       *pauseView
@@ -37,22 +38,23 @@ type (
 	}
 	pauseView struct {
 		Reason, By   string
-		Since, Until clock
+		Since, Until display.Clock
 	}
 	firingView struct {
 		Name, Summary string
-		Level         level
-		Since         clock
+		Runbook       string // the anchor of its section; "": it is none of ours
+		Level         display.Level
+		Since         display.Clock
 	}
 	runView struct {
 		ID, Rule, Word, Reason string
 		Plan                   string // the id of its plan, which an approval names
 		Did                    string // what the plan is, unless the reason says it
-		At                     clock
+		At                     display.Clock
 		Asks                   bool
 		Steps                  []stepView
 		Victims                []string
-		Took                   shown
+		Took                   display.Shown
 	}
 	stepView struct{ Action, Target, Plan, Came string }
 )
@@ -65,7 +67,7 @@ func (w *Web) healing() healingView {
 	}
 	s := w.opts.Healing()
 	v := healingView{
-		Show: s.Used || len(s.Firing) > 0, Mode: modeWord(s.Mode), Level: levelHealthy, Why: s.Why, Ordered: s.Approve, Human: s.Human, Resting: s.Breakers,
+		Show: s.Used || len(s.Firing) > 0, Mode: modeWord(s.Mode), Level: display.LevelHealthy, Why: s.Why, Ordered: s.Approve, Human: s.Human, Resting: s.Breakers,
 	}
 	if s.Queue > 0 {
 		v.Waiting = text.Plural(float64(s.Queue), "run waits", "runs wait")
@@ -74,17 +76,17 @@ func (w *Web) healing() healingView {
 		v.Asking = text.Plural(float64(s.Awaiting), "plan waits for approval", "plans wait for approval")
 	}
 	if s.Why != "" {
-		v.Level = levelCritical
+		v.Level = display.LevelCritical
 	}
 	if s.Mode == config.HealOff && s.Why == "" {
-		v.Level = levelUnknown
+		v.Level = display.LevelUnknown
 	}
 	if p := s.Paused; p != nil {
-		v.Mode, v.Level = "paused", levelWarning
-		v.Paused = &pauseView{p.Reason, p.By, clockOf(p.Since), clockOf(p.Until)}
+		v.Mode, v.Level = "paused", display.LevelWarning
+		v.Paused = &pauseView{p.Reason, p.By, display.ClockOf(p.Since), display.ClockOf(p.Until)}
 	}
 	for _, f := range s.Firing[:min(len(s.Firing), firingUpTo)] {
-		v.Firing = append(v.Firing, firingView{f.Name, f.Summary, severityOf(f.Severity), clockOf(f.Since)})
+		v.Firing = append(v.Firing, firingView{f.Name, f.Summary, w.books.Anchor(f.Name), severityOf(f.Severity), display.ClockOf(f.Since)})
 	}
 	v.HiddenFiring = max(0, len(s.Firing)-firingUpTo)
 	for i := range s.Runs[:min(len(s.Runs), runsUpTo)] {
@@ -92,6 +94,25 @@ func (w *Web) healing() healingView {
 	}
 	v.HiddenRuns = max(0, len(s.Runs)-runsUpTo)
 	return v
+}
+
+// person returns why healing needs a person, for the banner.
+func (v *healingView) person() []string {
+	var out []string
+	if n := len(v.Human); n > 0 {
+		rules := v.Human[:min(n, maxAlso)]
+		line := text.Plural(float64(n), "rule has", "rules have") + " done all that they may, and the alert still fires: " + strings.Join(rules, ", ")
+		if n == 1 {
+			line = "rule " + rules[0] + " has done all that it may, and the alert still fires"
+		} else if n > len(rules) {
+			line += fmt.Sprintf(" and %d more", n-len(rules))
+		}
+		out = append(out, line)
+	}
+	if v.Asking != "" {
+		out = append(out, v.Asking)
+	}
+	return out
 }
 
 func modeWord(mode string) string {
@@ -102,22 +123,22 @@ func modeWord(mode string) string {
 }
 
 // severityOf is the level of an alert's label severity.
-func severityOf(s string) level {
+func severityOf(s string) display.Level {
 	switch strings.ToLower(s) {
 	case "critical", "page", "error":
-		return levelCritical
+		return display.LevelCritical
 	case "warning", "ticket":
-		return levelWarning
+		return display.LevelWarning
 	default:
-		return levelUnknown
+		return display.LevelUnknown
 	}
 }
 
 func runOf(r *journal.Run) runView {
 	took := r.Updated.Sub(r.Created).Seconds()
 	v := runView{
-		ID: r.ID, Rule: r.Rule, Word: wordOf(r.State), Reason: r.Reason, At: clockOf(r.Created.Truncate(time.Second)),
-		Asks: r.State == journal.DecisionAwaiting, Took: showSeconds(&took),
+		ID: r.ID, Rule: r.Rule, Word: wordOf(r.State), Reason: r.Reason, At: display.ClockOf(r.Created.Truncate(time.Second)),
+		Asks: r.State == journal.DecisionAwaiting, Took: display.Seconds(&took),
 	}
 	for _, b := range r.Before {
 		came := wordOf(b.Result)
@@ -202,7 +223,7 @@ func (w *Web) reported(st *health.Status, name string, apps []app) *health.Statu
 			continue
 		}
 		a := health.Alert{Name: f.Name, Component: "alertmanager", Summary: f.Summary, Since: f.Since, Severity: health.Warning}
-		if severityOf(f.Severity) == levelCritical {
+		if severityOf(f.Severity) == display.LevelCritical {
 			a.Severity = health.Critical
 		}
 		out.Alerts = append(out.Alerts, a)

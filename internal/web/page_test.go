@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/webtest"
 )
 
 var updateGolden = flag.Bool("update", false, "write the goldens anew")
@@ -40,9 +41,15 @@ func TestPageGolden(t *testing.T) {
 	healing := options(troubleSample())
 	healing.Healing = healingSample
 	line := options(lineSample())
-	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble, "healing": healing, "line": line} {
+	past := remembers(webtest.Workers(4, moment))
+	many := options(webtest.Many(5, 1, moment))
+	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble, "healing": healing, "line": line, "past": past, "many": many} {
 		t.Run(name, func(t *testing.T) {
-			rec := get(t, serve(o), "/")
+			query := ""
+			if name == "past" {
+				query = "?app=shop&at=2026-01-02T09:15:30Z"
+			}
+			rec := get(t, serve(o), "/"+query)
 			if rec.Code != http.StatusOK {
 				t.Fatalf("status %d: %s", rec.Code, rec.Body)
 			}
@@ -67,8 +74,10 @@ func TestPageGolden(t *testing.T) {
 func TestPageHoldsNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)\sstyle=|<style|\son[a-z]+=|<script(?:[^>]*)>[^<]|javascript:|href="https?://[^"]*\.(?:css|js)|src="(?:https?:)?//`)
 	for name, r := range map[string]*model.State{"full": fullSample(), "many": manySample(200), "empty": modeltest.State(nil)} {
-		if hit := inline.FindString(get(t, serve(options(r)), "/").Body.String()); hit != "" {
-			t.Errorf("%s: the page holds %q", name, hit)
+		for _, path := range []string{"/", "/?app=shop&at=09:15", "/runbooks"} {
+			if hit := inline.FindString(get(t, serve(remembers(r)), path).Body.String()); hit != "" {
+				t.Errorf("%s: the page %s holds %q", name, path, hit)
+			}
 		}
 	}
 }

@@ -33,7 +33,14 @@ func judged(r *model.State, at time.Time) health.Evaluation {
 	if at.IsZero() {
 		return health.Evaluation{}
 	}
-	j, _ := health.Evaluate(health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
+	in := health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}
+	for i := range r.MySQL {
+		in.MySQL = append(in.MySQL, r.MySQL[i].Name)
+	}
+	for i := range r.Redis {
+		in.Redis = append(in.Redis, r.Redis[i].Name)
+	}
+	j, _ := health.Evaluate(in, health.State{})
 	return j
 }
 
@@ -51,6 +58,10 @@ func (s *sample) thresholds() {
 	} {
 		s.add("resp_threshold", l[0], resource, "warning")
 		s.add("resp_threshold", l[1], resource, "critical")
+		for _, app := range []string{"shop", "blog"} {
+			s.add("resp_app_threshold", l[0], app, resource, "warning")
+			s.add("resp_app_threshold", l[1], app, resource, "critical")
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/web/parts"
 )
 
 // pageState is the state of one gather, grouped by app. A nil number is not known.
@@ -18,9 +19,9 @@ type pageState struct {
 	// ThreadsAt is when the threads of the workers were sampled.
 	ThreadsAt time.Time
 	Apps      []app
-	Stores    []store // and the pools, tasks and sessions of the apps
+	Stores    []parts.Store // and the pools, tasks and sessions of the apps
 	Unseen    []unseen
-	limits    map[string]model.Threshold
+	limits    map[limitKey]limitPair
 	state     *model.State
 	health    health.Evaluation
 }
@@ -38,9 +39,9 @@ type app struct {
 	Requests          model.AppRequests
 	Memory            *float64 // bytes
 	MemoryRatio       *float64 // of its limit
-	Pools             []pool
-	Queues            []queue
-	Sessions          []sessions
+	Pools             []parts.Pool
+	Queues            []parts.Queue
+	Sessions          []parts.Sessions
 	counts            *model.WorkerCounts
 }
 
@@ -154,6 +155,27 @@ func addMemory(of *model.AppMemory, at func(slot string) *worker) {
 // unseen is a collector that is not available, and why.
 type unseen struct{ Collector, Reason, Detail string }
 
+// Because returns why a collector is not available, in words.
+func (u unseen) Because() string {
+	if u.Detail != "" {
+		return u.Detail
+	}
+	switch u.Reason {
+	case "permission":
+		return "permission denied by the kernel or a server"
+	case "unsupported":
+		return "not supported by this kernel or server"
+	case "not_found":
+		return "its source does not exist"
+	case "in_use":
+		return "the address is in use by another program"
+	case "timeout":
+		return "it did not answer in time"
+	default:
+		return "it failed: see the exporter's log"
+	}
+}
+
 // unseenOf returns the collectors that are not available, without those that are
 // switched off, by name.
 func unseenOf(s *model.State) []unseen {
@@ -173,6 +195,9 @@ func notSeen(s *pageState) []unseen {
 	out := slices.Clone(s.Unseen)
 	for i := range s.state.Lacks {
 		l := &s.state.Lacks[i]
+		if l.Optional && l.Collector == "history" {
+			out = append(out, unseen{l.Collector, string(l.Reason), l.Detail})
+		}
 		if l.Optional && strings.HasPrefix(l.Of, "app:") && (l.Reason == reason.Unsupported || l.Reason == reason.Permission) {
 			out = append(out, unseen{l.Collector, string(l.Reason), l.Detail})
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/parts"
 	"github.com/resp-exporter/resp-exporter/internal/web/waitstatus"
 )
 
@@ -13,18 +14,18 @@ import (
 // not known is null.
 type (
 	statusJSON struct {
-		Version     string             `json:"version"`
-		Host        hostJSON           `json:"host"`
-		Started     time.Time          `json:"started"`
-		LastCheck   *time.Time         `json:"last_check"`
-		ThreadsAt   *time.Time         `json:"threads_at"`      // when the threads of the workers were sampled
-		Health      *health.Status     `json:"health"`          // of host and stores; null before the first look
-		Todo        []string           `json:"recommendations"` // of all, root causes first, as on the page
-		Apps        []appJSON          `json:"apps"`
-		LockWaits   []lockWaitJSON     `json:"lock_waits"` // at most 20 a server
-		Chains      []waitstatus.Chain `json:"chains"`     // who waits for whom, the one with most victims first
-		Unavailable []unseenJSON       `json:"unavailable"`
-		Notes       []noteJSON         `json:"notes"` // optional lacks: the collector is available nevertheless
+		Version     string               `json:"version"`
+		Host        hostJSON             `json:"host"`
+		Started     time.Time            `json:"started"`
+		LastCheck   *time.Time           `json:"last_check"`
+		ThreadsAt   *time.Time           `json:"threads_at"`      // when the threads of the workers were sampled
+		Health      *health.Status       `json:"health"`          // of host and stores; null before the first look
+		Todo        []string             `json:"recommendations"` // of all, root causes first, as on the page
+		Apps        []appJSON            `json:"apps"`
+		LockWaits   []parts.LockWaitJSON `json:"lock_waits"` // at most 20 a server
+		Chains      []waitstatus.Chain   `json:"chains"`     // who waits for whom, the one with most victims first
+		Unavailable []unseenJSON         `json:"unavailable"`
+		Notes       []noteJSON           `json:"notes"` // optional lacks: the collector is available nevertheless
 	}
 	hostJSON struct {
 		Name               string         `json:"name"`
@@ -49,12 +50,19 @@ type (
 		Up          *bool                       `json:"up"`
 		Resources   measures.ResourceMetrics    `json:"resources"`
 		Performance measures.PerformanceMetrics `json:"performance"`
-		Health      *health.Status              `json:"health"` // null where nothing is known of it
+		Health      *health.Status              `json:"health"`     // null where nothing is known of it
+		Bottleneck  *waitstatus.Bottleneck      `json:"bottleneck"` // what holds it up; null: it is not judged
+		Capacity    capacityJSON                `json:"capacity"`
 		Workers     []workerJSON                `json:"workers"`
 		Listeners   []listenerJSON              `json:"listeners"`
-		Pools       []poolJSON                  `json:"pools"`
-		Tasks       []queueJSON                 `json:"tasks"`
-		Sessions    []sessionsJSON              `json:"sessions"`
+		Pools       []parts.PoolJSON            `json:"pools"`
+		Tasks       []parts.QueueJSON           `json:"tasks"`
+		Sessions    []parts.SessionsJSON        `json:"sessions"`
+	}
+	capacityJSON struct {
+		Utilization *float64 `json:"utilization_ratio"` // of the request threads, over the last minute
+		Saturation  *float64 `json:"saturation_requests_per_second"`
+		QueueWait   *float64 `json:"queue_wait_seconds"` // of a new connection
 	}
 	workerJSON struct {
 		Slot         *int     `json:"slot"`
@@ -91,7 +99,7 @@ type (
 func (w *Web) status(s pageState) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
-		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.state.LockWaits), Chains: waitstatus.Chains(s.state.Chains), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.state),
+		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: parts.LockWaitsStatus(s.state.LockWaits), Chains: waitstatus.Chains(s.state.Chains), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.state),
 		Host: hostStatus(w.opts.Host, s.state),
 	}
 	if !s.At.IsZero() {
@@ -145,11 +153,15 @@ func appStatus(s *pageState, a *app) appJSON {
 		Resources:   measures.Resources(s.state, a.Name, at),
 		Performance: measures.Performance(s.state, a.Name, at),
 		Health:      s.health.Of(a.Name),
+		Bottleneck:  waitstatus.BottleneckOf(s.state, a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
-		Pools: poolsStatus(a.Pools), Tasks: queuesStatus(a.Queues), Sessions: sessionsStatus(a.Sessions),
+		Pools: parts.PoolsStatus(a.Pools), Tasks: parts.QueuesStatus(a.Queues), Sessions: parts.SessionsStatus(a.Sessions),
 	}
 	if a.Known {
 		out.Up = &a.Up
+	}
+	if u := measures.Waits(s.state, a.Name); u != nil {
+		out.Capacity = capacityJSON{u.Utilization, u.Saturation, u.QueueWait}
 	}
 	for i := range a.Workers {
 		w := &a.Workers[i]
@@ -159,7 +171,7 @@ func appStatus(s *pageState, a *app) appJSON {
 		}
 		out.Workers = append(out.Workers, workerJSON{
 			Connections: held, Threads: waitstatus.Threads(s.state, s.ThreadsAt, w.Threads),
-			Slot: integer(w.Slot), PID: waitstatus.Known(w.PID), State: waitstatus.Known(w.State), Detail: waitstatus.Known(w.Detail), Seconds: w.Seconds,
+			Slot: parts.Integer(w.Slot), PID: waitstatus.Known(w.PID), State: waitstatus.Known(w.State), Detail: waitstatus.Known(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})
 	}

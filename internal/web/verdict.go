@@ -9,32 +9,26 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
-
-// level is a health level; unlike health.Level it may be unknown.
-type level int
-
-const (
-	levelUnknown level = iota
-	levelHealthy
-	levelWarning
-	levelCritical
-)
-
-func (l level) String() string { return [...]string{"unknown", "healthy", "warning", "critical"}[l] }
 
 // verdict is the sentence at the top of the page.
 type verdict struct {
-	Level    level
+	Level    display.Level
 	Sentence string
 	Key      string   // changes with the verdict, not with its numbers
 	Ended    []string // alerts that ended lately, with their time
+	Person   []string // why healing needs a person; empty: it does not
+	Apps     []appLink
+	MoreApps int
+	Note     string // on what the reader asked for
 }
 
 type finding struct {
-	level          level
+	level          display.Level
 	key, phrase    string
 	app, component string
 }
@@ -50,9 +44,10 @@ const (
 // that ended lately. It is pure.
 func (s *pageState) verdict(now time.Time) verdict {
 	v := s.current(now)
+	v.Apps, v.MoreApps = s.sickApps()
 	ended := s.health.Recovering()
 	for _, e := range ended[:min(len(ended), maxEnded)] {
-		v.Ended = append(v.Ended, fmt.Sprintf("%s, back to normal for %s", inPast(e.Summary), health.FormatSeconds(now.Sub(e.Ended).Seconds())))
+		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", inPast(e.Summary), health.FormatSeconds(max(0, now.Sub(e.Ended).Seconds()))))
 	}
 	if more := len(ended) - maxEnded; more > 0 {
 		v.Ended = append(v.Ended, fmt.Sprintf("and %d more", more))
@@ -79,15 +74,15 @@ func inPast(summary string) string {
 // current returns the verdict without the alerts that ended.
 func (s *pageState) current(now time.Time) verdict {
 	if s.At.IsZero() {
-		return verdict{Level: levelUnknown, Sentence: "The first check of this host has not finished yet", Key: "first"}
+		return verdict{Level: display.LevelUnknown, Sentence: "The first check of this host has not finished yet", Key: "first"}
 	}
 	var found []finding
 	if age := now.Sub(s.At); age > maxAge {
-		found = append(found, finding{level: levelWarning, key: "stale",
+		found = append(found, finding{level: display.LevelWarning, key: "stale",
 			phrase: "the last check is " + health.FormatSeconds(age.Seconds()) + " old: the page may be outdated"})
 	}
 	for _, f := range s.health.Findings() {
-		found = append(found, finding{levelOf(f.Severity), f.App + " " + f.Name, f.Summary, f.App, f.Component})
+		found = append(found, finding{display.LevelOf(f.Severity), f.App + " " + f.Name, f.Summary, f.App, f.Component})
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.level, a.level) })
 	if len(found) > 0 {
@@ -95,7 +90,7 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 	switch len(s.Apps) {
 	case 0:
-		return verdict{Level: levelUnknown, Sentence: emptyText, Key: "empty"}
+		return verdict{Level: display.LevelUnknown, Sentence: emptyText, Key: "empty"}
 	case 1:
 		return healthyApp(&s.Apps[0])
 	default:
@@ -103,28 +98,25 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 }
 
-// explained returns the findings with the first chain of each app in place of what the
-// app's workers do for it: the finding of the workers, else the first one of the app.
+// explained returns the findings with what holds up each app, its cause or else its first
+// chain, in place of what the app's workers do for it: the finding of the workers, else the
+// first one of the app.
 func (s *pageState) explained(found []finding) []finding {
-	for i := range slices.Backward(s.state.Chains) { // so that the first one comes first
-		c := &s.state.Chains[i]
-		if slices.ContainsFunc(s.state.Chains[:i], func(x model.Chain) bool { return x.App == c.App }) {
-			continue
-		}
-		at := slices.IndexFunc(found, func(f finding) bool { return f.app == c.App && f.component == "workers" })
+	for _, x := range slices.Backward(s.explanations()) { // so that the first one comes first
+		at := slices.IndexFunc(found, func(f finding) bool { return f.app == x.app && f.component == "workers" })
 		if at < 0 {
-			at = slices.IndexFunc(found, func(f finding) bool { return f.app == c.App })
+			at = slices.IndexFunc(found, func(f finding) bool { return f.app == x.app })
 		}
 		if at < 0 {
 			continue
 		}
 		f := found[at]
-		f.phrase = strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")
-		f.key += " chain " + c.Kind
+		f.phrase = strings.TrimSuffix(x.sentence, ".")
+		f.key += x.key
 		// Before the others of its level and before long statements, which come from it.
 		found = slices.Delete(found, at, at+1)
-		first := slices.IndexFunc(found, func(x finding) bool {
-			return x.level <= f.level || strings.HasPrefix(x.key, " query_time ") && waitsInMySQL(c)
+		first := slices.IndexFunc(found, func(y finding) bool {
+			return y.level <= f.level || strings.HasPrefix(y.key, " query_time ") && x.mysql
 		})
 		if first < 0 {
 			first = len(found)
@@ -134,25 +126,65 @@ func (s *pageState) explained(found []finding) []finding {
 	return found
 }
 
+// explanation is what holds up one app.
+type explanation struct {
+	app, sentence, key string
+	mysql              bool // a party of it waits for a MySQL server
+}
+
+// explanations returns what holds up each app: the first chain of each, with the cause in
+// place of it where one was found, then the causes of the others.
+func (s *pageState) explanations() (out []explanation) {
+	has := func(app string) bool {
+		return slices.ContainsFunc(out, func(x explanation) bool { return x.app == app })
+	}
+	for i := range s.state.Chains {
+		c := &s.state.Chains[i]
+		if has(c.App) {
+			continue
+		}
+		x := explanation{c.App, diagnosis.Sentence(c, c.App), " chain " + c.Kind, waitsInMySQL(c)}
+		if b := s.causeOf(c.App); b != nil {
+			x.sentence, x.key = cause.Sentence(b), " cause "+string(b.Cause)
+		}
+		out = append(out, x)
+	}
+	for i := range s.state.Bottlenecks {
+		if b := &s.state.Bottlenecks[i]; b.Cause != "" && !has(b.App) {
+			out = append(out, explanation{b.App, cause.Sentence(b), " cause " + string(b.Cause), strings.HasPrefix(string(b.Cause), "db_")})
+		}
+	}
+	return out
+}
+
+// causeOf returns the judgement of an app with a cause; nil: there is none.
+func (s *pageState) causeOf(app string) *model.Bottleneck {
+	i := slices.IndexFunc(s.state.Bottlenecks, func(b model.Bottleneck) bool { return b.App == app && b.Cause != "" })
+	if i < 0 {
+		return nil
+	}
+	return &s.state.Bottlenecks[i]
+}
+
 // waitsInMySQL reports whether a party of a chain waits for a MySQL server.
 func waitsInMySQL(c *model.Chain) bool {
 	waits := func(l model.Link) bool { return l.On == "mysql" }
 	return c.On == "mysql" || slices.ContainsFunc(c.Victims, waits) || slices.ContainsFunc(c.Links, waits)
 }
 
-func levelOf(l health.Level) level { return levelHealthy + level(l) }
-
 func worst(found []finding) verdict {
 	v := verdict{Level: found[0].level, Sentence: found[0].phrase}
 	keys := make([]string, len(found))
+	also := 0
 	for i, f := range found {
 		v.Level = max(v.Level, f.level)
 		keys[i] = fmt.Sprint(f.level, " ", f.key)
-		if i > 0 && i <= maxAlso {
+		if i > 0 && also < maxAlso && !strings.Contains(f.phrase, ". ") { // one chain is enough to read
 			v.Sentence += "; " + f.phrase
+			also++
 		}
 	}
-	if more := len(found) - 1 - maxAlso; more > 0 {
+	if more := len(found) - 1 - also; more > 0 {
 		v.Sentence += fmt.Sprintf("; and %d more", more)
 	}
 	v.Key = strings.Join(keys, ", ")
@@ -175,28 +207,28 @@ func compareByState(a, b worker) int {
 	return cmp.Or(cmp.Compare(stateRank(b.State), stateRank(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
 }
 
-// levelAt returns the level of v by the limits of a resource; unknown where v is
-// not known.
-func (s *pageState) levelAt(resource string, v *float64) level {
+// levelAt returns the level of v by the limits of a resource in force for an app, or
+// with "" for the host; unknown where v is not known.
+func (s *pageState) levelAt(app, resource string, v *float64) display.Level {
 	if v == nil {
-		return levelUnknown
+		return display.LevelUnknown
 	}
-	switch t, ok := s.limits[resource]; {
-	case ok && *v >= t.Critical:
-		return levelCritical
-	case ok && *v >= t.Warning:
-		return levelWarning
+	switch t := s.limits[limitKey{app, resource}]; {
+	case t.critical != nil && *v >= *t.critical:
+		return display.LevelCritical
+	case t.warning != nil && *v >= *t.warning:
+		return display.LevelWarning
 	default:
-		return levelHealthy
+		return display.LevelHealthy
 	}
 }
 
 func healthyApp(a *app) verdict {
 	parts := healthyParts(a)
 	if len(parts) == 0 && !a.Known {
-		return verdict{Level: levelUnknown, Sentence: "The state of " + a.Name + " is not known yet", Key: a.Name + " unknown"}
+		return verdict{Level: display.LevelUnknown, Sentence: "The state of " + a.Name + " is not known yet", Key: a.Name + " unknown"}
 	}
-	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
+	v := verdict{Level: display.LevelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
 	if a.Requests.Rate == nil {
 		v.Sentence = a.Name + " runs" // no request is reported
 	}
@@ -241,7 +273,7 @@ func healthyApps(apps []app) verdict {
 	}
 	last := len(names) - 1
 	sentence := strings.Join(names[:last], ", ") + " and " + names[last] + " run: " + strings.Join(parts, ", ")
-	return verdict{Level: levelHealthy, Sentence: sentence, Key: "healthy " + strconv.Itoa(len(apps))}
+	return verdict{Level: display.LevelHealthy, Sentence: sentence, Key: "healthy " + strconv.Itoa(len(apps))}
 }
 
 func ofWorkers(n, total float64) string {

@@ -113,7 +113,7 @@ func TestVerdictOfWhatEnded(t *testing.T) {
 	if level != "healthy" || sentence != "shop runs" {
 		t.Errorf("%s: %s", level, sentence)
 	}
-	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop was down: no process was found, back to normal for 10 s" {
+	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop was down: no process was found, ended 10 s ago" {
 		t.Errorf("%q", got)
 	}
 }

@@ -8,9 +8,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/display"
+	"github.com/resp-exporter/resp-exporter/internal/web/parts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
 )
 
 const (
@@ -18,151 +23,183 @@ const (
 	squaresUpTo = 512 // squares shown, the worst first
 	adviceUpTo  = 8   // recommendations shown, the most useful first
 	docsURL     = "https://github.com/resp-exporter/resp-exporter#readme"
+	docsFiles   = "https://github.com/resp-exporter/resp-exporter/blob/main/docs/"
 )
-
-// section is a part of the page that the script replaces as a whole.
-type section struct {
-	ID   string
-	HTML template.HTML
-}
 
 // The data of the templates.
 type (
 	headerView struct {
 		Host, Version string
-		Up            shown
-		Last          clock
+		Up            display.Shown
+		Last          display.Clock
 	}
 	appView struct {
 		app
 
 		RestartCount      *float64
-		Level             level
+		Level             display.Level
 		Total             string
-		Since             clock
+		Since             display.Clock
 		Cells             []cell
 		Squares           bool
 		Hidden            int
-		QueueAt, MemoryAt level
-		ErrorsAt, CPUAt   level
-		Pool              *pool // the fullest
-		PoolAt            level
+		QueueAt, MemoryAt display.Level
+		ErrorsAt, CPUAt   display.Level
+		Pool              *parts.Pool // the fullest
+		PoolAt            display.Level
+		Strip             *past.Strip
+		Moment            *past.Moment
+		Spent             *past.Spent
+		NoRequests        *noRequestsView
+		HeldUp            string // what holds it up: "a lock in MySQL main"; "": nothing
+		HeldUpSince       display.Clock
+		InUse, Saturation *float64
 	}
 	cell struct {
 		worker
 		Key, Word, Shape string
 		Memory           *float64
 		Arrow            string
-		Trend            shown
+		Trend            display.Shown
 		Age              *float64
-		Since            clock
-		Rows             []threadRow // what its threads do
-		Place            string      // view and line of the request that has waited longest
-		HeldUpBy         string      // the root of its wait: "worker 2"; "": nobody known
+		Since            display.Clock
+		Rows             []display.ThreadRow // what its threads do
+		Place            string              // view and line of the request that has waited longest
+		WaitsFor         string              // the root of its wait: "worker 2"; "": nobody known
+		HoldsUp          string              // "3 workers" that wait for it; "": none
 	}
 	meter struct {
 		Name, Hint string
 		Value      *float64
 		Width      string
-		At         level
+		At         display.Level
 	}
 	footerView struct {
 		Metrics, Docs string
 		Series        string
 	}
-	// clock is a time, for machines and in UTC for people. The script converts it
-	// to local time.
-	clock struct{ Machine, UTC string }
 )
 
+// pageView is the data of the page.
+type pageView struct {
+	Title, Layout string
+	StatsD        string                   // where apps send their lines; "": the exporter listens for none
+	HTML          map[string]template.HTML // of the sections by their id
+	Whole         []string                 // the apps that are shown whole
+	Fold          bool                     // their charts are folded
+}
+
 // renderPage writes the page to out.
-func (w *Web) renderPage(out io.Writer) error {
+func (w *Web) renderPage(out io.Writer, q past.Asked) error {
 	s, v := w.look()
-	sections, err := w.renderSections(s, v)
+	whole, lines := s.divide(q)
+	sections, err := w.renderSections(&s, &v, q, whole, lines)
 	if err != nil {
 		return err
 	}
-	view := struct {
-		Title, Layout, StatsD          string
-		Head, Verdict, Advice          section
-		Apps                           []section
-		Names                          []string
-		Healing                        section
-		Stores, Host, Unseen, Footnote section
-	}{Layout: layoutOf(s), Title: w.opts.Host, StatsD: w.opts.StatsD()}
-	view.Head, view.Verdict, view.Advice, view.Healing = sections[0], sections[1], sections[2], sections[3]
-	rest := sections[4:]
-	view.Apps, rest = rest[:len(rest)-4], rest[len(rest)-4:]
-	view.Stores, view.Host, view.Unseen, view.Footnote = rest[0], rest[1], rest[2], rest[3]
+	view := pageView{Title: w.opts.Host, StatsD: w.opts.SendTo(), Layout: layout(&s, whole), HTML: sections, Fold: len(lines) > 0}
+	for i := range whole {
+		view.Whole = append(view.Whole, whole[i].Name)
+	}
 	return w.page.ExecuteTemplate(out, "page", view)
 }
 
-// layoutOf returns the names of the apps. When it changes, the script reloads the
-// page.
-func layoutOf(s pageState) string {
-	names := make([]string, len(s.Apps))
-	for i := range s.Apps {
-		names[i] = s.Apps[i].Name
-	}
-	return strings.Join(names, "\n")
-}
-
-// renderSections returns header, verdict, advice, healing, one section per app,
-// stores, host, unseen and footer, in this order.
-func (w *Web) renderSections(s pageState, v verdict) ([]section, error) {
-	now := w.opts.Now()
-	var out []section
+// renderSections returns the parts of the page that the script replaces as a whole, by
+// their id.
+func (w *Web) renderSections(s *pageState, v *verdict, q past.Asked, whole, lines []app) (map[string]template.HTML, error) {
+	out := make(map[string]template.HTML, 12+len(whole))
 	var failed error
 	add := func(id, name string, view any) {
 		var b bytes.Buffer
 		if err := w.page.ExecuteTemplate(&b, name, view); err != nil && failed == nil {
 			failed = fmt.Errorf("section %s: %w", id, err)
 		}
-		out = append(out, section{id, template.HTML(b.String())}) //nolint:gosec // html/template has escaped it
+		out[id] = template.HTML(b.String()) //nolint:gosec // html/template has escaped it
 	}
-	up := now.Sub(w.opts.Started).Seconds()
-	add("header", "header", headerView{w.opts.Host, w.opts.Version, showSeconds(&up), clockOf(s.At)})
+	up := w.opts.Now().Sub(w.opts.Started).Seconds()
+	add("header", "header", headerView{w.opts.Host, w.opts.Version, display.Seconds(&up), display.ClockOf(s.At)})
+	healing := w.healing()
+	v.Person = healing.person()
+	v.note(s, q)
 	add("verdict", "verdict", v)
-	add("advice", "advice", adviceOf(&s.health))
-	add("healing", "healing", w.healing())
-	for i := range s.Apps {
-		add("app:"+s.Apps[i].Name, "app", w.appView(&s, &s.Apps[i]))
+	add("advice", "advice", w.adviceOf(s, v))
+	add("healing", "healing", healing)
+	for i := range whole {
+		add("app:"+whole[i].Name, "app", w.appView(s, &whole[i], q))
 	}
+	add("lines", "lines", s.linesOf(lines, len(whole) > 0))
+	add("past", "past", w.past.List())
 	add("stores", "stores", s.Stores)
-	add("host", "host", hostMeters(&s))
-	add("unseen", "unseen", notSeen(&s))
+	add("host", "host", hostMeters(s))
+	add("unseen", "unseen", notSeen(s))
+	add("footer", "footer", w.footer())
+	return out, failed
+}
+
+func (w *Web) footer() footerView {
 	held, refused := w.opts.History.Size()
 	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(charts.BytesPerSeries), held, charts.MaxSeries)
 	if refused > 0 {
 		series += fmt.Sprintf(", %d not stored", refused)
 	}
-	add("footer", "footer", footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series})
-	return out, failed
+	if w.past.Remembers() {
+		k := w.opts.Past.Kept()
+		series += fmt.Sprintf(". History: %s of %s", health.FormatBytes(float64(k.Bytes)), health.FormatBytes(float64(k.MaxBytes)))
+	}
+	return footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series}
 }
 
 // adviceView is the recommendations; Hidden is the number of those not shown.
 type adviceView struct {
-	Lines  []string
-	Hidden int
+	Lines    []string
+	Hidden   int
+	Runbooks []runbookLink
 }
 
-func adviceOf(j *health.Evaluation) adviceView {
-	lines := j.Recommendations()
+func (w *Web) adviceOf(s *pageState, v *verdict) adviceView {
+	lines := withoutSentences(s.health.Recommendations(), s.state.Chains, v.Sentence, len(s.Apps) > 1)
 	n := min(len(lines), adviceUpTo)
-	return adviceView{lines[:n], len(lines) - n}
+	return adviceView{lines[:n], len(lines) - n, w.runbooksOf(s)}
 }
 
-func (w *Web) appView(s *pageState, a *app) appView {
+// withoutSentences returns lines of advice without the sentences of their chains, which
+// the verdict has. named: each line must say which app it is about.
+func withoutSentences(lines []string, chains []model.Chain, verdict string, named bool) []string {
+	out := slices.Clone(lines)
+	for i, line := range out {
+		for k := range chains {
+			c := &chains[k]
+			if advice := diagnosis.Advice(c); advice != "" && len(line) > len(advice) && strings.HasSuffix(line, " "+advice) && strings.Contains(verdict, strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")) {
+				if out[i] = advice; named {
+					out[i] = c.App + ": " + advice
+				}
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 	v := appView{
-		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
-		QueueAt: s.levelAt("request_queue", a.Queue), MemoryAt: s.levelAt("memory", a.MemoryRatio),
-		ErrorsAt: s.levelAt("error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt("cpu", a.CPU),
+		Strip: w.past.Strip(a.Name, a.total(), q), Moment: w.past.Moment(a.Name, q), Spent: w.past.Spent(a.Name), NoRequests: w.noRequests(s, a),
+		app: *a, RestartCount: &a.Restarts, Since: display.ClockOf(display.UnixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
+		QueueAt: s.levelAt(a.Name, "request_queue", a.Queue), MemoryAt: s.levelAt(a.Name, "memory", a.MemoryRatio),
+		ErrorsAt: s.levelAt(a.Name, "error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt(a.Name, "cpu", a.CPU),
 	}
 	if v.Pool = a.fullestPool(); v.Pool != nil {
-		v.PoolAt = s.levelAt("connection_pool", v.Pool.Utilization)
+		v.PoolAt = s.levelAt(a.Name, "connection_pool", v.Pool.Utilization)
 	}
-	if st := s.health.Of(a.Name); st != nil {
-		v.Level = levelOf(st.Overall)
+	v.Level = s.appLevel(a.Name)
+	for i := range s.state.Bottlenecks {
+		if b := &s.state.Bottlenecks[i]; b.App == a.Name && b.Cause != "" {
+			v.HeldUp, v.HeldUpSince = past.CauseText(b.Cause, b.Peer), display.ClockOf(b.Since)
+		}
+	}
+	for i := range s.state.Waits {
+		if x := &s.state.Waits[i]; x.App == a.Name {
+			v.InUse, v.Saturation = x.Utilization, x.Saturation
+		}
 	}
 	workers := slices.Clone(a.Workers)
 	if v.Squares = len(workers) > cellsUpTo; v.Squares {
@@ -172,15 +209,26 @@ func (w *Web) appView(s *pageState, a *app) appView {
 	for _, x := range workers[:len(workers)-v.Hidden] {
 		v.Cells = append(v.Cells, w.cell(s, a, x))
 	}
+	if v.Squares { // what the others wait for comes first
+		slices.SortStableFunc(v.Cells, func(a, b cell) int {
+			switch {
+			case (a.HoldsUp != "") == (b.HoldsUp != ""):
+				return 0
+			case a.HoldsUp != "":
+				return -1
+			}
+			return 1
+		})
+	}
 	return v
 }
 
 func (w *Web) cell(s *pageState, a *app, x worker) cell {
-	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: clockOf(unixTime(x.Started))}
-	c.Arrow, c.Trend = trendText(w.opts.History.Trend(a.Name, x.Slot))
-	c.Rows, c.HeldUpBy = threadRows(x.Threads), heldUpBy(s.state.Chains, a.Name, x.Slot)
+	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: display.ClockOf(display.UnixTime(x.Started))}
+	c.Arrow, c.Trend = display.Trend(w.opts.History.Trend(a.Name, x.Slot))
+	c.Rows, c.WaitsFor, c.HoldsUp = display.ThreadRows(x.Threads), display.HeldUpBy(s.state.Chains, a.Name, x.Slot), display.HoldsUp(s.state.Chains, a.Name, x.Slot)
 	if len(c.Rows) > 0 {
-		c.Place = c.Rows[0].line()
+		c.Place = c.Rows[0].Line()
 	}
 	c.Word = x.State
 	switch x.State {
@@ -200,7 +248,7 @@ func (w *Web) cell(s *pageState, a *app, x worker) cell {
 
 func hostMeters(s *pageState) []meter {
 	var out []meter
-	add := func(name, hint string, v *float64, at level) {
+	add := func(name, hint string, v *float64, at display.Level) {
 		m := meter{Name: name, Hint: hint, Value: v, At: at, Width: "0"}
 		if v != nil {
 			m.Width = fmt.Sprintf("%.1f", 100*min(1, max(0, *v)))
@@ -208,40 +256,19 @@ func hostMeters(s *pageState) []meter {
 		}
 	}
 	host := &s.state.Host
-	add("memory", "used memory of the host", host.Memory, s.levelAt("memory", host.Memory))
-	add("CPU", "busy CPU time of the host", host.CPU, s.levelAt("cpu", host.CPU))
+	add("memory", "used memory of the host", host.Memory, s.levelAt("", "memory", host.Memory))
+	add("CPU", "busy CPU time of the host", host.CPU, s.levelAt("", "cpu", host.CPU))
 	for _, d := range disksOf(s.state) {
-		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("disk", &d.Usage))
+		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("", "disk", &d.Usage))
 	}
 	for _, p := range pressuresOf(s.state) {
 		name, hint := p.Resource+" pressure", "share of time during which at least one task waited for "+p.Resource
 		if p.Kind == "full" {
 			name, hint = p.Resource+" pressure (full)", "share of time during which all tasks waited for "+p.Resource
 		}
-		add(name, hint, &p.Ratio, levelUnknown)
+		add(name, hint, &p.Ratio, display.LevelUnknown)
 	}
 	return out
-}
-
-// Because returns why a collector is not available, in words.
-func (u unseen) Because() string {
-	if u.Detail != "" {
-		return u.Detail
-	}
-	switch u.Reason {
-	case "permission":
-		return "permission denied by the kernel or a server"
-	case "unsupported":
-		return "not supported by this kernel or server"
-	case "not_found":
-		return "its source does not exist"
-	case "in_use":
-		return "the address is in use by another program"
-	case "timeout":
-		return "it did not answer in time"
-	default:
-		return "it failed: see the exporter's log"
-	}
 }
 
 // look is the latest gather, put together and judged.

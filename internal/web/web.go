@@ -12,16 +12,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/docs"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
+	"github.com/resp-exporter/resp-exporter/internal/web/past"
+	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
 // Options is all that a [Web] needs. Source is required.
 type Options struct {
 	Source  Source
 	History *charts.History // nil: the page has no charts' data and no trends
+	Past    past.History    // nil: nothing is remembered
 
 	Version string    // of the exporter
 	Host    string    // name of this host, for people
@@ -37,13 +41,19 @@ type Options struct {
 
 	Healing func() heal.Snapshot // nil: the page says nothing of healing
 
+	Spent *charts.Spent // nil: the page does not say where the time goes
+
+	// StatsD returns the addresses at which requests can be reported. nil: they are not
+	// known.
+	StatsD func() []string
+
 	// Threads returns the request threads of a worker as they were last sampled, and
 	// whether it is sampled. nil: those of the last gather are shown.
 	Threads func(pid int) ([]model.Thread, bool)
 
-	// StatsD returns where apps send their StatsD lines, as gunicorn's --statsd-host
+	// SendTo returns where apps send their StatsD lines, as gunicorn's --statsd-host
 	// takes it; "" if nobody listens. nil: 127.0.0.1:9125.
-	StatsD func() string
+	SendTo func() string
 
 	// Guard refuses requests for the page, its files and its JSON by a host name
 	// that is not the exporter's, GuardBrowsers those of browsers only. nil: none.
@@ -58,6 +68,8 @@ type Options struct {
 type Web struct {
 	opts   Options
 	page   *template.Template
+	books  *runbooks.Page
+	past   *past.Views
 	assets map[string]asset
 }
 
@@ -73,11 +85,14 @@ func New(o Options) *Web {
 	if o.History == nil {
 		o.History = charts.New()
 	}
+	if o.Past == nil {
+		o.Past = past.None{}
+	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
 	}
-	if o.StatsD == nil {
-		o.StatsD = func() string { return "127.0.0.1:9125" }
+	if o.SendTo == nil {
+		o.SendTo = func() string { return "127.0.0.1:9125" }
 	}
 	if o.Guard == nil {
 		o.Guard = func(h http.Handler) http.Handler { return h }
@@ -86,7 +101,11 @@ func New(o Options) *Web {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
 	o.Logger = logs.Or(o.Logger)
-	return &Web{opts: o, page: parsePage(), assets: loadAssets()}
+	books, err := runbooks.Parse(docs.Runbooks(), docsFiles)
+	if err != nil { // they are part of the binary, and a test reads them
+		panic(fmt.Sprintf("embedded runbooks: %v", err))
+	}
+	return &Web{opts: o, page: parsePage(), books: books, past: past.New(o.Past, o.Spent, o.Now), assets: loadAssets()}
 }
 
 // Register adds all paths below the route prefix to mux.
@@ -97,8 +116,11 @@ func (w *Web) Register(mux *http.ServeMux) {
 	}
 	shown := func(path string, h http.HandlerFunc) { handle("GET", path, w.opts.Guard(h)) }
 	shown("/{$}", w.servePage)
+	shown(runbooksPath, w.serveRunbooks)
 	shown("/api/v1/status", w.serveStatus)
 	shown("/api/v1/page", w.serveUpdate)
+	shown("/api/v1/history", w.serveHistory)
+	shown("/api/v1/incidents", w.serveIncidents)
 	shown("/static/{name...}", w.serveAsset)
 	handle("GET", "/-/healthy", http.HandlerFunc(w.serveHealthy))
 	handle("GET", "/-/ready", http.HandlerFunc(w.serveReady))

@@ -52,6 +52,7 @@ type End struct {
 	Limit  time.Duration // gunicorn's --timeout, uWSGI's --harakiri; 0: none
 	// As of the last look at it before it began to end:
 	Busy    bool          // it had a request in hand
+	Booting bool          // it had not begun to serve requests
 	Request time.Duration // the age of its oldest request; 0 unless Busy
 	Since   time.Duration // from that look to its end
 	// As of the last look that had a heartbeat:

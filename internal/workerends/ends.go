@@ -24,7 +24,7 @@ func (w *Watcher) workerEnded(e ended) {
 	w.release(x)
 	look := x.before(e.at)
 	end := End{
-		Status: e.status, Server: x.server, Limit: x.limit, Busy: look.busy, Request: look.request, Since: max(e.at.Sub(look.at), 0),
+		Status: e.status, Server: x.server, Limit: x.limit, Busy: look.busy, Booting: look.booting, Request: look.request, Since: max(e.at.Sub(look.at), 0),
 		HasBeat: !x.beat.at.IsZero(), Heartbeat: x.beat.age, SinceBeat: max(e.at.Sub(x.beat.at), 0), OOMKills: w.takeKill(x, e.status), Asked: w.wasAsked(x),
 	}
 	w.settling = append(w.settling, settling{x, end, e.at.Add(settleTime)})
@@ -39,13 +39,17 @@ func (w *Watcher) settle(now time.Time) {
 			continue
 		}
 		s.end.MasterLives = s.worker.master.PID != 0 && s.worker.master.Alive(w.o.ProcRoot)
-		w.count(s.worker, s.end)
+		r := w.count(s.worker, s.end)
+		if w.o.Told != nil {
+			orderly := s.end.orderly() || r == Recycled
+			w.o.Told(Ended{App: s.worker.app, PID: s.worker.pid, At: s.due.Add(-settleTime), Reason: r, Orderly: orderly, Booting: s.end.Booting})
+		}
 	}
 	w.settling = kept
 }
 
-// count counts one end.
-func (w *Watcher) count(x *worker, e End) {
+// count counts one end and returns how it came.
+func (w *Watcher) count(x *worker, e End) Reason {
 	r := Decide(e)
 	w.log.Debug("a worker has ended", "app", x.app, "pid", x.pid, "reason", string(r), "signal", int(e.Status.Signal), "code", e.Status.Code, "busy", e.Busy)
 	w.mu.Lock()
@@ -62,6 +66,7 @@ func (w *Watcher) count(x *worker, e End) {
 	if e.InRequest(r) {
 		of[r].InRequest++
 	}
+	return r
 }
 
 // release closes the pidfd of a worker.

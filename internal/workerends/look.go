@@ -62,7 +62,7 @@ func (w *Watcher) see(ctx context.Context, a *discovery.App, in *discovery.Worke
 		}
 	}
 	x.app, x.server, x.limit, x.seen = a.Name, a.Server, limit, now
-	at := seenBusy{at: now, busy: in.State == discovery.Busy || in.State == discovery.Stuck}
+	at := seenBusy{at: now, busy: in.State == discovery.Busy || in.State == discovery.Stuck, booting: in.State == discovery.Booting}
 	if at.busy {
 		at.request = in.For
 	}
@@ -110,6 +110,9 @@ func (w *Watcher) wait(ctx context.Context, x *worker) {
 	h := x.handle
 	if h == nil {
 		return
+	}
+	if w.o.Ending != nil {
+		h.ending = func(at time.Time) { w.o.Ending(x.pid, at) }
 	}
 	w.wg.Go(func() {
 		status, at, ok := h.wait(ctx)

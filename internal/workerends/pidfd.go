@@ -35,7 +35,8 @@ type handle struct {
 	root     string
 	id       procid.Identity
 	f        *os.File
-	readable bool // the exit code of its zombie is in /proc/PID/stat
+	readable bool               // the exit code of its zombie is in /proc/PID/stat
+	ending   func(at time.Time) // is called at its end, before its status is known; nil: nothing is
 }
 
 // open opens a pidfd of the process with this pid that began at that time.
@@ -104,6 +105,9 @@ func (h *handle) wait(ctx context.Context) (s Status, at time.Time, ended bool) 
 	}
 	at = time.Now()
 	zombie := h.zombieStatus() // at once: its parent waits for it soon
+	if h.ending != nil {
+		h.ending(at)
+	}
 	for time.Since(at) < reapLimit {
 		status, reported, err := h.info(raw)
 		if reported {

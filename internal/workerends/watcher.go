@@ -45,6 +45,26 @@ type Options struct {
 	ProcRoot  string       // "/proc", or where the host's is mounted
 	Groups    *cgroup.FS   // of the same host
 	Logger    *slog.Logger // nil: no log
+
+	// Ending is told at once of the end of a process, by any goroutine; nil: nobody is.
+	Ending func(pid int, at time.Time)
+	// Told is told of each end some seconds later, when it is known how it came; nil:
+	// nobody is.
+	Told func(Ended)
+}
+
+// Ended is the end of a worker.
+type Ended struct {
+	App    string
+	PID    int
+	At     time.Time
+	Reason Reason
+	// Orderly is whether it ended as it does when it was told to: it finishes its request
+	// first.
+	Orderly bool
+	// Booting is whether it had not begun to serve requests at the last look, which is a
+	// few seconds old.
+	Booting bool
 }
 
 // Watcher keeps the workers of all apps and counts their ends. Its exported methods may

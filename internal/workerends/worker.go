@@ -31,6 +31,7 @@ type worker struct {
 type seenBusy struct {
 	at      time.Time
 	busy    bool
+	booting bool          // it had not begun to serve requests
 	request time.Duration // the age of its oldest request
 }
 

@@ -16,6 +16,9 @@ const (
 	workers = 4      // of gunicorn
 	jobs    = 1      // RQ workers
 
+	// leakTimeScale has a verdict about a leak after half a minute instead of 75 minutes.
+	leakTimeScale = "150"
+
 	interval = 2 * time.Second // between two scrapes, two rounds of the rules, and two looks of the slow samplers
 )
 
@@ -68,7 +71,7 @@ func (s *stack) startExporter(ctx context.Context, shop string) (statsd string, 
 	if err != nil {
 		return "", err
 	}
-	args = append(args, "--config.file="+file, "--state.dir="+filepath.Join(s.dir, "state"))
+	args = append(args, "--config.file="+file, "--state.dir="+filepath.Join(s.dir, "state"), "--leak.time-scale="+leakTimeScale)
 	return statsd, s.launch(ctx, run.Spec{Name: "exporter", Path: s.exporterPath, Args: args}, answers(s.exporterURL+"/-/ready"))
 }
 

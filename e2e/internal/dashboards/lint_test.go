@@ -226,7 +226,8 @@ func faultsOfQueries() []fault {
 			{"panels.3.targets.0.expr", `resp_app_threads{` + ofApp + `}`}, {"panels.3.fieldConfig.defaults.unit", "short"},
 			{"panels.4.targets.0.expr", `resp_app_threads{` + ofApp + `}`}, {"panels.4.fieldConfig.defaults.unit", "none"}, {"panels.4.targets.1", nothing{}},
 		}, "resp_app_threads is shown in none, but in short in resp-sound, panel 4 Slow"},
-		one("threshold-drawn", "panels.2.targets.1", nothing{}, `shows resp_http_requests_total without resp_threshold{resource="error_rate"}`),
+		one("threshold-drawn", "panels.2.targets.1", nothing{}, `shows resp_http_requests_total without resp_app_threshold{resource="error_rate"}`),
+		one("threshold-drawn", "panels.2.targets.1.expr", `max by (severity) (resp_threshold{`+chosen+`, resource="error_rate"})`, `without resp_app_threshold{resource="error_rate"}`),
 		one("threshold-drawn", "panels.6.panels.0.targets.1.expr", `max by (severity) (resp_threshold{`+chosen+`, resource="memory"})`, `without resp_threshold{resource="cpu"}`),
 		asked("threshold-drawn", "short", `resp_listener_queue_length{`+ofApp+`}`, "request_queue"),
 	}

@@ -213,7 +213,7 @@ func oneUnit(l *linter) {
 func (q parsed) names() []string {
 	var out []string
 	for _, s := range q.selectors() {
-		if s.Name != "" && s.Name != "resp_threshold" {
+		if s.Name != "" && !isThreshold(s.Name) {
 			out = append(out, s.Name)
 		}
 	}
@@ -221,8 +221,25 @@ func (q parsed) names() []string {
 	return slices.Compact(out)
 }
 
+// isThreshold reports whether a metric is a limit.
+func isThreshold(name string) bool { return name == "resp_threshold" || name == "resp_app_threshold" }
+
+// thresholdOf returns the metric of the limits of a metric, in a panel that shows some
+// of the host or of a server, or of apps only.
+func thresholdOf(ofApps bool) string {
+	if ofApps {
+		return "resp_app_threshold"
+	}
+	return "resp_threshold"
+}
+
+// isOfApp reports whether a metric is of an app.
+func isOfApp(name string) bool {
+	return !slices.ContainsFunc([]string{"resp_host_", "resp_disk_", "resp_mysql_", "resp_redis_", "instance_mysql:", "instance_redis:"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 // limited says which metrics, shown in a unit, are judged by which resource of
-// resp_threshold.
+// resp_threshold and resp_app_threshold.
 func limited() []struct{ metric, unit, resource string } {
 	return []struct{ metric, unit, resource string }{
 		{"resp_host_memory_usage_ratio", "percentunit", "memory"},
@@ -246,16 +263,20 @@ func limited() []struct{ metric, unit, resource string } {
 	}
 }
 
-// thresholdsDrawn: a graph of what has a limit shows the limit.
+// thresholdsDrawn: a graph of what has a limit shows the limit: that of apps where it
+// shows nothing else.
 func thresholdsDrawn(l *linter) {
 	type limit struct {
-		panel    *Panel
-		resource string
+		panel            *Panel
+		metric, resource string
 	}
-	drawn := map[limit]bool{}
+	drawn, mixed := map[limit]bool{}, map[*Panel]bool{}
 	l.each(func(q parsed) {
-		for _, resource := range q.limits() {
-			drawn[limit{q.panel, resource}] = true
+		for _, x := range q.limits() {
+			drawn[limit{q.panel, x.metric, x.resource}] = true
+		}
+		for _, name := range q.names() {
+			mixed[q.panel] = mixed[q.panel] || !isOfApp(name)
 		}
 	})
 	l.each(func(q parsed) {
@@ -263,20 +284,24 @@ func thresholdsDrawn(l *linter) {
 			return
 		}
 		for _, s := range q.selectors() {
-			if resource := resourceOf(s, q.unit); resource != "" && !drawn[limit{q.panel, resource}] {
-				l.of(q, "shows %s without resp_threshold{resource=%q}", s.Name, resource)
+			metric := thresholdOf(!mixed[q.panel])
+			if resource := resourceOf(s, q.unit); resource != "" && !drawn[limit{q.panel, metric, resource}] {
+				l.of(q, "shows %s without %s{resource=%q}", s.Name, metric, resource)
 			}
 		}
 	})
 }
 
-// limits returns the resources whose limits the query shows.
-func (q parsed) limits() []string {
-	var out []string
+// shownLimit is a limit that a query shows.
+type shownLimit struct{ metric, resource string }
+
+// limits returns the limits that the query shows.
+func (q parsed) limits() []shownLimit {
+	var out []shownLimit
 	for _, s := range q.selectors() {
 		for _, m := range s.LabelMatchers {
-			if s.Name == "resp_threshold" && m.Name == "resource" {
-				out = append(out, m.Value)
+			if isThreshold(s.Name) && m.Name == "resource" {
+				out = append(out, shownLimit{s.Name, m.Value})
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func (k Known) unit(e parser.Expr) unit {
 func (k Known) unitOf(name string) unit {
 	s, ok := k.find(name)
 	switch {
-	case !ok || name == "" || name == "resp_threshold":
+	case !ok || name == "" || isThreshold(name):
 		return unit{}
 	case s.expr == nil:
 		return named(name)

@@ -42,8 +42,8 @@ type Server struct {
 	proc *run.Proc
 }
 
-// Start makes a data directory below dir, which must have a short path, and
-// starts a server on it. What looks like a variable, "TZ=JST-9", goes to its
+// Start makes a data directory below dir, which must have a short path, unless there is
+// one, and starts a server on it. What looks like a variable, "TZ=JST-9", goes to its
 // environment, the rest are its options.
 func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	return StartIn(ctx, dir, nil, args...)
@@ -64,6 +64,9 @@ func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*S
 		}
 	}
 	data := filepath.Join(dir, "data")
+	if _, err := os.Stat(data); err == nil { // a copy of another one's
+		return s, s.Start(ctx)
+	}
 	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", //nolint:gosec // a test's own directory
 		"--skip-test-db", "--tmpdir="+dir, "--user="+user()).CombinedOutput()
 	if err != nil {

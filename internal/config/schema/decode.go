@@ -73,6 +73,10 @@ func (d *Decoder) value(v reflect.Value, f Field) setter {
 		return d.secret(to, f.kind)
 	case BoolSetter:
 		return d.choice(to)
+	case LimitsSetter:
+		return d.limits(to)
+	case TextSetter:
+		return d.parsed(to, f.kind)
 	case *string:
 		switch f.form {
 		case "user":
@@ -94,6 +98,49 @@ func (d *Decoder) value(v reflect.Value, f Field) setter {
 		return d.slice(v, f)
 	}
 	return d.structure(v, f)
+}
+
+// limits reads a mapping of thresholds that can be switched off.
+func (d *Decoder) limits(to LimitsSetter) setter {
+	var entries []entry
+	for _, f := range to.LimitKeys() {
+		entries = append(entries, entry{f.Key, func(n *yaml.Node, path string) {
+			var p Pair
+			if d.pair(&p, f.Want+", or off")(n, path); p != (Pair{}) {
+				to.SetLimit(f.Key, p)
+			}
+		}})
+	}
+	return d.mapping(entries)
+}
+
+// pair reads one of them.
+func (d *Decoder) pair(to *Pair, want string) setter {
+	entries := []entry{{"warning", d.numberOrOff(&to.Warning, want)}, {"critical", d.numberOrOff(&to.Critical, want)}}
+	both := d.mapping(entries)
+	return func(n *yaml.Node, path string) {
+		switch {
+		case isOff(n):
+			to.Warning, to.Critical = Number{Given: true, Off: true}, Number{Given: true, Off: true}
+		case n.Kind == yaml.ScalarNode && !empty(n):
+			d.wrong(n, path, "off, or a mapping of "+keys(entries))
+		default:
+			both(n, path)
+		}
+	}
+}
+
+func (d *Decoder) numberOrOff(to *Number, want string) setter {
+	return func(n *yaml.Node, path string) {
+		if isOff(n) {
+			*to = Number{Given: true, Off: true}
+			return
+		}
+		var v float64
+		if d.number(&v, want)(n, path); !d.bad[path] {
+			*to = Number{Given: true, Value: v}
+		}
+	}
 }
 
 // slice reads a list, each item of which begins with its defaults.

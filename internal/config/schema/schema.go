@@ -20,6 +20,7 @@ import (
 //	      repeated in errors; "replace": the list stands in place of the default
 //	max   of a threshold: the largest number allowed; none: any
 //	falls of a threshold: it warns when the value falls below
+//	component  of a threshold: what of an app it is about; none: it is no app's
 //
 // A field of a type without tags, such as Limit's, has the want of the field
 // around it.
@@ -39,6 +40,18 @@ type Defaulter interface{ SetDefaults() }
 
 // SecretSetter is text of which no error repeats anything.
 type SecretSetter interface{ SetSecret(s string) }
+
+// LimitsSetter is a mapping of thresholds that can be switched off. Under each of its
+// keys are the keys warning and critical, with a number or off, or off for both.
+type LimitsSetter interface {
+	// LimitKeys returns the keys, and what is expected of their numbers.
+	LimitKeys() []Field
+	// SetLimit sets what the file has of a threshold.
+	SetLimit(key string, p Pair)
+}
+
+// TextSetter is a value of its own that is written as text without quotes, such as a size.
+type TextSetter interface{ SetText(s string) error }
 
 // BoolSetter is a value of its own that is written as true or false.
 type BoolSetter interface{ SetBool(b bool) }

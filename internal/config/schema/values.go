@@ -21,6 +21,18 @@ func (d *Decoder) duration(to *time.Duration, want string) setter {
 	}
 }
 
+// parsed reads text that has a meaning of its own.
+func (d *Decoder) parsed(to TextSetter, want string) setter {
+	return func(n *yaml.Node, path string) {
+		if !d.is(n, path, want, tagStr) {
+			return
+		}
+		if to.SetText(n.Value) != nil {
+			d.wrong(n, path, want)
+		}
+	}
+}
+
 func (d *Decoder) number(to *float64, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagInt, tagFloat) {

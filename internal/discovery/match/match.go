@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
@@ -104,4 +105,16 @@ func (m *Matcher) MatchesProcess(p *table.Process, groups func() []string, user 
 // only.
 func (m *Matcher) OnlyListener() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
+}
+
+// StuckAges returns, by name, from which age of a request on its worker counts as stuck,
+// of the apps with a critical response time of their own.
+func StuckAges(apps []config.App) map[string]time.Duration {
+	out := make(map[string]time.Duration)
+	for _, a := range apps {
+		if own := a.Thresholds["response_time"].Critical; own.Given && !own.Off {
+			out[a.Name] = time.Duration(own.Value * float64(time.Second))
+		}
+	}
+	return out
 }

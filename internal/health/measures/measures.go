@@ -98,6 +98,19 @@ func Requests(s *model.State, app string) *model.AppRequests {
 	return &s.Requests[i]
 }
 
+// Waits returns how much the request threads of an app are used; nil if it is not known.
+func Waits(s *model.State, app string) *model.AppWaits {
+	i := slices.IndexFunc(s.Waits, func(w model.AppWaits) bool { return w.App == app })
+	if i < 0 {
+		return nil
+	}
+	return &s.Waits[i]
+}
+
+// IsConnected reports whether a worker of app has a connection to a component, such as
+// "mysql:main".
+func IsConnected(s *model.State, app, component string) bool { return isConnected(s, app, component) }
+
 // fullestDisk returns the usage of the fullest file system, a ratio.
 func fullestDisk(s *model.State) *float64 {
 	var out *float64

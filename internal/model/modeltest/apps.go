@@ -34,6 +34,9 @@ func (b *builder) app() bool {
 		return true
 	case "resp_app_workers":
 		return b.workerCount()
+	case "resp_app_threshold":
+		t := entry(&b.AppThresholds, func(t *model.AppThreshold) bool { return t.App == b.at(0) && t.Resource == b.at(1) }, model.AppThreshold{App: b.at(0), Resource: b.at(1)})
+		return b.set(map[string]**float64{"resp_app_threshold": map[string]**float64{"warning": &t.Warning, "critical": &t.Critical}[b.at(2)]})
 	}
 	if numbers := b.waitNumbers(); numbers != nil {
 		return b.set(numbers)
@@ -84,6 +87,14 @@ func (b *builder) worker() bool {
 		b.workerNamed(app, slot).Heartbeat = b.v()
 	case "resp_worker_restarts_total":
 		b.appNamed(app).Restarts = b.fact.Value
+	case "resp_worker_wait_seconds_total":
+		b.spent(app, b.at(2))
+	case "resp_worker_loop_blocked_seconds_total":
+		w := b.waitsOf(app)
+		if w.Blocked == nil {
+			w.Blocked = new(float64)
+		}
+		*w.Blocked += b.fact.Value
 	case "resp_worker_connections":
 		b.Connections = append(b.Connections, model.WorkerConnections{App: app, Slot: slot, Component: b.at(2), Count: b.fact.Value})
 	case "resp_worker_memory_bytes":
@@ -110,17 +121,46 @@ func (b *builder) workerMemory(app, slot string) {
 	m.Sampled = true
 }
 
+func (b *builder) leak() bool {
+	app, slot := b.at(0), b.at(1)
+	l := entry(&b.MemoryLeaks, func(l *model.MemoryLeak) bool { return l.App == app && l.Slot == slot }, model.MemoryLeak{App: app, Slot: slot})
+	if b.fact.Name == "resp_leak_suspected" {
+		l.Suspected = b.fact.Value == 1
+		return true
+	}
+	return b.set(map[string]**float64{
+		"resp_leak_slope_bytes_per_second": &l.Slope, "resp_leak_confidence_ratio": &l.Confidence,
+		"resp_leak_bytes_per_request": &l.PerRequest, "resp_leak_seconds_to_limit": &l.ToLimit,
+	})
+}
+
 // waitNumbers returns the numbers of the app's waits, if the fact is one of them.
 func (b *builder) waitNumbers() map[string]**float64 {
 	switch b.fact.Name {
-	case "resp_app_utilization_ratio", "resp_app_saturation_requests_per_second", "resp_http_requests_in_flight", "resp_http_oldest_request_age_seconds":
-		w := entry(&b.Waits, func(w *model.AppWaits) bool { return w.App == b.at(0) }, model.AppWaits{App: b.at(0)})
+	case "resp_app_utilization_ratio", "resp_app_saturation_requests_per_second", "resp_app_queue_wait_seconds", "resp_http_requests_in_flight", "resp_http_oldest_request_age_seconds":
+		w := b.waitsOf(b.at(0))
 		return map[string]**float64{
 			"resp_app_utilization_ratio": &w.Utilization, "resp_app_saturation_requests_per_second": &w.Saturation,
+			"resp_app_queue_wait_seconds":  &w.QueueWait,
 			"resp_http_requests_in_flight": &w.InFlight, "resp_http_oldest_request_age_seconds": &w.Oldest,
 		}
 	}
 	return nil
+}
+
+func (b *builder) waitsOf(app string) *model.AppWaits {
+	return entry(&b.Waits, func(w *model.AppWaits) bool { return w.App == app }, model.AppWaits{App: app})
+}
+
+// spent adds the seconds of one worker to those of its app.
+func (b *builder) spent(app, on string) {
+	w := b.waitsOf(app)
+	if w.Spent == nil {
+		w.Spent = make(map[string]float64)
+	}
+	if b.fact.Value > 0 {
+		w.Spent[on] += b.fact.Value
+	}
 }
 
 func (b *builder) http() bool {
@@ -135,11 +175,18 @@ func (b *builder) http() bool {
 		if strings.HasPrefix(b.at(1), "5") {
 			*r.Errors += b.fact.Value
 		}
+		if r.Total == nil {
+			r.Total = new(float64)
+		}
+		*r.Total += b.fact.Value
 		return true
 	}
 	numbers := map[string]**float64{
 		"page.http_latency_seconds": new(*float64), // of another quantile: nobody reads it
 		"page.http_rate":            &r.Rate, "page.http_error_ratio": &r.ErrorRatio, "page.http_mean_seconds": &r.Mean, "page.http_slow_5m": &r.Slow5m,
+		"page.http_requests_5m": &r.Requests5m, "page.http_errors_5m": &r.Errors5m, "page.http_timed_5m": &r.Timed5m,
+		"page.http_last_requests": &r.LastRequests, "page.http_last_error_ratio": &r.LastErrorRatio, "page.http_last_timed": &r.LastTimed, "page.http_last_mean_seconds": &r.LastMean,
+		"page.http_timed": &r.Timed, "page.http_timed_seconds": &r.Seconds,
 	}
 	if n := map[string]**float64{"0.5": &r.P50, "0.95": &r.P95, "0.99": &r.P99}[b.at(1)]; n != nil {
 		numbers["page.http_latency_seconds"] = n

@@ -45,7 +45,7 @@ func From(facts []Fact) (s *model.State, unknown []string) {
 
 func (b *builder) groups() map[string]func() bool {
 	return map[string]func() bool{
-		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "listen": b.listener,
+		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "leak": b.leak, "listen": b.listener,
 		"pool": b.pool, "lock": b.lock, "mysql": b.mysql, "redis": b.redis, "task": b.task, "session": b.session, "sessions": b.session,
 		"host": b.host, "disk": b.host, "pressure": b.host, "threshold": b.host, "collector": b.collector, "unavailable": b.collector, "note": b.collector,
 	}
@@ -73,6 +73,8 @@ func (b *builder) host() bool {
 		}
 	case "page.pressure_ratio":
 		b.Pressures = append(b.Pressures, model.Pressure{Resource: b.at(0), Kind: b.at(1), Ratio: b.fact.Value})
+	case "page.pressure_latest":
+		b.Pressures[len(b.Pressures)-1].Latest = b.fact.Value
 	case "resp_threshold":
 		t := entry(&b.Thresholds, func(t *model.Threshold) bool { return t.Resource == b.at(0) }, model.Threshold{Resource: b.at(0)})
 		if b.at(1) == "warning" {
@@ -81,7 +83,7 @@ func (b *builder) host() bool {
 			t.Critical = b.fact.Value
 		}
 	default:
-		return b.set(map[string]**float64{"resp_host_memory_usage_ratio": &b.Host.Memory, "resp_host_cpu_usage_ratio": &b.Host.CPU})
+		return b.set(map[string]**float64{"resp_host_memory_usage_ratio": &b.Host.Memory, "resp_host_cpu_usage_ratio": &b.Host.CPU, "page.host_memory_bytes": &b.Host.Total})
 	}
 	return true
 }

@@ -22,6 +22,7 @@ type Request struct {
 	Method   string    // one of HTTP's, else "other"; "": not known
 	Path     string    // what was asked for, without the query; "": not known
 	Started  time.Time // when the server began to handle it; zero: not known
+	Pool     bool      // it is in a pool of connections, to get one
 }
 
 // Thread is what is remembered of a thread from look to look.
@@ -119,6 +120,7 @@ func (r *Reader) Of(t *Thread, stack *pystack.Stack, now time.Time, into *Reques
 	for i := range stack.Frames {
 		t.codes = append(t.codes, r.code(stack.Frames[i].Code))
 	}
+	into.Pool = slices.ContainsFunc(t.codes, func(c *code) bool { return c.role == poolGet })
 	s := look{Reader: r, thread: t, frames: stack.Frames, codes: t.codes, now: now, into: into}
 	if s.begins(); into.InHand {
 		s.request()

@@ -21,6 +21,7 @@ const (
 	poolWait       // a pool's thread: idle where nothing of the server is below it
 	poolQueue      // a pool's thread: idle where it waits for its queue
 	queueGet       // queue.Queue.get
+	poolGet        // gets a connection from a pool: waits for one, or connects
 )
 
 // place is a function of a file, which ends with that path.
@@ -63,6 +64,10 @@ func libraryRole(function string) (module string, r role) {
 		return "waitress/task.py", wsgi
 	case "get":
 		return "queue.py", queueGet
+	case "_do_get":
+		return "sqlalchemy/pool/impl.py", poolGet
+	case "get_connection":
+		return "redis/connection.py", poolGet
 	}
 	return "", plain
 }

@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -18,4 +19,21 @@ func (s *Sampler) Threads(pid int) (threads []model.Thread, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// Workers returns the request threads of all workers as they were last sampled.
+func (s *Sampler) Workers() []model.WorkerThreads {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	out := make([]model.WorkerThreads, 0, len(s.order))
+	for _, w := range s.order {
+		if w.gone {
+			continue
+		}
+		if threads := w.requestThreads(now, false); threads != nil {
+			out = append(out, model.WorkerThreads{App: w.app, Slot: strconv.Itoa(w.registered.Slot), PID: w.key.pid, Threads: threads})
+		}
+	}
+	return out
 }

@@ -157,6 +157,7 @@ type stackInfo struct {
 	inHand   bool // it is below a server's request frame
 	idlePool bool // it is a thread of a pool that has nothing to do
 	nowhere  bool // the stack is complete, and neither holds
+	pool     bool // it is in a pool of connections, to get one
 
 	view, route, method, path string
 	started                   time.Time
@@ -192,7 +193,7 @@ func (i *interpreter) look(all *interpreters, t *thread, now time.Time) bool {
 		return false
 	}
 	r := &i.request
-	s := stackInfo{known: true, at: now, slices: t.times.Slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool}
+	s := stackInfo{known: true, at: now, slices: t.times.Slices, looked: true, inHand: r.InHand, idlePool: r.IdlePool, pool: r.Pool}
 	s.nowhere = i.reader != nil && !r.InHand && !r.IdlePool && !i.stack.Truncated && len(i.stack.Frames) > 0
 	s.view, s.route, s.method, s.path, s.started = r.View, r.Route, r.Method, r.Path, r.Started
 	s.own, s.inner = frameOf(i.stack.OwnFrame()), frameOf(i.stack.InnerFrame())
@@ -234,7 +235,7 @@ func (s *stackInfo) model(paths bool) *model.Stack {
 	if !s.known || !s.inHand && s.own.File == "" && s.inner.File == "" {
 		return nil
 	}
-	out := &model.Stack{View: s.view, Own: s.own, Inner: s.inner, Method: s.method, Route: s.route, Started: s.started}
+	out := &model.Stack{View: s.view, Own: s.own, Inner: s.inner, Method: s.method, Route: s.route, Started: s.started, Pool: s.pool}
 	if paths {
 		out.Path = s.path
 	}

@@ -202,3 +202,21 @@ func (h *History) Trend(app, slot string) (float64, bool) {
 	a, b := float64(seen[0]), float64(seen[1])
 	return (v[1]/b - v[0]/a) / (at[1]/b - at[0]/a), true
 }
+
+// LastRequest returns when a request of an app was last reported, to a minute: that
+// long before the newest point whose rate, the mean of a minute, is not 0. false: there
+// is none in the last 30 minutes.
+func (h *History) LastRequest(app string) (time.Time, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	s := h.series[seriesKey{app, "requests", ""}]
+	if s == nil {
+		return time.Time{}, false
+	}
+	for i := h.count; i > h.count-min(h.count, Points); i-- {
+		if pos := (i - 1) % Points; s.values[pos] > 0 {
+			return time.Unix(h.times[pos], 0).Add(-time.Minute).UTC(), true
+		}
+	}
+	return time.Time{}, false
+}

@@ -4,11 +4,6 @@
 (() => {
   const EVERY = 5000, SPAN = 1800, root = document.documentElement;
 
-  // Theme: as the system wants it until the button was used.
-  const stored = (() => { try { return localStorage.getItem('theme'); } catch { return null; } })();
-  if (stored === 'dark' || stored === 'light') root.dataset.theme = stored;
-  const isDark = () => (root.dataset.theme || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
-
   // Numbers for people, as the server writes them.
   const short = (v) => Math.abs(v) < 9.95 ? v.toFixed(1).replace(/\.0$/, '').replace(/^-0$/, '0') : Math.round(v).toLocaleString('en');
   const bytes = (v) => { let i = 0; while (v >= 999.5 && i < 5) { v /= 1000; i++; } return short(v) + ' ' + ['B', 'kB', 'MB', 'GB', 'TB', 'PB'][i]; };
@@ -29,8 +24,29 @@
         t.title = d.toLocaleString() + ' (' + t.title + ')';
         continue;
       }
-      t.textContent = d.toDateString() === now.toDateString() ? clock : d.getFullYear() + '-' + two(d.getMonth() + 1) + '-' + two(d.getDate()) + ' ' + clock;
+      const exact = t.hasAttribute('data-exact') ? ':' + two(d.getSeconds()) : '', today = d.toDateString() === now.toDateString() || t.hasAttribute('data-hm');
+      t.textContent = (today ? '' : d.getFullYear() + '-' + two(d.getMonth() + 1) + '-' + two(d.getDate()) + ' ') + clock + exact;
     }
+  }
+  function localiseStrip(el) { // its titles and its form have times in UTC
+    for (const t of el.querySelectorAll('title[data-at]')) {
+      const d = new Date(t.dataset.at);
+      t.textContent = two(d.getHours()) + ':' + two(d.getMinutes()) + t.textContent.slice(t.textContent.indexOf(': '));
+    }
+    const asked = new URLSearchParams(location.search).get('at');
+    for (const f of el.querySelectorAll('form.ask')) {
+      f.querySelector('.zone').hidden = true;
+      if (f.at.value && !isNaN(new Date(asked))) f.at.value = new Date(asked).toTimeString().slice(0, 8);
+    }
+  }
+  function askMoment(event) { // the form has local time, the exporter wants UTC
+    const f = event.target;
+    if (!f.matches('form.ask')) return;
+    event.preventDefault();
+    const d = new Date(), [h, m, s] = f.at.value.split(':').map(Number);
+    d.setHours(h, m, s || 0, 0);
+    if (d > Date.now()) d.setDate(d.getDate() - 1);
+    location.href = '?app=' + encodeURIComponent(f.elements.app.value) + '&at=' + d.toISOString().slice(0, 19) + 'Z#moment';
   }
   let skew = 0; // how far this clock is from the exporter's, ms
   function tick() {
@@ -49,7 +65,7 @@
   function replace(id, html) {
     if (shown[id] === html) return;
     const el = document.querySelector('[data-section="' + CSS.escape(id) + '"]');
-    if (!el) return;
+    if (!el || (el.contains(document.activeElement) && document.activeElement.matches('input'))) return; // somebody types
     shown[id] = html;
     const open = [...el.querySelectorAll('details[open]')].map((d) => d.dataset.key);
     const at = el.contains(document.activeElement) ? document.activeElement : null;
@@ -62,6 +78,7 @@
     }
     if (href) for (const a of el.querySelectorAll('a')) if (a.getAttribute('href') === href) a.focus({ preventScroll: true });
     localise(el);
+    localiseStrip(el);
     if (id === 'verdict') announce(el.firstElementChild);
   }
   function announce(p) { // spoken when the verdict is another one, not at each number
@@ -69,7 +86,7 @@
     verdictKey = p.dataset.key;
   }
   async function rebuild() { // an app came or went
-    const answer = await fetch('./', { cache: 'no-store', signal: AbortSignal.timeout(10000) });
+    const answer = await fetch('./' + location.search, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(answer.statusText);
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').querySelector('main');
     const main = document.querySelector('main');
@@ -79,6 +96,7 @@
     for (const d of fresh.querySelectorAll('details')) if (open.includes(d.dataset.key)) d.open = true;
     shown = {};
     localise(fresh);
+    localiseStrip(fresh);
   }
 
   // History: the exporter sends what came since.
@@ -117,7 +135,7 @@
       rows: [['cpu', 'app', '--c1'], ['host:cpu', 'host', '--c7']], limit: 'cpu', none: 'No CPU time read yet' },
   ];
   const COLOURS = ['--c1', '--c2', '--c3', '--c4', '--c5', '--c6', '--c7'];
-  let charts = [], limits = {};
+  let charts = [], limits = {}, appLimits = {};
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   const kindsOf = (app) => KINDS.filter((k) => !(k.only && !app[k.only]) && !(k.unless && app[k.unless]));
@@ -140,7 +158,7 @@
 
   // Lines for limits are drawn where the values come near them; the caption has them always.
   function linesOf(c) {
-    const [warning, critical] = limits[c.kind.limit] || [], cap = c.kind.cap && lastOf(c.app[c.kind.cap]);
+    const [warning, critical] = (appLimits[c.name] || limits)[c.kind.limit] || [], cap = c.kind.cap && lastOf(c.app[c.kind.cap]);
     return [['warns at', warning, '--c5'], ['critical at', critical, '--c2'], ['limit', cap, '--quiet']].filter(([, v]) => v !== null && v !== undefined);
   }
   function drawLines(c, u) {
@@ -226,7 +244,7 @@
     return [H.t, ...(c.kind.stack ? drawn.slice().reverse() : drawn)]; // the highest sum is painted first
   }
   function make(box, kind, app) {
-    const fig = document.createElement('figure'), c = { kind, app, rows: rowsOf(kind, app) };
+    const fig = document.createElement('figure'), c = { kind, app, name: box.dataset.app.slice(4), rows: rowsOf(kind, app) };
     c.stackedOrder = kind.stack ? c.rows.slice().reverse() : c.rows;
     c.signature = c.rows.map((r) => r[0]).join();
     c.caption = document.createElement('figcaption');
@@ -309,7 +327,7 @@
     clearTimeout(timer);
     try {
       const since = H.t.length ? H.t[H.t.length - 1] : 0;
-      const answer = await fetch('./api/v1/page?since=' + since, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
+      const answer = await fetch('./api/v1/page?since=' + since + location.search.replace('?', '&'), { cache: 'no-store', signal: AbortSignal.timeout(10000) });
       if (!answer.ok) throw new Error(answer.statusText);
       const sent = Date.parse(answer.headers.get('Date') || '');
       skew = Math.abs(Date.now() - sent) > 2000 ? Date.now() - sent : 0;
@@ -317,7 +335,7 @@
       lostAt = 0;
       if (d.layout !== document.querySelector('main').dataset.layout) await rebuild();
       for (const [id, html] of Object.entries(d.sections)) replace(id, html);
-      limits = d.limits;
+      [limits, appLimits] = [d.limits, d.app_limits];
       merge(d.history);
       drawCharts();
     } catch (e) {
@@ -334,18 +352,12 @@
     document.addEventListener('click', (e) => { const b = e.target.closest('[data-order]'); if (b) askOrder(b); });
     dialog().querySelector('form').addEventListener('submit', sendOrder);
     dialog().querySelector('[type=button]').addEventListener('click', () => dialog().close());
-    const button = document.getElementById('theme');
-    button.hidden = false;
-    button.addEventListener('click', () => {
-      root.dataset.theme = isDark() ? 'light' : 'dark';
-      try { localStorage.setItem('theme', root.dataset.theme); } catch { /* it holds until the page is left */ }
-      dropCharts();
-      drawCharts();
-    });
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { dropCharts(); drawCharts(); });
+    document.addEventListener('theme', () => { dropCharts(); drawCharts(); });
     document.addEventListener('visibilitychange', () => { clearTimeout(timer); if (!document.hidden) ask(); });
     verdictKey = document.querySelector('.verdict').dataset.key;
     localise(document);
+    localiseStrip(document);
+    document.addEventListener('submit', askMoment);
     tick();
     setInterval(tick, 1000);
     ask();

@@ -38,6 +38,9 @@ type Deps struct {
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: unknown.
 	Leaks func(ctx context.Context, app string) (map[int]int, error)
+	// Memory returns the memory that a worker loses, in bytes a second; false: it is not
+	// suspected of a leak. nil: unknown.
+	Memory func(app string, slot, pid int) (float64, bool)
 	// Recycling is called with the pid of a worker right before it is asked to end; nil:
 	// nobody wants to know.
 	Recycling func(pid int)
@@ -87,7 +90,7 @@ type target struct {
 type candidate struct {
 	worker discovery.Worker
 	value  float64 // bytes, leaked connections or seconds
-	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
+	of     string  // what the value is: "rss", "pss", "leaked", "leaking" or "stuck"
 }
 
 // String returns why a worker was chosen.
@@ -95,6 +98,8 @@ func (p candidate) String() string {
 	switch p.of {
 	case "leaked":
 		return fmt.Sprintf("which has leaked %.0f connections", p.value)
+	case "leaking":
+		return fmt.Sprintf("which loses %.1f MiB of memory an hour", p.value*3600/(1<<20))
 	case "stuck":
 		return fmt.Sprintf("which has been stuck for %.0f s", p.value)
 	}

@@ -127,7 +127,7 @@ func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 		return nil, errors.New("nothing left to do")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
 		return nil, process.ErrChanged
-	case r.c.Pick == config.PickLargest: // two of about the same size may change places
+	case r.c.Pick == config.PickLargest || r.c.Pick == config.PickLeaking: // two of about the same value may change places
 		return known, r.checkNoVictim(ctx, t)
 	case victim.worker.PID != t.worker.PID:
 		return nil, process.ErrChanged

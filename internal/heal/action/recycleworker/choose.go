@@ -104,6 +104,11 @@ func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidat
 	switch r.c.Pick {
 	case config.PickLargest:
 		return largest(app), action.Refusal{}, nil
+	case config.PickLeaking:
+		if r.d.Memory == nil {
+			return nil, action.Refuse(action.CodeLeaksUnknown, "it is not known which worker loses memory"), nil
+		}
+		return losing(app, r.d.Memory), action.Refusal{}, nil
 	case config.PickStuck:
 		if app.StateErr != nil {
 			return nil, action.Refuse(action.CodeStatesUnknown, "the state of the workers cannot be read: run the exporter as their user, or give it CAP_SYS_PTRACE"), nil
@@ -194,6 +199,17 @@ func stuck(app *discovery.App) []candidate {
 	for _, w := range app.Workers {
 		if w.State == discovery.Stuck {
 			out = append(out, candidate{w, w.For.Seconds(), "stuck"})
+		}
+	}
+	return out
+}
+
+// losing returns the workers that lose memory.
+func losing(app *discovery.App, slope func(app string, slot, pid int) (float64, bool)) []candidate {
+	var out []candidate
+	for _, w := range app.Workers {
+		if v, ok := slope(app.Name, w.Slot, w.PID); ok && v > 0 {
+			out = append(out, candidate{w, v, "leaking"})
 		}
 	}
 	return out

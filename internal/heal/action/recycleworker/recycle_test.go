@@ -69,7 +69,7 @@ func TestRecyclePlan(t *testing.T) {
 		"flask":                 {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Flask }, want: action.CodeNoReplacement},
 		"no master":             {c: largest, change: func(a *discovery.App) { a.Workers[1].PID = a.PID }, want: action.CodeNoReplacement},
 		"another master":        {c: largest, change: func(a *discovery.App) { a.Workers[0].PID = os.Getppid() }, want: action.CodeSeveralMasters},
-		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: action.CodeSettingUnknown},
+		"losing unknown":        {c: config.Recycle{Pick: config.PickLeaking}, want: action.CodeLeaksUnknown},
 		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: action.CodeProgramUntrusted},
 		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: action.CodeProgramPath},
 		"cannot be tried":       {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{}}, want: action.CodeNotReadable},

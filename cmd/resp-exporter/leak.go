@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/resp-exporter/resp-exporter/internal/leak"
+	"github.com/resp-exporter/resp-exporter/internal/leak/trace"
+)
+
+// leakOptions are the settings of the command leak.
+type leakOptions struct {
+	files   []string
+	csv     bool
+	latched bool
+}
+
+// leakFlags adds the command leak, and gives its options by its name.
+func leakFlags(k *kingpin.Application) map[string]*leakOptions {
+	o := &leakOptions{}
+	c := k.Command("leak", "Judge memory traces of processes: files with the columns "+trace.Header+", which may be compressed with gzip. Exit code 1 if one cannot be read.")
+	c.Arg("file", "Trace.").Required().StringsVar(&o.files)
+	c.Flag("csv", "Print trace,verdict,detected_at_s,slope_bytes_per_s; --no-csv prints sentences.").Default("true").BoolVar(&o.csv)
+	c.Flag("latched", "The verdict is leak if an alarm was ever raised, not only if one stands at the end.").BoolVar(&o.latched)
+	return map[string]*leakOptions{c.FullCommand(): o}
+}
+
+// judgeTraces writes what the detector says of each trace to stdout and returns the exit
+// code: 0, or 1 if a file cannot be read, which the others are judged in spite of.
+func judgeTraces(o leakOptions, stdout, stderr io.Writer) int {
+	code := 0
+	w := csv.NewWriter(stdout)
+	if o.csv {
+		_ = w.Write([]string{"trace", "verdict", "detected_at_s", "slope_bytes_per_s"})
+	}
+	for _, path := range o.files {
+		v, err := judgeTrace(path)
+		switch {
+		case err != nil:
+			printLine(stderr, "resp-exporter: %s: %v", path, err)
+			code = 1
+		case o.csv:
+			_ = w.Write(leakRow(traceName(path), &v, o.latched))
+		default:
+			printLine(stdout, "%s", leakSentence(traceName(path), &v, o.latched))
+		}
+	}
+	w.Flush()
+	if err := w.Error(); err != nil {
+		printLine(stderr, "resp-exporter: print the verdicts: %v", err)
+		return 1
+	}
+	return code
+}
+
+func judgeTrace(path string) (leak.Verdict, error) {
+	f, err := os.Open(path) //nolint:gosec // a file that the user names
+	if err != nil {
+		if p, ok := errors.AsType[*os.PathError](err); ok {
+			err = p.Err
+		}
+		return leak.Verdict{}, err
+	}
+	defer func() { _ = f.Close() }()
+	return trace.Judge(f)
+}
+
+// traceName returns the name of a file without its folder and its ending.
+func traceName(path string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".gz"), ".csv")
+}
+
+// raised returns when the alarm that counts was raised, and whether there is one.
+func raised(v *leak.Verdict, latched bool) (float64, bool) {
+	at := v.Since
+	if latched {
+		at = v.First
+	}
+	return at, !math.IsNaN(at)
+}
+
+func leakRow(name string, v *leak.Verdict, latched bool) []string {
+	at, ok := raised(v, latched)
+	if !ok {
+		return []string{name, "ok", "", ""}
+	}
+	return []string{name, "leak", strconv.FormatFloat(at, 'f', 1, 64), strconv.FormatFloat(v.Slope, 'f', 3, 64)}
+}
+
+func leakSentence(name string, v *leak.Verdict, latched bool) string {
+	at, ok := raised(v, latched)
+	if !ok {
+		return name + ": no leak"
+	}
+	s := fmt.Sprintf("%s: leaks %.0f bytes a second since the alarm at %.0f s (confidence %.2f)", name, v.Slope, at, v.Confidence)
+	if !math.IsNaN(v.BytesPerRequest) {
+		s += fmt.Sprintf(", %.0f bytes a request", v.BytesPerRequest)
+	}
+	if v.Recycled {
+		s += ", over the lives of several processes"
+	}
+	return s
+}

@@ -1,0 +1,25 @@
+package collectors_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/leak"
+	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
+)
+
+// fakeVerdicts: worker 1 of shop leaks, worker 0 does not.
+type fakeVerdicts struct{ perRequest float64 }
+
+func (v fakeVerdicts) Of(app string, slot, pid int) (watch.Found, bool) {
+	f := watch.Found{Slot: slot, PID: pid, Anon: 50e6, Verdict: leak.Verdict{Leak: slot == 1, Slope: 1000, Confidence: .75, BytesPerRequest: v.perRequest}}
+	return f, app == "shop" && (pid == 101 || pid == 102)
+}
+
+func (fakeVerdicts) Dropped() uint64 { return 3 }
+
+func TestLeak(t *testing.T) {
+	golden(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{500}, groups(t), total))
+	goldenAs(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{math.NaN()}, groups(t), total), "leak_no_requests")
+}

@@ -1,0 +1,73 @@
+package cause
+
+import (
+	"cmp"
+
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// ID returns the identity of what is to be done about a judgement: that of its chain,
+// where it has one, so that advice about the same root is given once.
+func ID(b *model.Bottleneck) string {
+	if b.Chain != nil {
+		if id := diagnosis.Cause(b.Chain); id != "" {
+			return id
+		}
+	}
+	return b.App + "/bottleneck:" + string(b.Cause)
+}
+
+// Advice returns what to do about the cause of a judgement; "" without one.
+func Advice(b *model.Bottleneck) string {
+	if b.Chain != nil {
+		if out := diagnosis.Advice(b.Chain); out != "" {
+			return out
+		}
+	}
+	at := place(b.Peer)
+	switch b.Cause { //nolint:exhaustive // the others follow
+	case model.CauseCPU:
+		return "Find what else computes on this host, or run fewer workers than it has cores for; more workers make it worse."
+	case model.CauseCPUThrottled:
+		return "Raise the CPU limit (CPUQuota of the unit, limits.cpu of the pod), or run fewer workers; the host itself may be idle."
+	case model.CauseMemory:
+		return "Free memory or raise the limit, and run fewer workers; more workers make it worse."
+	case model.CauseWorkers:
+		return "Run more workers or threads if CPU and memory allow it, or make the views that take most of the time cheaper."
+	case model.CausePool:
+		return "Find the code that keeps connections without using them: close each session at the end of the request. Make the pool larger only after that."
+	case model.CauseDBLock:
+		return "End the transaction that holds the lock; SHOW ENGINE INNODB STATUS on " + cmp.Or(at, "the server") + " lists the waits."
+	case model.CauseDBSlow:
+		return "Look at the statements that run now (SHOW FULL PROCESSLIST on " + cmp.Or(at, "the server") + ") and at their plans (EXPLAIN)."
+	case model.CauseDBDown:
+		return "Check that " + cmp.Or(at, "the server") + " runs, accepts connections and answers."
+	case model.CauseRedis:
+		return "SLOWLOG GET on " + cmp.Or(at, "the server") + " lists slow commands; check that it runs and answers."
+	}
+	return ofProcess(b, at)
+}
+
+// ofProcess returns the advice about causes in the app itself and around it.
+func ofProcess(b *model.Bottleneck, at string) string {
+	switch b.Cause { //nolint:exhaustive // the others are those of the caller
+	case model.CauseUpstream:
+		return "Find out why " + cmp.Or(at, "it") + " is slow, and give the call a timeout."
+	case model.CauseGIL:
+		return "Run more workers with fewer threads each, and move the computing out of the requests."
+	case model.CauseGC:
+		return "Call gc.freeze() after loading, raise gc.set_threshold(), or keep fewer objects."
+	case model.CauseLock:
+		return "Hold the lock for less long, and never over a call to another server."
+	case model.CauseDisk:
+		return "Find what reads or writes (iotop, the io limit of the control group), and keep files that requests need in memory."
+	case model.CauseTasks:
+		return "Start the workers of the queue, and look at the task that each of them has in hand."
+	case model.CauseSlowClients:
+		return "Put a proxy that buffers (nginx) in front of the app, or use workers of threads or an event loop."
+	case model.CauseLoopBlocked:
+		return "Move the blocking call into a thread (run_in_executor, asyncio.to_thread), or use a driver for asyncio."
+	}
+	return ""
+}

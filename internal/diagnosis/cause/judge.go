@@ -1,0 +1,185 @@
+package cause
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+const (
+	// leastShare is the part of the lost time that a cause must explain.
+	leastShare = 0.5
+	// leastLoss is the part of the time with a request that must be lost, and leastThreads
+	// how many threads lost all of their time, at least.
+	leastLoss    = 0.25
+	leastThreads = 0.2
+	// saturated is the utilization from which an app has no thread left.
+	saturated = 0.9
+	// usefulLooks is for how many looks all workers must be busy with useful work.
+	usefulLooks = 3
+)
+
+// verdict is the cause that one look shows.
+type verdict struct {
+	blame
+
+	share    float64
+	evidence []model.Evidence
+	looks    int // in how many looks in a row it must be found at least
+}
+
+// judge returns the cause that a look shows; none if none explains most of the loss.
+func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
+	v := l.ofLosses(x)
+	if u := a.unreachable(l, harm); u.cause != "" && (v.cause == "" || isOfStores(v.cause) || harm.Errors != nil) {
+		return u
+	}
+	if v.cause == "" {
+		v = a.saturated(l, x.total(), harm)
+	}
+	if v.cause == "" && harm.Tasks != nil {
+		v = l.overdue(harm)
+	}
+	return v
+}
+
+// ofLosses returns the cause that explains most of the lost time, if it is enough.
+func (l *look) ofLosses(x *losses) verdict {
+	best, seconds := x.byCause()
+	total := x.total()
+	switch {
+	case best.cause == "", l.span == 0, l.fresh && isOfStarting(best.cause):
+		return verdict{}
+	case seconds < leastShare*total, total < leastLoss*l.inHand, seconds < leastThreads*l.span:
+		return verdict{}
+	}
+	return verdict{blame: best, share: min(1, seconds/total), evidence: l.evidence(best, seconds)}
+}
+
+// isOfStarting reports whether a cause is what workers show that have just started.
+func isOfStarting(c model.Cause) bool {
+	return slices.Contains([]model.Cause{model.CauseCPU, model.CauseDisk, model.CauseGIL, model.CauseGC, model.CauseLock}, c)
+}
+
+// isOfStores reports whether a cause may come from a store that does not answer.
+func isOfStores(c model.Cause) bool {
+	return slices.Contains([]model.Cause{model.CausePool, model.CauseLock, model.CauseDBSlow, model.CauseDBLock, model.CauseDBDown, model.CauseRedis}, c)
+}
+
+// unreachable returns the cause of harm that comes with a store of the app that does not
+// answer.
+func (a *app) unreachable(l *look, harm model.Harm) verdict {
+	if !harm.Any() {
+		return verdict{}
+	}
+	for i := range l.state.MySQL {
+		m := &l.state.MySQL[i]
+		name := "mysql:" + m.Name
+		if _, uses := a.servers[name]; !uses || m.Up && !isFull(m) {
+			continue
+		}
+		b := blame{cause: model.CauseDBDown, peer: name}
+		if isFull(m) {
+			b = l.ofFull(name, nil)
+		}
+		b.chain = l.chainAt(name)
+		return verdict{blame: b, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
+	}
+	for i := range l.state.Redis {
+		r := &l.state.Redis[i]
+		name := "redis:" + r.Name
+		if _, uses := a.servers[name]; uses && !r.Up {
+			return verdict{blame: blame{cause: model.CauseRedis, peer: name, chain: l.chainAt(name)}, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
+		}
+	}
+	return verdict{}
+}
+
+// isFull reports whether a server has no connection left for an app: it refuses the
+// exporter, too, or only the one is left that is reserved.
+func isFull(m *model.MySQLServer) bool {
+	return m.Full || len(m.Holders) > 0 && m.Connections != nil && m.MaxConnections != nil && *m.Connections >= *m.MaxConnections-1
+}
+
+// saturated returns the cause workers, if connections wait because all threads are busy
+// with what they always do.
+func (a *app) saturated(l *look, lost float64, harm model.Harm) verdict {
+	if harm.Queue == nil || l.fresh || l.loop || l.span == 0 || l.utilization() < saturated {
+		return verdict{}
+	}
+	useful := 1 - lost/max(l.inHand, 1e-9)
+	if useful < leastShare || a.spreads(l) {
+		return verdict{}
+	}
+	return verdict{
+		blame: blame{cause: model.CauseWorkers}, share: min(1, useful), looks: usefulLooks,
+		evidence: []model.Evidence{{Code: "utilization", Value: l.utilization()}, {Code: "queue", Value: *harm.Queue}, {Code: "threads", Value: l.capacity()}},
+	}
+}
+
+// spreads reports whether most of the time goes into something that is not known to be
+// useful: sleeping, or a process that is waited for.
+func (a *app) spreads(l *look) bool {
+	rest := 0.0
+	for _, on := range [...]string{"sleep", "child", "other", "unknown"} {
+		rest += max(0, l.spent[on]-a.usual.expected(l, on))
+	}
+	return rest > leastShare*l.inHand
+}
+
+// overdue returns the cause tasks.
+func (l *look) overdue(harm model.Harm) verdict {
+	v := verdict{blame: blame{cause: model.CauseTasks}, share: 1}
+	for i := range l.state.Queues {
+		q := &l.state.Queues[i]
+		if q.App != l.workers.App || q.Oldest == nil || q.Oldest != harm.Tasks {
+			continue
+		}
+		v.peer = q.Name
+		v.evidence = append(v.evidence, model.Evidence{Code: "task_age", Of: q.Name, Value: *q.Oldest}, model.Evidence{Code: "tasks", Of: q.Name, Value: q.Length})
+		if q.Workers != nil {
+			v.evidence = append(v.evidence, model.Evidence{Code: "task_workers", Of: q.Name, Value: *q.Workers})
+		}
+	}
+	return v
+}
+
+// evidence returns the numbers by which a cause was found.
+func (l *look) evidence(b blame, seconds float64) []model.Evidence {
+	out := []model.Evidence{{Code: "lost_threads", Of: b.peer, Value: seconds / l.span}, {Code: "threads", Value: l.capacity()}}
+	waiting, longest := 0.0, 0.0
+	for _, t := range l.threads {
+		if !t.Task && l.ofThread(t).cause == b.cause {
+			waiting++
+			longest = max(longest, t.Seconds)
+		}
+	}
+	if waiting > 0 {
+		out = append(out, model.Evidence{Code: "waiting_threads", Of: b.peer, Value: waiting}, model.Evidence{Code: "longest_wait", Of: b.peer, Value: longest})
+	}
+	if l.queue != nil {
+		out = append(out, model.Evidence{Code: "queue", Value: *l.queue})
+	}
+	if b.cause == model.CausePool || strings.HasPrefix(string(b.cause), "db_") {
+		out = append(out, l.poolEvidence()...)
+	}
+	return out
+}
+
+// poolEvidence returns what the connections of the app's fullest pool do.
+func (l *look) poolEvidence() []model.Evidence {
+	var p *model.Pool
+	for i := range l.state.Pools {
+		if x := &l.state.Pools[i]; x.App == l.workers.App && (p == nil || valueOf(x.Utilization) > valueOf(p.Utilization)) {
+			p = x
+		}
+	}
+	if p == nil {
+		return nil
+	}
+	return []model.Evidence{
+		{Code: "pool_in_use", Of: p.Name, Value: p.InUse}, {Code: "pool_in_transaction", Of: p.Name, Value: p.InTransaction},
+		{Code: "pool_leaked", Of: p.Name, Value: p.Leaked}, {Code: "pool_idle", Of: p.Name, Value: p.Idle},
+	}
+}

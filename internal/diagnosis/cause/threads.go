@@ -1,0 +1,279 @@
+package cause
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// blame is what one thread, or a part of the lost time, is held up by.
+type blame struct {
+	cause model.Cause // "": nothing that is known, or it waits by design
+	peer  string
+	chain *model.Chain
+}
+
+// thought is what one thread is held up by. designed: it waits for data by design, such as
+// in a command of Redis that does, which is no loss.
+type thought struct {
+	blame
+
+	designed bool
+}
+
+// ofThread returns what holds up a thread that has a request.
+func (l *look) ofThread(t threadAt) thought {
+	if t.On == "lock" && t.Stack != nil && t.Stack.Pool {
+		return thought{blame: l.ofPool(t)}
+	}
+	if c := l.chainOf(t); c != nil {
+		return l.ofChain(c, t)
+	}
+	switch t.On {
+	case "mysql":
+		return thought{blame: l.ofMySQL(t.Peer, t.Socket)}
+	case "redis":
+		if c := l.connectionOf(t); c != nil && waitsForData(c.Command) {
+			return thought{designed: true}
+		}
+		return thought{blame: blame{cause: model.CauseRedis, peer: t.Peer}}
+	case "upstream":
+		return thought{blame: blame{cause: model.CauseUpstream, peer: t.Peer}}
+	}
+	return thought{blame: blame{cause: plainCause(t.On)}}
+}
+
+// plainCause returns the cause of time that needs no other evidence.
+func plainCause(on string) model.Cause {
+	switch on {
+	case "cpu_queue":
+		return model.CauseCPU
+	case "throttled":
+		return model.CauseCPUThrottled
+	case "gc":
+		return model.CauseGC
+	case "gil":
+		return model.CauseGIL
+	case "disk":
+		return model.CauseDisk
+	case "client":
+		return model.CauseSlowClients
+	case "mysql":
+		return model.CauseDBSlow
+	case "redis":
+		return model.CauseRedis
+	case "upstream":
+		return model.CauseUpstream
+	case "lock":
+		return model.CauseLock
+	}
+	return ""
+}
+
+// chainOf returns the chain of which a thread is a victim; nil: of none.
+func (l *look) chainOf(t threadAt) *model.Chain {
+	if t.Task {
+		return nil
+	}
+	for i := range l.state.Chains {
+		c := &l.state.Chains[i]
+		if slices.ContainsFunc(c.Victims, func(v model.Link) bool { return v.PID == t.worker.PID && v.TID == t.TID && v.App == l.workers.App }) {
+			return c
+		}
+	}
+	return nil
+}
+
+// ofChain returns the cause of a chain: what its root, or the last party that holds
+// something, is waited for.
+func (l *look) ofChain(c *model.Chain, t threadAt) thought {
+	if len(c.Links) == 0 {
+		return thought{blame: blame{cause: plainCause(t.On), peer: t.Peer}}
+	}
+	b := blame{chain: c, peer: c.Peer}
+	if c.Deadlock {
+		b.cause = model.CauseLock
+		if all(c, "mysql") {
+			b.cause = model.CauseDBLock
+		} else if all(c, "upstream") {
+			b.cause = model.CauseUpstream
+		}
+		return thought{blame: b}
+	}
+	last := len(c.Links) - 1
+	root, on, kind := &c.Links[last], c.On, c.Kind
+	if last > 0 {
+		before := &c.Links[last-1]
+		on, b.peer, kind = before.On, before.Peer, ""
+		if on == "" {
+			on = c.On
+		}
+		if isStore(root.Server) {
+			b.peer = root.Server
+		}
+	}
+	switch {
+	case kind == "blocked":
+		return thought{designed: true}
+	case kind == "full":
+		return thought{blame: l.ofFull(b.peer, c)}
+	case on == "mysql" && root.Connection == 0 && root.Slot == "" && !isLock(kind):
+		server := l.ofMySQL(b.peer, 0)
+		server.chain = c
+		return thought{blame: server}
+	case on == "mysql":
+		b.cause = model.CauseDBLock
+	default:
+		b.cause = plainCause(on)
+	}
+	return thought{blame: b}
+}
+
+// all reports whether all parties of a circle wait for one kind of thing.
+func all(c *model.Chain, on string) bool {
+	return c.On == on && !slices.ContainsFunc(c.Links, func(l model.Link) bool { return l.On != on && l.On != "" })
+}
+
+// isLock reports whether a kind of wait inside MySQL is one for a lock.
+func isLock(kind string) bool {
+	return kind == "row" || kind == "metadata" || kind == "table" || kind == "global"
+}
+
+// ofMySQL returns the cause of a wait for a MySQL server over a socket; 0: any.
+func (l *look) ofMySQL(peer string, socket uint64) blame {
+	b := blame{cause: model.CauseDBSlow, peer: peer}
+	for i := range l.state.MySQL {
+		m := &l.state.MySQL[i]
+		if "mysql:"+m.Name != peer {
+			continue
+		}
+		switch {
+		case m.Full && socket == 0:
+			return l.ofFull(peer, nil)
+		case !m.Up && !m.Full:
+			b.cause = model.CauseDBDown
+			return b
+		}
+	}
+	if socket == 0 {
+		return b
+	}
+	for i := range l.state.StoreConnections {
+		c := &l.state.StoreConnections[i]
+		if c.Socket == socket && c.Server == peer && l.waitsForLock(c) {
+			b.cause = model.CauseDBLock
+			return b
+		}
+	}
+	return b
+}
+
+// waitsForLock reports whether a connection waits for a lock inside its server.
+func (l *look) waitsForLock(c *model.StoreConnection) bool {
+	return slices.ContainsFunc(l.state.StoreWaits, func(w model.StoreWait) bool {
+		return w.Server == c.Server && w.Waiter == c.ID && isLock(w.Kind)
+	})
+}
+
+// ofFull returns the cause of a server that has no connection left: the pool of the app
+// that has most of them, else the server.
+func (l *look) ofFull(peer string, c *model.Chain) blame {
+	b := blame{cause: model.CauseDBDown, peer: peer, chain: c}
+	for i := range l.state.MySQL {
+		m := &l.state.MySQL[i]
+		if "mysql:"+m.Name != peer {
+			continue
+		}
+		if most := l.mostOf(peer); most > 0 && 2*most > valueOf(m.MaxConnections) {
+			b.cause = model.CausePool
+		}
+		if len(m.Holders) == 0 {
+			continue
+		}
+		sum := 0.0
+		for _, h := range m.Holders {
+			sum += h.Connections
+		}
+		h := &m.Holders[0]
+		if most := max(sum, valueOf(m.MaxConnections)); h.App != "" && 2*h.Connections > most {
+			b.cause = model.CausePool
+		}
+	}
+	return b
+}
+
+// mostOf returns how many connections to a server the app has that has most of them.
+func (l *look) mostOf(server string) (most float64) {
+	counts := make(map[string]float64)
+	for i := range l.state.StoreConnections {
+		if c := &l.state.StoreConnections[i]; c.Server == server && c.App != "" {
+			counts[c.App]++
+			most = max(most, counts[c.App])
+		}
+	}
+	return most
+}
+
+// connectionOf returns the connection on which a thread waits; nil: it is not known.
+func (l *look) connectionOf(t threadAt) *model.StoreConnection {
+	if t.Socket == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(l.state.StoreConnections, func(c model.StoreConnection) bool { return c.Socket == t.Socket && c.Server == t.Peer })
+	if i < 0 {
+		return nil
+	}
+	return &l.state.StoreConnections[i]
+}
+
+// waitsForData reports whether a command of Redis waits until somebody writes.
+func waitsForData(command string) bool {
+	switch strings.ToLower(command) {
+	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup",
+		"subscribe", "psubscribe", "ssubscribe", "wait", "waitaof", "monitor":
+		return true
+	}
+	return false
+}
+
+// ofPool returns the cause of a thread's wait for a connection of the pool of its
+// process: what the connections of that pool do. If most execute a statement, or wait for
+// a lock, that is what empties it; else they are asleep.
+func (l *look) ofPool(t threadAt) blame {
+	var slow, locked, asleep int
+	peer := ""
+	for i := range l.state.StoreConnections {
+		c := &l.state.StoreConnections[i]
+		if c.PID != t.worker.PID || c.App != l.workers.App || !strings.HasPrefix(c.Server, "mysql:") {
+			continue
+		}
+		peer = c.Server
+		switch {
+		case l.waitsForLock(c):
+			locked++
+		case c.Command == "Sleep":
+			asleep++
+		default:
+			slow++
+		}
+	}
+	switch {
+	case locked > 0 && locked >= slow && locked >= asleep:
+		return blame{cause: model.CauseDBLock, peer: peer, chain: l.chainAt(peer)}
+	case slow > asleep:
+		return blame{cause: model.CauseDBSlow, peer: peer, chain: l.chainAt(peer)}
+	}
+	return blame{cause: model.CausePool, peer: peer}
+}
+
+// chainAt returns the first chain whose root is at a server; nil: there is none.
+func (l *look) chainAt(server string) *model.Chain {
+	for i := range l.state.Chains {
+		c := &l.state.Chains[i]
+		if n := len(c.Links); n > 0 && !c.Deadlock && (c.Peer == server || c.Links[n-1].Server == server) {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+// Package levels compares values with limits.
+package levels
+
+import (
+	"fmt"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// Margin is how far below its limit a value must fall before the level is left
+// (above it for values that warn when they fall).
+const Margin = 0.05
+
+// leastLast is how much must be counted in the last minute, before it can show that a
+// fault has ended.
+const leastLast = 5
+
+// Level is a health level, with the values of resp_health_status.
+type Level int
+
+// The levels.
+const (
+	Healthy Level = iota
+	Warning
+	Critical
+)
+
+// String returns the word that /api/v1/status uses.
+func (l Level) String() string {
+	switch l {
+	case Healthy:
+		return "healthy"
+	case Warning:
+		return "warning"
+	case Critical:
+		return "critical"
+	default:
+		return fmt.Sprintf("level %d", int(l))
+	}
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It returns an error for an
+// unknown word.
+func (l *Level) UnmarshalText(text []byte) error {
+	for _, x := range []Level{Healthy, Warning, Critical} {
+		if x.String() == string(text) {
+			*l = x
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown health level %q", text)
+}
+
+// Rises returns the level of a value that must stay below its limits, and its
+// level by limits lowered by [Margin].
+func Rises(v float64, l config.Limit) (level, release Level) {
+	at := func(share float64) Level { return Of(v >= l.Critical*share, v >= l.Warning*share) }
+	return at(1), at(1 - Margin)
+}
+
+// Falls returns the level of a value that must stay above its limits, and its
+// level by limits raised by [Margin].
+func Falls(v float64, l config.Limit) (level, release Level) {
+	at := func(share float64) Level { return Of(v < l.Critical*share, v < l.Warning*share) }
+	return at(1), at(1 + Margin)
+}
+
+// Of returns the worst level of which the condition holds.
+func Of(critical, warning bool) Level {
+	switch {
+	case critical:
+		return Critical
+	case warning:
+		return Warning
+	}
+	return Healthy
+}
+
+// Enough reports whether at least that many were counted. A number that is not known
+// is enough.
+func Enough(counted *float64, least float64) bool { return counted == nil || *counted >= least }
+
+// Present returns the levels of a value of five minutes that are still present: no
+// worse than those of the last minute, if enough was counted in it. Otherwise a fault of
+// a few seconds would be reported for five minutes.
+func Present(v float64, last, counted *float64, l config.Limit) (level, release Level) {
+	level, release = Rises(v, l)
+	if last == nil || counted == nil || *counted < leastLast {
+		return level, release
+	}
+	now, lower := Rises(*last, l)
+	return min(level, now), min(release, lower)
+}

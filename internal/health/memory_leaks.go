@@ -1,0 +1,48 @@
+package health
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// leakNear is how soon a leak must fill an app's memory to be a warning, in seconds.
+const leakNear = 86400.0
+
+// fastestLeak returns the worker of an app that loses memory fastest; nil: none is
+// suspected of it.
+func (e *evaluator) fastestLeak(app string) (fastest *model.MemoryLeak) {
+	for i := range e.State.MemoryLeaks {
+		l := &e.State.MemoryLeaks[i]
+		if l.App == app && l.Suspected && l.Slope != nil && (fastest == nil || *l.Slope > *fastest.Slope) {
+			fastest = l
+		}
+	}
+	return fastest
+}
+
+// evaluateLeak raises the level of an app's memory where a leak fills it within a day, and
+// puts the worker that leaks before other advice.
+func (e *evaluator) evaluateLeak(w *appWorkers, r *rule) {
+	l := e.fastestLeak(w.app)
+	if l == nil {
+		return
+	}
+	line := fmt.Sprintf("%s loses %s of memory an hour", w.named(l.Slot), FormatBytes(*l.Slope*3600))
+	if l.PerRequest != nil {
+		line += fmt.Sprintf(" (%s a request)", FormatBytes(*l.PerRequest))
+	}
+	if l.ToLimit != nil {
+		line += fmt.Sprintf("; the memory of %s is full in %s", w.app, FormatSeconds(*l.ToLimit))
+		if *l.ToLimit <= leakNear && r.level < Warning {
+			r.level, r.release = Warning, Warning
+			r.summary = line
+		}
+	}
+	rest := r.advice
+	r.advice = func(since time.Duration) []advice {
+		mine := advice{rankCause, w.app + "/memory_leak/worker:" + l.Slot, line + ": recycle it, and set max_requests until the cause is found."}
+		return append([]advice{mine}, rest(since)...)
+	}
+}

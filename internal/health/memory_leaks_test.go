@@ -1,0 +1,38 @@
+package health_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// TestMemoryLeak: a leak that fills the memory within a day is a warning with the worker
+// that leaks; a slower one is none, but is named where the memory is short anyway.
+func TestMemoryLeak(t *testing.T) {
+	leak := func(toLimit, use float64) health.Evaluation {
+		return newTrial().look(0, append(appOf("shop", 0, "idle", "idle"),
+			fact("resp_app_memory_usage_ratio", use, "shop"), fact("resp_app_memory_limit_bytes", 512e6, "shop"),
+			fact("resp_leak_suspected", 0, "shop", "0"), fact("resp_leak_suspected", 1, "shop", "1"),
+			fact("resp_leak_slope_bytes_per_second", 1000, "shop", "1"), fact("resp_leak_bytes_per_request", 500, "shop", "1"),
+			fact("resp_leak_seconds_to_limit", toLimit, "shop", "1"))...)
+	}
+	for name, c := range map[string]struct {
+		toLimit, use float64
+		level        health.Level
+		named        bool
+	}{
+		"near":          {3600, .5, health.Warning, true},
+		"far":           {200000, .5, health.Healthy, false},
+		"far and short": {200000, .93, health.Critical, true},
+	} {
+		e := leak(c.toLimit, c.use)
+		level, named := e.Of("shop").Components["memory"], false
+		for _, a := range e.Advice() {
+			named = named || strings.HasSuffix(a.Cause, "/memory_leak/worker:1")
+		}
+		if level != c.level || named != c.named {
+			t.Errorf("%s: level %v, named %v: %+v", name, level, named, e)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package files
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"time"
+)
+
+const (
+	// MaxLine bounds a line, in bytes.
+	MaxLine = 256 << 10
+	// retryAfter is how long after a fault the directory is tried again.
+	retryAfter = time.Minute
+	// heldPeriod is how often it is looked whether the directory is still the same one.
+	heldPeriod = 10 * time.Second
+)
+
+// Lines is a file of lines that grows, with the one before it: name.jsonl and
+// name.1.jsonl, half of a size each. It is used by one goroutine at a time.
+type Lines struct {
+	open func() (*Dir, error)
+	name string
+	size int64 // of one file
+
+	dir    *Dir
+	file   *os.File
+	length int64
+	err    error // of the last try; nil: none
+	retry  time.Time
+	looked time.Time
+}
+
+// NewLines returns the lines of a name in the directory that open opens, at most size
+// bytes of them.
+func NewLines(open func() (*Dir, error), name string, size int64) *Lines {
+	return &Lines{open: open, name: name, size: size / 2}
+}
+
+func (l *Lines) current() string { return l.name + ".jsonl" }
+func (l *Lines) older() string   { return l.name + ".1.jsonl" }
+
+// ReadLines reads both files of a name: each whole line is given to take, which says
+// whether it is sound, the oldest first. bad is whether there was one in a file, by its
+// name; a last line that is not whole is none.
+func ReadLines(d *Dir, name string, size int64, take func(line []byte) bool) (bad map[string]error) {
+	l := Lines{name: name}
+	bad = make(map[string]error)
+	for _, name := range []string{l.older(), l.current()} {
+		content, err := d.Read(name, 2*size)
+		if err != nil {
+			if !os.IsNotExist(err) {
+				bad[name] = err
+			}
+			continue
+		}
+		for line := range bytes.Lines(content) {
+			whole := line[len(line)-1] == '\n'
+			if whole && len(line) <= MaxLine && take(bytes.TrimSpace(line)) {
+				continue
+			}
+			if whole {
+				bad[name] = fmt.Errorf("a line of %d bytes is damaged", len(line))
+			}
+		}
+	}
+	return bad
+}
+
+// Load reads the lines as [ReadLines] does. A file with a bad line is set aside; what was
+// sound of it is to be written again.
+func (l *Lines) Load(now time.Time, take func(line []byte) bool) (damaged int, err error) {
+	if err := l.ready(now); err != nil {
+		return 0, err
+	}
+	bad := ReadLines(l.dir, l.name, l.size, take)
+	for name := range bad {
+		if err := l.dir.SetAside(name, l.name); err != nil {
+			return len(bad), l.fault(now, err)
+		}
+	}
+	return len(bad), nil
+}
+
+// Append writes whole lines. A new file, also after a fault, begins with those that first
+// returns. After an error they are to be given again.
+func (l *Lines) Append(now time.Time, lines []byte, first func() []byte) error {
+	if err := l.ready(now); err != nil {
+		return err
+	}
+	if now.Sub(l.looked) >= heldPeriod {
+		l.looked = now
+		if err := l.dir.Held(); err != nil {
+			return l.fault(now, err)
+		}
+	}
+	if l.file == nil {
+		if err := l.resume(); err != nil {
+			return l.fault(now, err)
+		}
+	}
+	if l.length > 0 && l.length+int64(len(lines)) > l.size {
+		if err := l.rotate(first()); err != nil {
+			return l.fault(now, err)
+		}
+	}
+	n, err := l.file.Write(lines)
+	if l.length += int64(n); err != nil {
+		return l.fault(now, err)
+	}
+	return nil
+}
+
+// resume opens the file, behind its last whole line.
+func (l *Lines) resume() error {
+	content, err := l.dir.Read(l.current(), 2*l.size)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if l.file, err = l.dir.Append(l.current(), 2*l.size); err != nil {
+		return err
+	}
+	l.length = int64(bytes.LastIndexByte(content, '\n') + 1)
+	if l.length < int64(len(content)) {
+		return l.file.Truncate(l.length)
+	}
+	return nil
+}
+
+// rotate begins the next file.
+func (l *Lines) rotate(first []byte) error {
+	_ = l.file.Close()
+	l.file = nil
+	if err := l.dir.Rename(l.current(), l.older()); err != nil {
+		return err
+	}
+	f, err := l.dir.Replace(l.current(), first)
+	l.file, l.length = f, int64(len(first))
+	return err
+}
+
+// ready opens the directory.
+func (l *Lines) ready(now time.Time) error {
+	if l.dir != nil {
+		return nil
+	}
+	if now.Before(l.retry) {
+		return l.err
+	}
+	dir, err := l.open()
+	if err != nil {
+		return l.fault(now, err)
+	}
+	l.dir, l.looked = dir, now
+	return nil
+}
+
+// fault closes the directory for a while.
+func (l *Lines) fault(now time.Time, err error) error {
+	l.Close()
+	l.err, l.retry = err, now.Add(retryAfter)
+	return err
+}
+
+// Close closes what is open.
+func (l *Lines) Close() {
+	if l.file != nil {
+		_ = l.file.Close()
+	}
+	if l.dir != nil {
+		_ = l.dir.Close()
+	}
+	l.file, l.dir = nil, nil
+}

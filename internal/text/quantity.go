@@ -1,0 +1,49 @@
+package text
+
+import (
+	"math"
+	"strconv"
+)
+
+// Bytes returns bytes for people. It counts in thousands: 1 MB is 1,000,000 bytes.
+func Bytes(v float64) string {
+	sign := ""
+	if v < 0 {
+		sign, v = "-", -v
+	}
+	units := []string{" B", " kB", " MB", " GB", " TB", " PB"}
+	i := 0
+	for v >= 999.5 && i < len(units)-1 {
+		v /= 1000
+		i++
+	}
+	if i == 0 {
+		return sign + Exact(math.Round(v)) + units[0]
+	}
+	return sign + Short(v) + units[i]
+}
+
+// Percent returns a ratio as percent, with one decimal below 10.
+func Percent(ratio float64) string {
+	if p := math.Abs(ratio * 100); p > 0 && p < 0.05 {
+		return "<0.1 %"
+	}
+	return Short(ratio*100) + " %"
+}
+
+// Count returns a number of things. It leaves four digits together, as in a listen limit
+// of 2048.
+func Count(v float64) string {
+	if v == math.Trunc(v) && math.Abs(v) < 10000 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return Short(v)
+}
+
+// Rate returns a number per second.
+func Rate(v float64) string {
+	if v > 0 && v < 0.05 {
+		return "<0.1/s"
+	}
+	return Short(v) + "/s"
+}

@@ -1,0 +1,83 @@
+package past
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// onWord returns what a thread did or waited for in one or two words: the values of
+// model.Thread.On for people.
+func onWord(on string) string {
+	switch on {
+	case "cpu":
+		return "CPU"
+	case "cpu_queue":
+		return "waits for a CPU"
+	case "throttled":
+		return "CPU quota"
+	case "gc":
+		return "garbage collection"
+	case "gil":
+		return "interpreter lock"
+	case "mysql":
+		return "MySQL"
+	case "redis":
+		return "Redis"
+	case "upstream":
+		return "other services"
+	case "lock":
+		return "process lock"
+	case "child":
+		return "child process"
+	case "loop":
+		return "event loop"
+	case "client", "disk", "sleep", "other":
+		return on
+	}
+	return "unknown"
+}
+
+// onClass returns the class that gives a state its colour.
+func onClass(on string) string {
+	switch on {
+	case "cpu", "cpu_queue", "throttled", "gc", "gil", "mysql", "redis", "upstream", "client", "lock", "disk", "sleep", "child", "loop":
+		return "on-" + on
+	}
+	return "on-other"
+}
+
+// part is one part of a stacked bar: its colour, its place in the SVG, and words.
+type part struct {
+	Class, Word string
+	From, Size  string
+	Value       float64
+}
+
+// partWords returns the parts that are largest, as "MySQL 2.9, CPU 0.3".
+func partWords(parts []part, format func(float64) string, upTo int) string {
+	sorted := slices.Clone(parts)
+	slices.SortStableFunc(sorted, func(a, b part) int {
+		switch {
+		case a.Value > b.Value:
+			return -1
+		case a.Value < b.Value:
+			return 1
+		}
+		return 0
+	})
+	var words []string
+	for _, p := range sorted[:min(len(sorted), upTo)] {
+		words = append(words, p.Word+" "+format(p.Value))
+	}
+	return strings.Join(words, ", ")
+}
+
+// formatLoad writes seconds a second, or requests in hand on average.
+func formatLoad(v float64) string {
+	if v > 0 && v < 0.05 {
+		return "<0.1"
+	}
+	return strings.TrimSuffix(health.FormatRate(v), "/s")
+}
