@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/leak/views"
 	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -18,12 +19,16 @@ var (
 	leakConfidence = gauge("leak_confidence_ratio", "Least share (0 to 1) of the growth that lasts, by all models that explain the memory about as well, while a worker is suspected of a leak.", "app", "worker")
 	leakPerRequest = gauge("leak_bytes_per_request", "Memory that a worker loses with each request, while it is suspected of a leak and requests are reported; they are taken to be spread evenly over the workers.", "app", "worker")
 	leakToLimit    = gauge("leak_seconds_to_limit", "Time until the memory of the app reaches its limit, see app_memory_limit_bytes, at the rate of all its workers that leak.", "app", "worker")
+	leakView       = gauge("leak_view_growth_bytes_per_second", "Memory that the workers of an app lose in a view, while one of them is suspected of a leak and it is beyond doubt that the growth comes with the requests of this view.", "app", "view")
 )
 
 // LeakVerdicts are what the detectors of memory leaks know of the workers.
 type LeakVerdicts interface {
 	Of(app string, slot, pid int) (watch.Found, bool)
 	Dropped() uint64
+	// Views returns the views in which an app loses memory, the worst first.
+	Views(app string) []views.Growth
+	DroppedViews() uint64
 }
 
 // Leak is the collector "leak": workers that leak memory.
@@ -43,7 +48,7 @@ func (*Leak) Name() string { return "leak" }
 
 // Descs implements [Collector].
 func (*Leak) Descs() []*prometheus.Desc {
-	return descs(leakSuspected, leakSlope, leakConfidence, leakPerRequest, leakToLimit, seriesDropped)
+	return descs(leakSuspected, leakSlope, leakConfidence, leakPerRequest, leakToLimit, leakView, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -59,6 +64,7 @@ func (c *Leak) Collect(ctx context.Context) (Sample, error) {
 		}
 	}
 	s.add(seriesDropped, float64(c.verdicts.Dropped()), "leak")
+	s.add(seriesDropped, float64(c.verdicts.DroppedViews()), "leak_view")
 	return s, nil
 }
 
@@ -94,5 +100,16 @@ func (c *Leak) app(s *Sample, a *discovery.App, snap *discovery.Snapshot) {
 			}
 		}
 		s.State.MemoryLeaks = append(s.State.MemoryLeaks, out)
+	}
+	c.views(s, a.Name)
+}
+
+// views adds the views in which an app loses memory.
+func (c *Leak) views(s *Sample, app string) {
+	for _, g := range c.verdicts.Views(app) {
+		s.add(leakView, g.PerSecond, app, g.View)
+		s.State.LeakViews = append(s.State.LeakViews, model.LeakView{
+			App: app, View: g.View, Growth: g.PerSecond, Error: g.PerSecond * g.Error / g.PerRequest, PerRequest: g.PerRequest,
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/leak"
+	"github.com/resp-exporter/resp-exporter/internal/leak/views"
 	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
 )
 
@@ -18,6 +19,15 @@ func (v fakeVerdicts) Of(app string, slot, pid int) (watch.Found, bool) {
 }
 
 func (fakeVerdicts) Dropped() uint64 { return 3 }
+
+func (fakeVerdicts) Views(app string) []views.Growth {
+	if app != "shop" {
+		return nil
+	}
+	return []views.Growth{{View: "checkout", PerRequest: 50e3, Error: 5e3, PerSecond: 900}}
+}
+
+func (fakeVerdicts) DroppedViews() uint64 { return 4 }
 
 func TestLeak(t *testing.T) {
 	golden(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{500}, groups(t), total))

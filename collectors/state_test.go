@@ -140,6 +140,10 @@ func (l *factList) apps(s *model.State) {
 			}
 		}
 	}
+	for _, v := range s.LeakViews {
+		l.add("leak_view_error", v.Error, v.App, v.View)
+		l.add("leak_view_request", v.PerRequest, v.App, v.View)
+	}
 	for i := range s.Requests {
 		r := &s.Requests[i]
 		l.known("http_rate", r.Rate, r.App)

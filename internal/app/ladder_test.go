@@ -38,7 +38,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/mysql/statement": 0, "internal/mysql/guard": 0, "internal/mysql/locks": 0.5, "internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		// the rooms above a Redis
 		"internal/redis/tasks": 1.5, "internal/redis/sessions": 1.5, "internal/redis/leases": 1.5, "internal/redis/redistest": 1.5,
-		"internal/leak": 1, "internal/leak/trace": 1.5, "internal/leak/leaktest": 1.6,
+		"internal/leak": 1, "internal/leak/views": 1, "internal/leak/trace": 1.5, "internal/leak/leaktest": 1.6,
 		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
 		"grafana/generate": 0, "tools/mutate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		// what a Python process does, from its memory

@@ -89,7 +89,7 @@ func newParts(o Options) (*parts, error) {
 	})
 	a.memoryLeaks = watch.New(watch.Options{
 		Apps: a.watcher, ProcRoot: o.ProcRoot, Interval: func() time.Duration { return a.config.Load().MonitoringInterval },
-		Requests: a.requests.AnsweredBy, Logger: o.Logger, Scale: o.LeakTimeScale,
+		Requests: a.requests.AnsweredBy, Views: a.sampler, Logger: o.Logger, Scale: o.LeakTimeScale,
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.passed = o.StatsD

@@ -22,6 +22,17 @@ func (e *evaluator) fastestLeak(app string) (fastest *model.MemoryLeak) {
 	return fastest
 }
 
+// leakRemedy returns the end of the advice about a leak: what to do, and where the memory
+// is lost, as far as that is beyond doubt.
+func (e *evaluator) leakRemedy(app string) string {
+	for i := range e.State.LeakViews { // the worst first
+		if v := &e.State.LeakViews[i]; v.App == app {
+			return fmt.Sprintf("; it grows in requests to %s: look at what they keep, recycle the worker, and set max_requests until then.", v.View)
+		}
+	}
+	return ": recycle it, and set max_requests until the cause is found."
+}
+
 // evaluateLeak raises the level of an app's memory where a leak fills it within a day, and
 // puts the worker that leaks before other advice.
 func (e *evaluator) evaluateLeak(w *appWorkers, r *rule) {
@@ -42,7 +53,7 @@ func (e *evaluator) evaluateLeak(w *appWorkers, r *rule) {
 	}
 	rest := r.advice
 	r.advice = func(since time.Duration) []advice {
-		mine := advice{rankCause, w.app + "/memory_leak/worker:" + l.Slot, line + ": recycle it, and set max_requests until the cause is found."}
+		mine := advice{rankCause, w.app + "/memory_leak/worker:" + l.Slot, line + e.leakRemedy(w.app)}
 		return append([]advice{mine}, rest(since)...)
 	}
 }

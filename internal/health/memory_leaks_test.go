@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // TestMemoryLeak: a leak that fills the memory within a day is a warning with the worker
 // that leaks; a slower one is none, but is named where the memory is short anyway.
 func TestMemoryLeak(t *testing.T) {
-	leak := func(toLimit, use float64) health.Evaluation {
-		return newTrial().look(0, append(appOf("shop", 0, "idle", "idle"),
+	leak := func(toLimit, use float64, more ...modeltest.Fact) health.Evaluation {
+		return newTrial().look(0, append(append(more, appOf("shop", 0, "idle", "idle")...),
 			fact("resp_app_memory_usage_ratio", use, "shop"), fact("resp_app_memory_limit_bytes", 512e6, "shop"),
 			fact("resp_leak_suspected", 0, "shop", "0"), fact("resp_leak_suspected", 1, "shop", "1"),
 			fact("resp_leak_slope_bytes_per_second", 1000, "shop", "1"), fact("resp_leak_bytes_per_request", 500, "shop", "1"),
@@ -27,6 +28,10 @@ func TestMemoryLeak(t *testing.T) {
 		"far and short": {200000, .93, health.Critical, true},
 	} {
 		e := leak(c.toLimit, c.use)
+		byView := leak(c.toLimit, c.use, fact("resp_leak_view_growth_bytes_per_second", 900, "shop", "checkout"), fact("resp_leak_view_growth_bytes_per_second", 90, "blog", "list"))
+		if told := strings.Contains(strings.Join(byView.Recommendations(), "\n"), "checkout"); told != c.named {
+			t.Errorf("%s: the view is told: %v: %q", name, told, byView.Recommendations())
+		}
 		level, named := e.Of("shop").Components["memory"], false
 		for _, a := range e.Advice() {
 			named = named || strings.HasSuffix(a.Cause, "/memory_leak/worker:1")

@@ -99,74 +99,91 @@ func (d *design) setLoad(b *blocks) {
 	d.fill(colFill+fills, colLoad)
 }
 
+// products sets the products of the columns that are used with each other and with the
+// memory. Those of two columns of what fills up are not needed.
 func (d *design) products() {
 	used := colCount
 	if !d.load {
 		used = colFill + fills
 	}
-	d.yy = 0
-	for i := range parts {
-		d.yy += d.y[i] * d.y[i]
-	}
+	d.yy = dot(&d.y, &d.y)
 	for a := range used {
-		if d.skips(a) {
-			continue
+		if !d.skips(a) {
+			d.xy[a] = dot(&d.x[a], &d.y)
+			d.productsOf(a)
 		}
-		xa := &d.x[a]
-		s := 0.0
-		for i := range parts {
-			s += xa[i] * d.y[i]
-		}
-		d.xy[a] = s
-		for b := range min(a, colFill) + 1 {
-			if d.skips(b) {
-				continue
-			}
-			xb := &d.x[b]
-			s = 0
-			for i := range parts {
-				s += xa[i] * xb[i]
-			}
+	}
+}
+
+// productsOf sets the products of one column with those before it.
+func (d *design) productsOf(a int) {
+	for b := range min(a, colFill) + 1 {
+		if !d.skips(b) {
+			s := dot(&d.x[a], &d.x[b])
 			d.gram[a][b], d.gram[b][a] = s, s
 		}
-		s = 0
-		for i := range parts {
-			s += xa[i] * xa[i]
-		}
-		d.gram[a][a] = s
 	}
+	d.gram[a][a] = dot(&d.x[a], &d.x[a])
+}
+
+func dot(a, b *[parts]float64) (s float64) {
+	for i := range parts {
+		s += a[i] * b[i]
+	}
+	return s
 }
 
 func (d *design) skips(col int) bool {
 	return (col == colLoad || col == colTraffic) && !d.load || col == colTraffic && !d.traffic || col == colTrend && !d.trend
 }
 
+// triangle is the lower one that Cholesky's method makes of the products of a model.
+type triangle [maxTerms][maxTerms]float64
+
 // solve fits a model. It reports false if the terms cannot be told apart, or if what can
 // only add memory would take some away.
 func (d *design) solve(f *fit) bool {
-	var l [maxTerms][maxTerms]float64
-	n := f.n
-	for i := range n {
-		for j := range i + 1 {
-			s := d.gram[f.terms[i]][f.terms[j]]
-			if i == j {
-				s += 1e-9
-			}
+	var l triangle
+	var z [maxTerms]float64
+	if !d.factor(f, &l) {
+		return false
+	}
+	d.forward(f, &l, &z)
+	if !f.back(&l, &z) {
+		return false
+	}
+	d.score(f)
+	return true
+}
+
+// factor factors the products of the terms of a model.
+func (d *design) factor(f *fit, l *triangle) bool {
+	for i := range f.n {
+		row := &d.gram[f.terms[i]]
+		for j := range i {
+			s := row[f.terms[j]]
 			for k := range j {
 				s -= l[i][k] * l[j][k]
 			}
-			if i != j {
-				l[i][j] = s / l[j][j]
-				continue
-			}
-			if s < 1e-8 {
-				return false
-			}
-			l[i][i] = math.Sqrt(s)
+			l[i][j] = s / l[j][j]
 		}
+		s := row[f.terms[i]] + 1e-9
+		for k := range i {
+			s -= l[i][k] * l[i][k]
+		}
+		if s < 1e-8 {
+			return false
+		}
+		l[i][i] = math.Sqrt(s)
 	}
-	var z, e [maxTerms]float64
-	for i := range n {
+	return true
+}
+
+// forward solves for z, and for the variance of the second term.
+func (d *design) forward(f *fit, l *triangle, z *[maxTerms]float64) {
+	var e [maxTerms]float64
+	f.factor = 0
+	for i := range f.n {
 		s, u := d.xy[f.terms[i]], 0.0
 		if i == 1 {
 			u = 1
@@ -176,14 +193,15 @@ func (d *design) solve(f *fit) bool {
 			u -= l[i][k] * e[k]
 		}
 		z[i], e[i] = s/l[i][i], u/l[i][i]
-	}
-	f.factor = 0
-	for i := range n {
 		f.factor += e[i] * e[i]
 	}
-	for i := n - 1; i >= 0; i-- {
+}
+
+// back sets the coefficients. It reports false if one is negative that may not be.
+func (f *fit) back(l *triangle, z *[maxTerms]float64) bool {
+	for i := f.n - 1; i >= 0; i-- {
 		s := z[i]
-		for k := i + 1; k < n; k++ {
+		for k := i + 1; k < f.n; k++ {
 			s -= l[k][i] * f.coef[k]
 		}
 		f.coef[i] = s / l[i][i]
@@ -191,18 +209,22 @@ func (d *design) solve(f *fit) bool {
 			return false
 		}
 	}
+	return true
+}
+
+// score sets the growth that lasts by a model, and how well the model explains the memory.
+func (d *design) score(f *fit) {
 	f.growth = 0
 	if f.lasts {
 		f.growth = f.coef[1]
 	}
 	f.sse = d.yy
-	for i := range n {
+	for i := range f.n {
 		f.sse -= f.coef[i] * d.xy[f.terms[i]]
 	}
 	f.sse += parts * exactness * exactness
 	k := float64(f.free)
 	f.aicc = parts*math.Log(f.sse/parts) + 2*k*parts/max(1, parts-k-1)
-	return true
 }
 
 // deviation returns the standard error of the lasting term; what is left over is

@@ -50,6 +50,14 @@ type MemoryLeak struct {
 	ToLimit    *float64 // seconds until the app's memory reaches its limit
 }
 
+// LeakView is a view in which an app that is suspected of a leak loses memory.
+type LeakView struct {
+	App, View  string
+	Growth     float64 // bytes a second, of all workers
+	Error      float64 // of Growth: one standard error
+	PerRequest float64 // bytes
+}
+
 // AppWorkers is what the workers of one app do.
 type AppWorkers struct {
 	App     string

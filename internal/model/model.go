@@ -17,6 +17,7 @@ type State struct {
 	Workers []AppWorkers // workers
 
 	MemoryLeaks []MemoryLeak // leak
+	LeakViews   []LeakView   // leak, by app, the worst first
 
 	Listeners []AppListeners // listener
 	Requests  []AppRequests  // requests
@@ -56,6 +57,7 @@ func (s *State) Append(o *State) {
 	s.Memory = append(s.Memory, o.Memory...)
 	s.Workers = append(s.Workers, o.Workers...)
 	s.MemoryLeaks = append(s.MemoryLeaks, o.MemoryLeaks...)
+	s.LeakViews = append(s.LeakViews, o.LeakViews...)
 	s.Listeners = append(s.Listeners, o.Listeners...)
 	s.Requests = append(s.Requests, o.Requests...)
 	s.Waits = append(s.Waits, o.Waits...)

@@ -135,7 +135,7 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"summary":"shop runs, but its state is not known: no worker can be read, no request is reported","since":"2026-01-02T09:30:05Z"}],"recovering":[],"muted":[],` +
 	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
 	`"bottleneck":null,"capacity":{"utilization_ratio":null,"saturation_requests_per_second":null,"queue_wait_seconds":null},` +
-	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{},"threads":[]}],` +
+	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{},"threads":[],"leak":null}],` +
 	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[]}],"lock_waits":[],"chains":[],` +
 	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}],` +
 	`"notes":[{"collector":"requests","of":"app:shop","reason":"malformed","detail":"lines"}]}`

@@ -77,6 +77,7 @@ type (
 
 		Connections map[string]*float64 `json:"connections"` // to other services, by name; empty: none, or not known
 		Threads     []waitstatus.Thread `json:"threads"`     // request threads, at most 64; empty: not sampled
+		Leak        *parts.LeakJSON     `json:"leak"`        // null: its memory is not judged
 	}
 	listenerJSON struct {
 		Listener string   `json:"listener"`
@@ -170,7 +171,7 @@ func appStatus(s *pageState, a *app) appJSON {
 			held[x.Component] = x.N
 		}
 		out.Workers = append(out.Workers, workerJSON{
-			Connections: held, Threads: waitstatus.Threads(s.state, s.ThreadsAt, w.Threads),
+			Connections: held, Threads: waitstatus.Threads(s.state, s.ThreadsAt, w.Threads), Leak: parts.LeakStatus(s.state, a.Name, w.Slot),
 			Slot: parts.Integer(w.Slot), PID: waitstatus.Known(w.PID), State: waitstatus.Known(w.State), Detail: waitstatus.Known(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})

@@ -30,11 +30,6 @@ func capped(most, requests float64) term {
 	return func(w *world) float64 { return most * min(1, w.served/requests) }
 }
 
-// cappedByTime grows evenly until it is full.
-func cappedByTime(most, from, seconds float64) term {
-	return func(w *world) float64 { return most * max(0, min(1, (w.age-from)/seconds)) }
-}
-
 // firsts are parts of the app of which each adds memory when it is first used, some of
 // them seldom.
 func firsts(w *world, most float64, n int) term {

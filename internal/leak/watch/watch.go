@@ -34,6 +34,7 @@ type Options struct {
 	// Requests returns how many requests the workers of an app have answered; false: not
 	// known.
 	Requests func(app string) (float64, bool)
+	Views    ViewSource   // nil: no views are found
 	Logger   *slog.Logger // nil: no log
 	// Scale is how many times faster time passes for the detectors than on the clock, for
 	// demonstrations: a verdict takes more than an hour. 0: 1.
@@ -60,6 +61,7 @@ type worker struct {
 	started  time.Time // of the process, as discovery has it
 	ticks    uint64    // as the kernel has it
 	seen     time.Time
+	quiet    quietMoment
 }
 
 // Watcher judges the workers of all apps. Its exported methods may be called by several
@@ -72,7 +74,9 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	workers map[key]*worker
+	apps    map[string]*appViews
 	dropped uint64
+	unnamed uint64 // views of apps that are gone that were not told from others
 }
 
 // New returns a Watcher. It reads nothing yet.
@@ -80,20 +84,24 @@ func New(o Options) *Watcher {
 	if o.Scale <= 0 {
 		o.Scale = 1
 	}
-	return &Watcher{o: o, log: logs.Or(o.Logger), files: procfs.New(o.ProcRoot), workers: make(map[key]*worker)}
+	return &Watcher{o: o, log: logs.Or(o.Logger), files: procfs.New(o.ProcRoot), workers: make(map[key]*worker), apps: make(map[string]*appViews)}
 }
 
-// Run takes a sample of each worker at each interval, until ctx ends.
+// Run takes a sample of each worker at each interval, until ctx ends, and looks for moments
+// without a request more often.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.begun = time.Now()
 	for {
 		if err := w.look(ctx); err != nil && ctx.Err() == nil {
 			w.log.Debug("The memory of the workers was not read", "err", err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(w.o.Interval()):
+		for range quietLooks {
+			w.observeAll()
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(w.o.Interval() / quietLooks):
+			}
 		}
 	}
 }
@@ -127,6 +135,7 @@ func (w *Watcher) look(ctx context.Context) error {
 			delete(w.workers, k)
 		}
 	}
+	w.judgeViews(now)
 	return nil
 }
 
@@ -134,19 +143,8 @@ func (w *Watcher) look(ctx context.Context) error {
 // read counts only if the process is the same before and after, and the one that was in
 // the slot at the last sample, else the slot has a new one.
 func (w *Watcher) sample(app string, p *discovery.Worker, requests float64, now time.Time) {
-	ticks, ok := w.start(p.PID)
+	m, ticks, ok := w.memory(p.PID)
 	if !ok {
-		return
-	}
-	b, err := w.files.Read(p.PID, "status")
-	if err != nil {
-		return
-	}
-	m, err := procfs.ParseStatus(b)
-	if err != nil {
-		return
-	}
-	if again, ok := w.start(p.PID); !ok || again != ticks {
 		return
 	}
 	k := key{app, p.Slot}
@@ -162,6 +160,7 @@ func (w *Watcher) sample(app string, p *discovery.Worker, requests float64, now 
 		return // the pid is another process' by now, which discovery has not seen yet
 	case x.found.PID != p.PID || x.ticks != ticks:
 		x.detector.Replace()
+		x.quiet = quietMoment{}
 	}
 	x.started, x.ticks, x.seen = p.Start, ticks, now
 	x.detector.Add(leak.Sample{
@@ -170,6 +169,23 @@ func (w *Watcher) sample(app string, p *discovery.Worker, requests float64, now 
 	x.found = Found{Slot: p.Slot, PID: p.PID, Anon: float64(m.Anon + m.Swap), Verdict: x.detector.Verdict()}
 	x.found.Slope *= w.o.Scale
 	x.found.Since, x.found.First = x.found.Since/w.o.Scale, x.found.First/w.o.Scale
+}
+
+// memory returns the memory of a process and when that started, in ticks since the boot;
+// false if it is not the same process before and after.
+func (w *Watcher) memory(pid int) (m procfs.Status, ticks uint64, ok bool) {
+	if ticks, ok = w.start(pid); !ok {
+		return m, 0, false
+	}
+	b, err := w.files.Read(pid, "status")
+	if err != nil {
+		return m, 0, false
+	}
+	if m, err = procfs.ParseStatus(b); err != nil {
+		return m, 0, false
+	}
+	again, ok := w.start(pid)
+	return m, ticks, ok && again == ticks
 }
 
 // start returns when a process started, in ticks since the boot.

@@ -123,6 +123,9 @@ func (b *builder) workerMemory(app, slot string) {
 
 func (b *builder) leak() bool {
 	app, slot := b.at(0), b.at(1)
+	if b.leakView(app, slot) {
+		return true
+	}
 	l := entry(&b.MemoryLeaks, func(l *model.MemoryLeak) bool { return l.App == app && l.Slot == slot }, model.MemoryLeak{App: app, Slot: slot})
 	if b.fact.Name == "resp_leak_suspected" {
 		l.Suspected = b.fact.Value == 1
@@ -132,6 +135,24 @@ func (b *builder) leak() bool {
 		"resp_leak_slope_bytes_per_second": &l.Slope, "resp_leak_confidence_ratio": &l.Confidence,
 		"resp_leak_bytes_per_request": &l.PerRequest, "resp_leak_seconds_to_limit": &l.ToLimit,
 	})
+}
+
+// leakView sets what is known of a view that leaks, if the fact is about one.
+func (b *builder) leakView(app, view string) bool {
+	v := func() *model.LeakView {
+		return entry(&b.LeakViews, func(v *model.LeakView) bool { return v.App == app && v.View == view }, model.LeakView{App: app, View: view})
+	}
+	switch b.fact.Name {
+	case "resp_leak_view_growth_bytes_per_second":
+		v().Growth = b.fact.Value
+	case "page.leak_view_error":
+		v().Error = b.fact.Value
+	case "page.leak_view_request":
+		v().PerRequest = b.fact.Value
+	default:
+		return false
+	}
+	return true
 }
 
 // waitNumbers returns the numbers of the app's waits, if the fact is one of them.

@@ -33,6 +33,9 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 		t.gil.Add(on, t.stack.started, dt, now)
 		waits = waits || t.counted && on == ledger.GIL
 	}
+	if s.looks {
+		w.requests.looks++
+	}
 	s.watchGIL(w, waits, dt, now)
 	if missing := max(w.capacity, 1) - w.counted; missing > 0 {
 		w.totals.Seconds[ledger.Idle] += float64(missing) * dt.Seconds()
@@ -69,5 +72,6 @@ func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool,
 	}
 	if s.looks {
 		t.accountView(on, runs, now)
+		w.countRequest(t, on, now)
 	}
 }

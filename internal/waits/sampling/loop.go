@@ -102,6 +102,9 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 		if t.Request.View != "" && (x.view == nil || x.view.Name != t.Request.View) {
 			x.view = s.totals.View(w.app, t.Request.View, now)
 		}
+		if at, ok := l.known[t.ID]; x.view != nil && t.ID != 0 && (!ok || l.before[at].view == nil) {
+			w.requests.of(x.view).requests++
+		}
 		l.requests = append(l.requests, x)
 	}
 	clear(l.before)

@@ -95,6 +95,8 @@ type worker struct {
 	gil    gilHolder
 	loop   loop
 
+	requests viewRequests
+
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
 	throttle throttle
@@ -147,6 +149,7 @@ type thread struct {
 	view   *ledger.View // of the request that it has; nil: none, or not known
 
 	inViews viewtime.Account
+	last    lastRequest
 }
 
 // role is what a thread of a pool is known as.

@@ -38,6 +38,14 @@ func main() {
 	}
 }
 
+// report is where the results of all detectors go.
+type report struct {
+	stdout io.Writer
+	rows   *csv.Writer
+	seed   uint64
+	n      uint64 // traces of each kind
+}
+
 // run prints the table and reports whether the detector is good enough.
 func run(stdout io.Writer, seed, n uint64, file string, each bool) (ok bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -47,39 +55,49 @@ func run(stdout io.Writer, seed, n uint64, file string, each bool) (ok bool, err
 	if err != nil {
 		return false, err
 	}
-	w := csv.NewWriter(f)
-	_ = w.Write([]string{"detector", "kind", "seed", "leak", "latched", "final", "detected_at_s", "leak_start_s", "slope_bytes_per_s", "leak_rate_bytes_per_s"})
+	r := &report{stdout, csv.NewWriter(f), seed, n}
+	_ = r.rows.Write([]string{"detector", "kind", "seed", "leak", "latched", "final", "detected_at_s", "leak_start_s", "slope_bytes_per_s", "leak_rate_bytes_per_s"})
 	fmt.Fprintf(stdout, "seed %d, %d traces of each of %d kinds\n", seed, n, len(leaktest.Kinds()))
 	fmt.Fprintln(stdout, "| detector | latched F1 | final F1 | false alarms in 100 h, latched / final | slope error | delay |")
 	fmt.Fprintln(stdout, "|---|---|---|---|---|---|")
-	for i, d := range append([]detector{{"resp-exporter", ours}}, peers()...) {
-		var latched, final leaktest.Score
-		for _, k := range leaktest.Kinds() {
-			right := 0
-			for s := seed; s < seed+n; s++ {
-				t := leaktest.Generate(k, s)
-				a, b := d.judge(&t)
-				latched.Add(&t, a)
-				final.Add(&t, b)
-				if b.Leak == t.Leak {
-					right++
-				}
-				_ = w.Write(row(d.name, k, s, &t, a, b))
-			}
-			if each && i == 0 {
-				fmt.Fprintf(os.Stderr, "%-20s %d of %d right in the end\n", k, right, n)
-			}
-		}
-		fmt.Fprintf(stdout, "| %s | %.3f | %.3f | %.2f / %.2f | %.2f | %.0f s |\n", d.name, latched.F1(), final.F1(), latched.FalsePer100(), final.FalsePer100(), final.SlopeError(), final.Delay())
-		if i == 0 {
-			ok = latched.F1() >= .88 && final.F1() >= .9 && final.SlopeError() <= .1
-		}
+	ok = r.judge(detector{"resp-exporter", ours}, each)
+	for _, d := range peers() {
+		r.judge(d, false)
 	}
-	w.Flush()
-	if err := w.Error(); err != nil {
+	r.rows.Flush()
+	if err := r.rows.Error(); err != nil {
 		return false, err
 	}
 	return ok, f.Close()
+}
+
+// judge scores one detector, and reports whether it is as good as ours must be. each: how
+// it does on each kind is printed.
+func (r *report) judge(d detector, each bool) bool {
+	var latched, final leaktest.Score
+	for _, k := range leaktest.Kinds() {
+		if right := r.judgeKind(d, k, &latched, &final); each {
+			fmt.Fprintf(os.Stderr, "%-20s %d of %d right in the end\n", k, right, r.n)
+		}
+	}
+	fmt.Fprintf(r.stdout, "| %s | %.3f | %.3f | %.2f / %.2f | %.2f | %.0f s |\n", d.name, latched.F1(), final.F1(), latched.FalsePer100(), final.FalsePer100(), final.SlopeError(), final.Delay())
+	return latched.F1() >= .88 && final.F1() >= .9 && final.SlopeError() <= .1
+}
+
+// judgeKind scores one detector on the traces of one kind, and returns how many were right
+// in the end.
+func (r *report) judgeKind(d detector, kind string, latched, final *leaktest.Score) (right int) {
+	for s := r.seed; s < r.seed+r.n; s++ {
+		t := leaktest.Generate(kind, s)
+		a, b := d.judge(&t)
+		latched.Add(&t, a)
+		final.Add(&t, b)
+		if b.Leak == t.Leak {
+			right++
+		}
+		_ = r.rows.Write(row(d.name, kind, s, &t, a, b))
+	}
+	return right
 }
 
 func row(name, kind string, seed uint64, t *leaktest.Trace, latched, final leaktest.Said) []string {

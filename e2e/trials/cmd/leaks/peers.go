@@ -33,10 +33,19 @@ func peers() []detector {
 	}
 }
 
-// rule returns a detector of a condition over the resident memory of the last seconds.
-func rule(window, least float64, holds func(x, y []float64, limit float64) (bool, float64)) func(*leaktest.Trace) (latched, final leaktest.Said) {
+// condition judges the resident memory of the last seconds.
+type condition func(x, y []float64, limit float64) (holds bool, slope float64)
+
+// alert is a condition that must hold for some time.
+type alert struct {
+	since          float64 // it has held since then; NaN: it does not
+	latched, final leaktest.Said
+}
+
+// rule returns a detector of a condition over the last seconds.
+func rule(window, least float64, holds condition) func(*leaktest.Trace) (latched, final leaktest.Said) {
 	return func(t *leaktest.Trace) (latched, final leaktest.Said) {
-		since, next := math.NaN(), 0.0
+		a, next := alert{since: math.NaN()}, 0.0
 		for i, r := range t.Rows {
 			if r.Seconds < next {
 				continue
@@ -47,19 +56,24 @@ func rule(window, least float64, holds func(x, y []float64, limit float64) (bool
 			if len(x) > 1 && r.Seconds-t.Rows[0].Seconds >= least {
 				yes, slope = holds(x, y, t.Limit)
 			}
-			switch {
-			case !yes:
-				since, final = math.NaN(), leaktest.Said{}
-			case math.IsNaN(since):
-				since = r.Seconds
-			case r.Seconds-since >= hold && !final.Leak:
-				final = leaktest.Said{Leak: true, At: r.Seconds, Slope: slope}
-				if !latched.Leak {
-					latched = final
-				}
-			}
+			a.evaluate(r.Seconds, yes, slope)
 		}
-		return latched, final
+		return a.latched, a.final
+	}
+}
+
+// evaluate takes what the condition says now.
+func (a *alert) evaluate(now float64, holds bool, slope float64) {
+	switch {
+	case !holds:
+		a.since, a.final = math.NaN(), leaktest.Said{}
+	case math.IsNaN(a.since):
+		a.since = now
+	case now-a.since >= hold && !a.final.Leak:
+		a.final = leaktest.Said{Leak: true, At: now, Slope: slope}
+		if !a.latched.Leak {
+			a.latched = a.final
+		}
 	}
 }
 
