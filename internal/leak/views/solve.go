@@ -15,6 +15,15 @@ type inverse struct {
 // cannot be told apart.
 func (v *inverse) set(b *block, cols []int) bool {
 	v.cols = copy(v.of[:], cols)
+	if !v.factor(b) {
+		return false
+	}
+	v.solve(b)
+	return true
+}
+
+// factor factors the products of the columns.
+func (v *inverse) factor(b *block) bool {
 	for i := range v.cols {
 		for j := range i + 1 {
 			s := b.gram[at(v.of[i], v.of[j])]
@@ -31,6 +40,11 @@ func (v *inverse) set(b *block, cols []int) bool {
 			v.l[i][i] = math.Sqrt(s)
 		}
 	}
+	return true
+}
+
+// solve sets the coefficients.
+func (v *inverse) solve(b *block) {
 	v.left = b.yy
 	for i := range v.cols {
 		s := b.xy[v.of[i]]
@@ -47,7 +61,6 @@ func (v *inverse) set(b *block, cols []int) bool {
 		}
 		v.coef[i] = s / v.l[i][i]
 	}
-	return true
 }
 
 // alike is the part of a column's square that the others must leave unexplained, at

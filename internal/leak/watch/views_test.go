@@ -68,10 +68,10 @@ func TestViews(t *testing.T) {
 				s.pass(0, false)
 				done := make(chan error)
 				go func() { done <- w.Run(ctx) }()
-				for range c.hours * 360 {
-					time.Sleep(10 * time.Second)
+				for range c.hours * 720 {
+					time.Sleep(5 * time.Second)
 					synctest.Wait()
-					s.pass(10, c.leaks)
+					s.pass(5, c.leaks)
 				}
 				if found, ok := w.Of("shop", 2, 77); !ok || found.Leak != c.leaks {
 					t.Errorf("%+v, %v", found, ok)

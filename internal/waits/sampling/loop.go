@@ -102,12 +102,17 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 		if t.Request.View != "" && (x.view == nil || x.view.Name != t.Request.View) {
 			x.view = s.totals.View(w.app, t.Request.View, now)
 		}
-		if at, ok := l.known[t.ID]; x.view != nil && t.ID != 0 && (!ok || l.before[at].view == nil) {
-			w.requests.of(x.view).requests++
-		}
+		w.countTask(&x)
 		l.requests = append(l.requests, x)
 	}
 	clear(l.before)
+}
+
+// countTask counts a request to a view that the look before did not have.
+func (w *worker) countTask(x *taskRequest) {
+	if at, ok := w.loop.known[x.id]; x.view != nil && x.id != 0 && (!ok || w.loop.before[at].view == nil) {
+		w.requests.of(x.view).requests++
+	}
 }
 
 // turnOver makes the requests those of the look before.
