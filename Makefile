@@ -144,7 +144,7 @@ trial-leaks: ## the detector of memory leaks and the rules of others on generate
 	cd e2e && go build -o ../build/ ./trials/cmd/leaks
 	@build/leaks $(LEAKS)
 
-trial-leakviews: deps build ## 20 apps of which one view leaks 50 kB a request, and 20 without a leak, four side by side, as root: the view that is named; LEAKVIEWS= flags; about 30 minutes
+trial-leakviews: deps build ## 20 apps of which one view leaks 50 kB a request, and 20 without a leak, four side by side, as root: the view that is named; LEAKVIEWS= flags; about an hour
 	cd e2e && go build -o ../build/ ./trials/cmd/leakviews
 	@bash e2e/trials/apart.sh build/leakviews $(LEAKVIEWS)
 

@@ -36,11 +36,14 @@ const enoughAged = 40
 // their begin, so that the density of ages at 0 is their rate, also of those that are
 // mostly over before a sample sees them.
 func (a *Ages) perLook() (float64, bool) {
-	sum := 0.0
+	sum, all := 0.0, 0.0
+	for _, n := range a {
+		all += float64(n)
+	}
 	edge := youngest.Seconds()
 	for i := range ageBins - 1 {
 		sum += float64(a[i])
-		if sum >= enoughAged || sum > 0 && i == ageBins-2 {
+		if sum > 0 && sum >= min(enoughAged, all/2) {
 			return sum / edge, true
 		}
 		edge *= 2

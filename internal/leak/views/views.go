@@ -18,8 +18,8 @@ const (
 	// passing is how many times as large as over longer times the growth at once may be:
 	// what is only taken for a moment is given back.
 	passing    = 1.4
-	leastShare = .1 // of all growth
-	clip       = 16 // times the mean size of what memory changes by is what counts of one change
+	leastShare = .25 // of all growth
+	clip       = 16  // times the mean size of what memory changes by is what counts of one change
 	clipFrom   = 1e6
 	// warmUp is for how many seconds a process is not observed: what is imported and
 	// cached with the first requests is no leak.

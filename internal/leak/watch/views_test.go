@@ -52,7 +52,7 @@ func TestViews(t *testing.T) {
 	}{
 		"one leaks":                      {true, false, true, true, 3},
 		"none leaks":                     {false, false, true, false, 2},
-		"requests are never over":        {true, true, true, true, 5},
+		"requests are never over":        {true, true, true, true, 8},
 		"the views are not known at all": {true, false, false, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

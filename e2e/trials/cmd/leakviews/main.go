@@ -35,7 +35,7 @@ func start(ctx context.Context) error {
 	flag.Float64Var(&c.Rate, "rate", 20, "requests a second")
 	flag.IntVar(&c.Bytes, "bytes", 50_000, "that a request to the view that leaks keeps")
 	flag.Float64Var(&c.Scale, "scale", 60, "how many times faster time passes for the detector")
-	flag.DurationVar(&c.Longest, "longest", 4*time.Minute, "of a run; one without a leak takes as long as that")
+	flag.DurationVar(&c.Longest, "longest", 8*time.Minute, "of a run; one without a leak takes as long as that")
 	file := flag.String("csv", "", "a line a run (build/trials/leakviews-SEED.csv)")
 	flag.Parse()
 	fmt.Println("seed", c.Seed)
