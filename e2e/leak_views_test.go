@@ -8,12 +8,12 @@ import (
 )
 
 // TestLeakView: the view of a real app that keeps memory for good is named, and no other.
-// The time of the detector passes 300 times faster; `make trial-leakviews` has 20 apps, and
+// The time of the detector passes 150 times faster; `make trial-leakviews` has 20 apps, and
 // 20 without a leak.
 func TestLeakView(t *testing.T) {
 	needRoot(t)
 	need(t, "gunicorn", python)
-	c := leakviews.Case{Seed: uint64(time.Now().UnixNano()), Leak: true, Exporter: binary, Workers: 3, Rate: 40, Bytes: 100_000, Scale: 300, Longest: scaled(40 * time.Second)}
+	c := leakviews.Case{Seed: uint64(time.Now().UnixNano()), Leak: true, Exporter: binary, Workers: 4, Rate: 25, Bytes: 100_000, Scale: 150, Longest: min(scaled(time.Minute), 4*time.Minute)}
 	t.Log("seed", c.Seed)
 	r, err := leakviews.Run(t.Context(), &c)
 	if err != nil {
