@@ -175,7 +175,7 @@ func (c composed) context() (string, error) {
 		return "", err
 	}
 	to := filepath.Join(c.dir, "context")
-	for _, top := range []string{"go.mod", "go.sum", "LICENSE", "cmd", "collectors", "internal"} {
+	for _, top := range []string{"go.mod", "go.sum", "LICENSE", "cmd", "collectors", "docs", "internal"} {
 		err := filepath.WalkDir(filepath.Join(c.dir, top), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err

@@ -67,6 +67,7 @@ func startObserved(t *testing.T) *observed {
 	o.mail.env = []string{fmt.Sprintf("BROKER=redis://127.0.0.1:%d/0", o.stores.redis.port), "PYTHONPATH=" + o.mail.dir, "C_FORCE_ROOT=1", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"}
 	o.mail.celery("mail")
 	o.loops(t)
+	o.leaks(t)
 	o.loses(t, relay.address)
 	o.watchAgain(t)
 	relay.to(t, o.udp, o.second.udp)
@@ -104,6 +105,13 @@ func (o *observed) loses(t *testing.T, taken string) {
 	})
 }
 
+// leaks starts another shop of which one worker leaks 40 kB in each second request.
+func (o *observed) leaks(t *testing.T) {
+	t.Helper()
+	a := serve(t, launch{server: "gunicorn", name: unique("leaks"), args: []string{"-w", "1"}})
+	a.traffic(t, 4, "/leak?kb=40", "/products")
+}
+
 // watchAgain starts a second exporter that sees the same, and only plans.
 func (o *observed) watchAgain(t *testing.T) {
 	t.Helper()
@@ -118,7 +126,7 @@ func (o *observed) watchAgain(t *testing.T) {
 		}
 	}
 	config := strings.Replace(strings.Join(kept, ""), "mode: enforce", "mode: dry_run", 1)
-	o.second = watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}})
+	o.second = watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state"), "--leak.time-scale=150"}})
 }
 
 // alertmanager starts one with the shipped routes, which tells the first
