@@ -48,9 +48,10 @@ func blockedBy(t *testing.T, s *mariadb.Server, waiter, blocker uint64) {
 	})
 }
 
-// Of three connections asleep in a transaction that block others, one is the app's and at
-// the root: it alone ends, and who waited for it goes on. The second is a person's, with
-// the app's user; the third waits itself.
+// TestKillBlockingTransaction checks that of three connections that sleep in a transaction
+// and block others only one is ended: the app's, at the root of the waits, after which its
+// waiter continues. The second is of a person who uses the app's user; the third waits
+// itself.
 func TestKillBlockingTransaction(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--innodb-lock-wait-timeout=600")

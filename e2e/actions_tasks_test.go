@@ -77,8 +77,8 @@ func running(pid int) error {
 	return nil
 }
 
-// An RQ worker whose job never ends, or whose processes are stopped, is ended; its
-// supervisor starts another, which runs the waiting jobs.
+// TestRestartTaskRQ checks that an RQ worker whose job never ends, or whose processes are
+// stopped, is ended, and that the one that its supervisor starts runs the waiting jobs.
 func TestRestartTaskRQ(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -138,8 +138,8 @@ func signalTo(t *testing.T, s syscall.Signal, pids ...int) {
 	}
 }
 
-// Celery: the only process of the pool is in a task that never ends, and the
-// worker takes no more messages.
+// TestRestartTaskCelery checks a Celery worker whose only pool process runs a task that
+// never ends.
 func TestRestartTaskCelery(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)
@@ -162,7 +162,8 @@ func TestRestartTaskCelery(t *testing.T) {
 	}
 }
 
-// A worker without a supervisor, and one of another broker, are refused.
+// TestRestartTaskRefuses checks that a worker without a supervisor, and one of another
+// broker, are refused.
 func TestRestartTaskRefuses(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 )
 
-// What Grafana begins with: an hour, on about a thousand pixels, and a data
-// source that nobody told how often it scrapes.
+// Grafana's defaults: a range of an hour on about a thousand pixels, and a data source
+// without a scrape interval.
 const (
 	shownRange = time.Hour
 	shownStep  = 15 * time.Second
@@ -44,14 +44,12 @@ var hostMetrics = []string{
 	"resp_pressure_waiting_seconds_total", // a kernel with psi=1
 }
 
-// Each query of each dashboard (panels, variables, annotations) returns data from a real
-// Prometheus that has scraped real exporters for some minutes, every 15 s or every 60 s,
-// for one instance and for all.
-//
-// It takes minutes until there is something, in which next to nothing happens.
-// So the stack starts while other tests wait, and runs beside them; and the
-// queries are a test of their own, behind all others in the line for a place, so
-// that this one keeps none of them from running.
+// TestDashboardsOnRealScrapes checks that each query of each dashboard (panels, variables,
+// annotations) returns data from a real Prometheus that has scraped real exporters for
+// some minutes, every 15 s or every 60 s, for one instance and for all. The stack takes
+// minutes until it has data and is idle meanwhile. So it starts while other tests wait and
+// runs beside them, and the queries are a test of their own behind all others in the
+// queue.
 func TestDashboardsOnRealScrapes(t *testing.T) {
 	boards, err := dashboards.Load(dashboardsDir)
 	if err != nil {

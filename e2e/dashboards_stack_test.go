@@ -34,7 +34,8 @@ type observed struct {
 	faults  *faults
 }
 
-// Rules of both exporters. The first one carries them out, the second plans.
+// observedRules returns the healing rules of both exporters. The first exporter carries
+// them out, the second one only plans.
 var observedRules = []string{
 	"    - name: connections", "      match: {alertname: RespPoolLeak}", "      cooldown: 20s", "      steps:", "        - action: kill_leaked_connections",
 	"          with: {app: shop, pool: main, min_idle: 3s, max_victims: 50, max_fraction: 0.9, max_trx_rows: 100, procedure: resp_heal.kill_idle}",
@@ -212,7 +213,7 @@ func newRelay(t *testing.T) *relay {
 	return r
 }
 
-// to says who gets it all from now on.
+// to sets who gets all later output.
 func (r *relay) to(t *testing.T, addresses ...string) {
 	t.Helper()
 	r.mu.Lock()

@@ -21,8 +21,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The demo as a visitor sees it: it proves itself, its faults show in the
-// exporter, and Ctrl-C, or DEMO_SECONDS, ends all of it.
+// TestDemo runs the demo as a user does: its faults appear in the exporter, and Ctrl-C or
+// DEMO_SECONDS ends all processes.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	program := buildDemo(t)
@@ -47,7 +47,8 @@ func TestDemo(t *testing.T) {
 	d.ends(t)
 }
 
-// What is missing is named with its package, and nothing is started.
+// TestDemoMissing checks that missing programs are named with their packages, and that
+// nothing is started.
 func TestDemoMissing(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, buildDemo(t), "PATH="+t.TempDir())
@@ -108,7 +109,7 @@ func startDemo(t *testing.T, program string, env ...string) *runningDemo {
 	return d
 }
 
-// follow notes each process that the demo has.
+// follow records each process of the demo.
 func (d *runningDemo) follow() {
 	for {
 		tree := descendants(d.PID())
@@ -264,7 +265,7 @@ type visitor struct {
 	client *http.Client
 }
 
-// asks notes an error unless the shop answers with that status and that text.
+// asks records an error unless the shop answers with that status and text.
 func (v *visitor) asks(method, path string, status int, text string) {
 	v.t.Helper()
 	req, err := http.NewRequest(method, v.shop+path, nil)

@@ -32,7 +32,7 @@ type exporter struct {
 	client *http.Client
 }
 
-// export says how to start the exporter.
+// export describes how to start the exporter.
 type export struct {
 	config string // more lines of the configuration, beside the statsd section
 	statsd string // another statsd section

@@ -48,7 +48,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// packages says what to install when a program is missing.
+// packages returns the Debian packages of a missing program.
 var packages = map[string]string{
 	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", python: "python3-flask",
 	"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager", "prometheus-alertmanager": "prometheus-alertmanager", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
@@ -178,7 +178,7 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-// all joins what several checks found wrong.
+// all joins the errors of several checks.
 func all(errs ...error) error { return errors.Join(errs...) }
 
 // wants is an error unless got equals want.

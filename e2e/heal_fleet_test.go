@@ -16,7 +16,8 @@ import (
 // fleetRights are the rights of docs/redis.md for a fleet, in addition to redisRights.
 const fleetRights = "+time +set +get +del +expire +zadd +zcount +zremrangebyscore +zrem +watch +unwatch +multi +exec ~resp:heal:*"
 
-// Exporters share leases in a Redis with the user of the documentation.
+// TestFleet checks exporters that share leases in a Redis, with the user of the
+// documentation.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)

@@ -43,10 +43,9 @@ func child(t *testing.T, p *run.Proc, old int) (pid int) {
 	return pid
 }
 
-// Everything is killed in its turn, while customers come, and its supervisor runs
-// it again. Nobody puts a hand on anything: the shop serves as before, all is seen
-// again, healing did nothing meanwhile, and then an alert heals, through the whole
-// chain.
+// TestScenarioRecovery kills every part in turn under load, while its supervisor restarts
+// it. It checks that the shop and all metrics return, that healing did nothing meanwhile,
+// and that an alert heals afterwards.
 func TestScenarioRecovery(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{rules: rulesAll(), wrap: supervisor})

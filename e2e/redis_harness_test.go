@@ -13,8 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The user of docs/redis.md, under a name and with a password that must be
-// seen nowhere.
+// The user of docs/redis.md, with a name and a password that must not be shown.
 const (
 	redisUser     = "hunteruser"
 	redisPassword = "hunter2hunter2"

@@ -19,7 +19,8 @@ var plan = []struct {
 	{"/error", 16, "500"},
 }
 
-// N requests sent are N requests counted, whatever way the app is told.
+// TestRequestsAreCountedExactly checks that N requests are counted as N, whatever way the
+// app reports them.
 func TestRequestsAreCountedExactly(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -128,7 +129,8 @@ func askAll(t *testing.T, a *app) {
 	}
 }
 
-// Slow requests are those at or above slow_request.
+// TestSlowRequestsAreCounted checks that slow requests are those that take at least
+// slow_request.
 func TestSlowRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{config: "slow_request: 400ms\n"})

@@ -18,10 +18,10 @@ var asInstalled = map[string]string{
 	"resp_redis_maxmemory_bytes":     "a Redis without a limit has none",
 }
 
-// Every metric that a shipped rule names is there, with no collector switched on or
-// off, beside a real shop with all its stores and the rights that the documentation
-// has for them, and with healing on; and every recording rule gives something. With
-// servers that are as installed only what asInstalled says is not there.
+// TestRulesNameWhatAScrapeHas checks that every metric of the shipped rules exists with
+// the default collectors, beside a real shop with all stores, the documented rights and
+// healing on, and that every recording rule has a result. With default servers only the
+// metrics of asInstalled are missing.
 func TestRulesNameWhatAScrapeHas(t *testing.T) {
 	t.Parallel()
 	t.Run("as installed", func(t *testing.T) {

@@ -26,7 +26,7 @@ type app struct {
 	client *http.Client
 }
 
-// launch says how to start the shop under some server.
+// launch describes how to start the shop under a server.
 type launch struct {
 	source string // of the module; empty: the shop
 	server string // gunicorn, uwsgi, uvicorn, hypercorn, waitress, flask, script

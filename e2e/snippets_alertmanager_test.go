@@ -136,7 +136,8 @@ func misrouted(name string, labels map[string]string, got, healers []string, mat
 	return ""
 }
 
-// The configurations that are files are held to the same as those in the pages.
+// TestSnippetsAlertmanagerFiles applies the checks of the pages' configurations to those
+// that are files.
 func TestSnippetsAlertmanagerFiles(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{alertmanagerExample, "../deploy/compose/alertmanager.yml"} {
@@ -151,7 +152,7 @@ func TestSnippetsAlertmanagerFiles(t *testing.T) {
 	}
 }
 
-// Every alert that a healing rule names is one that is shipped.
+// TestSnippetsHealingMatches checks that every alert that a healing rule names is shipped.
 func TestSnippetsHealingMatches(t *testing.T) {
 	t.Parallel()
 	alerts, matches := shippedAlerts(t), healingMatches(t)
@@ -165,7 +166,8 @@ func TestSnippetsHealingMatches(t *testing.T) {
 	}
 }
 
-// Routes that mute people, or the exporter, are found.
+// TestSnippetsFindMutedPeople checks that routes that mute people, or the exporter, are
+// found.
 func TestSnippetsFindMutedPeople(t *testing.T) {
 	t.Parallel()
 	const head = "route:\n  receiver: people\n  routes:\n"

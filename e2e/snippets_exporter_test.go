@@ -113,7 +113,8 @@ func healingMatches(t *testing.T) map[string]string {
 	return out
 }
 
-// A part that no exporter takes is found, whatever its kind.
+// TestSnippetsFindFaults checks that a part that the exporter does not accept is found,
+// whatever its kind.
 func TestSnippetsFindFaults(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{

@@ -79,8 +79,8 @@ func (s *stored) hastily(t *testing.T, n int) {
 	t.Logf("slowest of %d scrapes without either server: %s", n, slowest)
 }
 
-// Both servers hang at once: the scrape is on time with all the rest in it,
-// leaves nothing behind, and all is back when they go on.
+// TestBothStoresHang stops both servers at once: scrapes are on time with all other
+// metrics, nothing leaks, and the metrics return when the servers continue.
 func TestBothStoresHang(t *testing.T) {
 	t.Parallel()
 	s := withStores(t)
@@ -116,7 +116,7 @@ func (s *stored) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// Both are killed and come back.
+// TestBothStoresKilled kills both servers and starts them again.
 func TestBothStoresKilled(t *testing.T) {
 	t.Parallel()
 	s := withStores(t)

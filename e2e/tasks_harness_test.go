@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The rights of docs/redis.md for background tasks, beside those of every
-// user. QUEUE stands for a queue of Celery.
+// The rights of docs/redis.md for background tasks, in addition to those of every user.
+// QUEUE stands for a queue of Celery.
 const (
 	rqRights      = "+llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*"
 	restartRights = "+client|list" // of docs/actions.md, for restart_task
@@ -80,7 +80,7 @@ func (b *taskApp) grant(rights string) {
 	b.redis.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(rights)...)...)
 }
 
-// grantCelery gives it the rights for some queues of Celery.
+// grantCelery grants the user the rights for some queues of Celery.
 func (b *taskApp) grantCelery(queues ...string) {
 	b.t.Helper()
 	for _, q := range queues {

@@ -18,7 +18,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// TLS and a login, by the web configuration file all exporters share.
+// TestTLSAndBasicAuth checks TLS and a login by the web configuration file that all
+// exporters share.
 func TestTLSAndBasicAuth(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)

@@ -70,7 +70,7 @@ type latency struct {
 	worst       visit // of the bad ones, the first
 }
 
-// between tells of the requests that began in that time and have ended.
+// between returns the requests that began in a period and have ended.
 func (l *traffic) between(from, to time.Time) (out latency) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,9 +109,9 @@ func (l *traffic) quiet(t *testing.T) latency {
 	return q
 }
 
-// Against the quiet app: how much longer requests may take. The machine is
-// shared with other tests, so that both have room; a request that waits for a
-// fault to end waits for much longer. Below the floors a ratio says nothing.
+// Limits relative to the idle app: how much longer requests may take. Other tests share
+// the machine, so both have room; a request that waits for a fault to end takes much
+// longer. Below the floors a ratio has no meaning.
 const (
 	medianRatio, p95Ratio = 5, 10
 	medianFloor, p95Floor = 20 * time.Millisecond, 100 * time.Millisecond

@@ -121,8 +121,8 @@ func deaf(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// The first line of advice names the root, and who follows it literally, and
-// reads no further, ends the trouble. Nobody is told to end a victim.
+// TestTruthAdviceEndsTheTrouble checks that the first line of advice names the root, that
+// following it literally ends the fault, and that no line suggests to end a victim.
 func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -157,7 +157,7 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 				config: joined("monitoring_interval: 1s", "thresholds: {response_time: {warning: 1, critical: 3}, query_time: {warning: 1, critical: 2}, memory: {warning: 1, critical: 1}, cpu: {warning: 1, critical: 1}}",
 					fmt.Sprintf("apps: [{name: %s, match: {listen: %q}, pools: [{name: main, mysql: main, user: shop, size: 5, leak_after: 5m}]}]", a.name, a.listen)) + mysqlSection(t, "main", s),
 			})
-			eventually(t, 30*time.Second, func() error { return x.says(t, a, "healthy", "", "") })
+			eventually(t, 30*time.Second, func() error { return x.says(t, a, "healthy", "") })
 			path, first := c.path, c.first
 			if strings.Contains(path, "PORT") {
 				port := strconv.Itoa(deaf(t))

@@ -44,7 +44,7 @@ type stack struct {
 	loop    bool // an event loop: a request that waits in a thread does not make it stuck
 }
 
-// stackOf says how to start the app of some kind of server.
+// stackOf describes how to start the app under a kind of server.
 type stackOf struct {
 	kind, server string
 	workers      int

@@ -22,8 +22,9 @@ def when_ready(server):
     threading.Timer(1.5, later).start()
 `
 
-// A full queue is full whatever other sockets the app holds: a control socket,
-// which is no listener of the app, or another bind, which has a queue of its own.
+// TestTruthFullnessIsOfOneListener checks that a full queue is full whatever other sockets
+// the app holds: a control socket, which is no listener of the app, or another bind, which
+// has its own queue.
 func TestTruthFullnessIsOfOneListener(t *testing.T) {
 	t.Parallel()
 	const limit = 8

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside marks the process that foreground started.
+// inside is the environment variable of the process that foreground starts.
 const inside = "RESP_DEMO_INSIDE"
 
 // foreground runs this program once more, in a process group that owns the

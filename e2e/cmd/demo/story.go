@@ -101,7 +101,7 @@ func (s *stack) follow(ctx context.Context, f fault) (told, error) {
 	return t, nil
 }
 
-// step looks once at what has become of a fault, and says what is new.
+// step reads the state of a fault once, and prints what is new.
 func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	now := time.Since(began)
 	mode, list, err := s.runs(ctx)

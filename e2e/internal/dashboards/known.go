@@ -44,7 +44,7 @@ func labelsOf(names ...string) Labels {
 	return out
 }
 
-// KnownFiles says where Known is read from.
+// KnownFiles names the files from which Known is read.
 type KnownFiles struct {
 	Scrapes string // a directory of scrapes, *.prom
 	Docs    string // a file with tables of metrics: `name` | type | `label`, `label`
@@ -81,7 +81,7 @@ func (k Known) find(name string) (Series, bool) {
 	return Series{Type: guess(name)}, foreign(name)
 }
 
-// foreign tells the metrics that other jobs have.
+// foreign reports whether a metric is of another job.
 func foreign(name string) bool {
 	return strings.HasPrefix(name, "prometheus_") || strings.HasPrefix(name, "alertmanager_")
 }

@@ -165,8 +165,8 @@ func (k Known) matched(e *parser.BinaryExpr, complain func(string, ...any)) Labe
 	return out
 }
 
-// matchable tells of labels by which nothing can match: named ones that a side
-// lacks and, without on or ignoring, those that only one side has.
+// matchable checks the labels of a vector match: named ones that a side lacks and, without
+// on or ignoring, those that only one side has.
 func matchable(e *parser.BinaryExpr, left, right Labels, complain func(string, ...any)) {
 	m := e.VectorMatching
 	for _, l := range m.MatchingLabels {

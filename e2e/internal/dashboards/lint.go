@@ -202,8 +202,8 @@ func (q parsed) selected(f func(s *parser.VectorSelector, path []parser.Node)) {
 	})
 }
 
-// What Grafana's own durations are in parsed queries: odd ones, so that they
-// are told from what is written out.
+// The values of Grafana's duration variables in parsed queries. They are unusual, to be
+// told from durations that are written out.
 const (
 	rateInterval = 7_777_001 * time.Millisecond
 	interval     = 7_777_002 * time.Millisecond

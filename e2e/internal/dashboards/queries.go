@@ -126,7 +126,7 @@ func (q Query) Step(v Values) time.Duration {
 	return max(v.Step, q.MinInterval, time.Second)
 }
 
-// builtin gives Grafana's own variables.
+// builtin returns the values of Grafana's built-in variables.
 func (q Query) builtin(name string, v Values) (string, bool) {
 	step, scrape := q.Step(v), v.Scrape
 	if scrape == 0 {

@@ -21,7 +21,7 @@ type unit struct {
 
 func number() unit { return unit{known: true} }
 
-// allowed gives Grafana's ids of units that suit, the usual one first; nil is
+// allowed returns the ids of Grafana's units for a metric, the usual one first; nil is
 // any. They are in grafana/packages/grafana-data, valueFormats/categories.
 func (u unit) allowed() []string {
 	switch {

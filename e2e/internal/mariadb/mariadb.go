@@ -75,7 +75,8 @@ func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*S
 	return s, s.Start(ctx)
 }
 
-// user owns the data directory: the server refuses to be root unless told so.
+// user returns the user of the data directory: the server refuses to run as root by
+// default.
 func user() string {
 	if os.Geteuid() == 0 {
 		return "root"

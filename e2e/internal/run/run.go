@@ -19,7 +19,7 @@ import (
 // grace is how long a group has between SIGTERM and SIGKILL.
 const grace = 5 * time.Second
 
-// Spec says what to start.
+// Spec describes the program to start.
 type Spec struct {
 	Name string   // for messages and for the log file's name
 	Path string   // program; looked up on the PATH

@@ -209,8 +209,8 @@ func (r *rig) visit(ctx context.Context, app string) {
 	}
 }
 
-// Healthy looks at two busy apps whose requests are short, and returns the chains
-// that the exporter has invented.
+// Healthy looks at two busy apps with short requests, and returns the chains that the
+// exporter reports, which should be none.
 func Healthy(ctx context.Context, exporter string, seed uint64, looks int) (invented []string, err error) {
 	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, 7)), false, false)
 	if err != nil {

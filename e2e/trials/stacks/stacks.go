@@ -75,7 +75,7 @@ type Batch struct {
 	Example                  string // of what was wrong
 }
 
-// Run looks so often at one program of a kind. The seed decides what the program
+// Run takes that many looks at one program of a kind. The seed decides what the program
 // does and when it is looked at.
 func Run(ctx context.Context, python Python, kind string, n, looks int, seed uint64) (Batch, error) {
 	b := Batch{Python: python.Name, Kind: kind, N: n}

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// How to get the peers, in the versions that were measured.
+// Commands that install the peers, in the versions that were measured.
 const (
 	HowNode    = "go install github.com/prometheus/node_exporter@v1.12.1"
 	HowProcess = "go install github.com/ncabatoff/process-exporter/cmd/process-exporter@v0.8.7"
