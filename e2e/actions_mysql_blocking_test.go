@@ -65,7 +65,7 @@ func TestKillBlockingTransaction(t *testing.T) {
 		"    - name: blocking", "      match: {alertname: Blocked}", "      cooldown: 20s", "      steps:", "        - action: kill_blocking_transaction",
 		"          with: {min_idle: 2s, min_blocked: 2, max_victims: 5, max_trx_rows: 100, procedure: resp_heal.kill_idle}", "          verify_within: 20s")
 
-	// A person holds row 2 under the app's user, and two wait: refused, and nobody is gone.
+	// A person holds row 2 under the app's user, and two wait: refused, and no connection ends.
 	person := client(t, s)
 	do(t, person, "START TRANSACTION", "UPDATE shop.orders SET paid = 1 WHERE id = 2")
 	for range 2 {

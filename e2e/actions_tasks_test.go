@@ -169,7 +169,7 @@ func TestRestartTaskRefuses(t *testing.T) {
 	b := newTaskApp(t)
 	b.grant(rqRights)
 	b.enqueue("default", "250", "1")
-	// Its parent is gone, and process 1 starts nobody anew.
+	// Its parent has ended, and process 1 starts no other.
 	orphan := b.python("orphan", "-c", "import os, subprocess\nif os.fork() == 0:\n    os.execv('/bin/sh', ['sh', '-c', '( \"$@\" & )', 'x', '"+python+"', 'jobs.py', 'worker', 'default'])\nos.wait()\nimport time; time.sleep(300)")
 	a := b.restarter(config.RQ, "default")
 	eventually(t, 40*time.Second, func() error {

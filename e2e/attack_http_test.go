@@ -87,7 +87,7 @@ func TestAttackSlowReaders(t *testing.T) {
 		// One after the other, so that the answers do not fit into the kernel's buffers.
 		conns = append(conns, x.ask(t, strings.Repeat("GET /metrics HTTP/1.1\r\nHost: "+x.address()+"\r\n\r\n", 6)))
 	}
-	// Until all of them wait for their readers. Nobody else is served for a while
+	// Until all of them wait for their readers. No other client is served for a while
 	// where the machine is busy, but not for as long as the clients like.
 	time.Sleep(8 * time.Second)
 	eventually(t, 40*time.Second, func() error { return x.answersWithin(10 * time.Second) })

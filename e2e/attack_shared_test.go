@@ -51,7 +51,7 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	if gone := without(before, present(t, s)); !slices.Equal(gone, ours) || last.State != "verified" || last.Done != len(ours) {
 		t.Errorf("gone are %v, the app's are %v: %s, done %d, %s", gone, ours, last.State, last.Done, last.Reason)
 	}
-	// A SELECT of somebody else that runs for long, under the same user.
+	// A long SELECT of another client, under the same user.
 	long := client(t, s)
 	background(t, long, "SELECT SLEEP(600)")
 	id := connectionID(t, client(t, s)) - 1

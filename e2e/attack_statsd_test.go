@@ -153,7 +153,7 @@ func (v *victim) received(t *testing.T, n float64, f func()) {
 		}
 		return nil
 	})
-	time.Sleep(time.Second) // whoever waits for a judgement has it by then
+	time.Sleep(time.Second) // pending senders are judged by then
 }
 
 // TestAttackStatsDErrors checks that errors and slow requests that a stranger reports for
@@ -182,7 +182,7 @@ func TestAttackStatsDErrors(t *testing.T) {
 			if err := all(err, s.lacks("requests", "untrusted", v.app.name)); err != nil {
 				t.Error(err)
 			}
-			// The app's own user is heard, whatever process it is.
+			// Lines of the app's own user count, from any process.
 			v.received(t, 3, func() { sends(t, owner, way, to, 3, "gunicorn.request.status.418:1|c|#app:"+v.app.name) })
 			if way == "closing" { // its socket may be gone before it is looked up
 				return

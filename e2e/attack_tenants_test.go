@@ -154,7 +154,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	h := healer(t, config, append(rules, restartRule("own", "50s")...)...)
 	for queue, w := range workers {
 		name := "w" + queue
-		if queue == "shared" { // it is what the entry says
+		if queue == "shared" { // as in the entry
 			name = strings.TrimPrefix(strings.Fields(b.redis.cli("SMEMBERS", "rq:workers:shared"))[0], "rq:worker:")
 		}
 		b.redis.claim(t, queue, name, w.pid)

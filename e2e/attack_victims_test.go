@@ -60,7 +60,7 @@ def helper():
 			}
 			x := mayRecycle(t, "pick: "+c.pick, "")
 			eventually(t, 60*time.Second, func() error { return x.scrape(t).has("resp_up", "component=app:"+a.name) })
-			for range 3 { // until it counts as stuck, for who takes it for a worker
+			for range 3 { // until it would be stuck, if it were a worker
 				r := alarm(t, x, a.name, healToken)
 				if err := alive(pid, start); err != nil {
 					t.Fatalf("%v; the run is %s, done %d: %s", err, r.State, r.Done, r.Reason)

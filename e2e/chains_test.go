@@ -172,7 +172,7 @@ type chainTrial struct {
 type chainLink struct {
 	app  *app
 	name string // of the request
-	id   uint64 // of a connection of nobody's
+	id   uint64 // of a connection of no app
 }
 
 // holds waits until the exporter has the chain.

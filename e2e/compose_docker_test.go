@@ -73,7 +73,7 @@ func parseDockerfile(file string) (stages []stage, err error) {
 	return stages, nil
 }
 
-// ignored reports which files of the build context are left out.
+// ignored returns the patterns of .dockerignore: the files that the build context omits.
 func (c composed) ignored() (*patternmatcher.PatternMatcher, error) {
 	f, err := os.Open(filepath.Join(c.dir, ".dockerignore"))
 	if err != nil {

@@ -95,7 +95,7 @@ func newUncontained(t *testing.T) *uncontained {
 	t.Helper()
 	dir := openDir(t)
 	fillRepo(t, dir)
-	// Containers get each file by itself; here other users must find the way to it.
+	// Containers get single files; here other users need access to the directory.
 	if err := os.Chmod(filepath.Join(dir, "deploy/compose/secrets"), 0o755); err != nil {
 		t.Fatal(err)
 	}

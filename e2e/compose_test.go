@@ -258,7 +258,7 @@ func TestComposeFaults(t *testing.T) {
 	}
 }
 
-// composeRun describes a program that runs to its end: what it wrote and how it ended.
+// composeRun runs a program to its end, and returns its output.
 func composeRun(dir, program string, args ...string) (string, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir

@@ -34,7 +34,7 @@ type observed struct {
 	faults  *faults
 }
 
-// observedRules returns the healing rules of both exporters. The first exporter carries
+// observedRules are the healing rules of both exporters. The first exporter carries
 // them out, the second one only plans.
 var observedRules = []string{
 	"    - name: connections", "      match: {alertname: RespPoolLeak}", "      cooldown: 20s", "      steps:", "        - action: kill_leaked_connections",
@@ -213,7 +213,7 @@ func newRelay(t *testing.T) *relay {
 	return r
 }
 
-// to sets who gets all later output.
+// to sets the addresses that get all later datagrams.
 func (r *relay) to(t *testing.T, addresses ...string) {
 	t.Helper()
 	r.mu.Lock()

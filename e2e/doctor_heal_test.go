@@ -133,8 +133,8 @@ func TestDoctorLastStatements(t *testing.T) {
 	}
 	section += "apps: [{name: shop, match: {listen: \":1\"}, pools: [{name: main, mysql: main, user: shop, size: 5}]}]\n"
 	for _, want := range []wantFinding{
-		{"mysql:main", "permission", unknown, []string{"GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO 'resp'@'127.0.0.1';"}, false},
-		{"mysql:main", "disabled", unknown, []string{"performance_schema_consumer_events_statements_current=ON"}, false},
+		{"mysql:main", "permission", []string{"GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO 'resp'@'127.0.0.1';"}, false},
+		{"mysql:main", "disabled", []string{"performance_schema_consumer_events_statements_current=ON"}, false},
 	} {
 		_, x := doctor(t, examination{config: section})
 		if err := all(x.says("mysql", want), wants("findings", len(x.findings("mysql")), 1)); err != nil {

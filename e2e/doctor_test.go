@@ -182,7 +182,7 @@ func TestDoctorMySQLStates(t *testing.T) {
 		[]string{"GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1';"}, true})); err != nil {
 		t.Error(err)
 	}
-	for _, f := range x.findings("mysql") { // the remedy is one: what it says is run as it stands
+	for _, f := range x.findings("mysql") { // the one remedy is run as it stands
 		execute(t, s, f.Remedy[0])
 	}
 	execute(t, s, "SET GLOBAL read_only = ON")

@@ -106,7 +106,7 @@ func TestScenarioRedisMemory(t *testing.T) {
 	r.restored("session:expires:", 300, 7_200_000, "")
 	expires, _, _ := r.expiries("session:expires:")
 	r.restored("session:eternal:", 9000, 0, "IDLETIME 9000")
-	// Until the action has done its part nothing is evicted, so that what it changes can be told.
+	// Nothing is evicted before the action ends, so that its changes can be counted.
 	r.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
 	r.cli("CONFIG", "SET", "maxmemory", fmt.Sprint(int(r.info("used_memory"))-512<<10))
 	eventually(t, 20*time.Second, func() error { return wants("status of a cart", post(), 500) })

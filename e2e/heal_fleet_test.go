@@ -65,7 +65,7 @@ func TestFleet(t *testing.T) {
 	if held, f, err := b.Acquire(t.Context(), "recycle_worker", key, "r-2", 300*time.Millisecond); err != nil || !held || f.Repairing != 1 {
 		t.Errorf("given back: %v %+v %v", held, f, err)
 	}
-	eventually(t, 5*time.Second, func() error { // by itself
+	eventually(t, 5*time.Second, func() error { // the registration expires
 		held, _, err := c.Acquire(t.Context(), "recycle_worker", key, "r-3", time.Minute)
 		return all(err, wants("held", held, true))
 	})

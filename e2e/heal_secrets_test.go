@@ -41,7 +41,7 @@ const everyRule = `    - name: leaked
       match: {alertname: Person}
       steps: [{action: escalate}]`
 
-// everyAction returns which alert starts each rule of everyRule, and how its run ends.
+// everyAction lists which alert starts each rule of everyRule, and how its run ends.
 var everyAction = []struct{ rule, alert, state string }{
 	{"leaked", "Leaked", "verified"}, {"long", "Long", "verified"}, {"recycle", "Recycle", "verified"}, {"sessions", "Sessions", "verified"},
 	{"task", "Task", "verified"}, {"call", "Call", "verified"}, {"command", "Command", "verified"}, {"person", "Person", "escalated"},
@@ -149,7 +149,7 @@ func TestHealingKeepsSecrets(t *testing.T) {
 	if b, err := os.ReadFile(out); err != nil || strings.Contains(string(b), "hunter2") {
 		t.Errorf("the program got %s, %v", b, err)
 	}
-	// And what goes wrong says no more.
+	// Errors have no secrets either.
 	h.stores.db.Stop()
 	h.stores.redis.proc.Stop()
 	for _, body := range []string{"{", `{"version":"4","alerts":[{"status":"x"}]}`, notification("Leaked", "hunt")} {

@@ -18,7 +18,7 @@ import (
 // storm is what a thousand notifications a second for ten seconds came to.
 type storm struct {
 	mu      sync.Mutex
-	answers map[string]int      // by status, and what a refusal says
+	answers map[string]int      // by status, with the text of a refusal
 	taken   map[string]bool     // names of alerts of which at least one got 202
 	refused map[string]string   // by name, the first notification that got 503
 	took    time.Duration       // all of it

@@ -188,7 +188,7 @@ func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 		id, _, _ := strings.Cut(rest, " ")
 		pid, ok := pids[id]
 		if !ok || slices.Contains(seen, id) {
-			continue // one of those that began later, or said twice; counted below
+			continue // one that began later, or a second line; counted below
 		}
 		seen = append(seen, id)
 		for _, part := range []string{"app=" + a.name + " ", "pool=main ", "mysql=main ", fmt.Sprintf("pid=%d ", pid), "worker=" + slots[pid] + " ", "rows_modified=1 ", "INSERT INTO `items`"} {

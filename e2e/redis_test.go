@@ -102,7 +102,7 @@ func TestRedisStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 10*time.Second, func() error { // what is no leak goes by itself
+	eventually(t, 10*time.Second, func() error { // a temporary increase ends
 		return x.keptMore(t, before, map[string]float64{"goroutines": 4, "descriptors": 2})
 	})
 	if err := hung.proc.Signal(syscall.SIGCONT); err != nil {

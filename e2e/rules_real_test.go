@@ -97,7 +97,7 @@ func (h *sick) named(t *testing.T, without map[string]string) error {
 // records is an error unless each recording rule gives something.
 func (h *sick) records(t *testing.T, prometheus string) error {
 	t.Helper()
-	// What an app that is instrumented says of itself.
+	// The metrics of an instrumented app.
 	send(t, h.udp, "resp.request:12.5|ms|#app:shop,method:GET,code:200,route:/products")
 	rules, _ := shipped(t)
 	var errs []error

@@ -22,7 +22,7 @@ type app struct {
 
 	name   string // by which the exporter should know it
 	dir    string // of its module
-	listen string // its listener, as the label says it: "127.0.0.1:8000" or "unix:/path"
+	listen string // its listener, as in the label: "127.0.0.1:8000" or "unix:/path"
 	client *http.Client
 }
 
@@ -160,7 +160,7 @@ func (a *app) crowd(t *testing.T, n int) {
 		c, err := dial(ctx, a.listen)
 		cancel()
 		if err != nil {
-			continue // full: the kernel drops our SYN, or says EAGAIN
+			continue // full: the kernel drops our SYN, or returns EAGAIN
 		}
 		t.Cleanup(func() { _ = c.Close() })
 		// Two handshakes that end at once on two processors may both find the

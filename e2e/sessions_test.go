@@ -194,7 +194,7 @@ func TestSessionsStopped(t *testing.T) {
 			t.Errorf("a scrape took %s", took)
 		}
 	}
-	eventually(t, 10*time.Second, func() error { // what is no leak goes by itself
+	eventually(t, 10*time.Second, func() error { // a temporary increase ends
 		return x.keptMore(t, before, map[string]float64{"goroutines": 4, "descriptors": 3})
 	})
 	if err := r.proc.Signal(syscall.SIGCONT); err != nil {

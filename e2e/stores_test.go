@@ -87,7 +87,7 @@ func TestBothStoresHang(t *testing.T) {
 	before := s.kept(t)
 	s.signal(t, syscall.SIGSTOP)
 	s.hastily(t, 50)
-	eventually(t, 10*time.Second, func() error { // what is no leak goes by itself
+	eventually(t, 10*time.Second, func() error { // a temporary increase ends
 		return s.keptMore(t, before, map[string]float64{"goroutines": 6, "descriptors": 3})
 	})
 	s.signal(t, syscall.SIGCONT)

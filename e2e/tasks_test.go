@@ -113,7 +113,7 @@ func TestTasksCelery(t *testing.T) {
 			m.want(0, "resp_task_queue_length", of(slow)...), m.lacks("resp_task_oldest_age_seconds", of(slow)...), m.lacks("resp_task_workers"),
 			m.lacks("resp_task_running"), m.want(0, "resp_task_unacked", "app="+app, "redis=broker"), m.lacks("resp_task_unacked_oldest_age_seconds"))
 	})
-	// Nothing in these messages says when they were sent: their age grows from now on.
+	// These messages have no time of sending: their age counts from now on.
 	first := age()
 	eventually(t, 10*time.Second, func() error {
 		if now := age(); now < first+1 || now > 120 {

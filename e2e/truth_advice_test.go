@@ -128,7 +128,7 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 	s := database(t)
 	const wait = "/pay?row=1"
 	for name, c := range map[string]struct {
-		path  string   // the path that both workers get a request for; PORT is that of the deaf server
+		path  string   // the path that both workers get a request for; PORT is that of the server that never answers
 		first string   // the first line
 		shell []string // what a foreign shell runs before, and leaves open
 		alter bool     // another one changes the table, behind that

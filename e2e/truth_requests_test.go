@@ -55,7 +55,7 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 			other, mark := fmt.Sprintf("o%d-%d", round, i), fmt.Sprintf("m%d-%d", round, i)
 			before.behind("/sleep/1.0/" + other)
 			begins(t, filepath.Join(marks, other))
-			x.scrape(t) // asks the kernel, as there is a connection in hand
+			x.scrape(t) // reads the kernel's connections, since one is accepted
 			does := "sleep"
 			if round%2 == 0 {
 				does = "spin"

@@ -157,7 +157,7 @@ func TestTruthDyingWorkersAreCritical(t *testing.T) {
 	s.Proc = start(t, run.Spec{Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", "2", "-b", s.listen, name + ":app"}, Dir: dir, Env: []string{"PYTHONPATH=" + dir}})
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
 	eventually(t, time.Minute, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
-	time.Sleep(12 * time.Second) // that it was down before its master listened is no longer said
+	time.Sleep(12 * time.Second) // until it is no longer recovering from the start
 	eventually(t, 30*time.Second, func() error {
 		says, _ := x.verdicts(t)
 		v := says[name]

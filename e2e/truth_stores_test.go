@@ -328,11 +328,11 @@ func TestTruthOneLongStatement(t *testing.T) {
 		return m.want(v, "resp_health_status", "app=", "component=mysql")
 	}
 	eventually(t, 30*time.Second, func() error { return all(level(bare, 0), level(named, 0)) })
-	time.Sleep(6 * time.Second) // the health of before is none of now
+	time.Sleep(6 * time.Second) // until the health is evaluated again
 	if err := all(level(bare, 0), level(named, 0)); err != nil {
 		t.Fatal(err)
 	}
-	asleep(t, s.Root) // a second dump, of nobody's pool
+	asleep(t, s.Root) // a second dump, of no pool
 	time.Sleep(12 * time.Second)
 	if err := level(named, 0); err != nil {
 		t.Error(err)

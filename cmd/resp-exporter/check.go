@@ -135,7 +135,7 @@ func get(ctx context.Context, o target, path string, v url.Values) (resp *http.R
 		return nil, "", err
 	}
 	public := *u
-	public.User = nil // whoever reads the result need not know the login
+	public.User = nil // the login must not be in the output
 	shown = public.String()
 	full := u.JoinPath(path)
 	full.RawQuery = v.Encode()

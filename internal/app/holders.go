@@ -51,7 +51,7 @@ func (a *parts) holdersOf(ctx context.Context, server string, apps ...string) (d
 	h.lookup = func(name string) []netip.Addr {
 		ctx, cancel := context.WithTimeout(ctx, clientNameLimit)
 		defer cancel()
-		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", name) // of a name that nobody knows, nothing is known
+		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", name) // nil for an unknown name
 		return addrs
 	}
 	return h, nil

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// Patience is how long one read may take at most, whoever waits: a Redis
+	// Patience is how long one read may take at most, for all callers: a Redis
 	// that takes longer is, to an app, not there.
 	Patience = 1500 * time.Millisecond
 	// After a fault nothing is tried for a while that doubles from firstWait.
@@ -220,7 +220,7 @@ func (s *Server) Do(ctx context.Context, f func(context.Context, *Link) error) e
 // WithKeys is Do for what is about keys.
 func (s *Server) WithKeys(ctx context.Context, f func(context.Context, *Link) error) error {
 	return s.Do(ctx, func(ctx context.Context, l *Link) error {
-		// A refused login must be seen as such, not as that of single commands.
+		// A refused login must be reported as a login, not as refused commands.
 		if err := s.verify(ctx, l); err != nil {
 			return err
 		}

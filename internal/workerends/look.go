@@ -97,7 +97,7 @@ func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Wor
 	if group, err := w.o.Groups.Of(in.PID); err == nil {
 		x.group, x.groupPath = group.Key(), group
 	}
-	if x.pid != a.PID { // a server without a master has one process, which nobody replaces
+	if x.pid != a.PID { // a server without a master has one process, which is not replaced
 		x.master, _ = procid.Identify(w.o.ProcRoot, parent)
 	}
 	w.log.Debug("a worker is watched", "app", x.app, "pid", x.pid, "pidfd", x.handle != nil)

@@ -47,7 +47,7 @@ func foreground() (code int, ok bool) {
 	err = cmd.Wait()
 	signal.Stop(relay)
 	close(relay)
-	// Take the terminal back, for whoever started us; asking from the
+	// Take the terminal back for the parent process; asking from the
 	// background would stop us.
 	signal.Ignore(syscall.SIGTTOU)
 	_ = unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, owner)

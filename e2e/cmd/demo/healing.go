@@ -98,7 +98,7 @@ func (s *stack) firing(ctx context.Context, name string) (*alert, error) {
 			return &a, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // said above
+	return nil, nil //nolint:nilnil // see above
 }
 
 func getJSON(ctx context.Context, url string, into any) error {

@@ -59,7 +59,7 @@ func load(ctx context.Context, base string) {
 		}
 		who := rand.IntN(customers)
 		if crowd[who] == nil || rand.IntN(stays) == 0 {
-			jar, _ := cookiejar.New(nil) // it gives no error without options
+			jar, _ := cookiejar.New(nil) // it returns no error without options
 			crowd[who] = &http.Client{Transport: transport, Jar: jar, Timeout: 15 * time.Second}
 		}
 		client := crowd[who]

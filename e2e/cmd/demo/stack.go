@@ -21,7 +21,7 @@ import (
 type stack struct {
 	dir, exporterPath, shopDir, rulesDir, healSQL string
 	shopURL, exporterURL, promURL, alertsURL      string
-	upstream                                      net.Listener // the payment service: nobody ever answers
+	upstream                                      net.Listener // the payment service, which never answers
 	token, tokenFile                              string       // of the exporter's webhook
 	db, cache                                     store
 	dead                                          chan struct{}
@@ -44,7 +44,7 @@ func newStack(dir string) *stack {
 		token: rand.Text(),
 		db:    store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text(), "jobs": rand.Text()}},
 		cache: store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text()}},
-		dead:  make(chan struct{}, 16), // more than there are parts: nobody has to receive
+		dead:  make(chan struct{}, 16), // more than there are parts: a send never blocks
 
 		ending: make(chan struct{}),
 	}

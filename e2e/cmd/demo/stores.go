@@ -16,7 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// dbUsers returns the statements that create the shop's users in MariaDB. The RQ workers
+// dbUsers are the statements that create the shop's users in MariaDB. The RQ workers
 // have their own user, so that their connections do not count as the pool's.
 const dbUsers = `CREATE USER 'shop'@'127.0.0.1' IDENTIFIED BY 'SHOP_PASSWORD';
 CREATE USER 'jobs'@'127.0.0.1' IDENTIFIED BY 'JOBS_PASSWORD';
@@ -158,7 +158,7 @@ func (s *stack) askRedis(ctx context.Context, command string) (string, error) {
 	}
 	lines := bufio.NewReader(c)
 	var line string
-	for range 2 { // what AUTH says, and what the command does
+	for range 2 { // the reply to AUTH, and to the command
 		if line, err = lines.ReadString('\n'); err != nil {
 			return "", err
 		}

@@ -14,8 +14,8 @@ import (
 const (
 	look     = 300 * time.Millisecond // between two looks at what became of a fault
 	longest  = 2 * time.Minute        // from a fault to its end
-	unmoved  = 30 * time.Second       // from the alert to a run, or nobody heals
-	settling = 30 * time.Second       // for an alert of before to be over
+	unmoved  = 30 * time.Second       // from the alert to a run, else nothing heals it
+	settling = 30 * time.Second       // until an earlier alert has ended
 )
 
 // told is what became of a fault. Times are since it was made; 0: it did not
@@ -108,7 +108,7 @@ func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	run := last(list, t.name, began)
 	if a, err := s.firing(ctx, t.alert); t.fired == 0 && err == nil && a != nil {
 		t.fired = now
-		if run != nil { // it heard of the alert before we did
+		if run != nil { // it received the alert before we saw it
 			t.fired = min(now, run.Created.Sub(began))
 		}
 		say(t.fired, "alert", fmt.Sprintf("%s: %s", t.alert, a.Annotations["summary"]))

@@ -120,10 +120,10 @@ type parsed struct {
 	Query
 
 	expr  parser.Expr // nil if it is none
-	label string      // what a variable asks the values of
+	label string      // the label whose values a variable has
 	fault error
 	panel *Panel
-	unit  string // how the target's values are shown, empty where that can't be told
+	unit  string // how the target's values are shown; "": not known
 }
 
 // Lint returns every fault of the dashboards, by rule and place.

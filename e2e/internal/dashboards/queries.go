@@ -19,7 +19,7 @@ type Query struct {
 	// MinInterval is the least step, of the panel or of the target.
 	MinInterval time.Duration
 
-	// minStep is the target's own least step: Grafana takes it in place of the
+	// minStep is the target's own minimum step: Grafana uses it instead of the
 	// data source's scrape interval.
 	minStep time.Duration
 	board   *Dashboard
@@ -98,7 +98,7 @@ type Values struct {
 	Job, Instance, App string
 	Scrape             time.Duration     // the data source's scrape interval, 15 s if it is 0
 	Range              time.Duration     // from the start of the dashboard's time to its end
-	Step               time.Duration     // as the width asks for; the query's MinInterval is its least
+	Step               time.Duration     // by the width; at least the query's MinInterval
 	Extra              map[string]string // of any other variable, by name
 }
 

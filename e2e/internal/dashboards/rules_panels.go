@@ -197,7 +197,7 @@ func oneUnit(l *linter) {
 	first := map[shown]parsed{}
 	l.each(func(q parsed) {
 		if q.panel == nil || q.unit == "" || !suits(q.unit, l.known.unit(q.expr).allowed()) {
-			return // the other rule tells
+			return // the other rule reports it
 		}
 		key := shown{strings.Join(q.names(), " "), l.known.unit(q.expr)}
 		before, ok := first[key]

@@ -26,9 +26,7 @@ func syntax(l *linter) {
 	}
 }
 
-// selectors checks that each variable selects the series that have its label, and that a
-// variable is limited by those before it. A label that may be empty (an alert about the
-// host has no app) is exempt, because the selector would hide such series.
+// selectors returns the selectors of series in a query.
 func (q parsed) selectors() []*parser.VectorSelector {
 	var out []*parser.VectorSelector
 	q.selected(func(s *parser.VectorSelector, _ []parser.Node) { out = append(out, s) })
@@ -61,9 +59,9 @@ func labelled(l *linter) {
 	})
 }
 
-// selectors: what is chosen holds for every series that has such a label. A
-// variable asks in those before it. Where the label may be empty (an alert
-// about the host has no app), the choice would hide those series.
+// selectors checks that each variable selects the series that have its label, and that a
+// variable is limited by those before it. A label that may be empty (an alert about the
+// host has no app) is exempt, because the selector would hide such series.
 func selectors(l *linter) {
 	l.each(func(q parsed) {
 		for _, s := range q.selectors() {

@@ -12,7 +12,7 @@ import (
 type unit struct {
 	known          bool
 	bytes, seconds int
-	ratio          bool // says so in its name
+	ratio          bool // by its name
 	clock          bool // a point in time, seconds since 1970
 	milli          bool // such a point in milliseconds, as Grafana wants it
 	quotient       bool // of two such values: a share, a mean

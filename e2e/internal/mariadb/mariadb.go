@@ -75,8 +75,8 @@ func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*S
 	return s, s.Start(ctx)
 }
 
-// user returns the user of the data directory: the server refuses to run as root by
-// default.
+// user returns the user that the server is told to run as, the owner of the data
+// directory: it refuses to run as root by default.
 func user() string {
 	if os.Geteuid() == 0 {
 		return "root"

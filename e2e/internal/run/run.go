@@ -30,7 +30,7 @@ type Spec struct {
 
 	Files []*os.File // passed on as descriptors 3 and up
 
-	// Session takes it off our terminal, as a service has none.
+	// Session starts it in its own session, without a terminal, like a service.
 	Session bool
 }
 
@@ -141,7 +141,7 @@ func (p *Proc) Stop() {
 		case <-time.After(grace):
 		}
 	}
-	// Also when the program went by itself: its children may have stayed.
+	// Also if the program has ended: its children may still run.
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	<-p.done
 }

@@ -25,7 +25,7 @@ func TestAlternating(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 0))
 			routes := draw(rng, []string{"quick", "quick", "plain"})
 			s := open(t, python, "sync", routes)
-			found, free := s.send(drawAsk(rng, routes[2])) // tells the process
+			found, free := s.send(drawAsk(rng, routes[2])) // the process starts the request
 			free()
 			stop := s.load(routes[:2])
 			defer stop()

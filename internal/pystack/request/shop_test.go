@@ -108,7 +108,7 @@ type shop struct {
 	folder  string
 	client  *http.Client
 	place   *time.Location // of the exporter
-	start   bool           // it tells when a request began
+	start   bool           // it reports when a request began
 	workers map[int]*worker
 }
 

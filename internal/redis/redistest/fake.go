@@ -69,7 +69,7 @@ func (f *Fake) talk(c net.Conn) {
 			return
 		}
 		var words []string
-		// What is no number is what a client of TLS begins with.
+		// A first byte that is not a number begins a TLS handshake.
 		n, err := strconv.Atoi(strings.TrimSpace(head[1:]))
 		if err != nil {
 			n = int(head[1] - '0')

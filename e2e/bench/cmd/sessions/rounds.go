@@ -18,7 +18,7 @@ const (
 	scrapeEvery = 500 * time.Millisecond
 )
 
-// half sends pings for a while, scrapes now and then, and returns the measured values.
+// half holds the measured values of half a round.
 type half struct {
 	longest, p99, p50 float64 // of pings, ms
 	server            float64 // Redis' share of one core, %
@@ -65,7 +65,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// half pings for a while, scrapes now and then, and gives what that showed.
+// half sends pings for a while, scrapes now and then, and returns the measured values.
 func (b *bench) half(ctx context.Context) (half, error) {
 	time.Sleep(2 * time.Second) // after a reload
 	server, own, err := b.cpu()
