@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
