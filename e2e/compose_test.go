@@ -14,7 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// composed is a copy of what the compose file needs, with passwords of its own.
+// composed is a copy of the files that the compose file needs, with its own passwords.
 type composed struct {
 	dir     string
 	project *types.Project // as a compose engine would load it

@@ -97,7 +97,7 @@ func (f *faults) sick() []mishap {
 	}
 }
 
-// alerts is what the exporters are told then.
+// alerts returns the alerts that are sent to the exporters then.
 func (f *faults) alerts() []mishap {
 	alert := func(x *exporter, name, token string, status int) mishap {
 		return mishap{name + " to " + x.url, func() error {
@@ -137,7 +137,7 @@ func (f *faults) order() error {
 	return nil
 }
 
-// report sends what an app sends that reports its routes by itself.
+// report sends what an app sends that reports its routes itself.
 func (f *faults) report() error {
 	for _, line := range []string{
 		"resp.request:12:31:640|ms|#app:shop,method:GET,route:/products,code:200", "resp.request:25|ms|#app:shop,method:GET,route:/products/<id>,code:404",

@@ -84,8 +84,8 @@ func (o *observed) lasts(t *testing.T) {
 	}
 }
 
-// documented fails the test for each metric of the documentation that the first
-// exporter does not have. It gives those that need not be on a host and are not.
+// documented fails the test for each documented metric that the first exporter does not
+// have. It returns those that need not exist on a host and do not.
 func (o *observed) documented(t *testing.T) (missing []string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/metrics.md")
@@ -132,7 +132,7 @@ type summary struct {
 	sum                       float64
 }
 
-// all asks every query of every dashboard; an empty instance is All.
+// all runs every query of every dashboard; an empty instance is All.
 func (e *evaluation) all(t *testing.T, boards []dashboards.Dashboard, server scraped, instance string) {
 	t.Helper()
 	v := dashboards.Values{Instance: instance, Range: shownRange, Step: shownStep}
@@ -178,7 +178,7 @@ func (e *evaluation) known(q dashboards.Query) int {
 	return i
 }
 
-// patient asks again what is about this moment and gave nothing: a worker may
+// patient repeats the queries about the current moment that returned nothing: a worker may
 // have just been replaced.
 func (e *evaluation) patient(t *testing.T, server scraped, q dashboards.Query, v dashboards.Values) (got summary, err error) {
 	t.Helper()
@@ -212,7 +212,7 @@ func (e *evaluation) ask(t *testing.T, server scraped, q dashboards.Query, v das
 	return out, err
 }
 
-// values asks for those of a variable; of instance both exporters must be there.
+// values returns the values of a variable; of instance both exporters must be there.
 func (e *evaluation) values(t *testing.T, server scraped, q dashboards.Query, expr string) (out summary, err error) {
 	t.Helper()
 	selector, label, ok := dashboards.LabelValues(expr)

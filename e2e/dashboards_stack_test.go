@@ -122,8 +122,8 @@ func (o *observed) watchAgain(t *testing.T) {
 	o.second = watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}})
 }
 
-// alertmanager starts one with the shipped routes, which tells the first
-// exporter, and gives its address.
+// alertmanager starts an Alertmanager with the shipped routes, which notifies the first
+// exporter, and returns its address.
 func (o *observed) alertmanager(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(alertmanagerExample)

@@ -89,7 +89,7 @@ func asSelector(expr string) string {
 	return expr
 }
 
-// hold runs the check of Grafana's own types and gives its lines.
+// hold runs the check against Grafana's own types and returns its lines.
 func hold(t *testing.T, cache string, files ...string) ([]string, error) {
 	t.Helper()
 	need(t, "node")

@@ -143,8 +143,7 @@ func (d *runningDemo) healed(t *testing.T, want map[string]string) {
 	}
 }
 
-// bystand asks for a page over and over, of which each must answer 200, and
-// counts.
+// bystand requests a page repeatedly, counts, and records each answer but 200.
 func bystand(t *testing.T, url string, stop <-chan struct{}) (n int) {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()

@@ -192,7 +192,7 @@ func (d *runningDemo) leftNothing(t *testing.T) {
 	}
 }
 
-// address finds in what the demo said the first group of an expression.
+// address returns the first group of an expression in the demo's output.
 func (d *runningDemo) address(t *testing.T, expr string) string {
 	t.Helper()
 	m := regexp.MustCompile(expr).FindStringSubmatch(d.Output(1 << 16))
@@ -202,7 +202,7 @@ func (d *runningDemo) address(t *testing.T, expr string) string {
 	return m[1]
 }
 
-// visit makes faults and looks at what the exporter says of them.
+// visit injects faults and checks what the exporter reports of them.
 func (d *runningDemo) visit(t *testing.T) {
 	t.Helper()
 	page := d.address(t, `(http://127\.0\.0\.1:\d+)/ +the status page`)
@@ -258,7 +258,7 @@ func (d *runningDemo) visit(t *testing.T) {
 	})
 }
 
-// visitor is one with cookies. Its asks may be called from any goroutine.
+// visitor is a client with cookies. Its methods may be called from any goroutine.
 type visitor struct {
 	t      *testing.T
 	shop   string
@@ -291,7 +291,7 @@ type process struct {
 	parent, session int
 }
 
-// processOf returns a process that runs; a dead one that nobody has waited for is none.
+// processOf returns a running process; a zombie is none.
 func processOf(pid int) (process, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	open, shut := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')

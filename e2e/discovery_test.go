@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// seen is an error unless the exporter knows the app with that many workers in
-// slots from 0 on, its listener, and what it runs under.
+// seen returns an error unless the exporter reports the app with that many workers in
+// slots from 0 on, its listener and its server.
 func seen(m metrics, a *app, server string, workers int) error {
 	errs := []error{
 		m.want(1, "resp_up", "component=app:"+a.name),

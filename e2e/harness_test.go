@@ -1,6 +1,6 @@
-// Package e2e_test runs the exporter's real binary beside real servers on the
-// loopback. Each test has apps of its own, under names that nothing else on
-// the machine uses, so that what else runs there does not matter.
+// Package e2e_test runs the exporter's real binary beside real servers on the loopback.
+// Each test has its own apps, with names that nothing else on the machine uses, so that
+// other programs there do not matter.
 package e2e_test
 
 import (
@@ -181,7 +181,7 @@ func write(t *testing.T, path, text string) string {
 // all joins the errors of several checks.
 func all(errs ...error) error { return errors.Join(errs...) }
 
-// wants is an error unless got equals want.
+// wants returns an error unless got equals want.
 func wants[T comparable](what string, got, want T) error {
 	if got != want {
 		return fmt.Errorf("%s is %v, want %v", what, got, want)

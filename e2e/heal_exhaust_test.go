@@ -136,7 +136,7 @@ func TestScenarioRedisMemory(t *testing.T) {
 	}
 }
 
-// status asks for a page in some way.
+// status requests a page and returns the status.
 func (a *app) status(t *testing.T, method, path string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://app"+path, nil)

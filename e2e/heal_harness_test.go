@@ -93,7 +93,7 @@ func (h *sick) alerting(t *testing.T) (prometheus, alertmanager *run.Proc) {
 	return prometheus, alertmanager
 }
 
-// alertingAt does so and gives Prometheus' address.
+// alertingAt does the same and returns Prometheus's address.
 func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, base string) {
 	t.Helper()
 	need(t, "prometheus", "prometheus-alertmanager")
@@ -129,7 +129,7 @@ func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, bas
 	return prometheus, alertmanager, "http://" + pr
 }
 
-// step is a run as the API tells it.
+// step is a run as the API reports it.
 type step struct {
 	ID, Rule, State, Reason, Action, Target string
 	Applied, Created, Updated               time.Time

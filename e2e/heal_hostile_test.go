@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// payloads are what a label may hold where somebody who writes metrics means
-// harm: for a shell, a database, a template, a path, a URL, a page, a log.
+// payloads returns hostile label values: for a shell, a database, a template, a path, a URL, a
+// page, a log.
 func payloads(marker, url string) []string {
 	return []string{
 		"$(touch " + marker + ")", "`touch " + marker + "`", "shop; touch " + marker, "shop\ntouch " + marker, "|touch " + marker, "-rf", "--help", "$IFS$9",

@@ -98,8 +98,8 @@ func (h *sick) kill(t *testing.T, p *run.Proc) {
 	child(t, p, old)
 }
 
-// well is an error unless all is there and seen, and customers were served for
-// some seconds that all came after a time.
+// well returns an error unless all parts run and are reported, and requests that began
+// after a time were answered for some seconds.
 func (h *sick) well(t *testing.T, l *traffic, began time.Time, prometheus string) error {
 	t.Helper()
 	from := time.Now().Add(-2 * time.Second)

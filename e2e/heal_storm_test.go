@@ -27,8 +27,8 @@ type storm struct {
 	seen    func(metrics) error // of each scrape; nil: nothing is looked at
 }
 
-// blow sends the storm to an exporter, each notification of another alert, and
-// scrapes it all the while. name says which alert the n-th one is.
+// blow sends many notifications to an exporter, each of another alert, and scrapes it
+// meanwhile. name returns the name of the n-th alert.
 func (s *storm) blow(t *testing.T, x *exporter, name func(n int) string) {
 	t.Helper()
 	s.answers, s.taken, s.refused = map[string]int{}, map[string]bool{}, map[string]string{}

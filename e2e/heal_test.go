@@ -36,7 +36,7 @@ func notification(name, n string) string {
 		"startsAt":"2026-01-02T03:04:05.123Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/","fingerprint":""}]}`, name, n)
 }
 
-// post sends a body as Alertmanager does, and gives status and answer.
+// post sends a body as Alertmanager does, and returns status and answer.
 func (x *exporter) post(path, body, token string) (int, string, error) {
 	req, err := http.NewRequest(http.MethodPost, x.url+path, strings.NewReader(body))
 	if err != nil {

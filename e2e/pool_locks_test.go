@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
-// poolBeside runs the collector in this process, for what is in no metric.
+// poolBeside runs the collector in this process, for state that is in no metric.
 func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() model.State {
 	t.Helper()
 	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: waits.New, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})

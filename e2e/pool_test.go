@@ -32,13 +32,13 @@ func holder(t *testing.T, workers int, db string, l launch) *app {
 // address is where the app finds a server.
 func address(s *mariadb.Server) string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
-// answer is what the app says.
+// answer is an answer of the app.
 type answer struct {
 	PID         int   `json:"pid"`
 	Connections []int `json:"connections"`
 }
 
-// tell asks the app something; ok is false if this worker was not to do it.
+// tell sends the app a command; ok is false if this worker was not to do it.
 func (a *app) tell(path string) (got answer, ok bool, err error) {
 	resp, err := a.client.Get("http://app" + path)
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *app) tell(path string) (got answer, ok bool, err error) {
 	return got, resp.StatusCode == http.StatusOK, json.Unmarshal(b, &got)
 }
 
-// everyWorker has each of n workers do something once. It gives the connections
+// everyWorker lets each of n workers execute a command once, and returns the connections
 // of each worker by its pid.
 func (a *app) everyWorker(t *testing.T, n int, path string) map[int][]int {
 	t.Helper()
@@ -91,7 +91,7 @@ func poolConfig(t *testing.T, a *app, s *mariadb.Server, size int) string {
 		a.name, a.name+":app", size, leakAfter) + mysqlSection(t, "main", s)
 }
 
-// states is an error unless the pool's connections are exactly these.
+// states returns an error unless the pool's connections are exactly these.
 func (m metrics) states(app, pool string, inUse, idle, inTransaction, leaked int) error {
 	var errs []error
 	for state, n := range map[string]int{"in_use": inUse, "idle": idle, "in_transaction": inTransaction, "leaked": leaked} {
@@ -144,7 +144,7 @@ func poolOfFour(t *testing.T, each, old, young int) {
 	}
 }
 
-// perWorker is an error unless each worker has that many connections.
+// perWorker returns an error unless each worker has that many connections.
 func perWorker(m metrics, a *app, workers, each int, component string) error {
 	var errs []error
 	for slot := range workers {

@@ -74,7 +74,7 @@ func TestNativeHistogram(t *testing.T) {
 	})
 }
 
-// prometheus starts a server that scrapes x each second, and gives its address.
+// prometheus starts a server that scrapes x each second, and returns its address.
 func prometheus(t *testing.T, x *exporter, flags ...string) string {
 	t.Helper()
 	return prometheusOf(t, x, nil, flags...)

@@ -46,7 +46,7 @@ func TestQueueFills(t *testing.T) {
 	}
 }
 
-// full is an error unless the queue holds limit or limit+1 connections.
+// full returns an error unless the queue holds limit or limit+1 connections.
 func full(m metrics, app, listener string) error {
 	length, ok := m.sum("resp_listener_queue_length", "app="+app, "listener="+listener)
 	if !ok || (length != backlog && length != backlog+1) {

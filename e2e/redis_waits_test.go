@@ -21,7 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
-// redisBeside runs the collector in this process, for what is in no metric, with the
+// redisBeside runs the collector in this process, for state that is in no metric, with the
 // user of the documentation.
 func redisBeside(t *testing.T, r *redisServer, apps ...config.App) func() (model.State, error) {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// plan is what the test asks for: 200 requests, by page and the status it gives.
+// plan lists the requests of the test: 200, by page and the status of the answer.
 var plan = []struct {
 	path  string
 	times int
@@ -82,8 +82,8 @@ def post_request(worker, req, environ, resp):
 `, socket)
 }
 
-// steady waits until the app's counters stand still, which they do once the
-// harness's own look at /healthz is counted, and gives them by code.
+// steady waits until the app's counters no longer change, after the harness's own request
+// to /healthz is counted, and returns them by code.
 func steady(t *testing.T, x *exporter, app string) map[string]float64 {
 	t.Helper()
 	var before map[string]float64

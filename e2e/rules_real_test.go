@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 )
 
-// asInstalled lists the metrics of rules that are not there as long as nobody has
-// set up the servers for them, and why. One that is there all the same is a fault.
+// asInstalled lists the metrics of rules that are missing until the servers are set up for
+// them, and why. It is a fault if one exists.
 var asInstalled = map[string]string{
 	"resp_mysql_query_seconds_total": "MariaDB adds up the time of queries with performance_schema=ON only, and that needs a right",
 	"resp_redis_maxmemory_bytes":     "a Redis without a limit has none",
@@ -56,8 +56,8 @@ func startBusy(t *testing.T, mariadb ...string) *sick {
 	return h
 }
 
-// named is an error unless a scrape has exactly the metrics that the rules name,
-// but for those that must not be there.
+// named returns an error unless a scrape has exactly the metrics that the rules name,
+// except for those that must be missing.
 func (h *sick) named(t *testing.T, without map[string]string) error {
 	t.Helper()
 	rules, _ := shipped(t)
@@ -94,7 +94,7 @@ func (h *sick) named(t *testing.T, without map[string]string) error {
 	return all(errs...)
 }
 
-// records is an error unless each recording rule gives something.
+// records returns an error unless each recording rule has a result.
 func (h *sick) records(t *testing.T, prometheus string) error {
 	t.Helper()
 	// The metrics of an instrumented app.

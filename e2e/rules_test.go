@@ -19,7 +19,7 @@ import (
 
 const rulesDir = "../rules"
 
-// tool runs a program that must end well, and gives what it wrote.
+// tool runs a program that must succeed, and returns its output.
 func tool(t *testing.T, dir, program string, args ...string) string {
 	t.Helper()
 	need(t, program)
@@ -116,9 +116,8 @@ func TestRulesOfNothing(t *testing.T) {
 	}
 }
 
-// notANumber is a rule file that records NaN under each name, with all labels
-// that an expression asks for. States, kinds and reasons have many values, so
-// some are tried.
+// notANumber returns a rule file that records NaN under each name, with all labels that an
+// expression selects. States, kinds and reasons have many values, so some are used.
 func notANumber(names map[string]bool) string {
 	var b strings.Builder
 	b.WriteString("groups:\n  - name: nan\n    rules:\n")

@@ -82,7 +82,7 @@ func serve(t *testing.T, l launch) *app {
 	return a
 }
 
-// command is how each server is told to serve the app of module at listen.
+// command returns the command line that serves the app of module at listen, by server.
 func command(l launch, module, listen string) []string {
 	spec := l.name + ":app"
 	switch l.server {
@@ -115,7 +115,7 @@ func command(l launch, module, listen string) []string {
 
 func port(listen string) string { return listen[strings.LastIndexByte(listen, ':')+1:] }
 
-// clientOf sends each request to listen over a connection of its own.
+// clientOf returns a client that sends each request to listen over a new connection.
 func clientOf(t *testing.T, listen string) *http.Client {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -135,7 +135,7 @@ func dial(ctx context.Context, listen string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", listen)
 }
 
-// get asks for a page and gives the status, 0 if there was none.
+// get requests a page and returns the status, 0 if there was none.
 func (a *app) get(path string) int {
 	resp, err := a.client.Get("http://app" + path)
 	if err != nil {
@@ -151,8 +151,8 @@ func (a *app) behind(path string) {
 	go a.get(path)
 }
 
-// crowd opens connections to the app until its queue takes no more, at most n,
-// and keeps them open until the test ends.
+// crowd opens connections to the app until its queue is full, at most n, and keeps them
+// open until the test ends.
 func (a *app) crowd(t *testing.T, n int) {
 	t.Helper()
 	for range n {

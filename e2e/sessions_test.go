@@ -49,7 +49,7 @@ func sessionsReason(m metrics, reason string) error {
 	return m.want(available, "resp_collector_available", "collector=sessions", "reason="+reason)
 }
 
-// near is an error unless the series is within 5 % of v.
+// near returns an error unless the series is within 5 % of v.
 func (m metrics) near(v float64, name string, pairs ...string) error {
 	got, ok := m.sum(name, pairs...)
 	if !ok || got < 0.95*v || got > 1.05*v {

@@ -86,7 +86,7 @@ func TestSlotsSurviveTheirWorkers(t *testing.T) {
 	}
 }
 
-// replaced is an error unless the slot has another process, the others the
+// replaced returns an error unless the slot has another process, the others the
 // same ones, and the counter of restarts its value.
 func replaced(before, after map[string]int, slot string, m metrics, app string, restarts float64) error {
 	for s, pid := range after {

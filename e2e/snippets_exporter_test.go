@@ -37,8 +37,8 @@ func checkConfig(t *testing.T, text string) (string, error) {
 	return string(out), err
 }
 
-// completed returns a part of a configuration within the rest that it needs.
-// Lists replace lists, so that what is checked is what the page shows.
+// completed returns a part of a configuration within the rest that it needs. Lists replace
+// lists, so that exactly the part of the page is checked.
 func completed(t *testing.T, s snippet) string {
 	t.Helper()
 	var base map[string]any

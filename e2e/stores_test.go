@@ -17,8 +17,8 @@ type stored struct {
 	redis *redisServer
 }
 
-// withStores starts a MariaDB and a Redis, and an exporter that is told of a
-// pool, sessions and tasks of an app.
+// withStores starts a MariaDB and a Redis, and an exporter with a pool, sessions and tasks
+// of an app in its configuration.
 func withStores(t *testing.T) stored {
 	t.Helper()
 	s := stored{db: database(t), redis: startRedis(t, redisUserArgs()...)}
@@ -33,7 +33,7 @@ func withStores(t *testing.T) stored {
 	return s
 }
 
-// up is an error unless both servers are, or both are not.
+// up returns an error unless both servers are up, or both are down.
 func (s *stored) up(t *testing.T, v float64) error {
 	m := s.scrape(t)
 	return all(m.want(v, "resp_up", "component=mysql:main"), m.want(v, "resp_up", "component=redis:cache"))

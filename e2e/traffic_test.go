@@ -16,7 +16,7 @@ type visit struct {
 	status int // 0: no answer
 }
 
-// traffic is what customers ask for, at a steady rate, however long an answer takes.
+// traffic requests these paths in turn from the app, until end is called or the test ends.
 type traffic struct {
 	mu     sync.Mutex
 	visits []visit

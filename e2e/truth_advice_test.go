@@ -43,7 +43,7 @@ func orderOf(line string) string {
 	return strings.Join(append(orderKill.FindAllString(line, -1), orderSignal.FindString(line)), ";")
 }
 
-// follow does what a line says, as a person would who reads no further.
+// follow does what a line says, like a person who reads only this line.
 func follow(t *testing.T, s *mariadb.Server, line string) {
 	t.Helper()
 	kills := orderKill.FindAllString(line, -1)

@@ -82,7 +82,7 @@ func TestTruthIdleWithBackgroundThreads(t *testing.T) {
 // and more.
 const slowSeconds = 14.0
 
-// slowRequest makes one slow request and follows what the exporter says of it.
+// slowRequest sends one slow request and checks what the exporter reports of it meanwhile.
 func (s *stack) slowRequest(t *testing.T, x *exporter) {
 	began, done := time.Now(), make(chan struct{})
 	go func() { defer close(done); s.get(fmt.Sprintf("/sleep/%.1f", slowSeconds)) }()

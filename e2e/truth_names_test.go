@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// up is an error unless exactly these apps of a base name are reported, all of
-// them up.
+// up returns an error unless exactly these apps of a base name are reported, all of them
+// up.
 func up(m metrics, base string, names ...string) error {
 	var errs []error
 	seen := make(map[string]bool)
@@ -87,7 +87,7 @@ func TestTruthNamesDoNotSwap(t *testing.T) {
 	})
 }
 
-// inPod starts a server in a network namespace and under a host name of its own.
+// inPod starts a server in its own network namespace and with its own host name.
 func inPod(t *testing.T, l launch, host string) *app {
 	t.Helper()
 	l.wrap = []string{"unshare", "--net", "--uts", "sh", "-c", "ip link set lo up && hostname " + host + ` && exec "$@"`, "sh"}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// controlSocket is a configuration of gunicorn whose master opens, once its
-// workers run, a socket of its own as gunicorn 26 does.
+// controlSocket is a configuration of gunicorn whose master opens another socket once its
+// workers run, as gunicorn 26 does.
 const controlSocket = `
 import os, socket, threading
 held = []

@@ -18,7 +18,7 @@ func requestsOf(t *testing.T, x *exporter, a *app, name string) {
 	eventually(t, 20*time.Second, func() error { return counted(x.scrape(t), name) })
 }
 
-// askPages asks an app for a page three times.
+// askPages requests a page of an app three times.
 func askPages(t *testing.T, a *app) {
 	t.Helper()
 	for range 3 {
@@ -28,8 +28,8 @@ func askPages(t *testing.T, a *app) {
 	}
 }
 
-// counted is an error unless three requests count for an app of that name, which
-// is watched, and no line was malformed.
+// counted returns an error unless three requests count for a watched app of that name, and
+// no line was malformed.
 func counted(m metrics, name string) error {
 	n, _ := m.sum("resp_http_requests_total", "app="+name, "code=200")
 	if n < 3 {

@@ -192,8 +192,8 @@ func TestTruthMySQLIdleConnections(t *testing.T) {
 	}
 }
 
-// fillUp opens connections of the app until the server takes no more, and goes on
-// taking none: one that was just closed may hold a place for a moment.
+// fillUp opens connections of the app until the server accepts no more for a while: one
+// that was just closed may hold a place for a moment.
 func fillUp(t *testing.T, s *mariadb.Server) {
 	t.Helper()
 	refused := time.Time{}

@@ -107,6 +107,9 @@ func TestStorageCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if s.check(); s.writeErr != nil {
+		t.Fatalf("writable again: %v", s.writeErr)
+	}
 	if err := os.Rename(s.dir, s.dir+".old"); err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,8 @@ const (
 	shortest = 5 * time.Second
 )
 
-// startAlertmanager starts one with the shipped example of a configuration,
-// whose times are short and which tells the exporter and nobody else.
+// startAlertmanager starts an Alertmanager with the shipped example of a configuration,
+// with short times, which notifies only the exporter.
 func (s *stack) startAlertmanager(ctx context.Context) error {
 	text, err := os.ReadFile(filepath.Join(s.rulesDir, "alertmanager.example.yml"))
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// fault is one thing that goes wrong, and what should come of it: an alert and an
-// action that heals it, or a chain of waits that names its root.
+// fault is one injected fault and its expected result: an alert and an action that heals
+// it, or a chain of waits that names its root.
 type fault struct {
 	name  string   // in DEMO_FAULTS; also the rule's in the exporter's configuration
 	title string   // in the table

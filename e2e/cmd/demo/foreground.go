@@ -15,10 +15,9 @@ import (
 // inside is the environment variable of the process that foreground starts.
 const inside = "RESP_DEMO_INSIDE"
 
-// foreground runs this program once more, in a process group that owns the
-// terminal, and gives its exit code. A Ctrl-C then reaches the demo alone: a
-// make that started it would otherwise die of it, and report a failure where a
-// demo was ended as it should be. ok is false where there is no such terminal.
+// foreground runs this program again in a process group that owns the terminal, and
+// returns its exit code. A Ctrl-C then reaches only the demo: a make that started it would
+// otherwise end too, and report a failure. ok is false without such a terminal.
 func foreground() (code int, ok bool) {
 	tty := int(os.Stdin.Fd())
 	owner, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)

@@ -19,7 +19,7 @@ const (
 	stays     = 60 // visits of a customer, on the mean, before another comes
 )
 
-// visits is what the load asks for, each by its weight. N is a product.
+// visits lists the requests of the load, each by its weight. N is a product.
 var visits = [...]struct {
 	weight int
 	steps  []string

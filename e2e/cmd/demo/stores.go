@@ -120,8 +120,8 @@ func (s *stack) startRedis(ctx context.Context) error {
 	return s.redisSays(ctx, p, fmt.Sprintf(visitors, earlier), "+done")
 }
 
-// redisSays asks Redis, as the shop's user, until the answer is want, p has
-// ended, or ctx.
+// redisSays sends commands to Redis as the shop's user until the reply is want, p has
+// ended, or ctx has.
 func (s *stack) redisSays(ctx context.Context, p *run.Proc, command, want string) error {
 	for {
 		got, err := s.askRedis(ctx, command)

@@ -18,8 +18,7 @@ const (
 	settling = 30 * time.Second       // until an earlier alert has ended
 )
 
-// told is what became of a fault. Times are since it was made; 0: it did not
-// come to that.
+// told is the result of a fault. Times count from the injection; 0: it did not happen.
 type told struct {
 	fault
 	fired, acted, verified time.Duration
@@ -72,7 +71,7 @@ func (s *stack) story(ctx context.Context, list []fault) error {
 	return nil
 }
 
-// follow makes one fault and tells each thing that comes of it.
+// follow injects one fault and prints each of its consequences.
 func (s *stack) follow(ctx context.Context, f fault) (told, error) {
 	t := told{fault: f}
 	if err := s.quiet(ctx, f); err != nil {
@@ -163,7 +162,7 @@ func say(at time.Duration, what, text string) {
 	fmt.Printf("  +%5.1f s  %-10s %s\n", at.Seconds(), what, text)
 }
 
-// table prints what became of all, and gives those that were not healed.
+// table prints the results of all faults, and returns those that were not healed.
 func table(list []told) (failed []string) {
 	if len(list) == 0 {
 		return nil
@@ -220,7 +219,7 @@ func (s *stack) quiet(ctx context.Context, f fault) error {
 	}
 }
 
-// make asks for the pages of a fault.
+// make requests the pages of a fault.
 func (s *stack) make(ctx context.Context, f fault) error {
 	for _, page := range f.pages {
 		if f.holds {
@@ -234,7 +233,7 @@ func (s *stack) make(ctx context.Context, f fault) error {
 	return nil
 }
 
-// visit asks for a page of the shop, which may take longer than any fault.
+// visit requests a page of the shop, which may take longer than any fault.
 func (s *stack) visit(ctx context.Context, page string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Package dashboards reads Grafana dashboards in the classic JSON model, gives
-// their queries as Prometheus would get them, and lints them.
+// Package dashboards reads Grafana dashboards in the classic JSON model, returns their
+// queries as Prometheus would get them, and lints them.
 package dashboards
 
 import (

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// labels returns the labels that the series of an expression may have, and tells
-// complain of each label that is named where no series has it.
+// labels returns the labels that the series of an expression may have, and calls complain
+// for each label that is named where no series has it.
 func (k Known) labels(e parser.Expr, complain func(format string, args ...any)) Labels {
 	switch e := e.(type) {
 	case *parser.VectorSelector:

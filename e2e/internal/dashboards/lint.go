@@ -192,7 +192,7 @@ func over[T any](all []Dashboard, of func(Dashboard) []T) iter.Seq2[Dashboard, T
 	}
 }
 
-// selected calls f with every selector of the query and what is around it.
+// selected calls f with every selector of the query and its surrounding nodes.
 func (q parsed) selected(f func(s *parser.VectorSelector, path []parser.Node)) {
 	parser.Inspect(q.expr, func(n parser.Node, path []parser.Node) error {
 		if s, ok := n.(*parser.VectorSelector); ok {
@@ -202,8 +202,8 @@ func (q parsed) selected(f func(s *parser.VectorSelector, path []parser.Node)) {
 	})
 }
 
-// The values of Grafana's duration variables in parsed queries. They are unusual, to be
-// told from durations that are written out.
+// The values of Grafana's duration variables in parsed queries. They are unusual, to
+// distinguish them from durations that are written out.
 const (
 	rateInterval = 7_777_001 * time.Millisecond
 	interval     = 7_777_002 * time.Millisecond

@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/dashboards"
 )
 
-// change is one place of the sound dashboard, "panels.2.gridPos.x", and what is
-// written there; nothing takes it out.
+// change is one place of the sound dashboard, "panels.2.gridPos.x", and what is written
+// there; nothing removes it.
 type change struct {
 	path string
 	to   any
@@ -105,8 +105,8 @@ const (
 	ofApp  = chosen + `, app=~"$app"`
 )
 
-// fault is one planted fault: what is changed, and the one finding that comes
-// of it, its rule and a part of its line.
+// fault is one planted fault: the changes, and the one finding that they cause, with its
+// rule and a part of its line.
 type fault struct {
 	rule    string
 	changes []change

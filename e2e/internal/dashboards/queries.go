@@ -202,8 +202,8 @@ func (v Variable) first() string {
 	return strings.TrimSpace(text)
 }
 
-// escape writes a value as Grafana does: of a variable of many values as part
-// of a regular expression inside of quotes, or as the format asks.
+// escape writes a value as Grafana does: of a variable of many values as part of a regular
+// expression inside of quotes, or by the format.
 func escape(text, format string, many bool) string {
 	switch {
 	case format == "regex":

@@ -6,9 +6,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// unit is what a value is a number of: bytes and seconds by their powers, so
-// that bytes a second is {bytes: 1, seconds: -1}, and nothing but a number is
-// neither.
+// unit returns the unit of an expression, or unknown.
 type unit struct {
 	known          bool
 	bytes, seconds int
@@ -117,7 +115,7 @@ func (k Known) unitOf(name string) unit {
 	return u
 }
 
-// result returns the unit of what a function gives.
+// result returns the unit of the result of a function.
 func (k Known) result(e *parser.Call) unit {
 	switch e.Func.Name {
 	case "rate", "irate", "deriv":

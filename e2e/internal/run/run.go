@@ -1,6 +1,5 @@
-// Package run starts the programs of the demo and of the tests, each in a
-// process group of its own, and sees to it that the whole group ends. It never
-// looks for processes by name.
+// Package run starts the programs of the demo and of the tests, each in its own process
+// group, and ends the whole group. It never looks for processes by name.
 package run
 
 import (
@@ -77,7 +76,7 @@ func (p *Proc) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the program itself has ended.
 func (p *Proc) Done() <-chan struct{} { return p.done }
 
-// Err is nil while the program runs; afterwards it says how it ended.
+// Err returns nil while the program runs, and then how it ended.
 func (p *Proc) Err() error {
 	select {
 	case <-p.done:

@@ -13,7 +13,7 @@ type Step struct {
 // Lossless reports whether lines were sent and all of them were counted.
 func (s Step) Lossless() bool { return s.Sent > 0 && s.Sent == s.Counted }
 
-// Rate is the lines sent a second, which is below what was asked for where the
+// Rate returns the number of lines sent a second, which is below the requested rate if the
 // sender is the limit.
 func (s Step) Rate() float64 {
 	if s.Seconds <= 0 {
