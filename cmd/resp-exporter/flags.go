@@ -70,15 +70,22 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 		return f, err
 	}
 	f.app.Logger = promslog.New(log)
-	f.app.Off = make(map[string]bool)
-	for name, w := range wanted {
-		f.app.Off[name] = !w.on || *disable && !w.byUser
-	}
+	f.app.Off = collectorsOff(wanted, *disable)
 	f.app.RoutePrefix, err = routePrefix(*prefix, f.app.ExternalURL)
 	if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
 		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
 	}
 	return f, err
+}
+
+// collectorsOff returns for each collector whether it is disabled; disable is
+// --collector.disable-defaults.
+func collectorsOff(wanted map[string]*choice, disable bool) map[string]bool {
+	off := make(map[string]bool, len(wanted))
+	for name, w := range wanted {
+		off[name] = !w.on || disable && !w.byUser
+	}
+	return off
 }
 
 // pathFlags adds where things lie, and a flag that is for demonstrations alone.
