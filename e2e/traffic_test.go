@@ -16,7 +16,7 @@ type visit struct {
 	status int // 0: no answer
 }
 
-// traffic requests these paths in turn from the app, until end is called or the test ends.
+// traffic is a load on an app, with the time that each request took.
 type traffic struct {
 	mu     sync.Mutex
 	visits []visit
@@ -26,7 +26,7 @@ type traffic struct {
 // inFlight bounds the customers at a time; what would be more is left out.
 const inFlight = 40
 
-// traffic asks the app for these paths in turn, until end is called or the test ends.
+// traffic requests these paths in turn from the app, until end is called or the test ends.
 func (a *app) traffic(t *testing.T, perSecond int, paths ...string) *traffic {
 	t.Helper()
 	l := &traffic{}

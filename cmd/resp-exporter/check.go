@@ -63,7 +63,7 @@ type chain struct {
 	Sentence string `json:"sentence"`
 }
 
-// check asks a running exporter how all is, prints that, and returns the exit
+// check reads the status of a running exporter, prints it, and returns the exit
 // code: 0 healthy, 1 warning, 2 critical, 3 unknown.
 func check(o checkOptions, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)

@@ -69,8 +69,8 @@ func newHolders(held *conns.Sample, snap *discovery.Snapshot, isServer func(comp
 	return h
 }
 
-// Of implements [dbconn.Holders]. Where processes of two apps hold what may be
-// the connection, nobody does.
+// Of implements [dbconn.Holders]. Where processes of two apps hold what may be the
+// connection, it has no holder.
 func (h *holders) Of(host string) dbconn.Holder {
 	name, text, err := net.SplitHostPort(host)
 	if err != nil {

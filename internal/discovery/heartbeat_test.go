@@ -49,7 +49,7 @@ func TestRecentSnapshot(t *testing.T) {
 	t.Parallel()
 	w, s := host(t), &Snapshot{}
 	w.taken = at(1000)
-	for age, want := range map[time.Duration]*Snapshot{0: s, freshFor - 1: s, freshFor: nil, time.Hour: nil} {
+	for age, want := range map[time.Duration]*Snapshot{0: s, 20*time.Millisecond - 1: s, 20 * time.Millisecond: nil, time.Hour: nil} {
 		w.now = func() time.Time { return at(1000).Add(age) }
 		if w.last = s; w.recent() != want {
 			t.Errorf("after %s: used is %v", age, want == nil)

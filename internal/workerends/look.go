@@ -129,8 +129,8 @@ func (w *Watcher) wait(ctx context.Context, x *worker) {
 // errFull means that there are as many pidfds as there may be.
 var errFull = errors.New("there are too many workers")
 
-// open opens a pidfd, if there is a place for one more, also for its user: nobody can use
-// up the places of others.
+// open opens a pidfd, if there is a place for one more, also for its user: no user
+// can use up the places of others.
 func (w *Watcher) open(uid uint32, in *discovery.Worker) (*handle, error) {
 	if w.handles >= w.places || uid != 0 && w.ofUser[uid] >= maxOfUser {
 		return nil, errFull

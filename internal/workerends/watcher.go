@@ -190,7 +190,7 @@ func (w *Watcher) Dropped() uint64 {
 	return w.dropped
 }
 
-// Recycling says that recycle_worker asks a worker to end.
+// Recycling records that recycle_worker tells a worker to end.
 func (w *Watcher) Recycling(pid int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

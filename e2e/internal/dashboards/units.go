@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// unit returns the unit of an expression, or unknown.
+// unit is the unit of an expression; the zero value is not known.
 type unit struct {
 	known          bool
 	bytes, seconds int
@@ -67,7 +67,7 @@ func named(name string) unit {
 	return number()
 }
 
-// unit returns the unit of an expression; it is unknown where it can't be told.
+// unit returns the unit of an expression.
 func (k Known) unit(e parser.Expr) unit {
 	switch e := e.(type) {
 	case *parser.NumberLiteral:

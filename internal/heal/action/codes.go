@@ -43,7 +43,7 @@ const (
 	CodeHoldersUnknown Code = "holders_unknown" // the connections of the app are not known
 )
 
-// CodeVictim means that what would be touched only waits for somebody else.
+// CodeVictim means that the victim only waits because of a fault elsewhere.
 const CodeVictim Code = "victim"
 
 // The measure of what would be touched.

@@ -37,7 +37,7 @@ func TestAlternating(t *testing.T) {
 	}
 }
 
-// load sends requests to routes in turn, the method tells which, until stop is
+// load sends requests to routes in turn, marked by their method, until stop is
 // called.
 func (s *shop) load(routes []route) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -20,7 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// Fake is a server that answers as it is told to.
+// Fake is a server with the replies that a test sets.
 type Fake struct {
 	Addr     string
 	Accepted atomic.Int64

@@ -38,7 +38,7 @@ type Head struct {
 	Unread bool      // it is too large to be read, and the rest is not known
 }
 
-// celeryLengths is what was asked of one queue.
+// celeryLengths has the commands of one queue.
 type celeryLengths struct {
 	queue   int // index of its [Queue]
 	name    string
@@ -70,7 +70,7 @@ func partKey(name string, part int) string {
 	return name + "\x06\x16" + strconv.Itoa(part)
 }
 
-// counts is what the first pipeline tells, and the parts that are not empty.
+// counts returns the results of the first pipeline, and the parts that are not empty.
 func (c *celeryLengths) counts() (Queue, []celeryPart) {
 	var out Queue
 	var parts []celeryPart
