@@ -34,7 +34,8 @@ type observed struct {
 	faults  *faults
 }
 
-// Rules of both exporters. The first one carries them out, the second plans.
+// observedRules are the healing rules of both exporters. The first exporter carries
+// them out, the second one only plans.
 var observedRules = []string{
 	"    - name: connections", "      match: {alertname: RespPoolLeak}", "      cooldown: 20s", "      steps:", "        - action: kill_leaked_connections",
 	"          with: {app: shop, pool: main, min_idle: 3s, max_victims: 50, max_fraction: 0.9, max_trx_rows: 100, procedure: resp_heal.kill_idle}",
@@ -129,8 +130,8 @@ func (o *observed) watchAgain(t *testing.T) {
 	o.second = watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state"), "--leak.time-scale=150"}})
 }
 
-// alertmanager starts one with the shipped routes, which tells the first
-// exporter, and gives its address.
+// alertmanager starts an Alertmanager with the shipped routes, which notifies the first
+// exporter, and returns its address.
 func (o *observed) alertmanager(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(alertmanagerExample)
@@ -220,7 +221,7 @@ func newRelay(t *testing.T) *relay {
 	return r
 }
 
-// to says who gets it all from now on.
+// to sets the addresses that get all later datagrams.
 func (r *relay) to(t *testing.T, addresses ...string) {
 	t.Helper()
 	r.mu.Lock()

@@ -42,8 +42,8 @@ func (x *exporter) loops(t *testing.T) {
 	eventually(t, 40*time.Second, func() error { return x.scrape(t).has("resp_worker_loop_blocked_seconds_total", "app="+a.name) })
 }
 
-// A loop that a request blocks is told from one in which requests wait, and from
-// one that has none.
+// TestTruthLoopBlocked checks that an event loop that a request blocks is distinguished
+// from one in which requests wait, and from one without requests.
 func TestTruthLoopBlocked(t *testing.T) {
 	t.Parallel()
 	need(t, "uvicorn")

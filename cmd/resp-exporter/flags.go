@@ -97,7 +97,7 @@ func pathFlags(k *kingpin.Application, o *app.Options) {
 	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks.").Hidden().Default("1").Float64Var(&o.LeakTimeScale)
 }
 
-// checkFlags adds the command check, and gives its options by its name.
+// checkFlags adds the command check, and returns its options under its name.
 func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	o := &checkOptions{}
 	c := k.Command("check", "Print the status that a running exporter reports; exit code 0 healthy, 1 warning, 2 critical, 3 unknown.")
@@ -108,7 +108,7 @@ func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	return map[string]*checkOptions{c.FullCommand(): o}
 }
 
-// doctorFlags adds the command doctor, and gives its options by its name.
+// doctorFlags adds the command doctor, and returns its options under its name.
 func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	o := &doctorOptions{}
 	c := k.Command("doctor", "Check the whole setup once, with the flags of serve, and print what is missing and how to fix it; exit code 1 if something that is configured cannot work.")
@@ -116,7 +116,7 @@ func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	return map[string]*doctorOptions{c.FullCommand(): o}
 }
 
-// stackFlags adds the command stack, and gives its options by its name.
+// stackFlags adds the command stack, and returns its options under its name.
 func stackFlags(k *kingpin.Application) map[string]*stackOptions {
 	o := &stackOptions{}
 	c := k.Command("stack", "Print the Python stacks of a process and what its threads wait in, without pausing it; exit code 1 if it cannot be looked at.")
@@ -141,7 +141,7 @@ func (v *pidValue) Set(s string) error {
 // String returns the process id.
 func (v *pidValue) String() string { return strconv.Itoa(int(*v)) }
 
-// historyFlags adds the command history, and gives its options by its name.
+// historyFlags adds the command history, and returns its options under its name.
 func historyFlags(k *kingpin.Application) map[string]*historyOptions {
 	o := &historyOptions{}
 	c := k.Command("history", "Print what the requests of the apps did at a time, or from one to another: of the running exporter, else of its state directory; exit code 1 if neither can be read.")
