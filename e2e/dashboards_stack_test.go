@@ -110,6 +110,7 @@ func (o *observed) loses(t *testing.T, taken string) {
 func (o *observed) leaks(t *testing.T) {
 	t.Helper()
 	a := serve(t, launch{server: "gunicorn", name: unique("leaks"), args: []string{"-w", "1"}})
+	o.configure(t, a)
 	a.traffic(t, 4, "/leak?kb=40", "/products")
 }
 
