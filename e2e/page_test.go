@@ -59,7 +59,10 @@ func TestStatusPage(t *testing.T) {
 	}
 	load.Wait()
 
-	given, err := json.Marshal(map[string]string{"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache"})
+	given, err := json.Marshal(map[string]any{
+		"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "slack": min(2, scaled(time.Second).Seconds()),
+		"lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
