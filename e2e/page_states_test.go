@@ -92,10 +92,6 @@ type page struct {
 // The status page of states that no real server is in so soon, in a real browser: many
 // apps, many workers, a moment of the past, no app. SHOTS=DIR keeps the pictures.
 func TestPageStates(t *testing.T) {
-	need(t, "chromium", "node")
-	if _, err := os.Stat("browser/node_modules/axe-core"); err != nil {
-		t.Fatal("axe-core is missing: run npm ci in e2e/browser")
-	}
 	now := time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
 	show := func(p page, path string, s *model.State, with func(*web.Options)) page {
 		p.URL = servePage(t, now, s, with) + path
@@ -128,17 +124,40 @@ func TestPageStates(t *testing.T) {
 		show(page{Name: "nothing", Tall: 800, Words: []string{"No app found"}}, "/", nil, nil),
 		show(page{Name: "runbooks", Words: []string{"RespQueueFull"}}, "/runbooks", nil, nil),
 	}
-	given, err := json.Marshal(map[string]any{"pages": pages, "now": now, "shots": os.Getenv("SHOTS"), "load": scaled(time.Second).Milliseconds()})
+	browse(t, "states.mjs", map[string]any{"pages": pages, "now": now, "shots": os.Getenv("SHOTS")})
+}
+
+// The page of 200 workers, or of 30 apps, is loaded within a second.
+func TestPageLoad(t *testing.T) {
+	now := time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
+	pages := []page{
+		{Name: "200 workers", URL: servePage(t, now, webtest.Workers(200, now), nil) + "/"},
+		{Name: "30 apps, 2 of them sick", URL: servePage(t, now, webtest.Many(30, 2, now), nil) + "/"},
+	}
+	browse(t, "load.mjs", map[string]any{"pages": pages, "load": scaled(time.Second).Milliseconds()})
+}
+
+// browse runs a script of the directory browser with an argument, and fails the test if the
+// script fails.
+func browse(t *testing.T, script string, argument any) {
+	t.Helper()
+	need(t, "chromium", "node")
+	for _, name := range []string{"playwright-core", "axe-core"} {
+		if _, err := os.Stat("browser/node_modules/" + name); err != nil {
+			t.Fatalf("%s is missing: run npm ci in e2e/browser", name)
+		}
+	}
+	given, err := json.Marshal(argument)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), scaled(5*time.Minute))
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(4*time.Minute))
 	defer cancel()
-	look := exec.CommandContext(ctx, "node", "states.mjs", string(given))
+	look := exec.CommandContext(ctx, "node", script, string(given))
 	look.Dir = "browser"
 	out, err := look.CombinedOutput()
 	if err != nil {
-		t.Fatalf("node states.mjs: %v\n%s", err, out)
+		t.Fatalf("node %s: %v\n%s", script, err, out)
 	}
 	t.Logf("%s", out)
 }

@@ -3,7 +3,6 @@
 //   pages  list of {name, url, tall, words}: at 1280 the page is at most tall pixels high
 //          and says each of the words
 //   now    the time of the states, RFC 3339
-//   load   how long a large page may take to load, in ms
 //   shots  directory for the pictures; "": none are kept
 // Writes what it saw, one line each, and ends with 1 if anything was wrong.
 import fs from 'node:fs';
@@ -70,29 +69,6 @@ async function accessible(name, page, options) {
   check(found.violations.length === 0, `${name}: axe-core finds nothing (${found.violations.map((v) => `${v.id} ${v.nodes.length}`)})`);
 }
 
-// loads measures a page, the middle one of three loads: until it is painted for the first
-// time, until it is loaded, until its charts are drawn, and the CPU time of its main thread.
-async function loads(p) {
-  const runs = [];
-  for (let i = 0; i < 3; i++) {
-    const { context, page } = await watched(browser, new URL(p.url).host, { viewport: wide });
-    const session = await context.newCDPSession(page);
-    await session.send('Performance.enable', { timeDomain: 'threadTicks' });
-    await page.goto(p.url, { waitUntil: 'load' });
-    await drawn(page);
-    const times = await page.evaluate(() => ({
-      paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Infinity,
-      load: performance.getEntriesByType('navigation')[0].loadEventEnd, drawn: performance.now(),
-    }));
-    const { metrics } = await session.send('Performance.getMetrics');
-    times.cpu = 1000 * metrics.find((m) => m.name === 'TaskDuration').value;
-    runs.push(times);
-    await context.close();
-  }
-  const middle = (of) => Math.round(runs.map((r) => r[of]).sort((a, b) => a - b)[1]);
-  check(middle('load') <= want.load, `${p.name}: painted after ${middle('paint')} ms, loaded after ${middle('load')} of ${want.load} ms, charts drawn after ${middle('drawn')} ms; ${middle('cpu')} ms of CPU time`);
-}
-
 // squares have their word and time on focus.
 async function squares(p) {
   const { context, page } = await open(p.url);
@@ -145,7 +121,6 @@ async function side(jobs) {
 
 const named = (name) => want.pages.find((p) => p.name === name);
 try {
-  for (const name of ['workers', 'apps']) await loads(named(name));
   await side([() => asks(named('past')), ...want.pages.map((p) => () => look(p)), () => squares(named('workers')), () => bare(named('past'))]);
 } catch (e) {
   check(false, String(e.stack ?? e));
