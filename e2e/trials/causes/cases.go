@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -288,6 +289,19 @@ func nothing(context.Context, *rig) (undo, error) { return nil, nil }
 
 // worker starts a worker of RQ for the app's queue.
 func worker(ctx context.Context, r *rig) error {
-	_, err := r.start(ctx, run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "--url", fmt.Sprintf("redis://127.0.0.1:%d", r.redis), "jobs"}, Env: []string{"PYTHONPATH=" + r.dir}}, func() error { return nil })
+	_, err := r.start(ctx, run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "--url", r.redisURL(), "jobs"}, Env: []string{"PYTHONPATH=" + r.dir}}, func() error { return nil })
 	return err
 }
+
+// stuck is a task that does not end, and others that wait behind it.
+func stuck(ctx context.Context, r *rig) (undo, error) {
+	for range 3 {
+		out, err := exec.CommandContext(ctx, "rq", "enqueue", "--url", r.redisURL(), "--queue", "jobs", "time.sleep", ":600").CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("rq enqueue: %w: %s", err, out)
+		}
+	}
+	return func() error { return r.redisDo("DEL rq:queue:jobs") }, nil
+}
+
+func (r *rig) redisURL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.redis) }

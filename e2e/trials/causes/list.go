@@ -83,6 +83,7 @@ func otherCases() []Case {
 		{Name: "slow uploads", Want: "slow_clients", kind: Sync, silent: true, fault: clients(8, nil, (*rig).slowWriter)},
 		{Name: "reads that are limited", Want: "disk", kind: Sync, fault: slowDisk},
 		{Name: "nobody takes the tasks", Want: "tasks", kind: Sync, fault: tasks},
+		{Name: "a task that does not end", Want: "tasks", kind: UWSGI, workers: 2, threads: 1, before: worker, fault: stuck},
 	}
 }
 

@@ -32,7 +32,7 @@ type verdict struct {
 // judge returns the cause that a look shows; none if none explains most of the loss.
 func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
 	v := l.ofLosses(x)
-	if u := a.unreachable(l, harm); u.cause != "" && (v.cause == "" || isOfStores(v.cause) || harm.Errors != nil) {
+	if u := a.unreachable(l, x, harm, &v); u.cause != "" {
 		return u
 	}
 	if v.cause == "" {
@@ -68,32 +68,59 @@ func isOfStores(c model.Cause) bool {
 }
 
 // unreachable returns the cause of harm that comes with a store of the app that does not
-// answer.
-func (a *app) unreachable(l *look, harm model.Harm) verdict {
+// answer. found is what the lost time shows.
+func (a *app) unreachable(l *look, x *losses, harm model.Harm, found *verdict) verdict {
 	if !harm.Any() {
 		return verdict{}
 	}
 	for i := range l.state.MySQL {
 		m := &l.state.MySQL[i]
 		name := "mysql:" + m.Name
-		if _, uses := a.servers[name]; !uses || m.Up && !isFull(m) {
+		if m.Up && !isFull(m) || !a.blames(name, l, x, harm, found) {
 			continue
 		}
 		b := blame{cause: model.CauseDBDown, peer: name}
 		if isFull(m) {
 			b = l.ofFull(name, nil)
 		}
-		b.chain = l.chainAt(name)
+		b.chain = l.chainAt(name, b.cause)
 		return verdict{blame: b, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
 	}
 	for i := range l.state.Redis {
 		r := &l.state.Redis[i]
 		name := "redis:" + r.Name
-		if _, uses := a.servers[name]; uses && !r.Up {
-			return verdict{blame: blame{cause: model.CauseRedis, peer: name, chain: l.chainAt(name)}, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
+		if !r.Up && a.blames(name, l, x, harm, found) {
+			return verdict{blame: blame{cause: model.CauseRedis, peer: name, chain: l.chainAt(name, model.CauseRedis)}, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
 		}
 	}
 	return verdict{}
+}
+
+// blames reports whether a store that does not answer the exporter holds up the app: it
+// uses it, and requests fail, or threads are seen to wait for it or for what needs it. A
+// store may not answer the exporter alone, and requests may be slow for another reason.
+// What the requests of an event loop wait for is not seen.
+func (a *app) blames(store string, l *look, x *losses, harm model.Harm, found *verdict) bool {
+	if _, uses := a.servers[store]; !uses {
+		return false
+	}
+	switch {
+	case harm.Errors != nil:
+		return true
+	case found.cause == "" && l.loop:
+		return true
+	case found.cause != "" && !isOfStores(found.cause):
+		return false
+	case found.cause != "":
+		return found.peer == store || !isStore(found.peer)
+	}
+	seconds := 0.0
+	for b, v := range x.by {
+		if isOfStores(b.cause) && (b.peer == store || !isStore(b.peer)) {
+			seconds += v
+		}
+	}
+	return seconds >= leastThreads*l.span && l.span > 0
 }
 
 // isFull reports whether a server has no connection left for an app: it refuses the
@@ -148,6 +175,9 @@ func (l *look) overdue(harm model.Harm) verdict {
 // evidence returns the numbers by which a cause was found.
 func (l *look) evidence(b blame, seconds float64) []model.Evidence {
 	out := []model.Evidence{{Code: "lost_threads", Of: b.peer, Value: seconds / l.span}, {Code: "threads", Value: l.capacity()}}
+	if b.own {
+		return append(out, l.computing()...)
+	}
 	waiting, longest := 0.0, 0.0
 	for _, t := range l.threads {
 		if !t.Task && l.ofThread(t).cause == b.cause {

@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	// usedFor is for how long an app counts as one that uses a server after its last
 	// connection to it.
 	usedFor = 10 * time.Minute
+	// polledFor is for how long an app counts as one that waits at a server for data after
+	// it was last seen to.
+	polledFor = time.Minute
 )
 
 // look is what one state says of one app, with what has changed since the state before.
@@ -35,6 +39,7 @@ type look struct {
 	all     float64            // all of spent
 	inHand  float64            // that of it with a request
 	threads []threadAt         // request threads with a request, as they were seen
+	polled  map[string]time.Time
 	queue   *float64           // requests that no thread works on yet
 	fresh   bool               // half of its workers were started a moment ago, or are not ready
 	recent  requests           // of the last looks
@@ -64,11 +69,12 @@ func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 			l.blocked = max(0, *l.totals.Blocked-*a.blocked)
 		}
 	}
+	a.use(l)
+	l.polled = a.polled
 	l.addBacklog()
 	l.addThreads()
 	l.fresh = l.isFresh()
 	l.recent = a.requests.since(l)
-	a.use(l)
 	return l
 }
 
@@ -129,7 +135,7 @@ func (l *look) utilization() float64 {
 	return l.inHand / l.all
 }
 
-// use remembers which servers the app has connections to.
+// use remembers which servers the app has connections to, and at which it waits for data.
 func (a *app) use(l *look) {
 	for i := range l.state.Connections {
 		c := &l.state.Connections[i]
@@ -140,11 +146,36 @@ func (a *app) use(l *look) {
 			a.servers[c.Component] = l.now
 		}
 	}
-	for name, at := range a.servers {
-		if l.now.Sub(at) > usedFor {
-			delete(a.servers, name)
+	maps.DeleteFunc(a.servers, func(_ string, at time.Time) bool { return l.now.Sub(at) > usedFor })
+	for i := range l.state.StoreConnections {
+		c := &l.state.StoreConnections[i]
+		if _, known := a.polled[c.Server]; c.App == l.workers.App && waitsForData(c.Command) && (known || len(a.polled) < maxServers) {
+			a.polled[c.Server] = l.now
 		}
 	}
+	maps.DeleteFunc(a.polled, func(_ string, at time.Time) bool { return l.now.Sub(at) > polledFor })
+}
+
+// waitsByDesign reports whether a wait for a Redis server that no chain explains may be one
+// for data: its connection does, or another one of the app does and the server answers. The
+// list of connections is a little older or newer than what the threads are seen in.
+func (l *look) waitsByDesign(t threadAt) bool {
+	if c := l.connectionOf(t); c != nil && waitsForData(c.Command) {
+		return true
+	}
+	return l.polls(t.Peer)
+}
+
+// polls reports whether the app waits at a server that answers for data by design; "": at
+// any.
+func (l *look) polls(server string) bool {
+	for name := range l.polled {
+		down := slices.ContainsFunc(l.state.Redis, func(r model.RedisServer) bool { return "redis:"+r.Name == name && !r.Up })
+		if (server == "" || name == server) && !down {
+			return true
+		}
+	}
+	return false
 }
 
 // isStore reports whether a component is a MySQL or Redis server of the configuration.

@@ -114,7 +114,7 @@ func (a *app) divide(l *look, on string, excess float64, x *losses) {
 	parts, long := l.partsOf(on)
 	unknown := !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock")
 	switch {
-	case len(parts) == 0 && unknown: // short waits, of which it is not known whether they are usual
+	case len(parts) == 0 && (unknown || on == "redis" && l.polls("")): // it is not known whether they are usual
 		return
 	case len(parts) == 0:
 		x.add(blame{cause: plainCause(on)}, excess)
@@ -165,14 +165,42 @@ func (l *look) partsOf(on string) (parts []thought, long int) {
 func (l *look) addComputing(x *losses) {
 	n := 0.0
 	for i := range l.workers.Workers {
-		w := &l.workers.Workers[i]
-		if (w.State == "busy" || w.State == "stuck") && w.Seconds >= stuckCPU && w.Wait != nil && w.Wait.On == "cpu" && len(w.Threads) <= 1 {
+		if isComputing(&l.workers.Workers[i]) {
 			n++
 		}
 	}
 	if n > 0 {
-		x.add(blame{cause: model.CauseCPU}, min(n*l.span, l.spent["cpu"]))
+		x.add(blame{cause: model.CauseCPU, own: true}, min(n*l.span, l.spent["cpu"]))
 	}
+}
+
+// isComputing reports whether a worker has computed for so long in one request that it is
+// lost for others.
+func isComputing(w *model.Worker) bool {
+	return (w.State == "busy" || w.State == "stuck") && w.Seconds >= stuckCPU && w.Wait != nil && w.Wait.On == "cpu" && len(w.Threads) <= 1
+}
+
+// computing returns the evidence of requests that compute: how many workers do, for how
+// long the first has, and in which view.
+func (l *look) computing() []model.Evidence {
+	n, longest, view := 0.0, 0.0, ""
+	for i := range l.workers.Workers {
+		w := &l.workers.Workers[i]
+		if !isComputing(w) {
+			continue
+		}
+		if n++; w.Seconds > longest {
+			longest, view = w.Seconds, ""
+			if len(w.Threads) > 0 && w.Threads[0].Stack != nil {
+				view = w.Threads[0].Stack.View
+			}
+		}
+	}
+	out := []model.Evidence{{Code: "computing_workers", Of: view, Value: n}, {Code: "longest_request", Of: view, Value: longest}}
+	if l.queue != nil {
+		out = append(out, model.Evidence{Code: "queue", Value: *l.queue})
+	}
+	return out
 }
 
 // stuckCPU is for how many seconds a worker must have computed in one request to be lost
@@ -199,7 +227,7 @@ func (l *look) addMemory(x *losses) {
 	}
 	moved := 0.0
 	for b, v := range x.by {
-		if b.cause == model.CauseDisk || b.cause == model.CauseCPU {
+		if b.cause == model.CauseDisk || b.cause == model.CauseCPU && !b.own {
 			moved += v
 			delete(x.by, b)
 		}

@@ -74,46 +74,47 @@ func start(ctx context.Context) error {
 	return errors.Join(err, b.rows.Close(), b.raw.Close())
 }
 
-// runAll runs the cases that are picked, but for those of an earlier run, in an order that
-// the seed draws: those that load the processors last, one by one.
+// runAll runs the cases that are picked, but for those of an earlier run: those that load
+// the processors last, one by one.
 func (b *batch) runAll(ctx context.Context, pick *regexp.Regexp, beside int, before [][]string) error {
 	done := map[string]bool{}
 	for _, x := range before {
 		done[x[0]] = true
 		b.all = append(b.all, parse(x))
 	}
-	list := slices.DeleteFunc(causes.Cases(), func(c causes.Case) bool { return done[c.Name] || !pick.MatchString(c.Name) })
+	list := b.shuffled(func(c causes.Case) bool { return !done[c.Name] && pick.MatchString(c.Name) })
+	isHeavy := func(c causes.Case) bool { return c.Heavy() }
+	heavy := slices.DeleteFunc(slices.Clone(list), func(c causes.Case) bool { return !isHeavy(c) })
+	return errors.Join(b.runBeside(ctx, slices.DeleteFunc(list, isHeavy), beside), b.runBeside(ctx, heavy, 1))
+}
+
+// shuffled returns the cases that are wanted, in an order that the seed draws.
+func (b *batch) shuffled(wanted func(causes.Case) bool) []causes.Case {
+	list := slices.DeleteFunc(causes.Cases(), func(c causes.Case) bool { return !wanted(c) })
 	rand.New(rand.NewPCG(b.seed, 5)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	light := make(chan causes.Case, len(list))
-	var heavy []causes.Case
+	return list
+}
+
+// runBeside runs cases side by side.
+func (b *batch) runBeside(ctx context.Context, list []causes.Case, beside int) error {
+	next := make(chan causes.Case, len(list))
 	for _, c := range list {
-		if c.Heavy() {
-			heavy = append(heavy, c)
-		} else {
-			light <- c
-		}
+		next <- c
 	}
-	close(light)
+	close(next)
 	var wg sync.WaitGroup
 	errs := make([]error, beside)
 	for i := range beside {
 		wg.Go(func() {
-			for c := range light {
-				if ctx.Err() != nil {
-					return
+			for c := range next {
+				if ctx.Err() == nil {
+					errs[i] = errors.Join(errs[i], b.run(ctx, c))
 				}
-				errs[i] = errors.Join(errs[i], b.run(ctx, c))
 			}
 		})
 	}
 	wg.Wait()
-	err := errors.Join(errs...)
-	for _, c := range heavy {
-		if ctx.Err() == nil {
-			err = errors.Join(err, b.run(ctx, c))
-		}
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (b *batch) run(ctx context.Context, c causes.Case) error {
