@@ -28,6 +28,7 @@ type Look struct {
 	Threshold string // what the thresholds alone say
 	Sentence  string
 	Detail    string
+	Starved   bool // the host has no processor left
 }
 
 // Result is what came of one run.
@@ -42,6 +43,9 @@ type Result struct {
 	// case all looks.
 	Right, Judged, RightByThreshold int
 	Wrong                           map[string]int // causes that were told then
+	// Starved is looks that are not judged: cpu was told, and others on the host left no
+	// processor for the app.
+	Starved int
 }
 
 // Run runs one case.
@@ -115,7 +119,7 @@ func (w *watcher) until(ctx context.Context, end time.Time, enough func(Look) bo
 			continue
 		}
 		w.last = *s.LastCheck
-		l := Look{At: w.last.Sub(w.onset).Seconds(), Threshold: s.byThresholds()}
+		l := Look{At: w.last.Sub(w.onset).Seconds(), Threshold: s.byThresholds(), Starved: s.starved()}
 		var b *Bottleneck
 		if l.Cause, b = s.cause(); b != nil {
 			l.Detail = s.detail()
@@ -146,7 +150,7 @@ func (x *Result) judge(looks []Look, times Times) {
 		switch {
 		case x.Want == "" || l.At >= times.Judged.Seconds() && l.At <= x.End:
 			x.count(l)
-		case l.At < 0 && l.Cause != "": // before the onset
+		case l.At < 0 && l.Cause != "" && !(l.Starved && l.Cause == "cpu"): // before the onset
 			x.Wrong["early "+l.Cause]++
 		}
 	}
@@ -154,6 +158,10 @@ func (x *Result) judge(looks []Look, times Times) {
 
 // count counts a look that is judged.
 func (x *Result) count(l *Look) {
+	if l.Cause == "cpu" && x.Want != "cpu" && l.Starved {
+		x.Starved++
+		return
+	}
 	x.Judged++
 	if l.Cause == x.Want {
 		x.Right++

@@ -119,6 +119,16 @@ func (s *status) detail() string {
 	return out.String()
 }
 
+// starved reports whether tasks of the host waited for a processor for most of the time.
+func (s *status) starved() bool {
+	for _, p := range s.Host.Pressure {
+		if p.Resource == "cpu" && p.Kind == "some" && p.Waiting != nil && *p.Waiting >= 60 {
+			return true
+		}
+	}
+	return false
+}
+
 // byThresholds returns the cause that the largest excess over a threshold names: what one
 // reads off a dashboard with limits.
 func (s *status) byThresholds() string {

@@ -71,46 +71,100 @@ func TestComputing(t *testing.T) {
 	}
 }
 
+// listPolls lists the connections of four workers to Redis, of which one waits for data.
+func (s *scene) listPolls(waiting int) {
+	s.StoreConnections = nil
+	for n := range 4 {
+		command := "get"
+		if n == waiting {
+			command = "blpop"
+		}
+		s.StoreConnections = append(s.StoreConnections, model.StoreConnection{
+			Server: "redis:cache", Socket: uint64(70 + n), Command: command,
+			Connection: model.Connection{ID: uint64(n + 1), Owner: model.Owner{App: "shop", Slot: strconv.Itoa(n), PID: 100 + n}},
+		})
+	}
+}
+
 // Requests that wait for data of Redis by design, and take longer than the threshold, are
 // not held up by Redis, though the list of connections is older than what the threads are
 // seen in. A script in that Redis holds them up.
 func TestWaitsForData(t *testing.T) {
 	t.Parallel()
-	for name, script := range map[string]bool{"by design": false, "behind a script": true} {
+	s := newScene(t, 4)
+	s.Redis = []model.RedisServer{{Name: "cache", Up: true}}
+	s.Connections = []model.WorkerConnections{{App: "shop", Slot: "0", Component: "redis:cache", Count: 1}}
+	look := func(i int, seen []thread) model.Bottleneck {
+		s.listPolls(i % 4)
+		s.spend(map[string]float64{"redis": 0.8, "cpu": 0.01}, seen...)
+		done := float64(20 * i)
+		s.Requests = []model.AppRequests{{App: "shop", Total: new(done), Errors: new(0.0), Timed: new(done), Seconds: new(6 * done)}}
+		return s.look()
+	}
+	for i := range 15 {
+		b := look(i, many(i%4, func(n int) thread {
+			x := waits("redis", "redis:cache", 2.5)
+			x.Socket = uint64(71 + n)
+			return x
+		}))
+		if b.Cause != "" || i >= 3 && b.Harm.Latency == nil {
+			t.Fatalf("look %d: %+v", i, b)
+		}
+	}
+	for i := range 6 {
+		s.StoreWaits = []model.StoreWait{{Server: "redis:cache", Blocker: 99, Kind: "script", Seconds: 4}}
+		b := look(15+i, many(4, func(int) thread { return waits("redis", "redis:cache", 4) }))
+		if i >= 3 && b.Cause != model.CauseRedis {
+			t.Fatalf("look %d behind a script: %+v", i, b)
+		}
+	}
+}
+
+// On a host without a processor left, an app whose waits all become longer is held up by no
+// server; one that waits for nothing but a server is, and one that waits for a processor
+// lacks it.
+func TestStarvedHost(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		want   model.Cause
+		latest float64
+		parts  map[string]float64
+	}{
+		"all waits are longer":     {"", 0.99, map[string]float64{"upstream": 0.55, "cpu_queue": 0.3, "gil": 0.05, "cpu": 0.1}},
+		"the same, with room":      {model.CauseUpstream, 0.2, map[string]float64{"upstream": 0.55, "cpu_queue": 0.3, "gil": 0.05, "cpu": 0.1}},
+		"nothing but the server":   {model.CauseUpstream, 0.99, map[string]float64{"upstream": 0.9, "cpu_queue": 0.03, "cpu": 0.01}},
+		"mostly without processor": {model.CauseCPU, 0.99, map[string]float64{"upstream": 0.3, "cpu_queue": 0.6, "cpu": 0.1}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, 4)
-			s.Redis = []model.RedisServer{{Name: "cache", Up: true}}
-			s.Connections = []model.WorkerConnections{{App: "shop", Slot: "0", Component: "redis:cache", Count: 1}}
-			for i := range 30 {
-				s.StoreConnections, s.StoreWaits = nil, nil
-				for n := range 4 {
-					command := "get"
-					if n == i%4 {
-						command = "blpop"
-					}
-					s.StoreConnections = append(s.StoreConnections, model.StoreConnection{
-						Server: "redis:cache", Socket: uint64(70 + n), Command: command,
-						Connection: model.Connection{ID: uint64(n + 1), Owner: model.Owner{App: "shop", Slot: strconv.Itoa(n), PID: 100 + n}},
-					})
-				}
-				seen := many(i%4, func(n int) thread {
-					x := waits("redis", "redis:cache", 2.5)
-					x.Socket = uint64(71 + n)
-					return x
-				})
-				slow := script && i >= 15
-				if slow {
-					s.StoreWaits = []model.StoreWait{{Server: "redis:cache", Blocker: 99, Kind: "script", Seconds: 4}}
-					seen = many(4, func(int) thread { return waits("redis", "redis:cache", 4) })
-				}
-				s.spend(map[string]float64{"redis": 0.8, "cpu": 0.01}, seen...)
-				s.Requests = []model.AppRequests{{App: "shop", Total: new(float64(20 * i)), Errors: new(0.0), Timed: new(float64(20 * i)), Seconds: new(float64(80 * i))}}
-				b := s.look()
-				if b.Cause != "" && !slow || i >= 19 && slow && b.Cause != model.CauseRedis || i >= 3 && b.Harm.Latency == nil {
+			s := newScene(t, 8)
+			s.healthy(t, 14)
+			s.Pressures = []model.Pressure{{Resource: "cpu", Kind: "some", Latest: c.latest}}
+			for i := range 8 {
+				s.spend(c.parts, many(4, func(int) thread { return waits("upstream", "10.0.0.9:80", 0.5) })...)
+				s.queue(40)
+				if b := s.look(); b.Cause != c.want && (i >= 3 || b.Cause != "") {
 					t.Fatalf("look %d: %+v", i, b)
 				}
 			}
 		})
+	}
+}
+
+// An app that was idle since the exporter's start has no past to which long requests could
+// be compared.
+func TestIdleBefore(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 4)
+	s.queue(0)
+	for i := range 40 {
+		if i < 14 {
+			s.spend(nil)
+		} else {
+			s.spend(map[string]float64{"upstream": 0.6, "cpu": 0.01}, many(3, func(n int) thread { return waits("upstream", "10.0.0.9:443", float64(n)+0.9) })...)
+		}
+		if b := s.look(); b.Cause != "" || b.Harm.Any() {
+			t.Fatalf("look %d: %+v", i, b)
+		}
 	}
 }

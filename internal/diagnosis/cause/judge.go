@@ -14,6 +14,11 @@ const (
 	// how many threads lost all of their time, at least.
 	leastLoss    = 0.25
 	leastThreads = 0.2
+	// leastQueued is the part of the lost time from which an app lacks a processor, and
+	// starvedFrom the part of the time that tasks of the host waited for one from which it
+	// has none left.
+	leastQueued = 0.1
+	starvedFrom = 0.6
 	// saturated is the utilization from which an app has no thread left.
 	saturated = 0.9
 	// usefulLooks is for how many looks all workers must be busy with useful work.
@@ -51,10 +56,36 @@ func (l *look) ofLosses(x *losses) verdict {
 	switch {
 	case best.cause == "", l.span == 0, l.fresh && isOfStarting(best.cause):
 		return verdict{}
-	case seconds < leastShare*total, total < leastLoss*l.inHand, seconds < leastThreads*l.span:
+	case seconds < l.leastShare(x, &best)*total, total < leastLoss*l.inHand, seconds < leastThreads*l.span:
 		return verdict{}
 	}
 	return verdict{blame: best, share: min(1, seconds/total), evidence: l.evidence(best, seconds)}
+}
+
+// leastShare returns the part of the lost time that a cause must explain. On a host without
+// a processor left all waits become longer, also those for servers on it: if the app waits
+// for a processor, a cause that is known by how long threads wait alone must explain nearly
+// all.
+func (l *look) leastShare(x *losses, b *blame) float64 {
+	if b.chain != nil || !isOfDuration(b.cause) || !l.starved() {
+		return leastShare
+	}
+	if x.by[blame{cause: model.CauseCPU}] < leastQueued*x.total() {
+		return leastShare
+	}
+	return strongShare
+}
+
+// isOfDuration reports whether a cause is known by how long threads wait, and by nothing else.
+func isOfDuration(c model.Cause) bool {
+	return slices.Contains([]model.Cause{model.CauseUpstream, model.CauseDBSlow, model.CauseRedis, model.CauseGIL, model.CauseGC, model.CauseLock, model.CauseDisk}, c)
+}
+
+// starved reports whether tasks of the host waited for a processor for most of the time.
+func (l *look) starved() bool {
+	return slices.ContainsFunc(l.state.Pressures, func(p model.Pressure) bool {
+		return p.Resource == "cpu" && p.Kind == "some" && p.Latest >= starvedFrom
+	})
 }
 
 // isOfStarting reports whether a cause is what workers show that have just started.

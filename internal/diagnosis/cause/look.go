@@ -40,9 +40,9 @@ type look struct {
 	inHand  float64            // that of it with a request
 	threads []threadAt         // request threads with a request, as they were seen
 	polled  map[string]time.Time
-	queue   *float64           // requests that no thread works on yet
-	fresh   bool               // half of its workers were started a moment ago, or are not ready
-	recent  requests           // of the last looks
+	queue   *float64 // requests that no thread works on yet
+	fresh   bool     // half of its workers were started a moment ago, or are not ready
+	recent  requests // of the last looks
 }
 
 // threadAt is a thread of a worker.
@@ -70,6 +70,7 @@ func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 		}
 	}
 	a.use(l)
+	a.poll(l)
 	l.polled = a.polled
 	l.addBacklog()
 	l.addThreads()
@@ -101,8 +102,12 @@ func (l *look) addThreads() {
 	}
 }
 
-// freshFor is how long after its start a worker is new.
-const freshFor = 20 * time.Second
+const (
+	// freshFor is how long after its start a worker is new, and bootingFor the same for one
+	// that is not ready yet: on a busy host an app takes longer to load.
+	freshFor   = 20 * time.Second
+	bootingFor = 2 * time.Minute
+)
 
 // isFresh reports whether at least half of the workers are new or not ready yet.
 func (l *look) isFresh() bool {
@@ -112,7 +117,12 @@ func (l *look) isFresh() bool {
 	n := 0
 	at := float64(l.now.UnixMilli()) / 1000
 	for i := range l.process.Workers {
-		if at-l.process.Workers[i].Started < freshFor.Seconds() {
+		p := &l.process.Workers[i]
+		limit := freshFor
+		if slices.ContainsFunc(l.workers.Workers, func(w model.Worker) bool { return w.Slot == p.Slot && w.State == "booting" }) {
+			limit = bootingFor
+		}
+		if at-p.Started < limit.Seconds() {
 			n++
 		}
 	}
@@ -135,7 +145,7 @@ func (l *look) utilization() float64 {
 	return l.inHand / l.all
 }
 
-// use remembers which servers the app has connections to, and at which it waits for data.
+// use remembers which servers the app has connections to.
 func (a *app) use(l *look) {
 	for i := range l.state.Connections {
 		c := &l.state.Connections[i]
@@ -147,6 +157,10 @@ func (a *app) use(l *look) {
 		}
 	}
 	maps.DeleteFunc(a.servers, func(_ string, at time.Time) bool { return l.now.Sub(at) > usedFor })
+}
+
+// poll remembers at which servers the app waits for data by design.
+func (a *app) poll(l *look) {
 	for i := range l.state.StoreConnections {
 		c := &l.state.StoreConnections[i]
 		if _, known := a.polled[c.Server]; c.App == l.workers.App && waitsForData(c.Command) && (known || len(a.polled) < maxServers) {

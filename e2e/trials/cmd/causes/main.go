@@ -38,6 +38,7 @@ type batch struct {
 type row struct {
 	name, want                string
 	right, judged, thresholds int
+	starved                   int
 	told, clear               float64
 	fault                     string
 }
@@ -59,7 +60,7 @@ func start(ctx context.Context) error {
 		*file = fmt.Sprintf("build/trials/causes-%d.csv", b.seed)
 	}
 	var before [][]string
-	if b.rows, before, err = trial.Open(*file, b.seed, "case", "want", "right", "judged", "thresholds", "told", "clear", "fault"); err != nil {
+	if b.rows, before, err = trial.Open(*file, b.seed, "case", "want", "right", "judged", "thresholds", "told", "clear", "fault", "starved"); err != nil {
 		return err
 	}
 	if b.raw, err = trial.OpenFile(*file + ".jsonl"); err != nil {
@@ -125,7 +126,7 @@ func (b *batch) run(ctx context.Context, c causes.Case) error {
 		fmt.Printf("%s: %v\n", c.Name, err)
 		return fmt.Errorf("%s: %w", c.Name, err)
 	}
-	x := []string{r.Case, r.Want, strconv.Itoa(r.Right), strconv.Itoa(r.Judged), strconv.Itoa(r.RightByThreshold), fmt.Sprintf("%.1f", r.Told), fmt.Sprintf("%.1f", r.Clear), r.Fault()}
+	x := []string{r.Case, r.Want, strconv.Itoa(r.Right), strconv.Itoa(r.Judged), strconv.Itoa(r.RightByThreshold), fmt.Sprintf("%.1f", r.Told), fmt.Sprintf("%.1f", r.Clear), r.Fault(), strconv.Itoa(r.Starved)}
 	b.all = append(b.all, parse(x))
 	b.all[len(b.all)-1].print()
 	raw, err := json.Marshal(r)
@@ -144,18 +145,19 @@ func (b *batch) run(ctx context.Context, c causes.Case) error {
 func parse(x []string) row {
 	n := func(i int) int { v, _ := strconv.Atoi(x[i]); return v }
 	f := func(i int) float64 { v, _ := strconv.ParseFloat(x[i], 64); return v }
-	return row{x[0], x[1], n(2), n(3), n(4), f(5), f(6), x[7]}
+	return row{x[0], x[1], n(2), n(3), n(4), n(8), f(5), f(6), x[7]}
 }
 
 func (x *row) print() {
-	fmt.Printf("%-52s %-13s %2d of %2d  thresholds %2d  told %5.1f s  clear %5.1f s  %s\n", x.name, x.want, x.right, x.judged, x.thresholds, x.told, x.clear, x.fault)
+	fmt.Printf("%-52s %-13s %2d of %2d  thresholds %2d  told %5.1f s  clear %5.1f s  starved %2d  %s\n", x.name, x.want, x.right, x.judged, x.thresholds, x.told, x.clear, x.starved, x.fault)
 }
 
 // print prints the sums.
 func (b *batch) print() {
-	var right, judged, thresholds, healthy, alarms, whole, cases, late int
+	var right, judged, thresholds, healthy, alarms, whole, cases, late, starved int
 	var told []float64
 	for _, x := range b.all {
+		starved += x.starved
 		if x.want == "" {
 			healthy += x.judged
 			alarms += x.judged - x.right
@@ -178,6 +180,6 @@ func (b *batch) print() {
 	if len(told) > 0 {
 		median = told[len(told)/2]
 	}
-	fmt.Printf("seed %d: %d of %d looks are right in %d cases (%d of them in all looks), thresholds alone %d; median until told %.1f s; %d not cleared in 60 s; %d causes told in %d looks at healthy apps\n",
-		b.seed, right, judged, cases, whole, thresholds, median, late, alarms, healthy)
+	fmt.Printf("seed %d: %d of %d looks are right in %d cases (%d of them in all looks), thresholds alone %d; median until told %.1f s; %d not cleared in 60 s; %d causes told in %d looks at healthy apps; %d looks not judged: cpu, on a host without a processor left\n",
+		b.seed, right, judged, cases, whole, thresholds, median, late, alarms, healthy, starved)
 }
