@@ -150,7 +150,7 @@ func (x *Result) judge(looks []Look, times Times) {
 		switch {
 		case x.Want == "" || l.At >= times.Judged.Seconds() && l.At <= x.End:
 			x.count(l)
-		case l.At < 0 && l.Cause != "" && !(l.Starved && l.Cause == "cpu"): // before the onset
+		case l.At < 0 && l.Cause != "" && (l.Cause != "cpu" || !l.Starved): // before the onset
 			x.Wrong["early "+l.Cause]++
 		}
 	}

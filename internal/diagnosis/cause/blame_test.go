@@ -168,3 +168,33 @@ func TestIdleBefore(t *testing.T) {
 		}
 	}
 }
+
+// More requests that each take as long as always, and less CPU time than right after the
+// start, need more workers: no server is slow. If as many requests end as before, it is.
+func TestMoreRequests(t *testing.T) {
+	t.Parallel()
+	for want, rate := range map[model.Cause]float64{model.CauseWorkers: 400, model.CauseDBSlow: 50} {
+		t.Run(string(want), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, 4)
+			done := 0.0
+			look := func(n, queue, mysql, cpu float64) model.Bottleneck {
+				done += n
+				s.Requests = []model.AppRequests{{App: "shop", Total: new(done), Errors: new(0.0)}}
+				s.queue(queue)
+				s.spend(map[string]float64{"mysql": mysql, "cpu": cpu}, waits("mysql", "mysql:main", 0.1))
+				return s.look()
+			}
+			for i := range 14 {
+				if b := look(50, 0, 0.1, 0.05); b.Cause != "" {
+					t.Fatalf("look %d: %+v", i, b)
+				}
+			}
+			for i := range 8 {
+				if b := look(rate, 50, 0.85, 0.15); i >= 3 && b.Cause != want {
+					t.Fatalf("look %d: %+v", i, b)
+				}
+			}
+		})
+	}
+}

@@ -43,6 +43,7 @@ type look struct {
 	queue   *float64 // requests that no thread works on yet
 	fresh   bool     // half of its workers were started a moment ago, or are not ready
 	recent  requests // of the last looks
+	done    float64  // requests that ended since the look before; 0: not known
 }
 
 // threadAt is a thread of a worker.
@@ -75,7 +76,7 @@ func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 	l.addBacklog()
 	l.addThreads()
 	l.fresh = l.isFresh()
-	l.recent = a.requests.since(l)
+	l.recent, l.done = a.requests.since(l), a.requests.last(l)
 	return l
 }
 
@@ -244,6 +245,15 @@ func (c *counters) since(l *look) requests {
 	}
 	b := c.at[0]
 	return requests{r.total - b.total, r.errors - b.errors, r.timed - b.timed, r.seconds - b.seconds}
+}
+
+// last returns how many requests ended since the reading before.
+func (c *counters) last(l *look) float64 {
+	r, ok := requestsOf(l)
+	if !ok || c.n == 0 || l.span == 0 {
+		return 0
+	}
+	return max(0, r.total-c.at[c.n-1].total)
 }
 
 // oldestTask returns the age of the oldest task that waits in a queue of the app.

@@ -27,6 +27,7 @@ type usual struct {
 
 	queue, oldest, stuck, tasks float64 // the largest that was seen lately without harm
 	mean, errors                float64 // of requests: seconds, ratio
+	rate                        float64 // requests that end in a second of thread time
 	blocked                     float64 // part of the time that event loops are blocked
 }
 
@@ -41,6 +42,7 @@ func (u *usual) serves() bool { return u.served >= ready }
 type observed struct {
 	shares                               map[string]float64
 	blocked, queue, oldest, stuck, tasks float64
+	rate                                 float64
 	recent                               requests
 	serves                               bool // it has had a request
 }
@@ -55,7 +57,7 @@ func (u *usual) observe(l *look, harm bool) {
 	if l.span == 0 || l.all <= 0 || l.fresh {
 		return
 	}
-	o := observed{shares: make(map[string]float64, len(l.spent)), blocked: l.blocked / l.all, queue: valueOf(l.queue), oldest: valueOf(l.totals.Oldest), tasks: l.oldestTask(), recent: l.recent, serves: l.recent.total > 0 || l.inHand >= leastInHand*l.all}
+	o := observed{shares: make(map[string]float64, len(l.spent)), blocked: l.blocked / l.all, rate: l.done / l.all, queue: valueOf(l.queue), oldest: valueOf(l.totals.Oldest), tasks: l.oldestTask(), recent: l.recent, serves: l.recent.total > 0 || l.inHand >= leastInHand*l.all}
 	for on, v := range l.spent {
 		o.shares[on] = v / l.all
 	}
@@ -89,6 +91,7 @@ func (u *usual) learn(o *observed) {
 		u.shares[on] = was + weight*(o.shares[on]-was)
 	}
 	u.blocked += weight * (o.blocked - u.blocked)
+	u.rate += weight * (o.rate - u.rate)
 	if o.recent.timed > 0 {
 		if u.mean == 0 {
 			u.mean = o.recent.seconds / o.recent.timed
@@ -105,8 +108,9 @@ func (u *usual) learn(o *observed) {
 }
 
 // expected returns how many seconds of a look the threads of a healthy app would spend
-// on something: its usual share, in proportion to what they compute, which stands for
-// the requests that they handle.
+// on something: its usual share, in proportion to the requests that ended, or to what they
+// compute, which stands for the requests where these are not reported; the larger of the
+// two, because a busy app computes less for each request than one that has just started.
 func (u *usual) expected(l *look, on string) float64 {
 	if !u.known() {
 		return 0
@@ -116,5 +120,9 @@ func (u *usual) expected(l *look, on string) float64 {
 	if work < idleWork || l.all <= 0 {
 		return share * l.all
 	}
-	return min(share/work*(l.spent["cpu"]+l.spent["gc"]), l.all)
+	out := share / work * (l.spent["cpu"] + l.spent["gc"])
+	if u.rate > 0 {
+		out = max(out, share/u.rate*l.done)
+	}
+	return min(out, l.all)
 }
