@@ -174,18 +174,21 @@ func repeated(command string) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// throttled returns the fault of a CPU limit of the control group.
+// grouped puts the app into a control group without a limit, as a container or a unit has
+// one from its start on.
+func grouped(_ context.Context, r *rig) error {
+	g, err := r.group("cpu")
+	if err != nil {
+		return err
+	}
+	return r.join(g)
+}
+
+// throttled returns the fault of a CPU limit of the control group of the app, see grouped.
 func throttled(share float64) func(context.Context, *rig) (undo, error) {
 	return func(_ context.Context, r *rig) (undo, error) {
-		g, err := r.group("cpu")
-		if err != nil {
-			return nil, err
-		}
-		quota := filepath.Join(g, "cpu.cfs_quota_us")
+		quota := filepath.Join(r.groups[0], "cpu.cfs_quota_us")
 		set := func(v int) error { return os.WriteFile(quota, []byte(strconv.Itoa(v)), 0o600) }
-		if err := r.join(g); err != nil {
-			return nil, err
-		}
 		return func() error { return set(-1) }, set(int(share * 100_000))
 	}
 }
@@ -287,21 +290,17 @@ func rates(rate float64) func(context.Context, *rig) (undo, error) {
 // nothing is no fault.
 func nothing(context.Context, *rig) (undo, error) { return nil, nil }
 
-// worker starts a worker of RQ for the app's queue.
-func worker(ctx context.Context, r *rig) error {
-	_, err := r.start(ctx, run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "--url", r.redisURL(), "jobs"}, Env: []string{"PYTHONPATH=" + r.dir}}, func() error { return nil })
-	return err
-}
-
-// stuck is a task that does not end, and others that wait behind it.
-func stuck(ctx context.Context, r *rig) (undo, error) {
-	for range 3 {
-		out, err := exec.CommandContext(ctx, "rq", "enqueue", "--url", r.redisURL(), "--queue", "jobs", "time.sleep", ":600").CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("rq enqueue: %w: %s", err, out)
-		}
+// stuck starts a worker of RQ for the app's queue, which has a task that does not end.
+func stuck(ctx context.Context, r *rig) error {
+	spec := run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "--url", r.redisURL(), "jobs"}, Env: []string{"PYTHONPATH=" + r.dir}}
+	if _, err := r.start(ctx, spec, func() error { return nil }); err != nil {
+		return err
 	}
-	return func() error { return r.redisDo("DEL rq:queue:jobs") }, nil
+	out, err := exec.CommandContext(ctx, "rq", "enqueue", "--url", r.redisURL(), "--queue", "jobs", "time.sleep", ":600").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("rq enqueue: %w: %s", err, out)
+	}
+	return nil
 }
 
 func (r *rig) redisURL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.redis) }

@@ -37,6 +37,9 @@ type verdict struct {
 // judge returns the cause that a look shows; none if none explains most of the loss.
 func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
 	v := l.ofLosses(x)
+	if harm.Tasks != nil && harm.Queue == nil && harm.Latency == nil && harm.Stuck == nil && harm.Errors == nil {
+		v = verdict{} // whatever requests wait for, it harms none
+	}
 	if u := a.unreachable(l, x, harm, &v); u.cause != "" {
 		return u
 	}
