@@ -2,6 +2,8 @@ package causes
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -53,44 +55,51 @@ func modes(m mode) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// leaking is modes after which the leaked connections are closed.
+// leaking is modes after which the leaked connections are closed, from a connection that was
+// opened before the leak: the server may be full.
 func leaking(m mode) func(context.Context, *rig) (undo, error) {
 	return func(ctx context.Context, r *rig) (undo, error) {
+		c, err := r.root.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
 		return func() error {
+			defer func() { _ = c.Close() }()
 			err := r.setMode(nil)
-			free, errShell := r.shell(ctx, "SET @x = 1")
-			if errShell == nil {
-				free()
-			}
 			for range 4 {
 				r.calls.Go(func() { _ = r.get(ctx, "/drop") })
 			}
-			r.killIdle(ctx)
+			for range 3 { // requests of before the end leak more
+				err = errors.Join(err, killIdle(ctx, c))
+				sleep(ctx, time.Second)
+			}
 			return err
 		}, r.setMode(m)
 	}
 }
 
 // killIdle ends the connections of the app that sleep.
-func (r *rig) killIdle(ctx context.Context) {
-	rows, err := r.root.QueryContext(ctx, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'trial' AND COMMAND = 'Sleep'")
+func killIdle(ctx context.Context, c *sql.Conn) error {
+	rows, err := c.QueryContext(ctx, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'trial' AND COMMAND = 'Sleep'")
 	if err != nil {
-		return
+		return err
 	}
 	defer func() { _ = rows.Close() }()
 	var ids []int
 	for rows.Next() {
 		var id int
-		if rows.Scan(&id) == nil {
-			ids = append(ids, id)
+		if err := rows.Scan(&id); err != nil {
+			return err
 		}
+		ids = append(ids, id)
 	}
-	if rows.Err() != nil {
-		return
+	if err := rows.Err(); err != nil {
+		return err
 	}
 	for _, id := range ids {
-		_, _ = r.root.ExecContext(ctx, fmt.Sprintf("KILL %d", id))
+		_, _ = c.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // it may have ended
 	}
+	return nil
 }
 
 // shells returns the fault of a shell that holds something.
@@ -120,9 +129,15 @@ func killed(ctx context.Context, r *rig) (undo, error) {
 
 // full is a database all of whose connections a foreign client has.
 func full(ctx context.Context, r *rig) (undo, error) {
-	var frees []func()
+	c, err := r.root.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	frees := []func(){func() { _ = c.Close() }}
 	for range 8 { // the app opens new ones between the two, until it gets none
-		r.killIdle(ctx)
+		if err := killIdle(ctx, c); err != nil {
+			return nil, err
+		}
 		for range 200 {
 			free, err := r.shell(ctx, "SELECT 1")
 			if err != nil {
