@@ -164,9 +164,9 @@ func isFull(m *model.MySQLServer) bool {
 }
 
 // saturated returns the cause workers, if connections wait because all threads are busy
-// with what they always do.
+// with what they always do. Stuck workers are none of these.
 func (a *app) saturated(l *look, lost float64, harm model.Harm) verdict {
-	if harm.Queue == nil || l.fresh || l.loop || l.span == 0 || l.utilization() < saturated {
+	if harm.Queue == nil || harm.Stuck != nil || l.fresh || l.loop || l.span == 0 || l.utilization() < saturated {
 		return verdict{}
 	}
 	useful := 1 - lost/max(l.inHand, 1e-9)

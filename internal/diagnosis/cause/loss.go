@@ -169,15 +169,29 @@ func (l *look) addComputing(x *losses) {
 			n++
 		}
 	}
-	if n > 0 {
-		x.add(blame{cause: model.CauseCPU, own: true}, min(n*l.span, l.spent["cpu"]))
+	if n == 0 {
+		return
 	}
+	ran, queued := l.spent["cpu"], l.spent["cpu_queue"]
+	lack := blame{cause: model.CauseCPU}
+	lost := min(n*l.span, ran+queued)
+	if x.by[lack] > lost {
+		return // the others lack a processor, too
+	}
+	delete(x.by, lack) // a part of it
+	x.add(blame{cause: model.CauseCPU, own: ran >= ownPart*(ran+queued)}, lost)
 }
 
 // isComputing reports whether a worker has computed for so long in one request that it is
 // lost for others.
 func isComputing(w *model.Worker) bool {
-	return (w.State == "busy" || w.State == "stuck") && w.Seconds >= stuckCPU && w.Wait != nil && w.Wait.On == "cpu" && len(w.Threads) <= 1
+	if w.State != "busy" && w.State != "stuck" || w.Seconds < stuckCPU {
+		return false
+	}
+	if len(w.Threads) == 1 {
+		return w.Threads[0].On == "cpu" && w.Threads[0].Seconds >= stuckCPU
+	}
+	return len(w.Threads) == 0 && w.Wait != nil && w.Wait.On == "cpu"
 }
 
 // computing returns the evidence of requests that compute: how many workers do, for how
@@ -203,9 +217,14 @@ func (l *look) computing() []model.Evidence {
 	return out
 }
 
-// stuckCPU is for how many seconds a worker must have computed in one request to be lost
-// for others.
-const stuckCPU = 5
+const (
+	// stuckCPU is for how many seconds a worker must have computed in one request to be
+	// lost for others.
+	stuckCPU = 5
+	// ownPart is the part of the time with something to compute that had a processor, from
+	// which requests compute for long: below it they lack one.
+	ownPart = 0.3
+)
 
 // addMemory makes waits for the disk and for the processor those for memory, where tasks
 // of the host wait for memory and the app or the host has hardly any left.
