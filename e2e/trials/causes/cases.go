@@ -189,22 +189,28 @@ func repeated(command string) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// grouped puts the app into a control group without a limit, as a container or a unit has
-// one from its start on.
+// grouped puts the app into a control group with a CPU limit that it does not reach, as a
+// container or a unit has one from its start on.
 func grouped(_ context.Context, r *rig) error {
 	g, err := r.group("cpu")
 	if err != nil {
 		return err
 	}
+	if err := limitCPU(g, 8); err != nil {
+		return err
+	}
 	return r.join(g)
 }
 
-// throttled returns the fault of a CPU limit of the control group of the app, see grouped.
-func throttled(share float64) func(context.Context, *rig) (undo, error) {
+// limitCPU sets how many cores a control group may use.
+func limitCPU(group string, cores float64) error {
+	return os.WriteFile(filepath.Join(group, "cpu.cfs_quota_us"), []byte(strconv.Itoa(int(cores*100_000))), 0o600)
+}
+
+// throttled returns the fault of a lower limit of the control group of the app, see grouped.
+func throttled(cores float64) func(context.Context, *rig) (undo, error) {
 	return func(_ context.Context, r *rig) (undo, error) {
-		quota := filepath.Join(r.groups[0], "cpu.cfs_quota_us")
-		set := func(v int) error { return os.WriteFile(quota, []byte(strconv.Itoa(v)), 0o600) }
-		return func() error { return set(-1) }, set(int(share * 100_000))
+		return func() error { return limitCPU(r.groups[0], 8) }, limitCPU(r.groups[0], cores)
 	}
 }
 
