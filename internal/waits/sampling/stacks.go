@@ -83,13 +83,19 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			ofTasks += procfs.ThreadTime() - began - spent
 		}
 	}
+	s.probeInterpreters(began, now)
+	return procfs.ThreadTime() - began
+}
+
+// probeInterpreters tries the interpreters of new workers until what is saved has been
+// spent since began, which is CPU time of this thread.
+func (s *Sampler) probeInterpreters(began time.Duration, now time.Time) {
 	for _, w := range s.order {
 		if !w.gone && procfs.ThreadTime()-began < s.savings {
 			s.reading = w
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
-	return procfs.ThreadTime() - began
 }
 
 // freshFor is for how long what was read of a thread holds for the look at its stack.
