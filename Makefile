@@ -127,7 +127,7 @@ trial-chains: deps build ## 28 chains of waits on real MariaDB, Redis and apps, 
 	@bash e2e/trials/apart.sh build/chains $(CHAINS)
 
 trial-causes: SEED ?= 1
-trial-causes: deps build ## 41 faults and 10 healthy apps on real servers, four side by side, drawn by SEED, as root: the cause at each look; CAUSES= flags; about 40 minutes
+trial-causes: deps build ## 42 faults and 10 healthy apps on real servers, four side by side, drawn by SEED, as root: the cause at each look; CAUSES= flags; about 40 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/causes
 	@bash e2e/trials/apart.sh build/causes -seed $(SEED) $(CAUSES)
 

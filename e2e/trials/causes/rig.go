@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -218,12 +219,8 @@ func (r *rig) redisDo(command string) error {
 // setMode sets what requests do from now on.
 func (r *rig) setMode(m mode) error {
 	all := mode{}
-	for k, v := range r.c.base {
-		all[k] = v
-	}
-	for k, v := range m {
-		all[k] = v
-	}
+	maps.Copy(all, r.c.base)
+	maps.Copy(all, m)
 	for k, v := range all {
 		if s, ok := v.(string); ok {
 			all[k] = r.upstream.fill(s)

@@ -49,7 +49,7 @@ type moment struct {
 type Slot struct {
 	Seconds Seconds
 	Blocked float64 // of an event loop that did not return to its poll
-	Loop    bool    // it has or had an event loop
+	Loop    bool    // it has or had an event loop, as far as is known
 	seen    time.Time
 }
 

@@ -88,6 +88,9 @@ func (w *worker) setThreading(now time.Time) {
 	}
 	if w.threading != eventLoop {
 		w.loop.requests = nil
+		if w.totals != nil && !w.guessed { // an earlier guess was wrong
+			w.totals.Loop = false
+		}
 	}
 	switch w.threading {
 	case mainThread, eventLoop:
