@@ -43,13 +43,13 @@ func (s *Sampler) affordsStacks() bool {
 	return s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
 }
 
-// lookOrSkip reads the stacks that are due in a sample with stacks.
+// lookOrSkip reads the stacks that are due in a sample with stacks, and in another one
+// those for which there is a reserve.
 func (s *Sampler) lookOrSkip(now time.Time) {
 	s.ofStacks = 0
 	if !s.looks {
-		for _, d := range s.due {
-			s.skip(d)
-		}
+		s.keepLong(now)
+		s.skipOthers(now)
 		return
 	}
 	s.ofStacks = s.lookAtStacks(now)

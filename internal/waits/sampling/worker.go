@@ -142,6 +142,9 @@ type thread struct {
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
 
+	busy time.Time // it has had requests without a pause since then; zero: it has none
+	kept time.Time // when the reserve was last used for its stack
+
 	python *request.Thread // what is remembered of its looks; nil: there was none
 	stack  stackInfo
 	view   *ledger.View // of the request that it has; nil: none, or not known
