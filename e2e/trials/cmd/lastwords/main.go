@@ -48,9 +48,10 @@ type killed struct {
 
 // words is one of last_words of /api/v1/incidents.
 type words struct {
-	App, Reason string
-	PID         int
-	Stack       *struct {
+	App, Reason, On string
+
+	PID   int
+	Stack *struct {
 		View *string
 		Own  *struct {
 			File string
@@ -283,8 +284,11 @@ func (t *trialRun) ask(ctx context.Context, round []*killed) error {
 		if !ok {
 			continue
 		}
-		k.reason = w.Reason
-		if s := w.Stack; s != nil && s.View != nil && s.Own != nil {
+		k.reason, k.said = w.Reason, w.On+", no view"
+		switch s := w.Stack; {
+		case s == nil:
+			k.said = w.On + ", no stack"
+		case s.View != nil && s.Own != nil:
 			k.said = fmt.Sprintf("%s %s:%d", *s.View, filepath.Base(s.Own.File), s.Own.Line)
 			k.right = *s.View == k.view.name && s.Own.Line == k.view.line && filepath.Base(s.Own.File) == "shop.py"
 		}
