@@ -138,9 +138,7 @@ func Read(stateDir string) ([]model.Incident, []model.LastWords, error) {
 		return nil, nil, err
 	}
 	defer func() { _ = dir.Close() }()
-	in, words := readIncidents{of: make(map[string]*line)}, readWords{}
-	files.ReadLines(dir, incidentsName, incidentBytes, in.take)
-	files.ReadLines(dir, wordsName, wordBytes, words.take)
+	in, words, _ := readAll(dir)
 	var out []model.Incident
 	for _, id := range slices.Backward(in.order) {
 		out = append(out, in.of[id].Model())
