@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/gil"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
@@ -142,8 +143,7 @@ type thread struct {
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
 
-	busy time.Time // it has had requests without a pause since then; zero: it has none
-	kept time.Time // when the reserve was last used for its stack
+	turn reserve.Turn // for the reserve
 
 	python *request.Thread // what is remembered of its looks; nil: there was none
 	stack  stackInfo
