@@ -24,10 +24,13 @@ func sequenceNames() []string {
 	}
 }
 
+// taskAge is how old a task may be until it is harm, as the configuration has it.
+const taskAge = 15 * time.Second
+
 // Fault is one fault of a sequence.
 type Fault struct {
 	Name, Want string
-	From, To   time.Time
+	From, To   time.Time // of its harm
 }
 
 // Incident is what the exporter has recorded.
@@ -103,6 +106,9 @@ func (r *rig) oneFault(ctx context.Context, c *Case, long time.Duration, within 
 	}
 	sleep(ctx, time.Until(f.From.Add(long)))
 	f.To = time.Now()
+	if c.Want == "tasks" {
+		f.From = f.From.Add(taskAge)
+	}
 	if undo != nil {
 		err = undo()
 	}

@@ -29,11 +29,3 @@ func Inspect(stateDir string) (Inspection, error) {
 	}
 	return out, nil
 }
-
-// readAll reads all files, and returns what is wrong with them by their names.
-func readAll(dir *files.Dir) (in readIncidents, words readWords, bad map[string]error) {
-	in = readIncidents{of: make(map[string]*line)}
-	bad = files.ReadLines(dir, incidentsName, incidentBytes, in.take)
-	maps.Copy(bad, files.ReadLines(dir, wordsName, wordBytes, words.take))
-	return in, words, bad
-}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/trials/causes"
@@ -49,19 +50,20 @@ func start(ctx context.Context) error {
 
 // compare prints each fault beside its record.
 func compare(s *causes.Sequence) error {
-	wrong := 0
-	for i, f := range s.Faults {
+	wrong, left := 0, slices.Clone(s.Records)
+	for _, f := range s.Faults {
 		what, ok := "no record", false
-		if i < len(s.Records) {
-			what, ok = beside(&f, &s.Records[i])
+		if at := nearest(left, &f); at >= 0 {
+			what, ok = beside(&f, &left[at])
+			left = slices.Delete(left, at, at+1)
 		}
 		if !ok {
 			wrong++
 		}
 		fmt.Printf("%-5t %-40s %-12s %s\n", ok, f.Name, f.Want, what)
 	}
-	for i := len(s.Faults); i < len(s.Records); i++ {
-		fmt.Printf("one more record: %s\n", s.Records[i].ID)
+	for _, x := range left {
+		fmt.Printf("one more record: %s\n", x.ID)
 	}
 	fmt.Printf("%d records of %d faults, %d wrong; killed in fault %d, %.1f s of the history were lost\n", len(s.Records), len(s.Faults), wrong, s.Killed+1, s.Lost.Seconds())
 	var err error
@@ -72,6 +74,18 @@ func compare(s *causes.Sequence) error {
 		err = errors.Join(err, fmt.Errorf("%s of the history were lost", s.Lost))
 	}
 	return err
+}
+
+// nearest returns the record whose begin is the nearest to that of a fault, and that is no
+// longer away than a fault lasts; -1 for none.
+func nearest(list []causes.Incident, f *causes.Fault) int {
+	at, best := -1, f.To.Sub(f.From)
+	for i := range list {
+		if d := list[i].Start.Sub(f.From).Abs(); d < best {
+			at, best = i, d
+		}
+	}
+	return at
 }
 
 // beside compares a record with its fault.

@@ -60,7 +60,7 @@ func (t *trialRun) recycleAll(ctx context.Context) (done, said int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	short, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	short, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for range 3 {
