@@ -110,13 +110,19 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			ofTasks += procfs.ThreadTime() - began - spent
 		}
 	}
+	s.probeNew(began, now)
+	return procfs.ThreadTime() - began
+}
+
+// probeNew tries the interpreters of new workers, as far as CPU time is saved. began is
+// the thread's when the sample began to read stacks.
+func (s *Sampler) probeNew(began time.Duration, now time.Time) {
 	for _, w := range s.order {
 		if !w.gone && procfs.ThreadTime()-began < s.savings {
 			s.reading = w
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
-	return procfs.ThreadTime() - began
 }
 
 // freshFor is for how long what was read of a thread holds for the look at its stack.
