@@ -279,14 +279,14 @@ func (r *Recorder) split(t *tracked) {
 
 // onset returns when harm began that a look shows first: when the wait in its chain
 // began, and without one at the look before, because requests are known to be slow only
-// once they have ended. r.mu is held.
+// once they have ended. The age of tasks is known at once. r.mu is held.
 func (r *Recorder) onset(app string, j *judged, now time.Time) time.Time {
 	out := now
 	switch {
 	case j.chain != nil:
 		wait := time.Duration(j.chain.Seconds * float64(time.Second))
 		out = now.Add(-min(max(wait, 0), longestOnset))
-	case r.known[app] && now.Sub(r.looked) <= longestLook:
+	case r.known[app] && now.Sub(r.looked) <= longestLook && j.harm != (model.Harm{Tasks: j.harm.Tasks}):
 		out = r.looked
 	}
 	for i := range r.closed {
