@@ -88,7 +88,7 @@ fmt-diff:
 golden: ## rewrite the golden files, the tables of docs/metrics.md and the dashboards; read the difference before you commit
 	go test ./collectors/ -skip Docs -update
 	go run ./grafana/generate
-	go test ./collectors/ ./internal/web/ ./internal/webhook/ ./internal/heal/ ./internal/health/ ./internal/mysql/ ./internal/redis/ ./cmd/resp-exporter/ -update
+	go test ./collectors/ ./internal/web/ ./internal/webhook/ ./internal/heal/ ./internal/health/ ./internal/mysql/ ./internal/redis/ ./internal/doctor/ ./cmd/resp-exporter/ -update
 
 docs: ## compare docs/ with the code: metrics, keys, variables, flags
 	go test ./collectors/ ./internal/config/ ./cmd/resp-exporter/ -run 'Doc' -v

@@ -31,7 +31,7 @@ func TestCallsNow(t *testing.T) {
 	if !asleep(main.call) {
 		t.Fatalf("sampled in %+v", main.call)
 	}
-	main.call.NR = unix.SYS_FSYNC // tells the sample from what is read
+	main.call.NR = unix.SYS_FSYNC // distinguishes the sample from the read
 	if x, err := calls.Now(pid, start, pid); err != nil || x.Call != main.call || x.Times != main.times {
 		t.Errorf("%+v, %v, want the last sample", x, err)
 	}

@@ -110,13 +110,13 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			ofTasks += procfs.ThreadTime() - began - spent
 		}
 	}
-	s.probeNew(began, now)
+	s.probeInterpreters(began, now)
 	return procfs.ThreadTime() - began
 }
 
-// probeNew tries the interpreters of new workers, as far as CPU time is saved. began is
-// the thread's when the sample began to read stacks.
-func (s *Sampler) probeNew(began time.Duration, now time.Time) {
+// probeInterpreters tries the interpreters of new workers until what is saved has been
+// spent since began, which is CPU time of this thread.
+func (s *Sampler) probeInterpreters(began time.Duration, now time.Time) {
 	for _, w := range s.order {
 		if !w.gone && procfs.ThreadTime()-began < s.savings {
 			s.reading = w

@@ -134,7 +134,7 @@ type thread struct {
 	on                ledger.On
 	since             time.Time // it has waited for that since then, at least
 	past              wait      // that it was last seen in
-	unsettled         bool      // it has run, and it is not told yet whether it went on with that
+	unsettled         bool      // it has run, and whether it continues with that is not known yet
 	gil               gil.Wait
 
 	role      role
@@ -158,7 +158,7 @@ type role uint8
 const (
 	roleUnknown role = iota
 	rolePool         // it returns to the pool's queue
-	roleAssumed      // somebody must work on the requests in flight
+	roleAssumed      // a thread must work on the requests in flight
 	roleBackground
 )
 
