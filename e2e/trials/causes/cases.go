@@ -33,6 +33,7 @@ type Case struct {
 	base             mode
 	silent           bool   // it reports no requests
 	more             string // lines of the exporter's configuration
+	remembers        bool   // the exporter has a state directory
 	heavy            bool   // it loads the processors: it runs alone
 	before           func(ctx context.Context, r *rig) error
 	fault            func(ctx context.Context, r *rig) (undo, error)

@@ -80,6 +80,7 @@ type rig struct {
 	redis    int
 	redisAt  *run.Proc
 	master   *run.Proc
+	watcher  *run.Proc // the exporter
 	procs    []*run.Proc
 	groups   []string
 	exporter string
@@ -292,7 +293,12 @@ func (r *rig) startExporter(ctx context.Context, path string) error {
 	}
 	at := fmt.Sprintf("127.0.0.1:%d", port)
 	r.exporter = "http://" + at
-	_, err = r.start(ctx, run.Spec{Name: "exporter", Path: path, Args: []string{"--web.listen-address=" + at, "--config.file=" + file}}, func() error {
+	state, err := r.stateArgs()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"--web.listen-address=" + at, "--config.file=" + file}, state...)
+	r.watcher, err = r.start(ctx, run.Spec{Name: "exporter", Path: path, Args: args}, func() error {
 		_, err := r.status(ctx)
 		return err
 	})

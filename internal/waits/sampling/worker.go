@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/gil"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
@@ -141,6 +142,8 @@ type thread struct {
 	worked    bool   // it has been out of the pool's queue since it was last in it
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
+
+	turn reserve.Turn // for the reserve
 
 	python *request.Thread // what is remembered of its looks; nil: there was none
 	stack  stackInfo
