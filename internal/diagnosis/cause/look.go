@@ -266,9 +266,14 @@ func (l *look) oldestTask() (age float64) {
 	return age
 }
 
-func valueOf(v *float64) float64 {
-	if v == nil {
-		return 0
+// connectionOf returns the connection on which a thread waits; nil: it is not known.
+func (l *look) connectionOf(t threadAt) *model.StoreConnection {
+	if t.Socket == 0 {
+		return nil
 	}
-	return *v
+	i := slices.IndexFunc(l.state.StoreConnections, func(c model.StoreConnection) bool { return c.Socket == t.Socket && c.Server == t.Peer })
+	if i < 0 {
+		return nil
+	}
+	return &l.state.StoreConnections[i]
 }

@@ -216,18 +216,6 @@ func (l *look) mostOf(server string) (most float64) {
 	return most
 }
 
-// connectionOf returns the connection on which a thread waits; nil: it is not known.
-func (l *look) connectionOf(t threadAt) *model.StoreConnection {
-	if t.Socket == 0 {
-		return nil
-	}
-	i := slices.IndexFunc(l.state.StoreConnections, func(c model.StoreConnection) bool { return c.Socket == t.Socket && c.Server == t.Peer })
-	if i < 0 {
-		return nil
-	}
-	return &l.state.StoreConnections[i]
-}
-
 // waitsForData reports whether a command of Redis waits until somebody writes.
 func waitsForData(command string) bool {
 	switch strings.ToLower(command) {
