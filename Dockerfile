@@ -11,7 +11,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY cmd cmd
 COPY collectors collectors
-COPY docs docs
+COPY docs/docs.go docs/runbooks.md docs/
 COPY internal internal
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-causes trial-inflight trial-lastwords trial-leaks trial-leakviews trial-young trial-stacks trial-mutants clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-causes trial-inflight trial-lastwords trial-incidents trial-leaks trial-leakviews trial-young trial-stacks trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -88,7 +88,7 @@ fmt-diff:
 golden: ## rewrite the golden files, the tables of docs/metrics.md and the dashboards; read the difference before you commit
 	go test ./collectors/ -skip Docs -update
 	go run ./grafana/generate
-	go test ./collectors/ ./internal/web/ ./internal/webhook/ ./internal/heal/ ./internal/health/ ./internal/mysql/ ./internal/redis/ ./cmd/resp-exporter/ -update
+	go test ./collectors/ ./internal/web/ ./internal/webhook/ ./internal/heal/ ./internal/health/ ./internal/mysql/ ./internal/redis/ ./internal/doctor/ ./cmd/resp-exporter/ -update
 
 docs: ## compare docs/ with the code: metrics, keys, variables, flags
 	go test ./collectors/ ./internal/config/ ./cmd/resp-exporter/ -run 'Doc' -v
@@ -127,7 +127,7 @@ trial-chains: deps build ## 28 chains of waits on real MariaDB, Redis and apps, 
 	@bash e2e/trials/apart.sh build/chains $(CHAINS)
 
 trial-causes: SEED ?= 1
-trial-causes: deps build ## 41 faults and 10 healthy apps on real servers, four side by side, drawn by SEED, as root: the cause at each look; CAUSES= flags; about 40 minutes
+trial-causes: deps build ## 42 faults and 10 healthy apps on real servers, four side by side, drawn by SEED, as root: the cause at each look; CAUSES= flags; about 40 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/causes
 	@bash e2e/trials/apart.sh build/causes -seed $(SEED) $(CAUSES)
 
@@ -139,6 +139,10 @@ trial-inflight: deps build ## requests in flight as the exporter sees them again
 trial-lastwords: deps build ## 100 workers killed in mid-request, 100 recycled: last words of the first only, as root; LASTWORDS= flags; about 15 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/lastwords
 	@bash e2e/trials/apart.sh build/lastwords $(LASTWORDS)
+
+trial-incidents: deps build ## ten faults of one app one after another, SIGKILL of the exporter in one, as root: ten records with their cause and times; INCIDENTS= flags; about 15 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/incidents
+	@bash e2e/trials/apart.sh build/incidents $(INCIDENTS)
 
 trial-leaks: ## the detector of memory leaks and the rules of others on generated traces; LEAKS='-seed 7 -n 50 -kinds'; a minute
 	cd e2e && go build -o ../build/ ./trials/cmd/leaks

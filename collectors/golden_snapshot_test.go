@@ -151,7 +151,7 @@ func TestConfig(t *testing.T) {
 	}}
 	thresholds.Apply(&cfg, at(60))
 	goldenAs(t, c, "config_reloaded")
-	// Without processes the configured apps have their thresholds all the same.
+	// The configured apps have their thresholds also without processes.
 	goldenAs(t, collectors.NewConfig(thresholds, fakeApps{err: errors.New("no /proc")}, nil), "config_no_processes")
 }
 

@@ -31,7 +31,7 @@ func TestHistory(t *testing.T) {
 	}))
 }
 
-// Why nothing is stored is told, and is no fault of the exporter.
+// The reason why nothing is stored is reported, and is no fault of the exporter.
 func TestHistoryInMemory(t *testing.T) {
 	for _, c := range []struct {
 		dir  string

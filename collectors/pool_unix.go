@@ -46,16 +46,21 @@ func (l *poolRead) joinUnixRest(p *poolServer) {
 				places = append(places, sockets[j].place)
 			}
 		}
-		if len(places) == 0 || slices.Contains(places, -1) {
-			continue
-		}
-		owner := l.view.owner(places[0])
-		if slices.ContainsFunc(places, func(place int) bool { return l.view.owner(place) != owner }) {
-			continue
-		}
-		if l.owners[t] = owner; len(places) == 1 {
-			l.sockets[t] = l.view.list[places[0]].Inode
-		}
+		l.setUnixOwner(t, places)
+	}
+}
+
+// setUnixOwner sets the owner and the socket of a thread that belongs to one of the places.
+func (l *poolRead) setUnixOwner(thread int, places []int) {
+	if len(places) == 0 || slices.Contains(places, -1) {
+		return
+	}
+	owner := l.view.owner(places[0])
+	if slices.ContainsFunc(places, func(place int) bool { return l.view.owner(place) != owner }) {
+		return
+	}
+	if l.owners[thread] = owner; len(places) == 1 {
+		l.sockets[thread] = l.view.list[places[0]].Inode
 	}
 }
 

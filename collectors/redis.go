@@ -29,7 +29,7 @@ var (
 // scrape: for an app, a Redis that takes longer is down.
 const redisTimeout = 1500 * time.Millisecond
 
-// RedisOptions are what tells the workers at a server's connections.
+// RedisOptions have what identifies the workers at a server's connections.
 type RedisOptions struct {
 	Apps        Apps
 	Connections Connections

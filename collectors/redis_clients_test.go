@@ -39,8 +39,8 @@ func redisState(t *testing.T, c *collectors.Redis) model.State {
 	return s.State
 }
 
-// Clients in a blocking command are listed with the workers at their connections. They
-// wait for nobody.
+// Clients in a blocking command are listed with the workers at their connections.
+// They have no blocker.
 func TestRedisBlockedClients(t *testing.T) {
 	f := &fakeRedis{info: wholeInfo(), list: []redis.Activity{
 		redisActivity(3, 4003, "blpop", 42*time.Second, true), redisActivity(4, 4004, "get", 0, false), redisActivity(5, 4005, "client|list", 0, false),

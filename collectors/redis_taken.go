@@ -25,7 +25,7 @@ type redisAnswered struct {
 	peer  string    // address of the connection, "" where it is not known
 }
 
-// redisTaken is the request that a server works on while it answers nobody.
+// redisTaken is the request that a server works on while it answers no other client.
 type redisTaken struct {
 	sockdiag.Served
 

@@ -52,8 +52,8 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 	}
 	r.ObserveFault(ingest.FaultValue, port)
 	r.ObserveFault(ingest.FaultRate, other)        // of the same user, and of no app
-	r.ObserveFault(ingest.FaultType, stranger)     // of nobody
-	r.ObserveFault(ingest.FaultSize, foreign)      // of nobody, by UDP
+	r.ObserveFault(ingest.FaultType, stranger)     // of no app
+	r.ObserveFault(ingest.FaultSize, foreign)      // of no app, by UDP
 	r.ObserveFault(ingest.Faults, local(12, 1001)) // no such fault
 	optionalLacks(t, r)
 	want := []string{"app:shop malformed shop sent malformed StatsD lines (shape 3, value 1), the last one within 10 min"}

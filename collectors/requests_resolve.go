@@ -75,7 +75,7 @@ func (r *Requests) hasActiveUDP() bool {
 // resolve determines for which apps the senders may report, and moves their pending
 // events to the accounts of these apps, each event once. If full is true, it also
 // attributes unnamed events and malformed lines. The functions of the options may be
-// slow: they are called without the lock, and events and other calls may come
+// slow: they are called without the lock. Events and other calls may be handled
 // meanwhile.
 func (r *Requests) resolve(ctx context.Context, full bool) {
 	r.proveSenders(ctx, !full)

@@ -212,11 +212,11 @@ func TestAttribution(t *testing.T) {
 	}
 	known[one] = "shop"
 	expect(t, collect(t, r), "resp_http_requests_total shop 200   1", "resp_http_requests_total unknown 200   absent")
-	// The same again gives nothing new; a sender may be found later.
+	// A second collection returns the same; a sender may be found later.
 	clock.advance(30 * time.Second)
 	known[two] = "shop"
 	expect(t, collect(t, r), "resp_http_requests_total shop 200   2", "resp_http_requests_total unknown 200   absent")
-	// After its time a sender that nobody knows is unknown.
+	// A sender that is not found in time is unknown.
 	clock.advance(31 * time.Second)
 	expect(t, collect(t, r), "resp_http_requests_total shop 200   2", "resp_http_requests_total unknown 200   1")
 	// A port may come to mean another app.

@@ -159,7 +159,7 @@ func TestClaimBeforeTheAppStarts(t *testing.T) {
 			r := w.requests(50)
 			w.send(r, local(1, 65534), bad, bad)
 			expect(t, collectWithLacks(t, r), "resp_http_requests_total shop 500   2")
-			w.send(r, local(2, 33), good) // somebody else has the name
+			w.send(r, local(2, 33), good) // another user's app has the name
 			expect(t, collectWithLacks(t, r), "resp_http_requests_total shop 200   absent")
 			w.users["shop"] = []uint32{33}
 			w.send(r, local(2, 33), good)

@@ -24,7 +24,7 @@ var silent = slog.New(slog.DiscardHandler)
 type stub struct {
 	name   string
 	calls  atomic.Int64
-	healed atomic.Bool // it does fine, whatever do says
+	healed atomic.Bool // it succeeds, whatever do returns
 	do     func(context.Context) (collectors.Sample, error)
 }
 
@@ -100,7 +100,7 @@ func TestLateSourceIsLeftBehind(t *testing.T) {
 		}
 		wantLines(t, got, "resp_scrape_collector_left_behind hung 2", "resp_scrape_collector_success hung 0")
 
-		time.Sleep(2 * time.Hour) // both come back, and it heals by itself
+		time.Sleep(2 * time.Hour) // both return, and the next read succeeds
 		hung.healed.Store(true)
 		got = read(t, s, 2*time.Second)
 		wantLines(t, got, "resp_scrape_collector_left_behind hung 0", "resp_scrape_collector_success hung 1")

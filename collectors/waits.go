@@ -32,7 +32,7 @@ var (
 	viewInHand  = gauge("view_requests_in_flight", "Requests in a view now: threads that are in it, and tasks of event loops that wait in it.", "app", "view")
 	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read; doctor names the apps.", "outcome")
 	waitsRate   = gauge("waits_rate_hertz", "Samples of the workers' threads per second that are taken now. It falls by itself so that they use at most a hundredth of a core.")
-	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used; at least a tenth of the time that it took.")
+	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used.")
 )
 
 // WaitTotals returns what the sampler of the workers' threads has added up.
@@ -87,6 +87,7 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 		s.add(stacksRead, float64(all.Stacks[string(outcome)]), string(outcome))
 	}
 	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
+	s.add(seriesDropped, float64(all.DroppedViews), "waits_view")
 	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
 	s.add(seriesDropped, float64(all.SkippedTasks), "waits_loop")
 	s.add(seriesDropped, float64(all.DroppedTasks), "waits_task")

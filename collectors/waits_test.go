@@ -30,7 +30,7 @@ func shopTotals() fakeTotals {
 	a.Views[0].Seconds[ledger.Redis] = 2
 	t.InFlight = map[string]map[string]int{"shop": {"checkout": 1}}
 	t.Stacks = map[string]uint64{"ok": 7, "torn": 1}
-	t.Apps, t.Rate, t.CPU, t.DroppedSockets = []ledger.AppTotals{a}, 10, 1500*time.Millisecond, 3
+	t.Apps, t.Rate, t.CPU, t.DroppedSockets, t.DroppedViews = []ledger.AppTotals{a}, 10, 1500*time.Millisecond, 3, 4
 	return t
 }
 

@@ -48,9 +48,10 @@ func blockedBy(t *testing.T, s *mariadb.Server, waiter, blocker uint64) {
 	})
 }
 
-// Of three connections asleep in a transaction that block others, one is the app's and at
-// the root: it alone ends, and who waited for it goes on. The second is a person's, with
-// the app's user; the third waits itself.
+// TestKillBlockingTransaction checks that of three connections that sleep in a transaction
+// and block others only one is ended: the app's, at the root of the waits, after which its
+// waiter continues. The second is of a person who uses the app's user; the third waits
+// itself.
 func TestKillBlockingTransaction(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--innodb-lock-wait-timeout=600")
@@ -64,7 +65,7 @@ func TestKillBlockingTransaction(t *testing.T) {
 		"    - name: blocking", "      match: {alertname: Blocked}", "      cooldown: 20s", "      steps:", "        - action: kill_blocking_transaction",
 		"          with: {min_idle: 2s, min_blocked: 2, max_victims: 5, max_trx_rows: 100, procedure: resp_heal.kill_idle}", "          verify_within: 20s")
 
-	// A person holds row 2 under the app's user, and two wait: refused, and nobody is gone.
+	// A person holds row 2 under the app's user, and two wait: refused, and no connection ends.
 	person := client(t, s)
 	do(t, person, "START TRANSACTION", "UPDATE shop.orders SET paid = 1 WHERE id = 2")
 	for range 2 {

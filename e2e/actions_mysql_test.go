@@ -163,8 +163,8 @@ func verified(t *testing.T, a action.Action, p action.Plan) (seen []action.Outco
 	return seen
 }
 
-// Exactly the planned ones of two hundred connections are ended, by a user without the
-// right to end one directly.
+// TestKillLeakedOfTwoHundred checks that exactly the planned connections of two hundred
+// are ended, by a user without the right to end one directly.
 func TestKillLeakedOfTwoHundred(t *testing.T) {
 	t.Parallel()
 	s, server := healingServer(t)
@@ -238,7 +238,8 @@ func sessionsOf(t *testing.T, s *mariadb.Server) (n int) {
 	return n
 }
 
-// The procedures refuse calls that the exporter never makes.
+// TestHealProceduresRefuse checks that the procedures refuse calls that the exporter never
+// makes.
 func TestHealProceduresRefuse(t *testing.T) {
 	t.Parallel()
 	s, _ := healingServer(t)
@@ -296,7 +297,8 @@ func TestHealProceduresRefuse(t *testing.T) {
 	}
 }
 
-// After a restart of the server the old ids belong to other connections.
+// TestKillLeakedAfterRestart checks that no connection is ended after a restart of the
+// server: the planned ids belong to other connections.
 func TestKillLeakedAfterRestart(t *testing.T) {
 	t.Parallel()
 	s, server := healingServer(t)
@@ -331,8 +333,8 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 	}
 }
 
-// A transaction with many changes is refused; one that was ended anyway rolls back, which
-// counts as progress.
+// TestKillLeakedRollback checks that a transaction with many changes is refused, and that
+// the rollback of an ended one counts as progress.
 func TestKillLeakedRollback(t *testing.T) {
 	t.Parallel()
 	s, server := healingServer(t, "--innodb-log-file-size=256M")
@@ -366,7 +368,7 @@ func TestKillLeakedRollback(t *testing.T) {
 	}
 }
 
-// The statements of the documentation are those of the tests.
+// TestHealDocs compares the statements of the documentation with those of the tests.
 func TestHealDocs(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/actions.md")

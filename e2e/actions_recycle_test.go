@@ -103,8 +103,8 @@ func recycling(w *discovery.Watcher, a *app, c config.Recycle) *recycleworker.Ac
 	return recycleworker.New(recycleworker.Deps{Processes: w, ProcRoot: "/proc"}, c)
 }
 
-// recycled plans, applies and verifies, and returns the slot. Another outcome than the
-// wanted one fails the test.
+// recycled plans, applies and verifies, and returns the slot. It fails the test for any
+// outcome but the wanted one.
 func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -149,8 +149,8 @@ func (a *app) leaks(t *testing.T) {
 	}
 }
 
-// One worker ends after its requests and another starts, without a failed request: for each
-// server and kind of worker, under load.
+// TestRecycle checks for each server and kind of worker, under load, that one worker ends
+// after its requests and another starts, without a failed request.
 func TestRecycle(t *testing.T) {
 	t.Parallel()
 	untitled := withoutTitles(t)
@@ -193,7 +193,8 @@ func TestRecycle(t *testing.T) {
 	}
 }
 
-// If the code can no longer be imported, the worker is not ended and the app stays up.
+// TestRecycleBrokenApp checks that no worker is ended, and the app stays up, if its code
+// can no longer be imported.
 func TestRecycleBrokenApp(t *testing.T) {
 	t.Parallel()
 	untitled := withoutTitles(t)
@@ -251,8 +252,8 @@ func TestRecycleBrokenApp(t *testing.T) {
 	}
 }
 
-// The code of the app runs as the app's user, also where the exporter is root,
-// and in the app's own directory and environment.
+// TestRecycleImportsAsTheApp checks that the code of the app runs as the app's user, in
+// its directory and environment, also if the exporter is root.
 func TestRecycleImportsAsTheApp(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -299,8 +300,8 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 	}
 }
 
-// A worker that is stuck in a request does not end by TERM: after the graceful timeout only
-// this worker is killed.
+// TestRecycleStuck checks that a worker that does not end by SIGTERM is killed after the
+// graceful timeout, and no other one.
 func TestRecycleStuck(t *testing.T) {
 	t.Parallel()
 	for name, l := range map[string]launch{
@@ -331,8 +332,8 @@ func TestRecycleStuck(t *testing.T) {
 	}
 }
 
-// The real binary receives an alert and its run ends verified; also with the minimal rights
-// of docs/actions.md.
+// TestRecycleByAlert sends an alert to the real binary and waits for a verified run, also
+// with the minimal rights of docs/actions.md.
 func TestRecycleByAlert(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// The rights of docs/actions.md for purge_sessions.
+// purgeRights are the rights of docs/actions.md for purge_sessions.
 const (
 	purgeRights  = "+scan +ttl +object|idletime +expire ~session:*"
 	removeRights = "+watch +unwatch +multi +exec +unlink"
@@ -73,8 +73,8 @@ func purgeOf(store sessions.Store, settings config.Purge) *purgesessions.Action 
 	}, settings)
 }
 
-// Five thousand sessions without expiry get one, and the expiry of no other key changes by a
-// millisecond.
+// TestPurgeSessions checks that five thousand sessions without expiry get one, and that
+// the expiry of no other key changes.
 func TestPurgeSessions(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
@@ -124,7 +124,8 @@ func TestPurgeSessions(t *testing.T) {
 	}
 }
 
-// With remove the sessions are deleted, in batches within the limit.
+// TestPurgeSessionsRemoves checks that remove deletes the sessions, in batches within the
+// limit.
 func TestPurgeSessionsRemoves(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
@@ -152,7 +153,8 @@ func TestPurgeSessionsRemoves(t *testing.T) {
 	}
 }
 
-// A Redis that does not report idle times of keys is refused.
+// TestPurgeSessionsLFU checks that a Redis that does not report idle times of keys is
+// refused.
 func TestPurgeSessionsLFU(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t, "--maxmemory-policy", "allkeys-lfu")

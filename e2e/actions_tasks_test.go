@@ -77,8 +77,8 @@ func running(pid int) error {
 	return nil
 }
 
-// An RQ worker whose job never ends, or whose processes are stopped, is ended; its
-// supervisor starts another, which runs the waiting jobs.
+// TestRestartTaskRQ checks that an RQ worker whose job never ends, or whose processes are
+// stopped, is ended, and that the one that its supervisor starts runs the waiting jobs.
 func TestRestartTaskRQ(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -138,8 +138,8 @@ func signalTo(t *testing.T, s syscall.Signal, pids ...int) {
 	}
 }
 
-// Celery: the only process of the pool is in a task that never ends, and the
-// worker takes no more messages.
+// TestRestartTaskCelery checks a Celery worker whose only pool process runs a task that
+// never ends.
 func TestRestartTaskCelery(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)
@@ -162,13 +162,14 @@ func TestRestartTaskCelery(t *testing.T) {
 	}
 }
 
-// A worker without a supervisor, and one of another broker, are refused.
+// TestRestartTaskRefuses checks that a worker without a supervisor, and one of another
+// broker, are refused.
 func TestRestartTaskRefuses(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)
 	b.grant(rqRights)
 	b.enqueue("default", "250", "1")
-	// Its parent is gone, and process 1 starts nobody anew.
+	// Its parent has ended, and process 1 starts no other.
 	orphan := b.python("orphan", "-c", "import os, subprocess\nif os.fork() == 0:\n    os.execv('/bin/sh', ['sh', '-c', '( \"$@\" & )', 'x', '"+python+"', 'jobs.py', 'worker', 'default'])\nos.wait()\nimport time; time.sleep(300)")
 	a := b.restarter(config.RQ, "default")
 	eventually(t, 40*time.Second, func() error {

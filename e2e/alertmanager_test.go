@@ -17,9 +17,9 @@ import (
 
 const alertmanagerExample = "../rules/alertmanager.example.yml"
 
-// The servers accept the examples, and every alert reaches its receivers: alerts that can be
-// healed the healer and people, alerts about the exporter or healing only people, and the
-// heartbeat only the healer.
+// TestExamples checks that the servers accept the examples, and that every alert reaches
+// its receivers: the healer and people for alerts that can be healed, only people for
+// alerts about the exporter or healing, only the healer for the heartbeat.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	tool(t, "", "amtool", "check-config", alertmanagerExample)
@@ -60,7 +60,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// A real Alertmanager inhibits alerts that another alert explains, and no others.
+// TestInhibition checks that a real Alertmanager inhibits exactly the alerts that another
+// alert explains.
 func TestInhibition(t *testing.T) {
 	t.Parallel()
 	base := alertmanager(t)

@@ -24,7 +24,8 @@ print("ready", flush=True)
 os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
 `
 
-// An app with 18,000 listening sockets has series for 64, and the other apps are complete.
+// TestAttackSocketsOfAnApp checks that an app with 18,000 listening sockets gets series
+// for 64, and that the other apps are complete.
 func TestAttackSocketsOfAnApp(t *testing.T) {
 	b := newBox(t)
 	real := b.serve(t, launch{})
@@ -44,8 +45,8 @@ func TestAttackSocketsOfAnApp(t *testing.T) {
 	}
 }
 
-// children forks that many processes under a gunicorn master's title, which all
-// hold its socket and a hundred descriptors more.
+// children forks that many processes under the title of a gunicorn master. All hold its
+// socket and a hundred more descriptors.
 const children = `
 import os, socket, sys, signal, time
 if len(sys.argv) > 2:
@@ -60,7 +61,8 @@ for _ in range(100): os.set_inheritable(os.dup(s.fileno()), True)
 os.execv(sys.executable, ["gunicorn", sys.argv[0], sys.argv[1], str(s.fileno()), "evil:app"])
 `
 
-// The number of processes of one app, and so the cost of a scrape, is limited.
+// TestAttackChildrenOfAnApp checks that the number of processes read for one app, and so
+// the cost of a scrape, is limited.
 func TestAttackChildrenOfAnApp(t *testing.T) {
 	b := newBox(t)
 	real := b.serve(t, launch{})
@@ -98,7 +100,7 @@ func cpuOf(t *testing.T, x *exporter) float64 {
 	return v
 }
 
-// names binds abstract sockets to whatever bytes are given in hexadecimal.
+// boundNames binds abstract sockets with the names that are given in hexadecimal.
 const boundNames = `
 import os, socket, sys, signal
 for name in sys.argv[1:]:
@@ -108,7 +110,8 @@ print("ready", flush=True)
 os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
 `
 
-// Each app's accept queue is reported, for a socket with a path of any bytes.
+// TestAttackSocketName checks that each app's accept queue is reported while a socket has
+// a name of any bytes.
 func TestAttackSocketName(t *testing.T) {
 	b := newBox(t)
 	real := b.serve(t, launch{})
@@ -125,7 +128,8 @@ func TestAttackSocketName(t *testing.T) {
 	})
 }
 
-// A pid file that another user controls is cheap to refuse and selects no process.
+// TestAttackPIDFile checks that a pid file that another user controls selects no process,
+// and that refusing it is cheap.
 func TestAttackPIDFile(t *testing.T) {
 	needRoot(t)
 	root := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}})

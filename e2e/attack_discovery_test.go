@@ -83,8 +83,8 @@ func (b *box) serve(t *testing.T, l launch) *app {
 	return serve(t, l)
 }
 
-// fakes forks programs that sleep under the titles of gunicorn masters, each
-// with a listening socket of its own.
+// fakes forks programs that sleep under the titles of gunicorn masters, each with its own
+// listening socket.
 const fakes = `
 import os, socket, sys, signal
 for name in sys.argv[1:]:
@@ -97,7 +97,8 @@ print("ready", flush=True)
 signal.pause()
 `
 
-// A user who starts hundreds of fake apps first does not displace the apps of others.
+// TestAttackPlacesOfApps checks that a user who starts hundreds of fake apps first does
+// not displace the apps of others.
 func TestAttackPlacesOfApps(t *testing.T) {
 	b := newBox(t)
 	var names []string
@@ -119,8 +120,8 @@ func TestAttackPlacesOfApps(t *testing.T) {
 	}
 }
 
-// A fake that starts while the real app restarts does not get its name, and the real app has
-// it after the restart.
+// TestAttackNameDuringARestart checks that a fake app that starts while the real one
+// restarts does not get its name.
 func TestAttackNameDuringARestart(t *testing.T) {
 	b := newBox(t)
 	x := b.watch(t, export{})
@@ -143,7 +144,8 @@ func TestAttackNameDuringARestart(t *testing.T) {
 	eventually(t, 30*time.Second, func() error { return seen(x.scrape(t), back, "gunicorn", 2) })
 }
 
-// A process of another user that a configured match fits does not belong to the app.
+// TestAttackConfiguredMatch checks that a process of another user does not become part of
+// the configured app whose match it fits.
 func TestAttackConfiguredMatch(t *testing.T) {
 	b := newBox(t)
 	name := unique("shop")

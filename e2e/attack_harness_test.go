@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// Tests of attacks are named TestAttack…, after the kind of attack. Each holds
-// on this version and fails on a build that has the fault (see regress.sh).
+// Tests of attacks are named TestAttack…, after the kind of attack. Each one passes on
+// this version and fails on a build that has the fault (see regress.sh).
 
 // attacker is the user id and group id of an ordinary user without any right:
 // nobody and nogroup on Debian.

@@ -78,8 +78,8 @@ func (x *exporter) answersWithin(limit time.Duration) error {
 	return all(err, wants("status of /metrics", resp.StatusCode, http.StatusOK))
 }
 
-// Clients that request a scrape and do not read it do not block other scrapes, and their
-// connections are closed.
+// TestAttackSlowReaders checks that clients that request a scrape and do not read it block
+// no other scrape, and are disconnected.
 func TestAttackSlowReaders(t *testing.T) {
 	x := large(t)
 	var conns []net.Conn
@@ -87,7 +87,7 @@ func TestAttackSlowReaders(t *testing.T) {
 		// One after the other, so that the answers do not fit into the kernel's buffers.
 		conns = append(conns, x.ask(t, strings.Repeat("GET /metrics HTTP/1.1\r\nHost: "+x.address()+"\r\n\r\n", 6)))
 	}
-	// Until all of them wait for their readers. Nobody else is served for a while
+	// Until all of them wait for their readers. No other client is served for a while
 	// where the machine is busy, but not for as long as the clients like.
 	time.Sleep(8 * time.Second)
 	eventually(t, 40*time.Second, func() error { return x.answersWithin(10 * time.Second) })
@@ -113,7 +113,8 @@ func ended(t *testing.T, conns []net.Conn) {
 	})
 }
 
-// The limit of open files is low, and a stranger opens more connections than that.
+// TestAttackIdleConnections opens more connections than the limit of open files allows,
+// and checks that the exporter still answers.
 func TestAttackIdleConnections(t *testing.T) {
 	need(t, "bash")
 	for name, what := range map[string]string{"idle": "", "half a request": "GET /metrics HTTP/1.1\r\nHost: x\r\n"} {
@@ -143,7 +144,8 @@ func TestAttackIdleConnections(t *testing.T) {
 	}
 }
 
-// Clients that announce bodies and do not send them do not block others.
+// TestAttackSlowBodies checks that clients that announce bodies and do not send them block
+// no others.
 func TestAttackSlowBodies(t *testing.T) {
 	need(t, "bash")
 	x := watch(t, export{wrap: []string{"bash", "-c", `ulimit -n 64; exec "$0" "$@"`}})
@@ -169,7 +171,8 @@ func TestAttackSlowBodies(t *testing.T) {
 	}
 }
 
-// A page of another site whose name resolves to the exporter must not read it.
+// TestAttackDNSRebinding checks that a page of another site whose name resolves to the
+// exporter's address cannot read it.
 func TestAttackDNSRebinding(t *testing.T) {
 	x := watch(t, export{})
 	host, err := os.Hostname()
@@ -235,8 +238,8 @@ func (x *exporter) statusOf(t *testing.T, raw string) int {
 	return resp.StatusCode
 }
 
-// With a token file that others could have written, or without exactly one token, all
-// requests are refused; one with the line ends of Windows is accepted.
+// TestAttackTokenFile checks that all requests are refused if others can write to the
+// token file or it has not exactly one token. CRLF line ends are accepted.
 func TestAttackTokenFile(t *testing.T) {
 	needRoot(t)
 	dir, state := openDir(t), t.TempDir()
@@ -270,7 +273,8 @@ func TestAttackTokenFile(t *testing.T) {
 	}
 }
 
-// A process with the user id of the exporter must not read its secrets.
+// TestAttackReadsMemory checks that a process with the user id of the exporter cannot read
+// its secrets.
 func TestAttackReadsMemory(t *testing.T) {
 	needRoot(t)
 	need(t, "setpriv", python)

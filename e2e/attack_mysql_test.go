@@ -45,7 +45,8 @@ func hostileMySQL(t *testing.T, f func(c net.Conn)) (address string, taken *atom
 	return ln.Addr().String(), taken
 }
 
-// A server that sends packets without end does not use up the memory of the host.
+// TestAttackEndlessMySQL checks that a server that sends packets without end does not use
+// up the memory of the host.
 func TestAttackEndlessMySQL(t *testing.T) {
 	var sent atomic.Int64
 	address, taken := hostileMySQL(t, func(c net.Conn) {
@@ -75,7 +76,8 @@ func TestAttackEndlessMySQL(t *testing.T) {
 	}
 }
 
-// Incomplete packets, and numbers that are too large, do not end the exporter.
+// TestAttackMalformedMySQL checks that incomplete packets and numbers that are too large
+// do not end the exporter.
 func TestAttackMalformedMySQL(t *testing.T) {
 	answers := func(p ...[]byte) func(net.Conn) {
 		return func(c net.Conn) {

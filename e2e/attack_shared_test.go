@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Two apps and a person log in to one database as one user. An alert about one app ends its
-// leaked connections and its long queries only.
+// TestAttackTenantsOfOneDatabaseUser lets two apps and a person log in to one database as
+// one user, and checks that an alert about one app ends only the leaked connections and
+// long queries of this app.
 func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--max-connections=200")
@@ -50,7 +51,7 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	if gone := without(before, present(t, s)); !slices.Equal(gone, ours) || last.State != "verified" || last.Done != len(ours) {
 		t.Errorf("gone are %v, the app's are %v: %s, done %d, %s", gone, ours, last.State, last.Done, last.Reason)
 	}
-	// A SELECT of somebody else that runs for long, under the same user.
+	// A long SELECT of another client, under the same user.
 	long := client(t, s)
 	background(t, long, "SELECT SLEEP(600)")
 	id := connectionID(t, client(t, s)) - 1
@@ -64,9 +65,9 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	}
 }
 
-// Two apps store their sessions in one Redis, which is configured under two names, and one
-// prefix begins with the other. A purge of one app is refused, and no key of the other
-// changes.
+// TestAttackTenantsOfOneRedis lets two apps keep their sessions in one Redis, which is
+// configured under two names, where one prefix begins with the other. It checks that a
+// purge of one app is refused and no key of the other changes.
 func TestAttackTenantsOfOneRedis(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)

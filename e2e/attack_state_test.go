@@ -69,8 +69,9 @@ func off(t *testing.T, x *exporter, name string) error {
 	return all(err, wants("status with "+body, status, http.StatusServiceUnavailable), wants("mode", x.runs(t).Mode, "off"), x.scrape(t).is(`resp_heal_mode{mode="off"}`, 1))
 }
 
-// If the directory, or a file of it, is replaced while the exporter runs, it stops acting,
-// and with a second exporter there at most one of them acts on an alert.
+// TestAttackStateReplaced replaces the state directory, or a file of it, while the
+// exporter runs. It checks that the exporter stops acting, and that with a second exporter
+// at most one acts on an alert.
 func TestAttackStateReplaced(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(dir string) error{
@@ -112,7 +113,8 @@ func TestAttackStateReplaced(t *testing.T) {
 	}
 }
 
-// With lines that no exporter wrote the exporter starts, heals, and its guards hold.
+// TestAttackStateBrokenLines checks that an exporter starts, heals and keeps its guards
+// with journal lines that no exporter wrote.
 func TestAttackStateBrokenLines(t *testing.T) {
 	t.Parallel()
 	state := openDir(t)
@@ -154,8 +156,8 @@ func TestAttackStateBrokenLines(t *testing.T) {
 	}
 }
 
-// Many alerts without a rule displace nothing from the journal: an action with a cooldown of
-// an hour is not applied again after a restart.
+// TestAttackStateStorm checks that many alerts without a rule remove nothing from the
+// journal: an action with a cooldown of an hour is not applied again after a restart.
 func TestAttackStateStorm(t *testing.T) { // alone: it sends 40 MB
 	s := statefulIn(t, filepath.Join(openDir(t), "state"))
 	s.acts(t, "A")
@@ -193,7 +195,8 @@ func TestAttackStateStorm(t *testing.T) { // alone: it sends 40 MB
 	smallJournal(t, s.state)
 }
 
-// If a file of the directory is a FIFO, nothing waits for its other end.
+// TestAttackStateFIFO checks that the exporter does not wait if a file of the directory is
+// a FIFO.
 func TestAttackStateFIFO(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"pause.json", "journal.jsonl", "journal.1.jsonl", "lock"} {
@@ -223,8 +226,8 @@ func TestAttackStateFIFO(t *testing.T) {
 	}
 }
 
-// A directory that another user created, can write to or can move is not used, and nothing
-// is written through a link.
+// TestAttackStateOfStranger checks that a directory that another user created, can write
+// to or can move is not used, and that nothing is written through a link.
 func TestAttackStateOfStranger(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -105,10 +105,10 @@ func (r *redisServer) claim(t *testing.T, queue, name string, pid int) {
 	r.cli("RPUSH", "rq:queue:"+queue, "another")
 }
 
-// An app writes into its Redis that a process of another owner is its worker and hangs. No
-// such process is signalled: not one of another user, a worker of another Redis or database,
-// one with another name there, a program with a false title, or one of a queue of two apps.
-// The app's own worker that really hangs is replaced by the same rules.
+// TestAttackTenantNamesWorkers lets an app write into its Redis that a process of another
+// owner is its worker and hangs. It checks that no such process is signalled: one of
+// another user, of another Redis or database, with another name there, with a false title,
+// or of a queue of two apps. The app's own worker that hangs is replaced.
 func TestAttackTenantNamesWorkers(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)
@@ -154,7 +154,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	h := healer(t, config, append(rules, restartRule("own", "50s")...)...)
 	for queue, w := range workers {
 		name := "w" + queue
-		if queue == "shared" { // it is what the entry says
+		if queue == "shared" { // as in the entry
 			name = strings.TrimPrefix(strings.Fields(b.redis.cli("SMEMBERS", "rq:workers:shared"))[0], "rq:worker:")
 		}
 		b.redis.claim(t, queue, name, w.pid)
@@ -189,9 +189,9 @@ func restartRule(queue, verify string) []string {
 	}
 }
 
-// Without the right to CLIENT LIST the kernel's table of sockets is the proof:
-// a worker of the app's user at another Redis is no worker of this one, though
-// its port may be the same.
+// TestAttackTenantNamesWorkersWithoutClientList checks that without the right to CLIENT
+// LIST the kernel's table of sockets is the proof: a worker of the app's user that is
+// connected to another Redis is not a worker of this one, even if its port is the same.
 func TestAttackTenantNamesWorkersWithoutClientList(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)

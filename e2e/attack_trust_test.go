@@ -25,7 +25,7 @@ type fake struct {
 	workers   map[int]string // the start of each by its number
 }
 
-// fakery says how the server looks, and what the exporter may do about it.
+// fakery describes a fake server, and what the exporter may do about it.
 type fakery struct {
 	kinds string   // of its workers, see attack/master.py
 	env   []string // of the server
@@ -174,8 +174,8 @@ func tokenOf(mode string) string {
 	return ""
 }
 
-// A set-user-ID program that waits for a password is no worker as whom the
-// attacker's command line is run: neither to plan nor to act.
+// TestAttackCheckAsSetuid checks that a set-user-ID program that waits for a password is
+// not treated as a worker with whose user the attacker's command line is run.
 func TestAttackCheckAsSetuid(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"dry_run", "enforce"} {
@@ -197,8 +197,8 @@ func TestAttackCheckAsSetuid(t *testing.T) {
 	}
 }
 
-// A check of the configuration gets none of an attacker's module path and none
-// of his settings of the dynamic linker when it would run as somebody else.
+// TestAttackCheckEnvironment checks that a check of the configuration that runs as another
+// user gets neither the attacker's module path nor settings of the dynamic linker.
 func TestAttackCheckEnvironment(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string][]string{
@@ -225,8 +225,8 @@ func TestAttackCheckEnvironment(t *testing.T) {
 	}
 }
 
-// A worker of another group than its master, as a set-group-ID program makes
-// one, has rights that the attacker has not.
+// TestAttackCheckAsSetgid checks that a worker with another group than its master, as from
+// a set-group-ID program, gives the attacker no rights.
 func TestAttackCheckAsSetgid(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -245,8 +245,8 @@ func TestAttackCheckAsSetgid(t *testing.T) {
 	}
 }
 
-// An app in a sandbox without network is not run outside of it, although it is a real app
-// with its own user.
+// TestAttackCheckLeavesSandbox checks that an app in a sandbox without network is not run
+// outside of it.
 func TestAttackCheckLeavesSandbox(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"dry_run", "enforce"} {
@@ -259,7 +259,8 @@ func TestAttackCheckLeavesSandbox(t *testing.T) {
 	}
 }
 
-// No program is run to make a plan, although all processes are the attacker's own.
+// TestAttackPlanRunsNothing checks that a plan runs no program, although all processes
+// belong to the attacker.
 func TestAttackPlanRunsNothing(t *testing.T) {
 	t.Parallel()
 	x := startFake(t, fakery{kinds: "plain,plain,plain", mode: "dry_run"})
@@ -270,8 +271,8 @@ func TestAttackPlanRunsNothing(t *testing.T) {
 	}
 }
 
-// All processes that the check started end with it, also those that left its session, which
-// would use the exporter's share of CPU and memory.
+// TestAttackCheckStays checks that all processes that the check started end with it, also
+// those in another session.
 func TestAttackCheckStays(t *testing.T) {
 	t.Parallel()
 	title := unique("stays")

@@ -23,8 +23,8 @@ func mayRecycle(t *testing.T, with, more string) *exporter {
 		"      steps: [{action: recycle_worker, timeout: 2m, "+more+"with: {min_age: 0s, "+with+"}}]")})
 }
 
-// A process that a hook or the app has forked in the master is no worker, however large or
-// stuck it is: no server would start it again.
+// TestAttackHelperIsNoWorker checks that a process that a hook or the app forks in the
+// master is not a worker, however large or stuck it is: no server would start it again.
 func TestAttackHelperIsNoWorker(t *testing.T) {
 	t.Parallel()
 	const fork = `import multiprocessing as mp, time
@@ -60,7 +60,7 @@ def helper():
 			}
 			x := mayRecycle(t, "pick: "+c.pick, "")
 			eventually(t, 60*time.Second, func() error { return x.scrape(t).has("resp_up", "component=app:"+a.name) })
-			for range 3 { // until it counts as stuck, for who takes it for a worker
+			for range 3 { // until it would be stuck, if it were a worker
 				r := alarm(t, x, a.name, healToken)
 				if err := alive(pid, start); err != nil {
 					t.Fatalf("%v; the run is %s, done %d: %s", err, r.State, r.Done, r.Reason)
@@ -103,8 +103,9 @@ func largestOf(m metrics, app string) (slot string) {
 	return slot
 }
 
-// An approval is for the worker that was shown: if another one is the worst by then, it is
-// not ended, and a new approval is requested.
+// TestAttackApprovalOfAnother checks that an approval holds only for the worker that was
+// shown: if another one is the worst by then, it is not ended and a new approval is
+// requested.
 func TestAttackApprovalOfAnother(t *testing.T) {
 	t.Parallel()
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload", "--graceful-timeout", "5"}, env: withoutTitles(t)})

@@ -172,7 +172,7 @@ type chainTrial struct {
 type chainLink struct {
 	app  *app
 	name string // of the request
-	id   uint64 // of a connection of nobody's
+	id   uint64 // of a connection of no app
 }
 
 // holds waits until the exporter has the chain.
@@ -256,8 +256,9 @@ func chainStack(t *testing.T, s *mariadb.Server) (x *exporter, shop, front *app)
 	return x, shop, front
 }
 
-// Chains of real servers: the root, all parties with their connections and lines, and
-// the times are right. Which rows are locked and in which order is drawn from a seed.
+// TestChains checks chains of waits on real servers: the root, all parties with their
+// connections and lines, and the times. A seed draws the rows that are locked, and in
+// which order.
 func TestChains(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())

@@ -166,7 +166,7 @@ func goVersion(dir, image string) []string {
 	return nil
 }
 
-// awaited finds a wait for somebody who is not there or never gets well.
+// awaited finds a dependency on a service that does not exist or never becomes healthy.
 func awaited(c composed) []string {
 	return c.each(func(s types.ServiceConfig, found func(string, ...any)) {
 		for name, d := range s.DependsOn {
@@ -271,8 +271,8 @@ func (c composed) mapped(service, text string) (out string, missing []string) {
 	return out, missing
 }
 
-// settings returns the configuration file that a service is started with, its
-// paths mapped, as a file, and what is wrong with its paths.
+// settings returns the configuration file that a service is started with, with its paths
+// mapped, as a file, and the faults of its paths.
 func (c composed) settings(service string) (file string, found []string) {
 	for _, arg := range c.project.Services[service].Command {
 		if inside, ok := strings.CutPrefix(arg, "--config.file="); ok {
@@ -291,8 +291,8 @@ func (c composed) settings(service string) (file string, found []string) {
 	return "", []string{service + " has no --config.file"}
 }
 
-// exporterCommand finds what the exporter itself says of its command line and
-// its configuration, and one that acts unasked.
+// exporterCommand finds what the exporter itself reports about its command line and
+// configuration, and a configuration that acts without being told to.
 func exporterCommand(c composed) []string {
 	x := c.project.Services["resp-exporter"]
 	args, missing := c.mapped("resp-exporter", strings.Join(x.Command, "\n"))

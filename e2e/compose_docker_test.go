@@ -24,7 +24,7 @@ type stage struct {
 // instruction is one word of a Dockerfile and what stands behind it.
 type instruction struct{ word, rest string }
 
-// last returns what the last such instruction says.
+// last returns the arguments of the last such instruction.
 func (s stage) last(word string) (rest string) {
 	for _, i := range s.steps {
 		if i.word == word {
@@ -73,7 +73,7 @@ func parseDockerfile(file string) (stages []stage, err error) {
 	return stages, nil
 }
 
-// ignored tells which files of the build context are left out.
+// ignored returns the patterns of .dockerignore: the files that the build context omits.
 func (c composed) ignored() (*patternmatcher.PatternMatcher, error) {
 	f, err := os.Open(filepath.Join(c.dir, ".dockerignore"))
 	if err != nil {
@@ -87,8 +87,8 @@ func (c composed) ignored() (*patternmatcher.PatternMatcher, error) {
 	return patternmatcher.New(patterns)
 }
 
-// dockerfiles finds in both files what does not parse, what is copied from
-// nowhere, and passwords that an image could have.
+// dockerfiles finds in both files what does not parse, what is copied from a path that
+// does not exist, and passwords that an image could contain.
 func dockerfiles(c composed) (found []string) {
 	ignore, err := c.ignored()
 	if err != nil {
@@ -116,7 +116,7 @@ func dockerfiles(c composed) (found []string) {
 	return found
 }
 
-// copies finds what is wrong with one COPY.
+// copies finds the faults of one COPY.
 func (c composed) copies(rest string, before []stage, ignore *patternmatcher.PatternMatcher) (found []string) {
 	args := strings.Fields(rest)
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
@@ -138,8 +138,8 @@ func (c composed) copies(rest string, before []stage, ignore *patternmatcher.Pat
 	return found
 }
 
-// built finds out whether the Dockerfile's own go build works on what the image
-// is built from, and gives a program that knows its version.
+// built runs the Dockerfile's go build on the files of the build context, and returns what
+// is wrong with it or with the version of its program.
 func built(c composed) []string {
 	context, err := c.context()
 	if err != nil {
@@ -175,7 +175,7 @@ func (c composed) context() (string, error) {
 		return "", err
 	}
 	to := filepath.Join(c.dir, "context")
-	for _, top := range []string{"go.mod", "go.sum", "LICENSE", "cmd", "collectors", "internal"} {
+	for _, top := range []string{"go.mod", "go.sum", "LICENSE", "cmd", "collectors", "docs", "internal"} {
 		err := filepath.WalkDir(filepath.Join(c.dir, top), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err

@@ -39,10 +39,9 @@ type uncontained struct {
 	run                                                            string // directory of the exporter's socket
 }
 
-// The configuration files of the compose file do what they are there for, with
-// the servers of this host: the exporter sees the app and both stores, as the
-// shop's own user and without a capability; Prometheus scrapes it with the
-// shipped rules; and an alert comes through to it.
+// TestComposeRuns runs the configuration files of the compose file with the servers of
+// this host: the exporter sees the app and both stores, as the shop's user and without a
+// capability; Prometheus scrapes it with the shipped rules; an alert reaches it.
 func TestComposeRuns(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -96,7 +95,7 @@ func newUncontained(t *testing.T) *uncontained {
 	t.Helper()
 	dir := openDir(t)
 	fillRepo(t, dir)
-	// Containers get each file by itself; here other users must find the way to it.
+	// Containers get single files; here other users need access to the directory.
 	if err := os.Chmod(filepath.Join(dir, "deploy/compose/secrets"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// composed is a copy of what the compose file needs, with passwords of its own.
+// composed is a copy of the files that the compose file needs, with its own passwords.
 type composed struct {
 	dir     string
 	project *types.Project // as a compose engine would load it
@@ -123,7 +123,8 @@ func (f fault) plant(t *testing.T, dir string) {
 	write(t, path, strings.Replace(string(b), f.old, f.new, 1))
 }
 
-// The compose file loads as an engine loads it, and nothing is wrong with it.
+// TestCompose loads the compose file as an engine loads it, and checks that no check has a
+// finding.
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	c, err := compose(t, copyRepo(t))
@@ -144,7 +145,8 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// The example of the documentation loads, and joins and exposes nothing that it should not.
+// TestComposeDocs checks that the example of the documentation loads, and connects and
+// exposes nothing that it should not.
 func TestComposeDocs(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/compose.md")
@@ -167,7 +169,7 @@ func TestComposeDocs(t *testing.T) {
 	}
 }
 
-// Each check finds what it is there for.
+// TestComposeFaults checks that each check finds its injected fault.
 func TestComposeFaults(t *testing.T) {
 	t.Parallel()
 	original := copyRepo(t)
@@ -256,7 +258,7 @@ func TestComposeFaults(t *testing.T) {
 	}
 }
 
-// command runs a program that ends, and gives what it wrote and how it ended.
+// composeRun runs a program to its end, and returns its output.
 func composeRun(dir, program string, args ...string) (string, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir

@@ -59,8 +59,8 @@ func (u *upScript) run(word string) (code int, said string) {
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// Without an engine that can do it, make up says in a sentence what it needs,
-// and leaves nothing behind.
+// TestUpWithoutEngine checks that make up names what it needs if no engine can run it, and
+// leaves nothing behind.
 func TestUpWithoutEngine(t *testing.T) {
 	t.Parallel()
 	const needs = "make up needs a container engine: Docker with the compose plugin, or Podman with docker-compose behind `podman compose`"
@@ -85,7 +85,8 @@ func TestUpWithoutEngine(t *testing.T) {
 	}
 }
 
-// With one, it makes the passwords, starts all, waits, and says where it is.
+// TestUp checks that make up creates the passwords, starts all parts, waits for them and
+// prints their addresses.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	u := newUp(t)
@@ -124,7 +125,8 @@ func TestUp(t *testing.T) {
 	}
 }
 
-// passwords gives them by name: each another word, in a directory that is closed.
+// passwords returns the passwords by name. It checks that all are different and their
+// directory is closed to others.
 func (u *upScript) passwords() map[string]string {
 	u.t.Helper()
 	dir := filepath.Join(u.dir, "deploy/compose/secrets")

@@ -39,7 +39,7 @@ func (o *observed) makeFaults(t *testing.T, reports string) *faults {
 	t.Helper()
 	f := &faults{o: o, relayed: reports, made: map[string]int{}, last: map[string]error{}}
 	o.shop.traffic(t, 3, "/products", "/", "/products/3", "/nothing-here")
-	// Jobs that fail are kept; newsletters are sent by nobody; Celery has more to do than it gets done.
+	// Jobs that fail are kept; no worker sends newsletters; Celery gets more tasks than it can do.
 	python := startPython(t, o.stores, "import stores, rq\nq = rq.Queue('default', connection=stores.cache())\nfor _ in range(3): q.enqueue('jobs.write_order', {'no number': 1})\nrq.Queue('newsletter', connection=stores.cache()).enqueue('jobs.stuck', 1, 0)")
 	o.mail.publish(slices.Repeat([]string{"mail", "0", "1", "0", "15"}, 300)...)
 	<-python.Done()
@@ -97,7 +97,7 @@ func (f *faults) sick() []mishap {
 	}
 }
 
-// alerts is what the exporters are told then.
+// alerts returns the alerts that are sent to the exporters then.
 func (f *faults) alerts() []mishap {
 	alert := func(x *exporter, name, token string, status int) mishap {
 		return mishap{name + " to " + x.url, func() error {
@@ -137,7 +137,7 @@ func (f *faults) order() error {
 	return nil
 }
 
-// report sends what an app sends that reports its routes by itself.
+// report sends what an app sends that reports its routes itself.
 func (f *faults) report() error {
 	for _, line := range []string{
 		"resp.request:12:31:640|ms|#app:shop,method:GET,route:/products,code:200", "resp.request:25|ms|#app:shop,method:GET,route:/products/<id>,code:404",

@@ -14,8 +14,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 )
 
-// What Grafana begins with: an hour, on about a thousand pixels, and a data
-// source that nobody told how often it scrapes.
+// Grafana's defaults: a range of an hour on about a thousand pixels, and a data source
+// without a scrape interval.
 const (
 	shownRange = time.Hour
 	shownStep  = 15 * time.Second
@@ -44,14 +44,12 @@ var hostMetrics = []string{
 	"resp_pressure_waiting_seconds_total", // a kernel with psi=1
 }
 
-// Each query of each dashboard (panels, variables, annotations) returns data from a real
-// Prometheus that has scraped real exporters for some minutes, every 15 s or every 60 s,
-// for one instance and for all.
-//
-// It takes minutes until there is something, in which next to nothing happens.
-// So the stack starts while other tests wait, and runs beside them; and the
-// queries are a test of their own, behind all others in the line for a place, so
-// that this one keeps none of them from running.
+// TestDashboardsOnRealScrapes checks that each query of each dashboard (panels, variables,
+// annotations) returns data from a real Prometheus that has scraped real exporters for
+// some minutes, every 15 s or every 60 s, for one instance and for all. The stack takes
+// minutes until it has data and is idle meanwhile. So it starts while other tests wait and
+// runs beside them, and the queries are a test of their own behind all others in the
+// queue.
 func TestDashboardsOnRealScrapes(t *testing.T) {
 	boards, err := dashboards.Load(dashboardsDir)
 	if err != nil {
@@ -86,8 +84,8 @@ func (o *observed) lasts(t *testing.T) {
 	}
 }
 
-// documented fails the test for each metric of the documentation that the first
-// exporter does not have. It gives those that need not be on a host and are not.
+// documented fails the test for each documented metric that the first exporter does not
+// have. It returns those that need not exist on a host and do not.
 func (o *observed) documented(t *testing.T) (missing []string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/metrics.md")
@@ -134,7 +132,7 @@ type summary struct {
 	sum                       float64
 }
 
-// all asks every query of every dashboard; an empty instance is All.
+// all runs every query of every dashboard; an empty instance is All.
 func (e *evaluation) all(t *testing.T, boards []dashboards.Dashboard, server scraped, instance string) {
 	t.Helper()
 	v := dashboards.Values{Instance: instance, Range: shownRange, Step: shownStep}
@@ -180,7 +178,7 @@ func (e *evaluation) known(q dashboards.Query) int {
 	return i
 }
 
-// patient asks again what is about this moment and gave nothing: a worker may
+// patient repeats the queries about the current moment that returned nothing: a worker may
 // have just been replaced.
 func (e *evaluation) patient(t *testing.T, server scraped, q dashboards.Query, v dashboards.Values) (got summary, err error) {
 	t.Helper()
@@ -214,7 +212,7 @@ func (e *evaluation) ask(t *testing.T, server scraped, q dashboards.Query, v das
 	return out, err
 }
 
-// values asks for those of a variable; of instance both exporters must be there.
+// values returns the values of a variable; of instance both exporters must be there.
 func (e *evaluation) values(t *testing.T, server scraped, q dashboards.Query, expr string) (out summary, err error) {
 	t.Helper()
 	selector, label, ok := dashboards.LabelValues(expr)

@@ -34,7 +34,8 @@ type observed struct {
 	faults  *faults
 }
 
-// Rules of both exporters. The first one carries them out, the second plans.
+// observedRules are the healing rules of both exporters. The first exporter carries
+// them out, the second one only plans.
 var observedRules = []string{
 	"    - name: connections", "      match: {alertname: RespPoolLeak}", "      cooldown: 20s", "      steps:", "        - action: kill_leaked_connections",
 	"          with: {app: shop, pool: main, min_idle: 3s, max_victims: 50, max_fraction: 0.9, max_trx_rows: 100, procedure: resp_heal.kill_idle}",
@@ -67,6 +68,7 @@ func startObserved(t *testing.T) *observed {
 	o.mail.env = []string{fmt.Sprintf("BROKER=redis://127.0.0.1:%d/0", o.stores.redis.port), "PYTHONPATH=" + o.mail.dir, "C_FORCE_ROOT=1", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"}
 	o.mail.celery("mail")
 	o.loops(t)
+	o.leaks(t)
 	o.loses(t, relay.address)
 	o.watchAgain(t)
 	relay.to(t, o.udp, o.second.udp)
@@ -104,6 +106,14 @@ func (o *observed) loses(t *testing.T, taken string) {
 	})
 }
 
+// leaks starts another shop of which one worker leaks 40 kB in each second request.
+func (o *observed) leaks(t *testing.T) {
+	t.Helper()
+	a := serve(t, launch{server: "gunicorn", name: unique("leaks"), args: []string{"-w", "1"}})
+	o.configure(t, a)
+	a.traffic(t, 4, "/leak?kb=40", "/products")
+}
+
 // watchAgain starts a second exporter that sees the same, and only plans.
 func (o *observed) watchAgain(t *testing.T) {
 	t.Helper()
@@ -118,11 +128,11 @@ func (o *observed) watchAgain(t *testing.T) {
 		}
 	}
 	config := strings.Replace(strings.Join(kept, ""), "mode: enforce", "mode: dry_run", 1)
-	o.second = watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}})
+	o.second = watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state"), "--leak.time-scale=150"}})
 }
 
-// alertmanager starts one with the shipped routes, which tells the first
-// exporter, and gives its address.
+// alertmanager starts an Alertmanager with the shipped routes, which notifies the first
+// exporter, and returns its address.
 func (o *observed) alertmanager(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(alertmanagerExample)
@@ -212,7 +222,7 @@ func newRelay(t *testing.T) *relay {
 	return r
 }
 
-// to says who gets it all from now on.
+// to sets the addresses that get all later datagrams.
 func (r *relay) to(t *testing.T, addresses ...string) {
 	t.Helper()
 	r.mu.Lock()

@@ -20,13 +20,13 @@ const (
 	soundFile     = "internal/dashboards/testdata/sound.json"
 )
 
-// The dashboards that are shipped, by uid.
+// shippedDashboards returns the shipped dashboards, by uid.
 func shippedDashboards() []string {
 	return []string{"resp-app", "resp-database", "resp-exporter", "resp-host", "resp-overview", "resp-redis", "resp-tasks", "resp-workers"}
 }
 
-// The linter has nothing to say about the dashboards, and Debian's Prometheus
-// reads every query of theirs.
+// TestDashboards checks that the linter has no finding about the dashboards, and that
+// Debian's Prometheus parses their queries.
 func TestDashboards(t *testing.T) {
 	t.Parallel()
 	all, err := dashboards.Load(dashboardsDir)
@@ -53,7 +53,7 @@ func TestDashboards(t *testing.T) {
 	readByDebian(t, all)
 }
 
-// readByDebian gives promtool the queries as recording rules.
+// readByDebian passes the queries to promtool, as recording rules.
 func readByDebian(t *testing.T, all []dashboards.Dashboard) {
 	t.Helper()
 	need(t, "promtool")
@@ -89,7 +89,7 @@ func asSelector(expr string) string {
 	return expr
 }
 
-// hold runs the check of Grafana's own types and gives its lines.
+// hold runs the check against Grafana's own types and returns its lines.
 func hold(t *testing.T, cache string, files ...string) ([]string, error) {
 	t.Helper()
 	need(t, "node")
@@ -104,8 +104,8 @@ func hold(t *testing.T, cache string, files ...string) ([]string, error) {
 	return strings.Split(strings.TrimSpace(string(out)), "\n"), err
 }
 
-// The dashboards are of Grafana's own types, down to the options of each panel,
-// and what is not is told with its place.
+// TestDashboardSchema checks the dashboards against Grafana's own types, including the
+// options of each panel, and that each mistake is reported with its place.
 func TestDashboardSchema(t *testing.T) {
 	t.Parallel()
 	cache := filepath.Join(t.TempDir(), "schemas.json")

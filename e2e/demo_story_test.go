@@ -20,9 +20,8 @@ import (
 // to alert, action and proof.
 var row = regexp.MustCompile(`\n\S[a-zA-Z ]+? {2,}(Resp[A-Za-z]+) +([a-z_–]+) +(\S+)(?: s)? +(\S+)(?: s)? +(\S+)(?: s)?\n`)
 
-// The whole story: each fault is healed by its action, soon, and nothing else is
-// touched. No request to other pages fails, and no session is changed that has
-// an expiry.
+// TestDemoStory runs the whole demo: its action heals each fault soon, no other request
+// fails, and no session with an expiry changes.
 func TestDemoStory(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, buildDemo(t))
@@ -63,7 +62,8 @@ func TestDemoStory(t *testing.T) {
 	d.ends(t)
 }
 
-// One fault is picked, and ends after its time.
+// TestDemoOneFault checks that one fault can be selected, and that the demo ends after its
+// time.
 func TestDemoOneFault(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, buildDemo(t), "DEMO_FAULTS=sessions", "DEMO_SECONDS=1")
@@ -71,7 +71,8 @@ func TestDemoOneFault(t *testing.T) {
 	d.healed(t, map[string]string{"RespSessionsWithoutExpiry": "purge_sessions"})
 }
 
-// Where nothing may be done, the fault stays, the demo says why, and fails.
+// TestDemoNotHealed checks that with healing off the fault stays, and the demo reports why
+// and fails.
 func TestDemoNotHealed(t *testing.T) {
 	t.Parallel()
 	program := buildDemo(t)
@@ -142,8 +143,7 @@ func (d *runningDemo) healed(t *testing.T, want map[string]string) {
 	}
 }
 
-// bystand asks for a page over and over, of which each must answer 200, and
-// counts.
+// bystand requests a page repeatedly, counts, and records each answer but 200.
 func bystand(t *testing.T, url string, stop <-chan struct{}) (n int) {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()

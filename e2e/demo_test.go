@@ -21,8 +21,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The demo as a visitor sees it: it proves itself, its faults show in the
-// exporter, and Ctrl-C, or DEMO_SECONDS, ends all of it.
+// TestDemo runs the demo as a user does: its faults appear in the exporter, and Ctrl-C or
+// DEMO_SECONDS ends all processes.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	program := buildDemo(t)
@@ -47,7 +47,8 @@ func TestDemo(t *testing.T) {
 	d.ends(t)
 }
 
-// What is missing is named with its package, and nothing is started.
+// TestDemoMissing checks that missing programs are named with their packages, and that
+// nothing is started.
 func TestDemoMissing(t *testing.T) {
 	t.Parallel()
 	d := startDemo(t, buildDemo(t), "PATH="+t.TempDir())
@@ -108,7 +109,7 @@ func startDemo(t *testing.T, program string, env ...string) *runningDemo {
 	return d
 }
 
-// follow notes each process that the demo has.
+// follow records each process of the demo.
 func (d *runningDemo) follow() {
 	for {
 		tree := descendants(d.PID())
@@ -191,7 +192,7 @@ func (d *runningDemo) leftNothing(t *testing.T) {
 	}
 }
 
-// address finds in what the demo said the first group of an expression.
+// address returns the first group of an expression in the demo's output.
 func (d *runningDemo) address(t *testing.T, expr string) string {
 	t.Helper()
 	m := regexp.MustCompile(expr).FindStringSubmatch(d.Output(1 << 16))
@@ -201,7 +202,7 @@ func (d *runningDemo) address(t *testing.T, expr string) string {
 	return m[1]
 }
 
-// visit makes faults and looks at what the exporter says of them.
+// visit injects faults and checks what the exporter reports of them.
 func (d *runningDemo) visit(t *testing.T) {
 	t.Helper()
 	page := d.address(t, `(http://127\.0\.0\.1:\d+)/ +the status page`)
@@ -257,14 +258,14 @@ func (d *runningDemo) visit(t *testing.T) {
 	})
 }
 
-// visitor is one with cookies. Its asks may be called from any goroutine.
+// visitor is a client with cookies. Its methods may be called from any goroutine.
 type visitor struct {
 	t      *testing.T
 	shop   string
 	client *http.Client
 }
 
-// asks notes an error unless the shop answers with that status and that text.
+// asks records an error unless the shop answers with that status and text.
 func (v *visitor) asks(method, path string, status int, text string) {
 	v.t.Helper()
 	req, err := http.NewRequest(method, v.shop+path, nil)
@@ -290,7 +291,7 @@ type process struct {
 	parent, session int
 }
 
-// processOf returns a process that runs; a dead one that nobody has waited for is none.
+// processOf returns a running process; a zombie is none.
 func processOf(pid int) (process, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	open, shut := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')

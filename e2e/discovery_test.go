@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// seen is an error unless the exporter knows the app with that many workers in
-// slots from 0 on, its listener, and what it runs under.
+// seen returns an error unless the exporter reports the app with that many workers in
+// slots from 0 on, its listener and its server.
 func seen(m metrics, a *app, server string, workers int) error {
 	errs := []error{
 		m.want(1, "resp_up", "component=app:"+a.name),
@@ -63,8 +63,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// Several at once, and each goes when it ends: an app that is gone is down for
-// a while or forgotten, but never up.
+// TestDiscoveryOfSeveral starts several apps at once and ends them: an app that is gone is
+// down for a while or forgotten, but never up.
 func TestDiscoveryOfSeveral(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -85,8 +85,8 @@ func TestDiscoveryOfSeveral(t *testing.T) {
 	})
 }
 
-// A configured app is found by what its match says, under the name it gives,
-// and is reported as down while there is no such process.
+// TestDiscoveryByConfiguration checks that a configured app is found by its match, has the
+// configured name, and is reported as down while it does not run.
 func TestDiscoveryByConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// A login that may end anything works, is warned of, and what to do instead is
-// run as it stands: then nothing is left to say, and the procedure may be called.
+// TestDoctorHealRights checks that a user that may end any connection is noted, that the
+// remedy can be run as it stands, and that afterwards the note is gone and the procedure
+// may be called.
 func TestDoctorHealRights(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -22,7 +23,7 @@ healing:
 `, s.Port, passwordFile(t))
 	state := "--state.dir=" + filepath.Join(t.TempDir(), "state")
 	code, x := doctor(t, examination{config: config, args: []string{state}})
-	want := found{"mysql:main", "ok", "has CONNECTION ADMIN and SUPER", []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_query in the step, then "}, false}
+	want := wantFinding{"mysql:main", "ok", []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_query in the step, then "}, false}
 	if err := all(wants("exit code", code, 0), x.says("mysql", want)); err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +54,9 @@ healing:
 	}
 }
 
-// A step that cannot end what it is to end is a fault of what is configured: of
-// a login without the right and a step without a procedure, and of a procedure
-// that is not there. The remedy is run as it stands, and nothing is left to say.
+// TestTruthDoctorKnowsThatHealingCannotEnd checks that a step is a fault if its user lacks
+// the right and it has no procedure, or if the procedure does not exist, and that the
+// remedy, run as it stands, ends the fault.
 func TestTruthDoctorKnowsThatHealingCannotEnd(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -73,16 +74,16 @@ healing:
 	state := "--state.dir=" + filepath.Join(t.TempDir(), "state")
 	remedy := []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_query in the step, then "}
 	code, x := doctor(t, examination{config: config, args: []string{state}})
-	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "may not end", remedy, true})); err != nil {
+	if err := all(wants("exit code", code, 1), x.says("mysql", wantFinding{"mysql:main", "permission", remedy, true})); err != nil {
 		t.Error(err)
 	}
 	code, x = doctor(t, examination{config: strings.Replace(config, "mode: enforce", "mode: dry_run", 1), args: []string{state}})
-	if err := all(wants("exit code of a plan", code, 0), x.says("mysql", found{"mysql:main", "permission", "may not end", remedy, false})); err != nil {
+	if err := all(wants("exit code of a plan", code, 0), x.says("mysql", wantFinding{"mysql:main", "permission", remedy, false})); err != nil {
 		t.Error(err)
 	}
 	config = strings.Replace(config, "max_victims: 5}", "max_victims: 5, procedure: resp_heal.kill_query}", 1)
 	code, x = doctor(t, examination{config: config, args: []string{state}})
-	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "not_found", "resp_heal.kill_query", remedy, true})); err != nil {
+	if err := all(wants("exit code", code, 1), x.says("mysql", wantFinding{"mysql:main", "not_found", remedy, true})); err != nil {
 		t.Fatal(err)
 	}
 	healProcedures(t, s)
@@ -97,19 +98,20 @@ healing:
 	}
 }
 
-// What healing may do is a fact, and that it does nothing is never well.
+// TestTruthDoctorKnowsThatHealingIsOff checks that an unusable state directory is a fault,
+// and the mode off a note.
 func TestTruthDoctorKnowsThatHealingIsOff(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
 	for name, c := range map[string]struct {
 		mode, state string
 		code        int
-		want        found
+		want        wantFinding
 	}{
-		"a parent that is not there": {"enforce", dir + "/none/state", 1, found{"heal", "permission", "healing is off", nil, true}},
-		"a file in its place":        {"enforce", write(t, dir+"/file", "x"), 1, found{"heal", "permission", "healing is off", nil, true}},
-		"below a file":               {"dry_run", dir + "/file/state", 1, found{"heal", "permission", "healing is off", nil, true}},
-		"by the configuration":       {"off", dir + "/state", 0, found{"heal", "disabled", "off in the configuration", nil, false}},
+		"a parent that is not there": {"enforce", dir + "/none/state", 1, wantFinding{"heal", "permission", nil, true}},
+		"a file in its place":        {"enforce", write(t, dir+"/file", "x"), 1, wantFinding{"heal", "permission", nil, true}},
+		"below a file":               {"dry_run", dir + "/file/state", 1, wantFinding{"heal", "permission", nil, true}},
+		"by the configuration":       {"off", dir + "/state", 0, wantFinding{"heal", "disabled", nil, false}},
 	} {
 		code, x := doctor(t, examination{config: strings.Replace(healing(t), "mode: enforce", "mode: "+c.mode, 1), args: []string{"--state.dir=" + c.state}})
 		if err := all(wants("exit code", code, c.code), x.says("heal", c.want)); err != nil {
@@ -118,21 +120,21 @@ func TestTruthDoctorKnowsThatHealingIsOff(t *testing.T) {
 	}
 }
 
-// What the line for a leaked connection needs: where pools are, the server must
-// keep statements and the user must see them; each remedy is run as it stands.
+// TestDoctorLastStatements checks the two settings that the log line of a leaked
+// connection needs: the server must keep statements, and the user must see them. Each
+// remedy is run as it stands.
 func TestDoctorLastStatements(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--performance-schema=ON")
 	execute(t, s, "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1'")
 	section := mysqlSection(t, "main", s)
-	const unknown = "the last statements of leaked connections cannot be read"
 	if _, x := doctor(t, examination{config: section}); len(x.findings("mysql")) != 0 {
 		t.Errorf("without a pool: %+v", x.findings("mysql"))
 	}
 	section += "apps: [{name: shop, match: {listen: \":1\"}, pools: [{name: main, mysql: main, user: shop, size: 5}]}]\n"
-	for _, want := range []found{
-		{"mysql:main", "permission", unknown, []string{"GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO 'resp'@'127.0.0.1';"}, false},
-		{"mysql:main", "disabled", unknown, []string{"performance_schema_consumer_events_statements_current=ON"}, false},
+	for _, want := range []wantFinding{
+		{"mysql:main", "permission", []string{"GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO 'resp'@'127.0.0.1';"}, false},
+		{"mysql:main", "disabled", []string{"performance_schema_consumer_events_statements_current=ON"}, false},
 	} {
 		_, x := doctor(t, examination{config: section})
 		if err := all(x.says("mysql", want), wants("findings", len(x.findings("mysql")), 1)); err != nil {

@@ -32,7 +32,7 @@ type exporter struct {
 	client *http.Client
 }
 
-// export says how to start the exporter.
+// export describes how to start the exporter.
 type export struct {
 	config string // more lines of the configuration, beside the statsd section
 	statsd string // another statsd section
@@ -82,7 +82,7 @@ func (x *exporter) statsdSection() string {
 	return fmt.Sprintf("statsd: {listen: [\"udp://%s\", \"unixgram://%s\"]}\n", x.udp, x.socket)
 }
 
-// get asks the exporter and gives status and body.
+// get requests a path from the exporter and returns status and body.
 func (x *exporter) get(path string, header ...string) (int, string, error) {
 	return x.do(http.MethodGet, path, header...)
 }
@@ -185,7 +185,7 @@ func value(s *dto.Metric) float64 {
 	}
 }
 
-// sum adds up the series; ok says whether there was one.
+// sum adds up the series; ok reports whether there was one.
 func (m metrics) sum(name string, pairs ...string) (total float64, ok bool) {
 	m.each(name, pairs, func(_ map[string]string, v float64) {
 		total, ok = total+v, true
@@ -193,7 +193,7 @@ func (m metrics) sum(name string, pairs ...string) (total float64, ok bool) {
 	return total, ok
 }
 
-// want is an error unless the series exist and add up to v.
+// want returns an error unless the series exist and add up to v.
 func (m metrics) want(v float64, name string, pairs ...string) error {
 	got, ok := m.sum(name, pairs...)
 	if !ok {
@@ -202,7 +202,7 @@ func (m metrics) want(v float64, name string, pairs ...string) error {
 	return wants(fmt.Sprintf("%s%v", name, pairs), got, v)
 }
 
-// has is an error unless such a series exists.
+// has returns an error unless such a series exists.
 func (m metrics) has(name string, pairs ...string) error {
 	if _, ok := m.sum(name, pairs...); !ok {
 		return fmt.Errorf("no %s%v", name, pairs)
@@ -220,7 +220,7 @@ func (m metrics) pids(app string) map[string]int {
 	return out
 }
 
-// slots is an error unless the workers of the app are exactly 0 … n−1.
+// slots returns an error unless the workers of the app are exactly 0 … n−1.
 func (m metrics) slots(app string, n int) error {
 	var got []string
 	for slot := range m.pids(app) {

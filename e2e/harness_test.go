@@ -1,6 +1,6 @@
-// Package e2e_test runs the exporter's real binary beside real servers on the
-// loopback. Each test has apps of its own, under names that nothing else on
-// the machine uses, so that what else runs there does not matter.
+// Package e2e_test runs the exporter's real binary beside real servers on the loopback.
+// Each test has its own apps, with names that nothing else on the machine uses, so that
+// other programs there do not matter.
 package e2e_test
 
 import (
@@ -48,7 +48,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// packages says what to install when a program is missing.
+// packages returns the Debian packages of a missing program.
 var packages = map[string]string{
 	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", python: "python3-flask",
 	"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager", "prometheus-alertmanager": "prometheus-alertmanager", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
@@ -178,10 +178,10 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-// all joins what several checks found wrong.
+// all joins the errors of several checks.
 func all(errs ...error) error { return errors.Join(errs...) }
 
-// wants is an error unless got equals want.
+// wants returns an error unless got equals want.
 func wants[T comparable](what string, got, want T) error {
 	if got != want {
 		return fmt.Errorf("%s is %v, want %v", what, got, want)

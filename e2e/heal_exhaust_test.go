@@ -39,8 +39,8 @@ func (h *sick) scrapedInTime(t *testing.T) metrics {
 	return m
 }
 
-// Leaked connections have taken all that the database gives. Scrapes go on, and
-// the action finds a way in, though not one connection is left for it.
+// TestScenarioConnectionsAtMax lets leaked connections use all that the database allows,
+// and checks that scrapes continue and the action can still connect.
 func TestScenarioConnectionsAtMax(t *testing.T) {
 	t.Parallel()
 	everything := strings.Split(strings.Replace(strings.Join(rulePool, "\n"), "max_fraction: 0.9", "max_fraction: 1, clients: user", 1), "\n") // the test leaks them itself, not the shop
@@ -84,9 +84,9 @@ func TestScenarioConnectionsAtMax(t *testing.T) {
 	after.likeQuiet(t, "afterwards", quiet)
 }
 
-// Redis is at its memory's limit, full of sessions that never expire, of which it
-// may evict none: customers cannot change their carts. With an expiry they can
-// be evicted; not one of those that had one is changed by the action.
+// TestScenarioRedisMemory fills a Redis with sessions that never expire and cannot be
+// evicted, until customers cannot change their carts. It checks that the action gives them
+// an expiry and changes no session that had one.
 func TestScenarioRedisMemory(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{
@@ -106,7 +106,7 @@ func TestScenarioRedisMemory(t *testing.T) {
 	r.restored("session:expires:", 300, 7_200_000, "")
 	expires, _, _ := r.expiries("session:expires:")
 	r.restored("session:eternal:", 9000, 0, "IDLETIME 9000")
-	// Until the action has done its part nothing is evicted, so that what it changes can be told.
+	// Nothing is evicted before the action ends, so that its changes can be counted.
 	r.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
 	r.cli("CONFIG", "SET", "maxmemory", fmt.Sprint(int(r.info("used_memory"))-512<<10))
 	eventually(t, 20*time.Second, func() error { return wants("status of a cart", post(), 500) })
@@ -136,7 +136,7 @@ func TestScenarioRedisMemory(t *testing.T) {
 	}
 }
 
-// status asks for a page in some way.
+// status requests a page and returns the status.
 func (a *app) status(t *testing.T, method, path string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://app"+path, nil)
@@ -151,8 +151,8 @@ func (a *app) status(t *testing.T, method, path string) int {
 	return resp.StatusCode
 }
 
-// The disk of the state directory is full: the alert is refused with 503 and not
-// one connection ends; it is handled when it is sent again and there is room.
+// TestScenarioDiskFull fills the disk of the state directory: the alert is refused with
+// 503 and no connection ends. It is handled when it is sent again after there is room.
 func TestScenarioDiskFull(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -190,9 +190,9 @@ func TestScenarioDiskFull(t *testing.T) {
 	}
 }
 
-// All workers hang and the accept queue is full. More than half of them are
-// stuck, so that none is ended: what they wait for is the trouble. The exporter
-// is not behind that queue, and says that a person must look.
+// TestScenarioFullQueue lets all workers hang until the accept queue is full. More than
+// half are stuck, so none is ended and the run is escalated, while the exporter still
+// answers.
 func TestScenarioFullQueue(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{

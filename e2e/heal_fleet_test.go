@@ -16,7 +16,8 @@ import (
 // fleetRights are the rights of docs/redis.md for a fleet, in addition to redisRights.
 const fleetRights = "+time +set +get +del +expire +zadd +zcount +zremrangebyscore +zrem +watch +unwatch +multi +exec ~resp:heal:*"
 
-// Exporters share leases in a Redis with the user of the documentation.
+// TestFleet checks exporters that share leases in a Redis, with the user of the
+// documentation.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
@@ -64,7 +65,7 @@ func TestFleet(t *testing.T) {
 	if held, f, err := b.Acquire(t.Context(), "recycle_worker", key, "r-2", 300*time.Millisecond); err != nil || !held || f.Repairing != 1 {
 		t.Errorf("given back: %v %+v %v", held, f, err)
 	}
-	eventually(t, 5*time.Second, func() error { // by itself
+	eventually(t, 5*time.Second, func() error { // the registration expires
 		held, _, err := c.Acquire(t.Context(), "recycle_worker", key, "r-3", time.Minute)
 		return all(err, wants("held", held, true))
 	})

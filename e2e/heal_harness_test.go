@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// Of a scenario: what the times of the shipped rules are divided by, and the
-// shortest range, in which there are several scrapes.
+// The divisor of the times of the shipped rules in a scenario, and the shortest range,
+// which holds several scrapes.
 const (
 	faster   = 600
 	shortest = 5 * time.Second
@@ -34,7 +34,7 @@ type sick struct {
 	token  string // the file
 }
 
-// sickness says how to start one.
+// sickness describes how to start a scenario.
 type sickness struct {
 	rules   []string // lines of healing.rules
 	more    []string // lines of the configuration
@@ -93,7 +93,7 @@ func (h *sick) alerting(t *testing.T) (prometheus, alertmanager *run.Proc) {
 	return prometheus, alertmanager
 }
 
-// alertingAt does so and gives Prometheus' address.
+// alertingAt does the same and returns Prometheus's address.
 func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, base string) {
 	t.Helper()
 	need(t, "prometheus", "prometheus-alertmanager")
@@ -129,7 +129,7 @@ func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, bas
 	return prometheus, alertmanager, "http://" + pr
 }
 
-// step is a run as the API tells it.
+// step is a run as the API reports it.
 type step struct {
 	ID, Rule, State, Reason, Action, Target string
 	Applied, Created, Updated               time.Time
@@ -177,7 +177,7 @@ func (h *sick) becomes(t *testing.T, limit time.Duration, rule, state string) (l
 	return last
 }
 
-// report tells the exporter of an alert as Alertmanager does; labels are "name=value".
+// report sends the exporter an alert as Alertmanager does; labels are "name=value".
 func (h *sick) report(t *testing.T, name string, labels ...string) int {
 	t.Helper()
 	set := map[string]string{"alertname": name}
@@ -201,7 +201,7 @@ func (h *sick) report(t *testing.T, name string, labels ...string) int {
 	return status
 }
 
-// reported tells of an alert that must be taken.
+// reported sends an alert that must be accepted.
 func (h *sick) reported(t *testing.T, name string, labels ...string) {
 	t.Helper()
 	if status := h.report(t, name, labels...); status != http.StatusAccepted {

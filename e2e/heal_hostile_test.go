@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// payloads are what a label may hold where somebody who writes metrics means
-// harm: for a shell, a database, a template, a path, a URL, a page, a log.
+// payloads returns hostile label values: for a shell, a database, a template, a path, a URL, a
+// page, a log.
 func payloads(marker, url string) []string {
 	return []string{
 		"$(touch " + marker + ")", "`touch " + marker + "`", "shop; touch " + marker, "shop\ntouch " + marker, "|touch " + marker, "-rf", "--help", "$IFS$9",
@@ -150,8 +150,8 @@ func (h *sick) loot(t *testing.T) string {
 		fmt.Sprint("status ", h.shop.get("/healthz")))
 }
 
-// handedOver looks at what a program and a hook are given: fixed arguments, a
-// fixed environment, path and headers, and the payloads in strings of JSON only.
+// handedOver checks what a program and a hook get: fixed arguments, a fixed environment,
+// path and headers, and the payloads only in strings of JSON.
 func (h *sick) handedOver(t *testing.T, calls chan received, out string, evil []string) {
 	t.Helper()
 	labels := map[string]string{}
@@ -204,8 +204,8 @@ func (h *sick) handedOver(t *testing.T, calls chan received, out string, evil []
 	given("the hook", c.body)
 }
 
-// escaped looks at what people and programs read: the page has the payloads as
-// text, and what was sent makes no line of the log and of the journal.
+// escaped checks that the page has the payloads as text, and that they add no line to the
+// log and the journal.
 func (h *sick) escaped(t *testing.T) {
 	t.Helper()
 	shown := h.shown(t)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A worker that leaks over time is found by the shipped rule and recycled, while
-// customers come and go: each of them is answered with 200, as fast as before,
-// and the other workers stay.
+// TestScenarioMemoryLeak checks that a worker that leaks memory is found by the shipped
+// rule and recycled under load: each request is answered with 200, as fast as before, and
+// the other workers stay.
 func TestScenarioMemoryLeak(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{rules: []string{

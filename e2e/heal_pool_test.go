@@ -52,9 +52,9 @@ func (h *sick) leak(t *testing.T, n int) {
 	}
 }
 
-// Connections leak under load until the shipped rule says so. Of two hundred
-// connections and more exactly the leaked ones end, through the whole chain; the
-// pool is as before, no customer notices, and who else is connected stays.
+// TestScenarioPoolStress leaks connections under load until the shipped rule fires. It
+// checks that of more than two hundred connections exactly the leaked ones end, that the
+// pool recovers, and that no request fails.
 func TestScenarioPoolStress(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{rules: rulePool, pool: ", size: 5, max_overflow: 10"})
@@ -110,8 +110,9 @@ func TestScenarioPoolStress(t *testing.T) {
 	}
 }
 
-// A worker whose pool is exhausted waits for what it holds itself, and to end its
-// connections would not give it one back: it is replaced, and the others serve on.
+// TestScenarioPoolExhausted checks a worker whose exhausted pool waits for its own
+// connections: ending them would not return them to the pool, so the worker is replaced
+// and the others continue.
 func TestScenarioPoolExhausted(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{

@@ -43,10 +43,9 @@ func child(t *testing.T, p *run.Proc, old int) (pid int) {
 	return pid
 }
 
-// Everything is killed in its turn, while customers come, and its supervisor runs
-// it again. Nobody puts a hand on anything: the shop serves as before, all is seen
-// again, healing did nothing meanwhile, and then an alert heals, through the whole
-// chain.
+// TestScenarioRecovery kills every part in turn under load, while its supervisor restarts
+// it. It checks that the shop and all metrics return, that healing did nothing meanwhile,
+// and that an alert heals afterwards.
 func TestScenarioRecovery(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{rules: rulesAll(), wrap: supervisor})
@@ -99,8 +98,8 @@ func (h *sick) kill(t *testing.T, p *run.Proc) {
 	child(t, p, old)
 }
 
-// well is an error unless all is there and seen, and customers were served for
-// some seconds that all came after a time.
+// well returns an error unless all parts run and are reported, and requests that began
+// after a time were answered for some seconds.
 func (h *sick) well(t *testing.T, l *traffic, began time.Time, prometheus string) error {
 	t.Helper()
 	from := time.Now().Add(-2 * time.Second)

@@ -41,7 +41,7 @@ const everyRule = `    - name: leaked
       match: {alertname: Person}
       steps: [{action: escalate}]`
 
-// everyAction says which alert starts each rule of everyRule, and how its run ends.
+// everyAction lists which alert starts each rule of everyRule, and how its run ends.
 var everyAction = []struct{ rule, alert, state string }{
 	{"leaked", "Leaked", "verified"}, {"long", "Long", "verified"}, {"recycle", "Recycle", "verified"}, {"sessions", "Sessions", "verified"},
 	{"task", "Task", "verified"}, {"call", "Call", "verified"}, {"command", "Command", "verified"}, {"person", "Person", "escalated"},
@@ -62,8 +62,8 @@ func receiver(t *testing.T) (url string, got chan received) {
 	return s.URL + "/hunter2-path", got
 }
 
-// command is a program that writes its arguments and standard input to a file.
-// It lies where nobody else could change it.
+// hookCommand returns a program that writes its arguments and standard input to a file, in
+// a directory that only root can change.
 func hookCommand(t *testing.T) (path, out string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/root", "resp-e2e-") //nolint:usetesting // anybody may write to the directory above the others
@@ -112,9 +112,9 @@ with stores.engine().connect() as c:
     c.execute(sqlalchemy.text("SELECT SLEEP(55), 'hunter2-literal', 8675309"))`)
 }
 
-// After a run of each action, the tokens, the passwords and addresses with
-// logins, the values of statements, and names of sessions and jobs are in
-// nothing that anybody can read: log, journal, page, metrics, API and errors.
+// TestHealingKeepsSecrets checks after a run of each action that tokens, passwords,
+// addresses with logins, values of statements and names of sessions and jobs are in no
+// output: log, journal, page, metrics, API, errors.
 func TestHealingKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	h, calls, out := startEvery(t)
@@ -149,7 +149,7 @@ func TestHealingKeepsSecrets(t *testing.T) {
 	if b, err := os.ReadFile(out); err != nil || strings.Contains(string(b), "hunter2") {
 		t.Errorf("the program got %s, %v", b, err)
 	}
-	// And what goes wrong says no more.
+	// Errors have no secrets either.
 	h.stores.db.Stop()
 	h.stores.redis.proc.Stop()
 	for _, body := range []string{"{", `{"version":"4","alerts":[{"status":"x"}]}`, notification("Leaked", "hunt")} {

@@ -18,7 +18,7 @@ import (
 // storm is what a thousand notifications a second for ten seconds came to.
 type storm struct {
 	mu      sync.Mutex
-	answers map[string]int      // by status, and what a refusal says
+	answers map[string]int      // by status, with the text of a refusal
 	taken   map[string]bool     // names of alerts of which at least one got 202
 	refused map[string]string   // by name, the first notification that got 503
 	took    time.Duration       // all of it
@@ -27,8 +27,8 @@ type storm struct {
 	seen    func(metrics) error // of each scrape; nil: nothing is looked at
 }
 
-// blow sends the storm to an exporter, each notification of another alert, and
-// scrapes it all the while. name says which alert the n-th one is.
+// blow sends many notifications to an exporter, each of another alert, and scrapes it
+// meanwhile. name returns the name of the n-th alert.
 func (s *storm) blow(t *testing.T, x *exporter, name func(n int) string) {
 	t.Helper()
 	s.answers, s.taken, s.refused = map[string]int{}, map[string]bool{}, map[string]string{}
@@ -101,8 +101,8 @@ func (s *storm) send(x *exporter, name string, n int) {
 	}
 }
 
-// A storm of alerts on one target: one run is made, the first begins the cooldown.
-// Journal and memory stay bounded, and scrapes come in time.
+// TestHealingStorm sends many alerts about one target: the first one starts a run and the
+// cooldown. It checks that journal and memory are bounded, and that scrapes are in time.
 func TestHealingStorm(t *testing.T) { // alone: what it takes of the machine would be the others' trouble
 	state := openDir(t)
 	x := watch(t, export{config: healing(t, "  queue_size: 64"), args: []string{"--state.dir=" + state}})
@@ -114,9 +114,9 @@ func TestHealingStorm(t *testing.T) { // alone: what it takes of the machine wou
 	smallJournal(t, state)
 }
 
-// The storm against a queue that is full, as each action takes its time: what does
-// not fit gets 503 and is forgotten, what got 202 is in the journal and is done,
-// once, and what got 503 is done when it is sent again.
+// TestHealingStormFullQueue sends many alerts to a full queue while each action takes its
+// time. An alert that does not fit gets 503 and is not kept; each with 202 is in the
+// journal and is done once, and each with 503 when it is sent again.
 func TestHealingStormFullQueue(t *testing.T) { // alone, as the other one
 	const targets, place = 18, 4
 	state := openDir(t)

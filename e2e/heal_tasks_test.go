@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A job that hangs holds the only worker and two hundred others wait behind it:
-// customers notice nothing, the shipped rule finds it, and the worker is
-// replaced by its supervisor, while a second load of jobs is done beside them.
+// TestScenarioTasks lets a job hang in the only worker while two hundred others wait. It
+// checks that no request fails, that the shipped rule fires and the supervisor replaces
+// the worker, and that a second set of jobs is done meanwhile.
 func TestScenarioTasks(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{
@@ -59,7 +59,7 @@ func TestScenarioTasks(t *testing.T) {
 	}
 }
 
-// enqueue leaves n jobs that write an order each, as the shop does.
+// enqueue enqueues n jobs that write an order each, as the shop does.
 func enqueue(t *testing.T, s shopStored, n int) {
 	t.Helper()
 	p := startPython(t, s, fmt.Sprintf("import stores, rq\nq = rq.Queue('default', connection=stores.cache())\nfor _ in range(%d): q.enqueue('jobs.write_order', {'1': 1}, job_timeout=60, result_ttl=60)", n))

@@ -36,7 +36,7 @@ func notification(name, n string) string {
 		"startsAt":"2026-01-02T03:04:05.123Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/","fingerprint":""}]}`, name, n)
 }
 
-// post sends a body as Alertmanager does, and gives status and answer.
+// post sends a body as Alertmanager does, and returns status and answer.
 func (x *exporter) post(path, body, token string) (int, string, error) {
 	req, err := http.NewRequest(http.MethodPost, x.url+path, strings.NewReader(body))
 	if err != nil {
@@ -86,7 +86,7 @@ func TestEnforceNeedsToken(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "--config.file="+file, "--web.listen-address=127.0.0.1:0").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "healing.token_file: missing") {
+	if err == nil || !strings.Contains(string(out), "healing.token_file") {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -143,8 +143,8 @@ func (m metrics) is(series string, want float64) error {
 	return m.want(want, name, labels...)
 }
 
-// pauseAndRestart pauses, kills the exporter, and looks whether the pause, the runs
-// and the file's mode are as they were.
+// pauseAndRestart pauses healing, kills the exporter, and checks that the pause, the runs
+// and the file's mode are kept.
 func pauseAndRestart(t *testing.T, x *exporter, state, config string) {
 	t.Helper()
 	if status, body, err := x.post("/api/v1/pause", `{"reason":"deploy","for":"1h"}`, healToken); err != nil || status != 200 {
@@ -230,8 +230,9 @@ func TestHealingFullDisk(t *testing.T) {
 	})
 }
 
-// TestHealingWithoutState gives a state directory that cannot be used: alerts are
-// refused with 503, the API reports the mode off with a reason, and the metric shows it.
+// TestHealingWithoutState starts the exporter with a state directory that cannot be used:
+// alerts are refused with 503, the API reports the mode off with a reason, and the metric
+// has it.
 func TestHealingWithoutState(t *testing.T) {
 	t.Parallel()
 	file := write(t, filepath.Join(t.TempDir(), "state"), "not a directory")

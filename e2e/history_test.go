@@ -59,9 +59,9 @@ func (x *exporter) remembers(app string) (p pastOf, err error) {
 	return p, err
 }
 
-// A request that makes its worker stuck is an incident, which goes on after a SIGKILL of
-// the exporter; what the worker did when it was killed is known; and the command reads the
-// state directory once the exporter is gone.
+// TestHistory checks that a request that makes its worker stuck is an incident, which
+// continues after a SIGKILL of the exporter; that the last words of a killed worker are
+// known; and that the command reads the state directory without an exporter.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", python)
@@ -137,7 +137,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// Wrong parameters are refused with a reason.
+// TestHistoryParameters checks that wrong parameters are refused with a reason.
 func TestHistoryParameters(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})

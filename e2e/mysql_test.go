@@ -170,8 +170,8 @@ func TestMySQLNumbers(t *testing.T) {
 	whoBlocks(t, s, connectionID(t, blocker))
 }
 
-// whoBlocks joins, as a diagnosis does, the one waiting transaction to the
-// connection that it waits for.
+// whoBlocks joins, as a diagnosis does, the waiting transaction to the connection that it
+// waits for.
 func whoBlocks(t *testing.T, s *mariadb.Server, want uint64) {
 	t.Helper()
 	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("resp:%s@unix(%s)/", word, s.Socket))})

@@ -8,8 +8,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// An app in a network namespace of its own, as in a container: it is found,
-// with its listener's queue, though the exporter cannot reach it.
+// TestAppInAnotherNetworkNamespace checks that an app in another network namespace, as in
+// a container, is found with the queue of its listener, although the exporter cannot
+// connect to it.
 func TestAppInAnotherNetworkNamespace(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -1,14 +1,11 @@
 package e2e_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -19,10 +16,6 @@ import (
 // lets the app work for that long first, for the charts, and puts the pictures
 // into docs/.
 func TestStatusPage(t *testing.T) {
-	need(t, "chromium", "node")
-	if _, err := os.Stat("browser/node_modules/playwright-core"); err != nil {
-		t.Fatal("playwright-core is missing: run npm ci in e2e/browser")
-	}
 	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -59,19 +52,10 @@ func TestStatusPage(t *testing.T) {
 	}
 	load.Wait()
 
-	given, err := json.Marshal(map[string]string{"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), scaled(4*time.Minute))
-	defer cancel()
-	look := exec.CommandContext(ctx, "node", "page.mjs", string(given))
-	look.Dir = "browser"
-	out, err := look.CombinedOutput()
-	if err != nil {
-		t.Fatalf("node page.mjs: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
+	browse(t, "page.mjs", map[string]any{
+		"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "slack": min(2, scaled(time.Second).Seconds()),
+		"lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache",
+	})
 }
 
 // busyFor sends a light mix of requests for that long, as one customer of a few.

@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
-// poolBeside runs the collector in this process, for what is in no metric.
+// poolBeside runs the collector in this process, for state that is in no metric.
 func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() model.State {
 	t.Helper()
 	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: waits.New, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
@@ -52,8 +52,9 @@ func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() mode
 	}
 }
 
-// A worker waits for a row that another one has locked and left: both workers,
-// both connections, what the blocker does, and for how long.
+// TestPoolLockWait checks what is reported of a worker that waits for a row that an idle
+// transaction has locked: both workers, both connections, the state of the blocker, and
+// the duration.
 func TestPoolLockWait(t *testing.T) {
 	t.Parallel()
 	s := database(t)

@@ -32,13 +32,13 @@ func holder(t *testing.T, workers int, db string, l launch) *app {
 // address is where the app finds a server.
 func address(s *mariadb.Server) string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
-// answer is what the app says.
+// answer is an answer of the app.
 type answer struct {
 	PID         int   `json:"pid"`
 	Connections []int `json:"connections"`
 }
 
-// tell asks the app something; ok is false if this worker was not to do it.
+// tell sends the app a command; ok is false if this worker was not to do it.
 func (a *app) tell(path string) (got answer, ok bool, err error) {
 	resp, err := a.client.Get("http://app" + path)
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *app) tell(path string) (got answer, ok bool, err error) {
 	return got, resp.StatusCode == http.StatusOK, json.Unmarshal(b, &got)
 }
 
-// everyWorker has each of n workers do something once. It gives the connections
+// everyWorker lets each of n workers execute a command once, and returns the connections
 // of each worker by its pid.
 func (a *app) everyWorker(t *testing.T, n int, path string) map[int][]int {
 	t.Helper()
@@ -85,13 +85,13 @@ func (a *app) everyWorker(t *testing.T, n int, path string) map[int][]int {
 	return out
 }
 
-// poolConfig watches one app that has a pool of that size.
+// poolConfig returns a configuration for one app that has a pool of that size.
 func poolConfig(t *testing.T, a *app, s *mariadb.Server, size int) string {
 	return fmt.Sprintf("monitoring_interval: 1s\napps: [{name: %s, match: {cmdline: %q}, pools: [{name: main, mysql: main, user: shop, size: %d, max_overflow: 5, leak_after: %s}]}]\n",
 		a.name, a.name+":app", size, leakAfter) + mysqlSection(t, "main", s)
 }
 
-// states is an error unless the pool's connections are exactly these.
+// states returns an error unless the pool's connections are exactly these.
 func (m metrics) states(app, pool string, inUse, idle, inTransaction, leaked int) error {
 	var errs []error
 	for state, n := range map[string]int{"in_use": inUse, "idle": idle, "in_transaction": inTransaction, "leaked": leaked} {
@@ -100,8 +100,9 @@ func (m metrics) states(app, pool string, inUse, idle, inTransaction, leaked int
 	return all(errs...)
 }
 
-// Connections of four workers, some of them asleep in a transaction: exact
-// numbers by state and worker, and one line in the log for each that is leaked.
+// TestPoolOfFourWorkers checks the exact numbers by state and worker for the connections
+// of four workers, some asleep in a transaction, and one log line for each leaked
+// connection.
 func TestPoolOfFourWorkers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ each, old, young int }{{50, 10, 5}, {250, 50, 25}} {
@@ -143,7 +144,7 @@ func poolOfFour(t *testing.T, each, old, young int) {
 	}
 }
 
-// perWorker is an error unless each worker has that many connections.
+// perWorker returns an error unless each worker has that many connections.
 func perWorker(m metrics, a *app, workers, each int, component string) error {
 	var errs []error
 	for slot := range workers {
@@ -156,8 +157,8 @@ func perWorker(m metrics, a *app, workers, each int, component string) error {
 // connection has.
 func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 	t.Helper()
-	const says = "Leaked connection: idle in a transaction for too long"
-	pids := map[string]int{} // by connection
+	const key = " connection=" // of the line of a leak
+	pids := map[string]int{}   // by connection
 	for pid, connections := range leaked {
 		for _, id := range connections {
 			pids[strconv.Itoa(id)] = pid
@@ -172,7 +173,7 @@ func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 	eventually(t, 10*time.Second, func() error {
 		lines = nil
 		for line := range strings.SplitSeq(x.Output(1<<20), "\n") {
-			if strings.Contains(line, says) {
+			if strings.Contains(line, key) {
 				lines = append(lines, line)
 			}
 		}
@@ -183,11 +184,11 @@ func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 	})
 	var seen []string
 	for _, line := range lines {
-		_, rest, _ := strings.Cut(line, " connection=")
+		_, rest, _ := strings.Cut(line, key)
 		id, _, _ := strings.Cut(rest, " ")
 		pid, ok := pids[id]
 		if !ok || slices.Contains(seen, id) {
-			continue // one of those that began later, or said twice; counted below
+			continue // one that began later, or a second line; counted below
 		}
 		seen = append(seen, id)
 		for _, part := range []string{"app=" + a.name + " ", "pool=main ", "mysql=main ", fmt.Sprintf("pid=%d ", pid), "worker=" + slots[pid] + " ", "rows_modified=1 ", "INSERT INTO `items`"} {
@@ -204,8 +205,9 @@ func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 	}
 }
 
-// An app that no configuration names has a pool under the server's name, and
-// over a UNIX socket the workers are told by the socket's peer.
+// TestPoolByDiscovery checks that an app without configuration has a pool under the
+// server's name, and that connections over a UNIX socket are attributed to workers by the
+// socket's peer.
 func TestPoolByDiscovery(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -228,8 +230,8 @@ func TestPoolByDiscovery(t *testing.T) {
 	silent(t, x)
 }
 
-// Over a UNIX socket, the configured user tells whose connections they are, but
-// not which worker's.
+// TestPoolOverUnixSocket checks that connections over a UNIX socket are attributed to the
+// app by the configured user, but to no worker.
 func TestPoolOverUnixSocket(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -244,8 +246,8 @@ func TestPoolOverUnixSocket(t *testing.T) {
 	})
 }
 
-// Without a login of any kind, connections are counted from /proc; with one,
-// those of an app in another network namespace are told apart all the same.
+// TestPoolInAnotherNetworkNamespace checks that connections are counted from /proc without
+// a login, and that those of an app in another network namespace are attributed with one.
 func TestPoolInAnotherNetworkNamespace(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -266,8 +268,8 @@ func TestPoolInAnotherNetworkNamespace(t *testing.T) {
 	})
 }
 
-// Where the descriptors may not be read, nothing is said of workers, and the
-// reason is.
+// TestPoolWithoutPermission checks that no metrics of workers are reported if descriptors
+// may not be read, but the reason is.
 func TestPoolWithoutPermission(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

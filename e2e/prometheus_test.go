@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// A real Prometheus scrapes a real exporter beside a real app.
+// TestPrometheusScrapes lets a real Prometheus scrape a real exporter beside a real app.
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
 	need(t, "prometheus", "promtool")
@@ -47,8 +47,8 @@ func TestPrometheusScrapes(t *testing.T) {
 	}
 }
 
-// A Prometheus that takes native histograms gets one, whose quantile lies where
-// the durations are: within the 9 % that its buckets are wide.
+// TestNativeHistogram checks that a Prometheus that accepts native histograms gets one,
+// whose quantile is within the 9 % width of its buckets.
 func TestNativeHistogram(t *testing.T) {
 	t.Parallel()
 	need(t, "prometheus")
@@ -74,7 +74,7 @@ func TestNativeHistogram(t *testing.T) {
 	})
 }
 
-// prometheus starts a server that scrapes x each second, and gives its address.
+// prometheus starts a server that scrapes x each second, and returns its address.
 func prometheus(t *testing.T, x *exporter, flags ...string) string {
 	t.Helper()
 	return prometheusOf(t, x, nil, flags...)

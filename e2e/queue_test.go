@@ -8,8 +8,9 @@ import (
 
 const backlog = 5
 
-// A server with one worker that sleeps, and more connections than its backlog
-// takes: the kernel holds limit or limit+1 of them, and we see just that.
+// TestQueueFills opens more connections than the backlog of a server with one sleeping
+// worker allows. The kernel holds limit or limit+1 of them, and the exporter reports the
+// same number.
 func TestQueueFills(t *testing.T) {
 	t.Parallel()
 	gunicorn := []string{"-w", "1", "--backlog", fmt.Sprint(backlog), "--timeout", "120"}
@@ -45,7 +46,7 @@ func TestQueueFills(t *testing.T) {
 	}
 }
 
-// full is an error unless the queue holds limit or limit+1 connections.
+// full returns an error unless the queue holds limit or limit+1 connections.
 func full(m metrics, app, listener string) error {
 	length, ok := m.sum("resp_listener_queue_length", "app="+app, "listener="+listener)
 	if !ok || (length != backlog && length != backlog+1) {

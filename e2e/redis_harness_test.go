@@ -13,8 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The user of docs/redis.md, under a name and with a password that must be
-// seen nowhere.
+// The user of docs/redis.md, with a name and a password that must not be shown.
 const (
 	redisUser     = "hunteruser"
 	redisPassword = "hunter2hunter2"
@@ -80,7 +79,7 @@ func (r *redisServer) start() {
 
 func (r *redisServer) socket() string { return filepath.Join(r.dir, "r.sock") }
 
-// cli does one command as the administrator, and gives the answer.
+// cli runs one command as the administrator, and returns the reply.
 func (r *redisServer) cli(command string, args ...string) string {
 	r.t.Helper()
 	out, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(r.port), command}, args...)...).CombinedOutput() //nolint:gosec // a test's own server
@@ -132,8 +131,8 @@ func redisSectionWith(passwordFile string, nameAndURL ...string) string {
 	return s
 }
 
-// redisReason is an error unless the collector gives that reason and the
-// server is up or not.
+// redisReason returns an error unless the collector has that reason and the server is up
+// or not.
 func redisReason(m metrics, name, reason string, up float64) error {
 	available := 0.0
 	if reason == "ok" {
@@ -145,8 +144,8 @@ func redisReason(m metrics, name, reason string, up float64) error {
 	)
 }
 
-// keepsRedisSecrets fails the test when a word that nobody should see is in
-// what the exporter shows or has logged.
+// keepsRedisSecrets fails the test if a secret word is in what the exporter shows or has
+// logged.
 func keepsRedisSecrets(t *testing.T, x *exporter, more ...string) {
 	t.Helper()
 	shown := map[string]string{"log": x.Output(1 << 20)}

@@ -36,7 +36,7 @@ func TestRedisSentinel(t *testing.T) {
 	if n := master.ours(); n != 1 {
 		t.Errorf("%d connections to the master", n)
 	}
-	// The sentinel has to have heard of the replica, or there is nobody to promote.
+	// The sentinel must know the replica to promote it.
 	eventually(t, 20*time.Second, func() error {
 		s := (&redisServer{t: t, port: port}).cli("SENTINEL", "replicas", "mymaster")
 		if !strings.Contains(s, strconv.Itoa(replica.port)) {

@@ -21,7 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
-// redisBeside runs the collector in this process, for what is in no metric, with the
+// redisBeside runs the collector in this process, for state that is in no metric, with the
 // user of the documentation.
 func redisBeside(t *testing.T, r *redisServer, apps ...config.App) func() (model.State, error) {
 	t.Helper()
@@ -53,11 +53,13 @@ func busyRedis(t *testing.T, r *redisServer, args ...string) {
 	start(t, run.Spec{Name: "redis-cli", Path: "redis-cli", Args: append([]string{"-p", strconv.Itoa(r.port)}, args...), Dir: r.dir})
 }
 
-// allowed gives the user of the documentation the two rights that name who waits.
+// allowed grants the user of the documentation the two rights that identify waiting
+// clients.
 func (r *redisServer) allowed() { r.cli("ACL", "SETUSER", redisUser, "+client|list", "+slowlog|get") }
 
-// A worker in BLPOP is known with its socket, and waits for nobody. Without the right
-// to list connections that is an optional lack with its remedy.
+// TestRedisBlockedWorker checks that a worker in BLPOP is reported with its socket and has
+// no blocker. Without the right to list connections that is an optional lack with its
+// remedy.
 func TestRedisBlockedWorker(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", python)
@@ -103,8 +105,8 @@ func TestRedisBlockedWorker(t *testing.T) {
 	}
 }
 
-// A slow command that kept the ping waiting is named with its client, a script by the
-// error that it causes.
+// TestRedisSlowAndScript checks that a slow command that delayed the ping is reported with
+// its client, and a script by the error that it causes.
 func TestRedisSlowAndScript(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", python)

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A new file is taken over with no lost counter; a bad one changes nothing.
+// TestReload checks that a reload applies a new file without losing a counter, and that an
+// invalid file changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{args: []string{"--web.enable-lifecycle"}})
@@ -123,7 +124,8 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// A StatsD port that is taken is a reason in a gauge, never the exporter's end.
+// TestTakenPortIsAReason checks that a StatsD port in use sets a gauge and does not end
+// the exporter.
 func TestTakenPortIsAReason(t *testing.T) {
 	t.Parallel()
 	first := watch(t, export{})

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// plan is what the test asks for: 200 requests, by page and the status it gives.
+// plan lists the requests of the test: 200, by page and the status of the answer.
 var plan = []struct {
 	path  string
 	times int
@@ -19,7 +19,8 @@ var plan = []struct {
 	{"/error", 16, "500"},
 }
 
-// N requests sent are N requests counted, whatever way the app is told.
+// TestRequestsAreCountedExactly checks that N requests are counted as N, whatever way the
+// app reports them.
 func TestRequestsAreCountedExactly(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -81,8 +82,8 @@ def post_request(worker, req, environ, resp):
 `, socket)
 }
 
-// steady waits until the app's counters stand still, which they do once the
-// harness's own look at /healthz is counted, and gives them by code.
+// steady waits until the app's counters no longer change, after the harness's own request
+// to /healthz is counted, and returns them by code.
 func steady(t *testing.T, x *exporter, app string) map[string]float64 {
 	t.Helper()
 	var before map[string]float64
@@ -128,7 +129,8 @@ func askAll(t *testing.T, a *app) {
 	}
 }
 
-// Slow requests are those at or above slow_request.
+// TestSlowRequestsAreCounted checks that slow requests are those that take at least
+// slow_request.
 func TestSlowRequestsAreCounted(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{config: "slow_request: 400ms\n"})

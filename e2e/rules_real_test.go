@@ -11,17 +11,17 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 )
 
-// asInstalled lists the metrics of rules that are not there as long as nobody has
-// set up the servers for them, and why. One that is there all the same is a fault.
+// asInstalled lists the metrics of rules that are missing until the servers are set up for
+// them, and why. It is a fault if one exists.
 var asInstalled = map[string]string{
 	"resp_mysql_query_seconds_total": "MariaDB adds up the time of queries with performance_schema=ON only, and that needs a right",
 	"resp_redis_maxmemory_bytes":     "a Redis without a limit has none",
 }
 
-// Every metric that a shipped rule names is there, with no collector switched on or
-// off, beside a real shop with all its stores and the rights that the documentation
-// has for them, and with healing on; and every recording rule gives something. With
-// servers that are as installed only what asInstalled says is not there.
+// TestRulesNameWhatAScrapeHas checks that every metric of the shipped rules exists with
+// the default collectors, beside a real shop with all stores, the documented rights and
+// healing on, and that every recording rule has a result. With default servers only the
+// metrics of asInstalled are missing.
 func TestRulesNameWhatAScrapeHas(t *testing.T) {
 	t.Parallel()
 	t.Run("as installed", func(t *testing.T) {
@@ -56,8 +56,8 @@ func startBusy(t *testing.T, mariadb ...string) *sick {
 	return h
 }
 
-// named is an error unless a scrape has exactly the metrics that the rules name,
-// but for those that must not be there.
+// named returns an error unless a scrape has exactly the metrics that the rules name,
+// except for those that must be missing.
 func (h *sick) named(t *testing.T, without map[string]string) error {
 	t.Helper()
 	rules, _ := shipped(t)
@@ -94,10 +94,10 @@ func (h *sick) named(t *testing.T, without map[string]string) error {
 	return all(errs...)
 }
 
-// records is an error unless each recording rule gives something.
+// records returns an error unless each recording rule has a result.
 func (h *sick) records(t *testing.T, prometheus string) error {
 	t.Helper()
-	// What an app that is instrumented says of itself.
+	// The metrics of an instrumented app.
 	send(t, h.udp, "resp.request:12.5|ms|#app:shop,method:GET,code:200,route:/products")
 	rules, _ := shipped(t)
 	var errs []error

@@ -19,7 +19,7 @@ import (
 
 const rulesDir = "../rules"
 
-// tool runs a program that must end well, and gives what it wrote.
+// tool runs a program that must succeed, and returns its output.
 func tool(t *testing.T, dir, program string, args ...string) string {
 	t.Helper()
 	need(t, program)
@@ -56,8 +56,8 @@ func shipped(t *testing.T) (all, alerts []rules.Rule) {
 	return all, alerts
 }
 
-// promtool finds nothing to say about the rules, nor about scaled ones, and
-// every test of them holds.
+// TestRules checks that promtool accepts the rules and the scaled ones, and that all their
+// tests pass.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	tool(t, "", "promtool", append([]string{"check", "rules", "--lint=all", "--lint-fatal"}, ruleFiles(t)...)...)
@@ -82,8 +82,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Where nothing is known, nothing fires: no series at all, and only such as say
-// that there is nothing (NaN).
+// TestRulesOfNothing checks that no alert fires without data: no series, or only series
+// that are NaN.
 func TestRulesOfNothing(t *testing.T) {
 	t.Parallel()
 	all, alerts := shipped(t)
@@ -116,9 +116,8 @@ func TestRulesOfNothing(t *testing.T) {
 	}
 }
 
-// notANumber is a rule file that records NaN under each name, with all labels
-// that an expression asks for. States, kinds and reasons have many values, so
-// some are tried.
+// notANumber returns a rule file that records NaN under each name, with all labels that an
+// expression selects. States, kinds and reasons have many values, so some are used.
 func notANumber(names map[string]bool) string {
 	var b strings.Builder
 	b.WriteString("groups:\n  - name: nan\n    rules:\n")
@@ -135,8 +134,9 @@ func notANumber(names map[string]bool) string {
 	return b.String()
 }
 
-// The rules, scaled, in a real Prometheus beside a real exporter and app:
-// none has an error, the heartbeat fires, and an app that is gone is told.
+// TestRulesInPrometheus evaluates the scaled rules in a real Prometheus beside a real
+// exporter and app: none has an error, the heartbeat fires, and the alert about a missing
+// app fires.
 func TestRulesInPrometheus(t *testing.T) {
 	t.Parallel()
 	name := unique("ruled")

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A limit never gets shorter, and never longer than ten times.
+// TestScaled checks that a limit never becomes shorter, and at most ten times as long.
 func TestScaled(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []time.Duration{time.Second, time.Minute} {

@@ -58,7 +58,8 @@ func TestScrapeFlagsOfCollectors(t *testing.T) {
 	}
 }
 
-// However Prometheus words its timeout, the answer is in time and whole.
+// TestScrapeTimeoutHeader checks that the answer is in time and complete for every form of
+// the timeout header.
 func TestScrapeTimeoutHeader(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -74,7 +75,8 @@ func TestScrapeTimeoutHeader(t *testing.T) {
 	}
 }
 
-// More scrapes at once than allowed are refused, and no scrape is spoilt by it.
+// TestScrapeMaxRequests checks that more concurrent scrapes than allowed are refused, and
+// that the others are complete.
 func TestScrapeMaxRequests(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{args: []string{"--web.max-requests=1"}})
@@ -132,7 +134,8 @@ func public(t *testing.T) (dir, path string) {
 
 var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
 
-// As an ordinary user of another uid it says what it can know and why not the rest.
+// TestScrapeAsAnotherUser checks that an exporter without rights reports what it can read,
+// and the reason for the rest.
 func TestScrapeAsAnotherUser(t *testing.T) {
 	t.Parallel()
 	dir, path := public(t)
@@ -164,8 +167,8 @@ func TestScrapeAsAnotherUser(t *testing.T) {
 	}
 }
 
-// With the two capabilities that the README gives the service, it sees all of
-// an app of another user.
+// TestScrapeWithTwoCapabilities checks that the two capabilities of the README suffice to
+// read all about an app of another user.
 func TestScrapeWithTwoCapabilities(t *testing.T) {
 	t.Parallel()
 	dir, path := public(t)

@@ -22,11 +22,11 @@ type app struct {
 
 	name   string // by which the exporter should know it
 	dir    string // of its module
-	listen string // its listener, as the label says it: "127.0.0.1:8000" or "unix:/path"
+	listen string // its listener, as in the label: "127.0.0.1:8000" or "unix:/path"
 	client *http.Client
 }
 
-// launch says how to start the shop under some server.
+// launch describes how to start the shop under a server.
 type launch struct {
 	source string // of the module; empty: the shop
 	server string // gunicorn, uwsgi, uvicorn, hypercorn, waitress, flask, script
@@ -82,7 +82,7 @@ func serve(t *testing.T, l launch) *app {
 	return a
 }
 
-// command is how each server is told to serve the app of module at listen.
+// command returns the command line that serves the app of module at listen, by server.
 func command(l launch, module, listen string) []string {
 	spec := l.name + ":app"
 	switch l.server {
@@ -115,7 +115,7 @@ func command(l launch, module, listen string) []string {
 
 func port(listen string) string { return listen[strings.LastIndexByte(listen, ':')+1:] }
 
-// clientOf sends each request to listen over a connection of its own.
+// clientOf returns a client that sends each request to listen over a new connection.
 func clientOf(t *testing.T, listen string) *http.Client {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -135,7 +135,7 @@ func dial(ctx context.Context, listen string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", listen)
 }
 
-// get asks for a page and gives the status, 0 if there was none.
+// get requests a page and returns the status, 0 if there was none.
 func (a *app) get(path string) int {
 	resp, err := a.client.Get("http://app" + path)
 	if err != nil {
@@ -151,8 +151,8 @@ func (a *app) behind(path string) {
 	go a.get(path)
 }
 
-// crowd opens connections to the app until its queue takes no more, at most n,
-// and keeps them open until the test ends.
+// crowd opens connections to the app until its queue is full, at most n, and keeps them
+// open until the test ends.
 func (a *app) crowd(t *testing.T, n int) {
 	t.Helper()
 	for range n {
@@ -160,7 +160,7 @@ func (a *app) crowd(t *testing.T, n int) {
 		c, err := dial(ctx, a.listen)
 		cancel()
 		if err != nil {
-			continue // full: the kernel drops our SYN, or says EAGAIN
+			continue // full: the kernel drops our SYN, or returns EAGAIN
 		}
 		t.Cleanup(func() { _ = c.Close() })
 		// Two handshakes that end at once on two processors may both find the

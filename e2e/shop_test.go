@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The shop's own users.
+// The users of the shop.
 const (
 	shopWord        = "shop2shop2"
 	shopRedisRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// counters remembers the highest value of each counter that must never go
-// down, by its labels.
+// counters keeps the highest value of each counter that must never decrease, by its
+// labels.
 type counters map[string]float64
 
 // follow is an error when a counter is lower than before, or is gone.
@@ -45,7 +45,8 @@ func key(name string, labels map[string]string) string {
 	return name + "{" + strings.Join(pairs, ",") + "}"
 }
 
-// Each worker is ended in turn, and its successor takes its slot.
+// TestSlotsSurviveTheirWorkers ends each worker in turn, and checks that its successor
+// gets its slot.
 func TestSlotsSurviveTheirWorkers(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -85,7 +86,7 @@ func TestSlotsSurviveTheirWorkers(t *testing.T) {
 	}
 }
 
-// replaced is an error unless the slot has another process, the others the
+// replaced returns an error unless the slot has another process, the others the
 // same ones, and the counter of restarts its value.
 func replaced(before, after map[string]int, slot string, m metrics, app string, restarts float64) error {
 	for s, pid := range after {
@@ -105,7 +106,8 @@ func (c counters) sum(name string) (total float64) {
 	return total
 }
 
-// HUP starts four new workers before the four old ones end: the same four slots.
+// TestSlotsSurviveAReload checks that the four slots stay the same when HUP starts four
+// new workers before the old ones end.
 func TestSlotsSurviveAReload(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -128,8 +130,8 @@ func TestSlotsSurviveAReload(t *testing.T) {
 	})
 }
 
-// USR2 starts a second master below the first, with workers of its own: one
-// app throughout, with and without titles.
+// TestUpgradeIsOneApp checks that an upgrade by USR2, with a second master and its workers
+// below the first, is one app throughout, with and without titles.
 func TestUpgradeIsOneApp(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -164,7 +166,8 @@ func TestUpgradeIsOneApp(t *testing.T) {
 	}
 }
 
-// The whole app is restarted: the same four slots, and no counter starts anew.
+// TestSlotsSurviveTheApp checks that a restart of the whole app keeps the four slots, and
+// that no counter starts again.
 func TestSlotsSurviveTheApp(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})

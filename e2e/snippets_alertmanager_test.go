@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// routed is what of an Alertmanager's configuration decides who hears of what.
+// routed is the part of an Alertmanager's configuration that decides who is notified.
 type routed struct {
 	Route     map[string]any
 	Receivers []struct {
@@ -42,9 +42,9 @@ func alertmanagerSnippet(t *testing.T, s snippet) {
 	}
 }
 
-// alertmanagerProblems returns what is wrong with a configuration. One without
-// routes or receivers is a part, and is completed by the shipped example. alerts
-// holds the labels of the alerts to route, by name.
+// alertmanagerProblems returns the faults of a configuration. One without routes or
+// receivers is a part, and is completed by the shipped example. alerts holds the labels of
+// the alerts to route, by name.
 func alertmanagerProblems(t *testing.T, text string, alerts map[string][]map[string]string) (problems []string) {
 	t.Helper()
 	need(t, "amtool")
@@ -98,7 +98,7 @@ func wholeAlertmanager(t *testing.T, text string) string {
 	return string(b)
 }
 
-// receivers returns who is told of an alert, as amtool reports it.
+// receivers returns the receivers of an alert, as amtool reports them.
 func receivers(t *testing.T, file, name string, labels map[string]string) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "amtool", "config", "routes", "test", "--config.file="+file, // its warnings go elsewhere
@@ -109,9 +109,9 @@ func receivers(t *testing.T, file, name string, labels map[string]string) []stri
 	return strings.Split(strings.TrimSpace(string(out)), ",")
 }
 
-// misrouted returns what is wrong with who is told of an alert. People are told
-// of everything but the heartbeat, whatever the exporter does about it; the
-// exporter is told of what it may heal and of the heartbeat, never of itself.
+// misrouted returns the faults of an alert's receivers. People get everything but the
+// heartbeat, whatever the exporter does about it; the exporter gets what it may heal and
+// the heartbeat, never alerts about itself.
 func misrouted(name string, labels map[string]string, got, healers []string, matchedAt string) string {
 	toHealer := slices.ContainsFunc(got, func(r string) bool { return slices.Contains(healers, r) })
 	toPeople := slices.ContainsFunc(got, func(r string) bool { return !slices.Contains(healers, r) })
@@ -136,7 +136,8 @@ func misrouted(name string, labels map[string]string, got, healers []string, mat
 	return ""
 }
 
-// The configurations that are files are held to the same as those in the pages.
+// TestSnippetsAlertmanagerFiles applies the checks of the pages' configurations to those
+// that are files.
 func TestSnippetsAlertmanagerFiles(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{alertmanagerExample, "../deploy/compose/alertmanager.yml"} {
@@ -151,7 +152,7 @@ func TestSnippetsAlertmanagerFiles(t *testing.T) {
 	}
 }
 
-// Every alert that a healing rule names is one that is shipped.
+// TestSnippetsHealingMatches checks that every alert that a healing rule names is shipped.
 func TestSnippetsHealingMatches(t *testing.T) {
 	t.Parallel()
 	alerts, matches := shippedAlerts(t), healingMatches(t)
@@ -165,7 +166,8 @@ func TestSnippetsHealingMatches(t *testing.T) {
 	}
 }
 
-// Routes that mute people, or the exporter, are found.
+// TestSnippetsFindMutedPeople checks that routes that mute people, or the exporter, are
+// found.
 func TestSnippetsFindMutedPeople(t *testing.T) {
 	t.Parallel()
 	const head = "route:\n  receiver: people\n  routes:\n"

@@ -37,8 +37,8 @@ func checkConfig(t *testing.T, text string) (string, error) {
 	return string(out), err
 }
 
-// completed returns a part of a configuration within the rest that it needs.
-// Lists replace lists, so that what is checked is what the page shows.
+// completed returns a part of a configuration within the rest that it needs. Lists replace
+// lists, so that exactly the part of the page is checked.
 func completed(t *testing.T, s snippet) string {
 	t.Helper()
 	var base map[string]any
@@ -113,7 +113,8 @@ func healingMatches(t *testing.T) map[string]string {
 	return out
 }
 
-// A part that no exporter takes is found, whatever its kind.
+// TestSnippetsFindFaults checks that a part that the exporter does not accept is found,
+// whatever its kind.
 func TestSnippetsFindFaults(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{

@@ -85,9 +85,9 @@ func parseSnippets(file, text string) (all []snippet, err error) {
 	return all, nil
 }
 
-// Every block of code in the documentation that a program can check is what
-// that program takes. A block of an unknown language, or YAML of an unknown
-// kind, fails: it would be checked by nobody.
+// TestSnippets checks every block of code of the documentation with the program that reads
+// it. A block of an unknown language, or YAML of an unknown kind, fails because nothing
+// checks it.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]int{}

@@ -7,9 +7,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/soak"
 )
 
-// A small soak: every scrape is answered while workers are recycled, slow
-// readers hold connections and a hostile user sends StatsD, and nothing grows.
-// The large one is `make trial-soak`.
+// TestSoakSmall is a small soak: every scrape is answered while workers are recycled, slow
+// readers hold connections and a hostile user sends StatsD, and nothing grows. The large
+// one is `make trial-soak`.
 func TestSoakSmall(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

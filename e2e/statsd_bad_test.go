@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// What is no StatsD is counted as such, and no number comes of it.
+// TestStatsDBadInput checks that input that is not StatsD is counted as malformed and
+// changes no other number.
 func TestStatsDBadInput(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -50,7 +51,8 @@ func TestStatsDBadInput(t *testing.T) {
 	})
 }
 
-// The longest packet that UDP carries, of one line and of many.
+// TestStatsDLongPackets sends the longest packets that UDP carries, of one line and of
+// many.
 func TestStatsDLongPackets(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -67,8 +69,8 @@ func TestStatsDLongPackets(t *testing.T) {
 	})
 }
 
-// A million routes: the series and the memory stay bounded, and every line is
-// accounted for: counted, or lost by the kernel and counted there.
+// TestStatsDMillionRoutes sends a million routes, and checks that series and memory are
+// bounded and every line is counted or lost by the kernel and counted there.
 func TestStatsDMillionRoutes(t *testing.T) {
 	t.Parallel()
 	const lines, perPacket = 1_000_000, 20

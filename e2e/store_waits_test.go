@@ -68,8 +68,8 @@ func connectionOf(t *testing.T, now model.State, id uint64) model.StoreConnectio
 	return now.StoreConnections[i]
 }
 
-// Who waits for whom in a MariaDB that lists its metadata locks (plugin
-// metadata_lock_info), with the rights of the documentation.
+// TestStoreWaitsListed checks who waits for whom in a MariaDB with the plugin
+// metadata_lock_info, with the documented rights.
 func TestStoreWaitsListed(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--plugin-load-add=metadata_lock_info")
@@ -134,7 +134,8 @@ func rootParty(t *testing.T, s *mariadb.Server) dbParty {
 	return dbParty{conn, connectionID(t, conn)}
 }
 
-// Without a list of locks a blocker is named only where nobody else can be it.
+// TestStoreWaitsUnlisted checks that without a list of locks a blocker is named only if no
+// other connection can be it.
 func TestStoreWaitsUnlisted(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -166,8 +167,8 @@ GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_cu
 GRANT SELECT ON performance_schema.metadata_locks TO 'resp'@'127.0.0.1';
 GRANT SELECT (PROCESSLIST_ID, ATTR_NAME, ATTR_VALUE) ON performance_schema.session_connect_attrs TO 'resp'@'127.0.0.1'`
 
-// With performance_schema: what a sleeping blocker did last, the modes of locks, and
-// the workers at connections over the UNIX socket.
+// TestStoreWaitsOfWorkers checks with performance_schema the last statement of a sleeping
+// blocker, the modes of locks, and the workers of connections over the UNIX socket.
 func TestStoreWaitsOfWorkers(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON", "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON")

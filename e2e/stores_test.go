@@ -17,8 +17,8 @@ type stored struct {
 	redis *redisServer
 }
 
-// withStores starts a MariaDB and a Redis, and an exporter that is told of a
-// pool, sessions and tasks of an app.
+// withStores starts a MariaDB and a Redis, and an exporter with a pool, sessions and tasks
+// of an app in its configuration.
 func withStores(t *testing.T) stored {
 	t.Helper()
 	s := stored{db: database(t), redis: startRedis(t, redisUserArgs()...)}
@@ -33,7 +33,7 @@ func withStores(t *testing.T) stored {
 	return s
 }
 
-// up is an error unless both servers are, or both are not.
+// up returns an error unless both servers are up, or both are down.
 func (s *stored) up(t *testing.T, v float64) error {
 	m := s.scrape(t)
 	return all(m.want(v, "resp_up", "component=mysql:main"), m.want(v, "resp_up", "component=redis:cache"))
@@ -79,15 +79,15 @@ func (s *stored) hastily(t *testing.T, n int) {
 	t.Logf("slowest of %d scrapes without either server: %s", n, slowest)
 }
 
-// Both servers hang at once: the scrape is on time with all the rest in it,
-// leaves nothing behind, and all is back when they go on.
+// TestBothStoresHang stops both servers at once: scrapes are on time with all other
+// metrics, nothing leaks, and the metrics return when the servers continue.
 func TestBothStoresHang(t *testing.T) {
 	t.Parallel()
 	s := withStores(t)
 	before := s.kept(t)
 	s.signal(t, syscall.SIGSTOP)
 	s.hastily(t, 50)
-	eventually(t, 10*time.Second, func() error { // what is no leak goes by itself
+	eventually(t, 10*time.Second, func() error { // a temporary increase ends
 		return s.keptMore(t, before, map[string]float64{"goroutines": 6, "descriptors": 3})
 	})
 	s.signal(t, syscall.SIGCONT)
@@ -116,7 +116,7 @@ func (s *stored) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// Both are killed and come back.
+// TestBothStoresKilled kills both servers and starts them again.
 func TestBothStoresKilled(t *testing.T) {
 	t.Parallel()
 	s := withStores(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// The rights of docs/redis.md for background tasks, beside those of every
-// user. QUEUE stands for a queue of Celery.
+// The rights of docs/redis.md for background tasks, in addition to those of every user.
+// QUEUE stands for a queue of Celery.
 const (
 	rqRights      = "+llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*"
 	restartRights = "+client|list" // of docs/actions.md, for restart_task
@@ -27,8 +27,8 @@ type taskApp struct {
 	env   []string
 }
 
-// jobs is what the app's tasks do. The worker of RQ gives its signs of life
-// every second, and is given up after some, not after a minute and a half.
+// jobs is the source of the app's tasks. The RQ worker sends a heartbeat every second, and
+// is considered lost after a few, not after 90 seconds.
 const jobs = `
 import os, sys, time
 from rq import Queue, Worker
@@ -80,7 +80,7 @@ func (b *taskApp) grant(rights string) {
 	b.redis.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(rights)...)...)
 }
 
-// grantCelery gives it the rights for some queues of Celery.
+// grantCelery grants the user the rights for some queues of Celery.
 func (b *taskApp) grantCelery(queues ...string) {
 	b.t.Helper()
 	for _, q := range queues {
@@ -94,7 +94,7 @@ func (b *taskApp) python(name string, args ...string) *run.Proc {
 	return start(b.t, run.Spec{Name: name, Path: python, Args: args, Dir: b.dir, Env: b.env})
 }
 
-// finish runs it until it ends by itself.
+// finish runs it until it ends.
 func (b *taskApp) finish(args ...string) {
 	b.t.Helper()
 	p := b.python("client", args...)
@@ -122,7 +122,7 @@ func (b *taskApp) celery(queues ...string) *run.Proc {
 	return b.python("celery", "-m", "celery", "-A", "tasks", "worker", "-c", "2", "-Q", strings.Join(queues, ","), "--without-gossip", "--without-mingle")
 }
 
-// number is the number that a command gives.
+// number returns the number that a command prints.
 func (b *taskApp) number(command string, args ...string) float64 {
 	b.t.Helper()
 	s := b.redis.cli(command, args...)
@@ -147,7 +147,7 @@ func tasksOf(kind string, queues ...string) string {
 	return fmt.Sprintf("{type: %s, redis: broker, queues: [%s]}", kind, strings.Join(queues, ", "))
 }
 
-// tasksReason is an error unless the collector gives that reason.
+// tasksReason returns an error unless the collector has that reason.
 func tasksReason(m metrics, reason string) error {
 	available := 0.0
 	if reason == "ok" {
@@ -156,7 +156,7 @@ func tasksReason(m metrics, reason string) error {
 	return m.want(available, "resp_collector_available", "collector=tasks", "reason="+reason)
 }
 
-// between is an error unless there is such a series, with a value in bounds.
+// between returns an error unless there is such a series, with a value in bounds.
 func (m metrics) between(low, high float64, name string, pairs ...string) error {
 	v, ok := m.sum(name, pairs...)
 	if !ok || v < low || v > high {
@@ -173,7 +173,7 @@ func (m metrics) lacks(name string, pairs ...string) error {
 	return nil
 }
 
-// killAll kills a process and its children, which may be in groups of their own.
+// killAll kills a process and its children, which may be in other process groups.
 func killAll(t *testing.T, pid int) {
 	t.Helper()
 	children, err := run.Children(pid)

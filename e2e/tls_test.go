@@ -18,7 +18,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// TLS and a login, by the web configuration file all exporters share.
+// TestTLSAndBasicAuth checks TLS and a login by the web configuration file that all
+// exporters share.
 func TestTLSAndBasicAuth(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
@@ -70,7 +71,7 @@ func TestTLSAndBasicAuth(t *testing.T) {
 	}
 }
 
-// certificate writes cert.pem and key.pem for 127.0.0.1, and gives the pool that trusts it.
+// certificate writes cert.pem and key.pem for 127.0.0.1, and returns the pool that trusts it.
 func certificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -16,7 +16,7 @@ type visit struct {
 	status int // 0: no answer
 }
 
-// traffic is what customers ask for, at a steady rate, however long an answer takes.
+// traffic is a load on an app, with the time that each request took.
 type traffic struct {
 	mu     sync.Mutex
 	visits []visit
@@ -26,7 +26,7 @@ type traffic struct {
 // inFlight bounds the customers at a time; what would be more is left out.
 const inFlight = 40
 
-// traffic asks the app for these paths in turn, until end is called or the test ends.
+// traffic requests these paths in turn from the app, until end is called or the test ends.
 func (a *app) traffic(t *testing.T, perSecond int, paths ...string) *traffic {
 	t.Helper()
 	l := &traffic{}
@@ -70,7 +70,7 @@ type latency struct {
 	worst       visit // of the bad ones, the first
 }
 
-// between tells of the requests that began in that time and have ended.
+// between returns the requests that began in a period and have ended.
 func (l *traffic) between(from, to time.Time) (out latency) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,9 +109,9 @@ func (l *traffic) quiet(t *testing.T) latency {
 	return q
 }
 
-// Against the quiet app: how much longer requests may take. The machine is
-// shared with other tests, so that both have room; a request that waits for a
-// fault to end waits for much longer. Below the floors a ratio says nothing.
+// Limits relative to the idle app: how much longer requests may take. Other tests share
+// the machine, so both have room; a request that waits for a fault to end takes much
+// longer. Below the floors a ratio has no meaning.
 const (
 	medianRatio, p95Ratio = 5, 10
 	medianFloor, p95Floor = 20 * time.Millisecond, 100 * time.Millisecond

@@ -43,7 +43,7 @@ func orderOf(line string) string {
 	return strings.Join(append(orderKill.FindAllString(line, -1), orderSignal.FindString(line)), ";")
 }
 
-// follow does what a line says, as a person would who reads no further.
+// follow does what a line says, like a person who reads only this line.
 func follow(t *testing.T, s *mariadb.Server, line string) {
 	t.Helper()
 	kills := orderKill.FindAllString(line, -1)
@@ -121,14 +121,14 @@ func deaf(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// The first line of advice names the root, and who follows it literally, and
-// reads no further, ends the trouble. Nobody is told to end a victim.
+// TestTruthAdviceEndsTheTrouble checks that the first line of advice names the root, that
+// following it literally ends the fault, and that no line suggests to end a victim.
 func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 	t.Parallel()
 	s := database(t)
 	const wait = "/pay?row=1"
 	for name, c := range map[string]struct {
-		path  string   // the path that both workers get a request for; PORT is that of the deaf server
+		path  string   // the path that both workers get a request for; PORT is that of the server that never answers
 		first string   // the first line
 		shell []string // what a foreign shell runs before, and leaves open
 		alter bool     // another one changes the table, behind that
@@ -157,7 +157,7 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 				config: joined("monitoring_interval: 1s", "thresholds: {response_time: {warning: 1, critical: 3}, query_time: {warning: 1, critical: 2}, memory: {warning: 1, critical: 1}, cpu: {warning: 1, critical: 1}}",
 					fmt.Sprintf("apps: [{name: %s, match: {listen: %q}, pools: [{name: main, mysql: main, user: shop, size: 5, leak_after: 5m}]}]", a.name, a.listen)) + mysqlSection(t, "main", s),
 			})
-			eventually(t, 30*time.Second, func() error { return x.says(t, a, "healthy", "", "") })
+			eventually(t, 30*time.Second, func() error { return x.says(t, a, "healthy", "") })
 			path, first := c.path, c.first
 			if strings.Contains(path, "PORT") {
 				port := strconv.Itoa(deaf(t))

@@ -12,8 +12,8 @@ import (
 	healthytrial "github.com/resp-exporter/resp-exporter/e2e/trials/healthy"
 )
 
-// backgroundApp is an app with a thread of each kind that blocks all day or wakes
-// up by itself, and with requests of each kind. REDIS is a port.
+// backgroundApp is an app with a thread of each kind that blocks for long or wakes up
+// periodically, and with requests of each kind. REDIS is a port.
 const backgroundApp = healthytrial.Background + `
 from flask import Flask
 app = Flask(__name__)
@@ -44,7 +44,7 @@ type stack struct {
 	loop    bool // an event loop: a request that waits in a thread does not make it stuck
 }
 
-// stackOf says how to start the app of some kind of server.
+// stackOf describes how to start the app under a kind of server.
 type stackOf struct {
 	kind, server string
 	workers      int
@@ -82,7 +82,7 @@ func stacks(t *testing.T, redis int, kinds ...stackOf) []*stack {
 	return out
 }
 
-// serverArgs is how each kind of server is told to serve the app.
+// serverArgs returns the arguments with which each kind of server serves the app.
 func serverArgs(t *testing.T, k stackOf, s *stack) []string {
 	t.Helper()
 	spec := s.name + ":app"
@@ -118,7 +118,7 @@ type workerJSON struct {
 	Slot    int     `json:"slot"`
 }
 
-// verdict is what /api/v1/status says of an app.
+// verdict is an app in /api/v1/status.
 type verdict struct {
 	Name    string       `json:"name"`
 	Up      bool         `json:"up"`
@@ -129,7 +129,7 @@ type verdict struct {
 	} `json:"health"`
 }
 
-// verdicts reads what the exporter says of each app, and of when that is.
+// verdicts reads what the exporter reports of each app, and the time of its last check.
 func (x *exporter) verdicts(t *testing.T) (map[string]verdict, time.Time) {
 	t.Helper()
 	status, body, err := x.get("/api/v1/status")
@@ -150,7 +150,7 @@ func (x *exporter) verdicts(t *testing.T) (map[string]verdict, time.Time) {
 	return out, s.LastCheck
 }
 
-// rests is an error unless each worker of the app is idle.
+// rests returns an error unless each worker of the app is idle.
 func (s *stack) rests(m metrics) error {
 	errs := []error{m.want(float64(s.workers), "resp_app_workers", "app="+s.name, "state=idle")}
 	for _, state := range []string{"busy", "stuck", "booting"} {

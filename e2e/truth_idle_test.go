@@ -26,9 +26,9 @@ func kindsOfStacks(t *testing.T) []stackOf {
 	}
 }
 
-// Threads that block in a read, a poll, a wait or a queue, or that wake up now
-// and then, do not make a worker busy. A request does, it has its own age, and
-// it makes the worker stuck once it lasts too long.
+// TestTruthIdleWithBackgroundThreads checks that threads that block in a read, a poll, a
+// wait or a queue, or that wake up now and then, do not make a worker busy. A request
+// does, with its own age, and makes the worker stuck when it lasts too long.
 func TestTruthIdleWithBackgroundThreads(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uwsgi", "uvicorn", "waitress-serve", "redis-server")
@@ -82,7 +82,7 @@ func TestTruthIdleWithBackgroundThreads(t *testing.T) {
 // and more.
 const slowSeconds = 14.0
 
-// slowRequest makes one slow request and follows what the exporter says of it.
+// slowRequest sends one slow request and checks what the exporter reports of it meanwhile.
 func (s *stack) slowRequest(t *testing.T, x *exporter) {
 	began, done := time.Now(), make(chan struct{})
 	go func() { defer close(done); s.get(fmt.Sprintf("/sleep/%.1f", slowSeconds)) }()

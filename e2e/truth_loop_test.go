@@ -31,6 +31,13 @@ func (x *exporter) loops(t *testing.T) {
 	need(t, "uvicorn")
 	source := write(t, filepath.Join(openDir(t), "loops.py"), loopApp)
 	a := serve(t, launch{server: "uvicorn", name: unique("loops"), source: source, args: []string{"--interface", "asgi3", "--lifespan", "off"}})
+	x.configure(t, a)
+	eventually(t, 40*time.Second, func() error { return x.scrape(t).has("resp_worker_loop_blocked_seconds_total", "app="+a.name) })
+}
+
+// configure adds an app to the exporter's configuration, and reloads that.
+func (x *exporter) configure(t *testing.T, a *app) {
+	t.Helper()
 	text, err := os.ReadFile(x.config)
 	if err != nil {
 		t.Fatal(err)
@@ -39,11 +46,10 @@ func (x *exporter) loops(t *testing.T) {
 	if err := x.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 40*time.Second, func() error { return x.scrape(t).has("resp_worker_loop_blocked_seconds_total", "app="+a.name) })
 }
 
-// A loop that a request blocks is told from one in which requests wait, and from
-// one that has none.
+// TestTruthLoopBlocked checks that an event loop that a request blocks is distinguished
+// from one in which requests wait, and from one without requests.
 func TestTruthLoopBlocked(t *testing.T) {
 	t.Parallel()
 	need(t, "uvicorn")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// up is an error unless exactly these apps of a base name are reported, all of
-// them up.
+// up returns an error unless exactly these apps of a base name are reported, all of them
+// up.
 func up(m metrics, base string, names ...string) error {
 	var errs []error
 	seen := make(map[string]bool)
@@ -31,8 +31,8 @@ func up(m metrics, base string, names ...string) error {
 	return all(errs...)
 }
 
-// The name stands in the command line, in variables, in a file or in the title,
-// wherever each server takes it from.
+// TestTruthNameIsFound checks that the name is found in the command line, in variables, in
+// a file or in the title, as each server takes it.
 func TestTruthNameIsFound(t *testing.T) {
 	t.Parallel()
 	hidden := withoutTitles(t)
@@ -61,8 +61,8 @@ func TestTruthNameIsFound(t *testing.T) {
 	}
 }
 
-// Two apps of one module keep their names when one is restarted, and the
-// exporter after it.
+// TestTruthNamesDoNotSwap checks that two apps of one module keep their names after a
+// restart of one of them, and of the exporter.
 func TestTruthNamesDoNotSwap(t *testing.T) {
 	t.Parallel()
 	one, two := freePort(t), freePort(t)
@@ -87,15 +87,15 @@ func TestTruthNamesDoNotSwap(t *testing.T) {
 	})
 }
 
-// inPod starts a server in a network namespace and under a host name of its own.
+// inPod starts a server in its own network namespace and with its own host name.
 func inPod(t *testing.T, l launch, host string) *app {
 	t.Helper()
 	l.wrap = []string{"unshare", "--net", "--uts", "sh", "-c", "ip link set lo up && hostname " + host + ` && exec "$@"`, "sh"}
 	return serve(t, l)
 }
 
-// A rolling update starts the new pod before it ends the old one: both are up
-// meanwhile, as two apps.
+// TestTruthRollingUpdateIsOneApp checks a rolling update that starts the new pod before it
+// ends the old one: both are up meanwhile, as two apps.
 func TestTruthRollingUpdateIsOneApp(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

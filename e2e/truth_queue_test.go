@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// controlSocket is a configuration of gunicorn whose master opens, once its
-// workers run, a socket of its own as gunicorn 26 does.
+// controlSocket is a configuration of gunicorn whose master opens another socket once its
+// workers run, as gunicorn 26 does.
 const controlSocket = `
 import os, socket, threading
 held = []
@@ -22,8 +22,9 @@ def when_ready(server):
     threading.Timer(1.5, later).start()
 `
 
-// A full queue is full whatever other sockets the app holds: a control socket,
-// which is no listener of the app, or another bind, which has a queue of its own.
+// TestTruthFullnessIsOfOneListener checks that a full queue is full whatever other sockets
+// the app holds: a control socket, which is no listener of the app, or another bind, which
+// has its own queue.
 func TestTruthFullnessIsOfOneListener(t *testing.T) {
 	t.Parallel()
 	const limit = 8

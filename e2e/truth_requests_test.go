@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// markingApp marks the requests that it works on by a file each, named by the
-// request and its process.
+// markingApp creates a file for each request that it works on, named by the request and
+// its process.
 const markingApp = `import os, time
 def app(environ, start_response):
     what = environ["PATH_INFO"].split("/")
@@ -25,8 +25,8 @@ def app(environ, start_response):
     return [b"ok"]
 `
 
-// A request is in hand at the first look after it was accepted, also when the
-// kernel was asked for connections a moment before.
+// TestTruthRequestIsSeenAtOnce checks that a request is reported at the first scrape after
+// it was accepted, also if the kernel listed connections a moment before.
 func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uwsgi", "waitress-serve")
@@ -55,7 +55,7 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 			other, mark := fmt.Sprintf("o%d-%d", round, i), fmt.Sprintf("m%d-%d", round, i)
 			before.behind("/sleep/1.0/" + other)
 			begins(t, filepath.Join(marks, other))
-			x.scrape(t) // asks the kernel, as there is a connection in hand
+			x.scrape(t) // reads the kernel's connections, since one is accepted
 			does := "sleep"
 			if round%2 == 0 {
 				does = "spin"

@@ -36,8 +36,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 `
 
-// The heartbeat of a worker is the age of its request only where gunicorn
-// touches it right before it accepts.
+// TestTruthHeartbeatIsNoAge checks that the heartbeat of a worker is used as the age of
+// its request only if gunicorn updates it right before it accepts.
 func TestTruthHeartbeatIsNoAge(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uvicorn")
@@ -76,8 +76,8 @@ func TestTruthHeartbeatIsNoAge(t *testing.T) {
 	}
 }
 
-// All threads of a worker wait for a lock that nobody returns, and it goes on
-// accepting connections.
+// TestTruthDeadlockIsStuck checks that a worker is stuck if all its threads wait for a
+// lock that is never released, although it still accepts connections.
 func TestTruthDeadlockIsStuck(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "waitress-serve")
@@ -103,8 +103,8 @@ func TestTruthDeadlockIsStuck(t *testing.T) {
 	})
 }
 
-// A worker that was started for the first request that it serves is busy, not
-// booting.
+// TestTruthFirstRequestIsNoBoot checks that a worker that was started for its first
+// request is busy, not booting.
 func TestTruthFirstRequestIsNoBoot(t *testing.T) {
 	t.Parallel()
 	need(t, "uwsgi")
@@ -130,8 +130,8 @@ func TestTruthFirstRequestIsNoBoot(t *testing.T) {
 	}
 }
 
-// An exporter that looks while the development server starts sees the server of
-// a moment later.
+// TestTruthFlaskDebugDuringStart checks that an exporter that reads while the development
+// server starts sees the final server a moment later.
 func TestTruthFlaskDebugDuringStart(t *testing.T) {
 	t.Parallel()
 	need(t, python)
@@ -146,7 +146,8 @@ func TestTruthFlaskDebugDuringStart(t *testing.T) {
 	eventually(t, 10*time.Second, func() error { return s.rests(x.scrape(t)) })
 }
 
-// Workers that die before they serve are not a healthy app.
+// TestTruthDyingWorkersAreCritical checks that an app whose workers die before they serve
+// is critical.
 func TestTruthDyingWorkersAreCritical(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn")
@@ -156,7 +157,7 @@ func TestTruthDyingWorkersAreCritical(t *testing.T) {
 	s.Proc = start(t, run.Spec{Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", "2", "-b", s.listen, name + ":app"}, Dir: dir, Env: []string{"PYTHONPATH=" + dir}})
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
 	eventually(t, time.Minute, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
-	time.Sleep(12 * time.Second) // that it was down before its master listened is no longer said
+	time.Sleep(12 * time.Second) // until it is no longer recovering from the start
 	eventually(t, 30*time.Second, func() error {
 		says, _ := x.verdicts(t)
 		v := says[name]

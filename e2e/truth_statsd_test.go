@@ -18,7 +18,7 @@ func requestsOf(t *testing.T, x *exporter, a *app, name string) {
 	eventually(t, 20*time.Second, func() error { return counted(x.scrape(t), name) })
 }
 
-// askPages asks an app for a page three times.
+// askPages requests a page of an app three times.
 func askPages(t *testing.T, a *app) {
 	t.Helper()
 	for range 3 {
@@ -28,8 +28,8 @@ func askPages(t *testing.T, a *app) {
 	}
 }
 
-// counted is an error unless three requests count for an app of that name, which
-// is watched, and no line was malformed.
+// counted returns an error unless three requests count for a watched app of that name, and
+// no line was malformed.
 func counted(m metrics, name string) error {
 	n, _ := m.sum("resp_http_requests_total", "app="+name, "code=200")
 	if n < 3 {
@@ -38,8 +38,8 @@ func counted(m metrics, name string) error {
 	return all(m.want(1, "resp_up", "component=app:"+name), m.want(0, "resp_statsd_lines_total", "outcome=malformed"))
 }
 
-// An app whose name is not plain is found under the name that its requests have,
-// whether the name came in a tag or a prefix.
+// TestTruthStatsDNames checks that an app with an unusual name is found under the name of
+// its requests, whether the name came in a tag or a prefix.
 func TestTruthStatsDNames(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn")
@@ -77,7 +77,7 @@ func TestTruthStatsDNames(t *testing.T) {
 	})
 }
 
-// What no server of ours sends, other clients do: names in other encodings.
+// TestTruthStatsDNamesOfOthers checks names in encodings that only other clients send.
 func TestTruthStatsDNamesOfOthers(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -102,7 +102,7 @@ const plainASGI = `async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 `
 
-// hypercorn's lines count as gunicorn's do.
+// TestTruthHypercornReports checks that hypercorn's lines are counted like gunicorn's.
 func TestTruthHypercornReports(t *testing.T) {
 	t.Parallel()
 	need(t, "hypercorn")
@@ -132,9 +132,9 @@ func beside(t *testing.T, x *exporter) examined {
 	return d
 }
 
-// A line of an app that cannot be read is a note of the doctor, by its fault and
-// never by its text; so is a name that no watched app has. Lines of strangers
-// are not.
+// TestTruthDoctorMalformedLines checks that malformed lines of an app are a note of the
+// doctor with the kind of fault and without their text, that a name without a watched app
+// is one too, and that lines of strangers are none.
 func TestTruthDoctorMalformedLines(t *testing.T) {
 	t.Parallel()
 	x := watch(t, export{})
@@ -159,16 +159,17 @@ def post_request(worker, req, environ, resp):
 				}
 			}
 		}
-		return all(d.says("requests", found{Of: "app:" + a.name, Reason: "malformed", Detail: "shape "}),
-			d.says("requests", found{Of: "app:" + a.name, Reason: "malformed", Detail: "value "}),
-			d.says("requests", found{Of: "app:" + a.name, Reason: "misnamed", Detail: dots, Remedy: []string{"start gunicorn with --dogstatsd-tags app:" + a.name}}))
+		return all(d.says("requests", wantFinding{of: "app:" + a.name, reason: "malformed"}, "shape "),
+			d.says("requests", wantFinding{of: "app:" + a.name, reason: "malformed"}, "value "),
+			d.says("requests", wantFinding{of: "app:" + a.name, reason: "misnamed", remedy: []string{"--dogstatsd-tags app:" + a.name}}, dots))
 	})
 	if err := x.scrape(t).want(1, "resp_collector_available", "collector=requests", "reason=ok"); err != nil {
 		t.Error(err)
 	}
 }
 
-// Workers of uvicorn under gunicorn report no request, whatever --statsd-host is.
+// TestTruthDoctorASGIWorkers checks that doctor reports workers of uvicorn under gunicorn,
+// which send no StatsD whatever --statsd-host is.
 func TestTruthDoctorASGIWorkers(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uvicorn")
@@ -179,9 +180,9 @@ func TestTruthDoctorASGIWorkers(t *testing.T) {
 	var d examined
 	eventually(t, 20*time.Second, func() error {
 		d = beside(t, x)
-		return d.says("requests", found{Of: "app:" + a.name, Reason: "unsupported", Detail: "UvicornWorker", Remedy: []string{"docs/statsd.md"}})
+		return d.says("requests", wantFinding{of: "app:" + a.name, reason: "unsupported", remedy: []string{"docs/statsd.md"}}, "UvicornWorker")
 	})
-	if err := d.says("requests", found{Of: "app:" + sync.name, Reason: "unsupported"}); err == nil {
+	if err := d.says("requests", wantFinding{of: "app:" + sync.name, reason: "unsupported"}); err == nil {
 		t.Error("a sync worker is said to report nothing")
 	}
 }
@@ -197,8 +198,8 @@ class logger_class(Statsd):
         self.sock.connect(%q)
 `
 
-// gunicorn does not connect anew to a UNIX socket that the exporter made again:
-// the doctor says so.
+// TestTruthDoctorSeveredSocket checks that doctor reports a gunicorn that is still
+// connected to a UNIX socket that the exporter has replaced.
 func TestTruthDoctorSeveredSocket(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(openDir(t), "statsd.sock")
@@ -207,19 +208,20 @@ func TestTruthDoctorSeveredSocket(t *testing.T) {
 	conf := write(t, filepath.Join(openDir(t), "conf.py"), fmt.Sprintf(unixLogger, socket))
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "1", "-c", conf}})
 	requestsOf(t, x, a, a.name)
-	if err := beside(t, x).says("requests", found{Of: "app:" + a.name, Reason: "not_found"}); err == nil {
+	if err := beside(t, x).says("requests", wantFinding{of: "app:" + a.name, reason: "not_found"}); err == nil {
 		t.Error("a socket that works is said to lead nowhere")
 	}
 	x.Stop()
 	x = watch(t, e)
 	a.get("/products")
 	eventually(t, 20*time.Second, func() error {
-		return beside(t, x).says("requests", found{Of: "app:" + a.name, Reason: "not_found", Remedy: []string{"restart " + a.name}})
+		return beside(t, x).says("requests", wantFinding{of: "app:" + a.name, reason: "not_found", remedy: []string{"restart " + a.name}})
 	})
 }
 
-// A socket that a supervisor holds, as systemd does, outlives a restart of the
-// exporter: gunicorn reports on, and what was sent meanwhile counts too.
+// TestTruthHeldSocketOutlivesRestart checks that a socket that a supervisor holds, as
+// systemd does, survives a restart of the exporter, and that lines sent meanwhile are
+// counted.
 func TestTruthHeldSocketOutlivesRestart(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(openDir(t), "statsd.sock")

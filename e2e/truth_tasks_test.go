@@ -158,9 +158,9 @@ func (x *exporter) threadsOf(t *testing.T, app string) (tasks map[inLine]int, th
 	return tasks, threads
 }
 
-// The requests that wait in an event loop are known with their views and lines, in
-// the number that there are, and so is the line that blocks a loop. How many wait in
-// which view, and where the lines are, is drawn from a seed.
+// TestTruthTasks checks that the requests that wait in an event loop are reported with
+// their views, lines and exact number, and so is the line that blocks a loop. A seed draws
+// how many wait in which view, and on which lines.
 func TestTruthTasks(t *testing.T) {
 	t.Parallel()
 	need(t, "uvicorn", "gunicorn", "hypercorn")

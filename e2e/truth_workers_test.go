@@ -39,7 +39,8 @@ def when_ready(server):
     multiprocessing.get_context("fork").Process(target=loop, daemon=True).start()
 `
 
-// Helpers that a server forks are no workers, and a server of one process is one.
+// TestTruthHelpersAreNoWorkers checks that helpers that a server forks are not workers,
+// and that a server of one process is one.
 func TestTruthHelpersAreNoWorkers(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
@@ -92,7 +93,8 @@ func kept(t *testing.T, name, parent string) *run.Proc {
 	return start(t, run.Spec{Name: "keeper", Path: python, Args: []string{script, name}, Dir: dir, Env: []string{"NO_POOL=1", fmt.Sprintf("PORT=%d", freePort(t))}})
 }
 
-// A program that only keeps the socket of the server that it started is no app.
+// TestTruthKeeperOfASocketIsNoApp checks that a program that only holds the socket of the
+// server that it started is not an app.
 func TestTruthKeeperOfASocketIsNoApp(t *testing.T) {
 	t.Parallel()
 	name, parent := unique("shop"), unique("keeper")
@@ -107,8 +109,8 @@ func TestTruthKeeperOfASocketIsNoApp(t *testing.T) {
 	})
 }
 
-// A master that has ended, and that nobody has waited for, does not keep the
-// name of the app that now serves at the socket.
+// TestTruthEndedMasterKeepsNoName checks that a zombie master does not keep the name of
+// the app that now serves at the socket.
 func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 	t.Parallel()
 	name := unique("shop")
@@ -140,8 +142,9 @@ func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 	})
 }
 
-// Workers that Hypercorn forks, as before 0.14.4, are its workers; the server
-// that forked them is none, and neither is a pool of a server alone.
+// TestTruthForkedWorkersAreWorkers checks that workers that Hypercorn before 0.14.4 forks
+// are its workers, and that neither the server that forked them nor a pool of a single
+// server is one.
 func TestTruthForkedWorkersAreWorkers(t *testing.T) {
 	t.Parallel()
 	need(t, "hypercorn")

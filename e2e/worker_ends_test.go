@@ -71,7 +71,8 @@ func (e ending) begin(t *testing.T, path string) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-// How workers end, by real servers: each end is counted once, under its reason.
+// TestWorkerEnds checks with real servers that each end of a worker is counted once, under
+// its reason.
 func TestWorkerEnds(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uwsgi", python)
@@ -127,8 +128,8 @@ func (e ending) counted(t *testing.T, want map[string]float64) {
 	})
 }
 
-// A request that its worker takes along counts; one that the worker finishes before it ends
-// does not, though the worker was busy when it was told to end.
+// TestRequestsCutOff checks that a request that its worker did not finish is counted, and
+// that one that the worker finishes before it ends is not.
 func TestRequestsCutOff(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", python)
@@ -190,7 +191,8 @@ func memoryGroup(t *testing.T, limit int) string {
 	return dir
 }
 
-// The kernel's OOM killer ends a worker that takes more than its control group may.
+// TestWorkerEndsOOM checks a worker that the kernel's OOM killer ends for exceeding the
+// limit of its control group.
 func TestWorkerEndsOOM(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", python)

@@ -63,7 +63,7 @@ type chain struct {
 	Sentence string `json:"sentence"`
 }
 
-// check asks a running exporter how all is, prints that, and returns the exit
+// check reads the status of a running exporter, prints it, and returns the exit
 // code: 0 healthy, 1 warning, 2 critical, 3 unknown.
 func check(o checkOptions, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
@@ -135,7 +135,7 @@ func get(ctx context.Context, o target, path string, v url.Values) (resp *http.R
 		return nil, "", err
 	}
 	public := *u
-	public.User = nil // whoever reads the result need not know the login
+	public.User = nil // the login must not be in the output
 	shown = public.String()
 	full := u.JoinPath(path)
 	full.RawQuery = v.Encode()

@@ -240,7 +240,7 @@ func TestCheckUnknown(t *testing.T) {
 	defer refuses.Close()
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	tls := httptest.NewUnstartedServer(nil) // its certificate is signed by nobody we know
+	tls := httptest.NewUnstartedServer(nil) // its certificate is signed by an unknown CA
 	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
 	tls.StartTLS()
 	defer tls.Close()

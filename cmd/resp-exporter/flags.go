@@ -70,15 +70,22 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 		return f, err
 	}
 	f.app.Logger = promslog.New(log)
-	f.app.Off = make(map[string]bool)
-	for name, w := range wanted {
-		f.app.Off[name] = !w.on || *disable && !w.byUser
-	}
+	f.app.Off = collectorsOff(wanted, *disable)
 	f.app.RoutePrefix, err = routePrefix(*prefix, f.app.ExternalURL)
 	if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
 		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
 	}
 	return f, err
+}
+
+// collectorsOff returns for each collector whether it is disabled; disable is
+// --collector.disable-defaults.
+func collectorsOff(wanted map[string]*choice, disable bool) map[string]bool {
+	off := make(map[string]bool, len(wanted))
+	for name, w := range wanted {
+		off[name] = !w.on || disable && !w.byUser
+	}
+	return off
 }
 
 // pathFlags adds where things lie, and a flag that is for demonstrations alone.
@@ -90,7 +97,7 @@ func pathFlags(k *kingpin.Application, o *app.Options) {
 	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks.").Hidden().Default("1").Float64Var(&o.LeakTimeScale)
 }
 
-// checkFlags adds the command check, and gives its options by its name.
+// checkFlags adds the command check, and returns its options under its name.
 func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	o := &checkOptions{}
 	c := k.Command("check", "Print the status that a running exporter reports; exit code 0 healthy, 1 warning, 2 critical, 3 unknown.")
@@ -101,7 +108,7 @@ func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	return map[string]*checkOptions{c.FullCommand(): o}
 }
 
-// doctorFlags adds the command doctor, and gives its options by its name.
+// doctorFlags adds the command doctor, and returns its options under its name.
 func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	o := &doctorOptions{}
 	c := k.Command("doctor", "Check the whole setup once, with the flags of serve, and print what is missing and how to fix it; exit code 1 if something that is configured cannot work.")
@@ -109,7 +116,7 @@ func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	return map[string]*doctorOptions{c.FullCommand(): o}
 }
 
-// stackFlags adds the command stack, and gives its options by its name.
+// stackFlags adds the command stack, and returns its options under its name.
 func stackFlags(k *kingpin.Application) map[string]*stackOptions {
 	o := &stackOptions{}
 	c := k.Command("stack", "Print the Python stacks of a process and what its threads wait in, without pausing it; exit code 1 if it cannot be looked at.")
@@ -134,7 +141,7 @@ func (v *pidValue) Set(s string) error {
 // String returns the process id.
 func (v *pidValue) String() string { return strconv.Itoa(int(*v)) }
 
-// historyFlags adds the command history, and gives its options by its name.
+// historyFlags adds the command history, and returns its options under its name.
 func historyFlags(k *kingpin.Application) map[string]*historyOptions {
 	o := &historyOptions{}
 	c := k.Command("history", "Print what the requests of the apps did at a time, or from one to another: of the running exporter, else of its state directory; exit code 1 if neither can be read.")

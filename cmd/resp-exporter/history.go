@@ -121,7 +121,7 @@ func parseMoment(s string, now time.Time, location *time.Location) (time.Time, e
 	return time.Time{}, errors.New("expected a time such as 03:12, \"2026-03-01 03:12\", 2026-03-01T03:12:00Z or -10m")
 }
 
-// fromExporter asks the running exporter.
+// fromExporter reads the history from the running exporter.
 func (o *historyOptions) fromExporter(ctx context.Context, q *historystatus.Query) (*historyReport, error) {
 	r := &historyReport{Source: o.url}
 	into := any(&r.History)

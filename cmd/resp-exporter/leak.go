@@ -24,7 +24,7 @@ type leakOptions struct {
 	latched bool
 }
 
-// leakFlags adds the command leak, and gives its options by its name.
+// leakFlags adds the command leak, and returns its options under its name.
 func leakFlags(k *kingpin.Application) map[string]*leakOptions {
 	o := &leakOptions{}
 	c := k.Command("leak", "Judge memory traces of processes: files with the columns "+trace.Header+", which may be compressed with gzip. Exit code 1 if one cannot be read.")

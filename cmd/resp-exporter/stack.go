@@ -153,7 +153,7 @@ func lookAtAll(r *procfs.FS, p *pystack.Process, pid int) (*stackReport, error) 
 	return report, nil
 }
 
-// look sets where a thread is; one that goes on meanwhile is looked at again.
+// look sets where a thread is; one that runs meanwhile is looked at again.
 func (t *threadStack) look(p *pystack.Process, s *pystack.Stack) {
 	out := p.Look(t.TID, s)
 	for range stackTries {

@@ -140,7 +140,7 @@ func TestStackFails(t *testing.T) {
 	}
 }
 
-// What has no program is told apart from what does not exist.
+// A process without a program is distinguished from one that does not exist.
 func TestStackOfNoProgram(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -1,4 +1,4 @@
-// Holds dashboards to Grafana's own types: node check.mjs [--cache FILE] FILES…
+// Checks dashboards against Grafana's own types: node check.mjs [--cache FILE] FILES…
 // Each fault is a line, FILE PATH: what; then the exit code is 1.
 import Ajv from 'ajv';
 import { readFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ function hold(file, path, name, value) {
   for (const line of seen) fault(file, line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2));
 }
 
-// property gives the schema of one key of an object, for overrides.
+// property returns the schema of one key of an object, for overrides.
 function property(name, path) {
   let schema = all[name];
   for (const key of path.split('.')) {
@@ -47,7 +47,7 @@ function property(name, path) {
   return id;
 }
 
-// resolve follows one reference and gives the alternatives of a schema.
+// resolve follows one reference and returns the alternatives of a schema.
 function resolve(schema) {
   return [schema, ...(schema.anyOf ?? []), ...(schema.allOf ?? [])];
 }

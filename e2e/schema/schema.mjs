@@ -23,7 +23,7 @@ function source() {
   return lines.join('\n');
 }
 
-// partial takes out which keys must be there: Grafana fills in what a panel
+// partial removes which keys are required: Grafana fills in what a panel
 // leaves out.
 function partial(value) {
   if (Array.isArray(value)) return value.map(partial);
@@ -51,7 +51,7 @@ function generate() {
   }
 }
 
-// schemas makes them, or takes them from the file that an earlier run wrote.
+// schemas makes the schemas, or reads them from the file that an earlier run wrote.
 export function schemas(cache) {
   if (cache && existsSync(cache)) return JSON.parse(readFileSync(cache, 'utf8'));
   const made = generate();

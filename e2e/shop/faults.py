@@ -53,7 +53,7 @@ def give_back():
             c = LEAKED.pop()
             try:
                 c.close()  # rolls back
-            except DBAPIError:  # the connection was killed: only the pool must be told
+            except DBAPIError:  # the connection was killed: only the pool must notice
                 c.invalidate()
 
 

@@ -8,7 +8,7 @@ type dashboard struct {
 	Title         string      `json:"title"`
 	Description   string      `json:"description"`
 	Tags          []string    `json:"tags"`
-	ID            *int        `json:"id"` // null: Grafana gives its own
+	ID            *int        `json:"id"` // null: Grafana assigns one
 	SchemaVersion int         `json:"schemaVersion"`
 	Editable      bool        `json:"editable"`
 	GraphTooltip  int         `json:"graphTooltip"` // 1: one cross hair for all panels

@@ -152,7 +152,7 @@ func (p *panel) dashedLike(pattern, paint string) *panel {
 	return p
 }
 
-// painted gives a series a color that means something.
+// painted sets the color of a series, by its meaning.
 func (p *panel) painted(name, paint string) *panel {
 	return p.override(name, property{"color", color{Mode: "fixed", FixedColor: paint}})
 }
@@ -246,7 +246,7 @@ func (p *panel) listed(calcs ...string) *panel {
 	return p
 }
 
-// measured gives a column of a table a unit of its own.
+// measured sets the unit of a column of a table.
 func (p *panel) measured(column, unit string) *panel {
 	return p.override(column, property{"unit", unit})
 }

@@ -20,7 +20,7 @@ func Diagnose(ctx context.Context, o Options) (*doctor.Diagnosis, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = runAll(run, a.sources()...) // what fails is seen in what its collector says
+		_ = runAll(run, a.sources()...) // its collector reports the failure
 	}()
 	defer func() { stop(); <-done }()
 	return doctor.Examine(ctx, doctor.Subject{

@@ -21,7 +21,7 @@ func TestHealthFollowsTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := ln.Addr().String()
-	if err := ln.Close(); err != nil { // nobody is there
+	if err := ln.Close(); err != nil { // the port is free
 		t.Fatal(err)
 	}
 	e := run(t, "statsd: {listen: []}\nredis: [{name: cache, url: \"redis://someone:s3cret@"+address+"/0\"}]\n", nil)

@@ -51,7 +51,7 @@ func (a *parts) holdersOf(ctx context.Context, server string, apps ...string) (d
 	h.lookup = func(name string) []netip.Addr {
 		ctx, cancel := context.WithTimeout(ctx, clientNameLimit)
 		defer cancel()
-		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", name) // of a name that nobody knows, nothing is known
+		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", name) // nil for an unknown name
 		return addrs
 	}
 	return h, nil
@@ -69,8 +69,8 @@ func newHolders(held *conns.Sample, snap *discovery.Snapshot, isServer func(comp
 	return h
 }
 
-// Of implements [dbconn.Holders]. Where processes of two apps hold what may be
-// the connection, nobody does.
+// Of implements [dbconn.Holders]. Where processes of two apps hold what may be the
+// connection, it has no holder.
 func (h *holders) Of(host string) dbconn.Holder {
 	name, text, err := net.SplitHostPort(host)
 	if err != nil {

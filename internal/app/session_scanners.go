@@ -18,7 +18,7 @@ import (
 // changes neither the server nor its sessions keeps the scanner.
 type sessionScanners struct {
 	server  func(name string) *redis.Server
-	off     bool // the collector is: nobody would see what was counted
+	off     bool // the collector is off, so the counts would not be shown
 	log     *slog.Logger
 	changed chan struct{}
 

@@ -37,7 +37,7 @@ type Sessions struct {
 	Redis string `yaml:"redis" want:"the name of a server in the section redis"`
 	// What the keys begin with.
 	Prefix string `yaml:"prefix" want:"1 to 128 bytes that the keys begin with, such as \"session:\""`
-	// How long a session should live at most; 0: not said.
+	// How long a session should live at most; 0: not set.
 	Lifetime time.Duration `yaml:"lifetime,omitempty" want:"a duration of 1s or more, such as 2h"`
 }
 

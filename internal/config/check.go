@@ -32,7 +32,7 @@ const (
 type problem struct {
 	path string // "apps[0].match.listen"
 	got  string // what is there, e.g. `got "x"`
-	want string // what is expected; in checks: "" or an addition to what the schema says, see Config.expect
+	want string // what is expected; in checks: "" or an addition to the schema's text, see Config.expect
 }
 
 func (p problem) String() string { return p.path + ": " + p.got + "; expected " + p.want }

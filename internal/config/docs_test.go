@@ -47,7 +47,7 @@ func keysOf(v reflect.Value, path string) []key {
 // text returns a default as the documentation writes it; "" for none.
 func (k key) text() string {
 	if k.value.Kind() != reflect.Slice && strings.Contains(k.path, "[].") {
-		return "" // the value of a new item says nothing
+		return "" // the value of a new item is not checked
 	}
 	switch v := k.value.Interface().(type) {
 	case []config.HealingStep:

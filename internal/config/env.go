@@ -32,7 +32,7 @@ func variables(c *Config) []variable {
 		}},
 		{envPrefix + "CLEANUP_ENABLED", "", "true or false", func(s string) bool {
 			on, err := strconv.ParseBool(s)
-			if err == nil && !on { // it can only switch off: true leaves what the file says
+			if err == nil && !on { // it can only switch off: true keeps the file's value
 				c.Healing.Mode = HealOff
 			}
 			return err == nil

@@ -171,7 +171,7 @@ type Recycle struct {
 	MinAge time.Duration `yaml:"min_age" want:"a duration from 0s to 24h"`
 	// Workers that must be alive; 2 or more.
 	MinWorkers int `yaml:"min_workers" want:"a whole number from 2 to 1000"`
-	// Argv that imports the app as its master does; none: gunicorn itself is asked to check.
+	// Argv that imports the app as its master does; none: gunicorn --check-config is run.
 	ImportCheck []string `yaml:"import_check,omitempty" want:"a list: the absolute path of a program and its arguments" item:"an argument"`
 }
 

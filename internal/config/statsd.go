@@ -70,7 +70,7 @@ func (s StatsD) SendTo() string {
 // of a network.
 type Trusted struct {
 	UID uint32       // if Net is the zero value
-	Net netip.Prefix // of addresses, IPv4 ones as such
+	Net netip.Prefix // of addresses; IPv4 ones are not mapped
 }
 
 // ParseTrust reads "uid:1001", "10.0.0.0/8" or "10.1.2.3". The error says what
@@ -78,7 +78,7 @@ type Trusted struct {
 func ParseTrust(s string) (Trusted, error) {
 	if id, ok := strings.CutPrefix(s, "uid:"); ok {
 		n, err := strconv.ParseUint(id, 10, 32)
-		if err != nil || n == 1<<32-1 { // the id of nobody at all
+		if err != nil || n == 1<<32-1 { // the id -1, which no user has
 			return Trusted{}, errTrust
 		}
 		return Trusted{UID: uint32(n)}, nil

@@ -7,7 +7,7 @@ import "strings"
 type Transport struct {
 	Socket   string // path of the UNIX socket; "" for TCP
 	TLS      bool   // asked for
-	User     string // who logs in; "" for nobody. Show it to an administrator only
+	User     string // of the login; "": none. Show it to an administrator only
 	Password bool   // the address itself holds a password
 }
 

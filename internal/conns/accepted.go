@@ -75,7 +75,7 @@ func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted)
 		old.Fresh = false
 		return old
 	}
-	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
+	runtime.LockOSThread() // the kernel's work is charged to the calling thread
 	defer runtime.UnlockOSThread()
 	began := procfs.ThreadTime()
 	ports, paths := at.served(n)

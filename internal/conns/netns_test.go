@@ -231,7 +231,7 @@ func TestNamePeers(t *testing.T) {
 			t.Errorf("wait %d: %q, want %q", i, have, want)
 		}
 	}
-	s.NamePeers(t.Context(), conns.Scan{Number: 2}, nil, sampler) // nobody waits
+	s.NamePeers(t.Context(), conns.Scan{Number: 2}, nil, sampler) // nothing waits
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	other := conns.AppListeners{Name: "shop", Up: true, Namespace: s.Get(os.Getpid(), 1, 0)}

@@ -131,7 +131,7 @@ func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[ui
 	if len(missing) == 0 || n.conn == nil || time.Now().Before(book.next) {
 		return
 	}
-	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
+	runtime.LockOSThread() // the kernel's work is charged to the calling thread
 	defer runtime.UnlockOSThread()
 	began := procfs.ThreadTime()
 	ctx, cancel := context.WithTimeout(ctx, peersLimit)

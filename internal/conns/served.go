@@ -144,7 +144,34 @@ func statOf(r *procfs.FS, pid int, task string) (procfs.Stat, error) {
 // Requests that came since wait in the queues of their sockets, which proves that the
 // server reads nothing.
 func TakenRequest(list []sockdiag.Served, since time.Duration, busy bool) (taken sockdiag.Served, ok bool) {
-	answered, queued := since, false
+	answered := since
+	if !busy {
+		queued := false
+		if answered, queued = lastAnswer(list, since); !queued {
+			return taken, false
+		}
+	}
+	apart := false // taken came takenApart before every other one
+	for i := range list {
+		s := &list[i]
+		switch {
+		case s.Queue != 0 || !s.Unanswered() || s.Received > answered+takenApart:
+		case !ok || s.Received+takenApart <= taken.Received:
+			taken, ok, apart = *s, true, true
+		default:
+			apart = apart && s.Received >= taken.Received+takenApart
+			if s.Received < taken.Received {
+				taken = *s
+			}
+		}
+	}
+	return taken, ok && apart
+}
+
+// lastAnswer returns when the server last answered any connection, at most since, as
+// time before now, and whether a request waits in the queue of a socket.
+func lastAnswer(list []sockdiag.Served, since time.Duration) (answered time.Duration, queued bool) {
+	answered = since
 	for i := range list {
 		s := &list[i]
 		queued = queued || s.Queue > 0
@@ -152,23 +179,5 @@ func TakenRequest(list []sockdiag.Served, since time.Duration, busy bool) (taken
 			answered = min(answered, s.Sent)
 		}
 	}
-	if busy {
-		answered = since
-	} else if !queued {
-		return taken, false
-	}
-	mayBe := func(s *sockdiag.Served) bool {
-		return s.Queue == 0 && s.Unanswered() && s.Received <= answered+takenApart
-	}
-	for i := range list {
-		if s := &list[i]; mayBe(s) && (!ok || s.Received < taken.Received) {
-			taken, ok = *s, true
-		}
-	}
-	for i := range list {
-		if s := &list[i]; ok && mayBe(s) && s.Inode != taken.Inode && s.Received < taken.Received+takenApart {
-			return taken, false
-		}
-	}
-	return taken, ok
+	return answered, queued
 }

@@ -80,7 +80,7 @@ type group struct {
 	end     node
 	paths   []path
 	longest float64 // seconds that one of them has waited
-	held    bool    // it is seen that somebody holds what one of them waits for
+	held    bool    // the holder of what one of them waits for is known
 	blocks  bool    // they wait for data by design
 }
 

@@ -77,7 +77,7 @@ func (g *graph) addWorkers() {
 }
 
 // addThreads adds the threads of a worker, the n-th, without the tasks of event loops:
-// nothing tells what these wait for.
+// it is not known what these wait for.
 func (g *graph) addThreads(w *worker, n int) {
 	for k := range w.Threads {
 		t := &w.Threads[k]

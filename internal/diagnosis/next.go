@@ -131,7 +131,7 @@ func (g *graph) isDown(server string) bool {
 	return false
 }
 
-// waitsForData reports whether a command of Redis waits until somebody writes.
+// waitsForData reports whether a command of Redis waits until a client writes.
 func waitsForData(command string) bool {
 	switch strings.ToLower(command) {
 	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup",

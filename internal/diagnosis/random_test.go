@@ -152,7 +152,7 @@ func FuzzChains(f *testing.F) {
 	})
 }
 
-// Without a wait of a second nobody is a victim, whatever the stores say.
+// Without a wait of a second there is no victim, whatever the stores report.
 func TestNobodyWaitsForLong(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5000) {

@@ -106,7 +106,7 @@ type path struct {
 	steps   []*step
 	end     node // of a circle its first node, in the order of nodes
 	circle  int  // index of the first step of the circle; -1: there is none
-	held    bool // it is seen of one step that somebody holds what is waited for
+	held    bool // one step has a known holder
 }
 
 // walk returns the waits that begin with a thread. It stops at the nodes of stop.

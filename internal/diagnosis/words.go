@@ -17,7 +17,7 @@ const maxWord = 100
 func clean(s string) string { return text.Label(s, maxWord) }
 
 // File returns the name of a source file as it is shown: its base name, with its
-// directory where that alone tells nothing.
+// directory if the name alone is ambiguous.
 func File(path string) string {
 	base := filepath.Base(path)
 	switch base {

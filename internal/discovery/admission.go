@@ -14,7 +14,7 @@ const (
 	// MaxApps is how many discovered apps of one host are reported, those that
 	// have ended included.
 	MaxApps = 200
-	// rootQuota is how many apps of root are reported whoever else waits.
+	// rootQuota is how many apps of root are always reported.
 	rootQuota = MaxApps / 2
 	// accountQuota is how many apps of one other account are reported.
 	accountQuota = MaxApps / 2

@@ -74,7 +74,7 @@ func TestConfiguredAppChangesItsUser(t *testing.T) {
 	a := newApp("shop", 0)
 	settleAt(w, a, 0, real)
 	settleAt(w, a, 100, real)
-	settleAt(w, a, 110, real, roots) // somebody tries it as root, for a while
+	settleAt(w, a, 110, real, roots) // started as root, for a while
 	if owner, _, _ := settleAt(w, a, 300, real, roots); owner != 0 {
 		t.Fatalf("user %d", owner)
 	}

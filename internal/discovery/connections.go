@@ -10,7 +10,7 @@ import (
 // are no samples before the first call.
 func (w *Watcher) Connections() *conns.Sample { return w.connections.Latest() }
 
-// SampleConnections asks for a sample soon, at the earliest 5 s after the last
+// SampleConnections requests a sample soon, at the earliest 5 s after the last
 // one, and returns at once.
 func (w *Watcher) SampleConnections() { w.connections.Request() }
 

@@ -133,7 +133,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	wg.Go(func() { w.saveNamesEvery(ctx) })
 	err := w.memory.Run(ctx)
 	wg.Wait()
-	<-w.token // the last reader is done; nobody reads after this
+	<-w.token // the last reader is done; there is no other
 	w.namespaces.Close()
 	return err
 }

@@ -146,6 +146,8 @@ func (d *doctor) examine(ctx context.Context) {
 		switch e.Name {
 		case "heal":
 			d.stateDirectory()
+		case "history":
+			d.history()
 		case "process":
 			d.processes()
 		case "requests":

@@ -16,7 +16,7 @@ import (
 // ptraceLimits is what keeps a user from reading processes of its own uid.
 type ptraceLimits struct {
 	yama   int  // kernel.yama.ptrace_scope; 0 where this kernel has no Yama
-	opaque bool // the process is not dumpable: the kernel gives its files in procfs to root
+	opaque bool // the process is not dumpable: its files in procfs belong to root
 }
 
 // ptraceLimitsOf reads the limits of a process, whose uid is given, below a

@@ -113,7 +113,7 @@ func (d *doctor) statements(ctx context.Context, name string, server *mysql.Serv
 		}
 		f.Detail += "the consumer events_statements_current is off"
 	default:
-		return // it keeps them; or what is wrong is said elsewhere
+		return // it keeps them, or another finding reports the fault
 	}
 	d.completeMySQL(ctx, name, &f)
 	d.add("mysql", f)

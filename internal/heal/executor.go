@@ -46,7 +46,7 @@ func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 		}
 		run := e.snapshot()
 		if r.flow == flowEscalate && len(run.Before) == 0 && run.Applied.IsZero() && x.dryRun() {
-			r.flow = flowEnd // nothing is done, and nobody is called
+			r.flow = flowEnd // nothing is done, so no person is needed
 		}
 		next := -1
 		switch r.flow {

@@ -16,7 +16,7 @@ const (
 	maxFiring = 500
 	// firingFor is for how long an alert that is not reported again counts as firing.
 	firingFor = 5 * time.Hour
-	// severityNone is the severity of what is no alert, such as a heartbeat.
+	// severityNone is the severity of alerts that report no fault, such as a heartbeat.
 	severityNone = "none"
 )
 

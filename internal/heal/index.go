@@ -9,7 +9,7 @@ import (
 
 const (
 	maxIndex = 200 // runs that are kept for people
-	maxFacts = 64  // of these with their evidence
+	maxFacts = 64  // runs that keep their evidence
 )
 
 // runIndex has the runs that people are shown. A run that was published is replaced,

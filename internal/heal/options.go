@@ -47,7 +47,7 @@ type Leases interface {
 // Lease is the right to do one action to one target.
 type Lease struct {
 	Action, Key, Run string
-	For              time.Duration // it ends by itself after that
+	For              time.Duration // it expires after that
 }
 
 // Builder returns the action of a step.

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-const approveFor = 10 * time.Minute // a plan that nobody approved is too old
+const approveFor = 10 * time.Minute // an older plan expires without approval
 
 // startPause begins a pause. It holds at once, even if it cannot be written.
 func (s *state) startPause(p journal.Pause) error {

@@ -33,7 +33,7 @@ func withOtherRule(change func(*config.Healing)) config.Healing {
 func fillJournal(b *harness) {
 	b.t.Helper()
 	budget := b.section.Budgets.MaxRuns
-	b.setBudget(1000) // the noise spends none, and is to be let in all the same
+	b.setBudget(1000) // the noise uses none, and must be accepted too
 	defer b.setBudget(budget)
 	for i := range 80 {
 		b.take(firing("alertname", "Noise", "pod", fmt.Sprint("noise", i)))

@@ -15,7 +15,7 @@ import (
 type current struct {
 	*guard.Settings
 
-	leases Leases // nil: no other exporter is asked
+	leases Leases // nil: without a fleet
 }
 
 // state is what intake, executor and runner share. Each part owns its lock.

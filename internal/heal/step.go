@@ -160,7 +160,7 @@ func (x *stepper) readEvidence(ctx context.Context, target string) (out json.Raw
 func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan action.Plan) result {
 	step, _, _ := e.step()
 	key := guard.TargetKey(e.rule.Name, step.Action, plan.Target)
-	// Planning took its time: the guards are asked a last time.
+	// Planning takes time: check the guards again.
 	if d, why := x.recheckGuards(e, step.Action, key); d != "" {
 		return result{d, why, flowEnd}
 	}

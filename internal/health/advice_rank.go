@@ -9,7 +9,7 @@ import (
 // The ranks of advice: root causes come first, symptoms last.
 const (
 	rankRoot    = iota // it blocks others and waits for nothing known
-	rankCause          // it takes long by itself
+	rankCause          // slow, without a cause elsewhere
 	rankSymptom        // a number beyond its limit
 )
 

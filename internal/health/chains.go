@@ -42,11 +42,11 @@ func (e *evaluator) withChain(app, pool string, own adviser) adviser {
 	}
 }
 
-// bottlenecks returns the advice about what holds up an app; "" stands for all apps.
+// bottlenecks returns the advice about what holds up an app now; "" stands for all apps.
 func (e *evaluator) bottlenecks(app string) (out []given) {
 	for i := range e.State.Bottlenecks {
 		b := &e.State.Bottlenecks[i]
-		if b.Cause == "" || app != "" && b.App != app {
+		if b.Cause == "" || !b.Harm.Any() || app != "" && b.App != app {
 			continue
 		}
 		out = append(out, given{advice{rankRoot, cause.ID(b), cause.Sentence(b) + " " + cause.Advice(b)}, Subject{App: b.App, Rule: "bottleneck"}})

@@ -128,7 +128,7 @@ func TestCauseIsTheFirstAdvice(t *testing.T) {
 	s := &model.State{
 		Apps:        []model.App{{Name: "shop", Up: true, CPU: new(0.99)}},
 		Chains:      []model.Chain{chain},
-		Bottlenecks: []model.Bottleneck{{App: "blog"}, {App: "shop", Cause: model.CauseDBLock, Peer: "mysql:main", Chain: &chain, Share: 1}},
+		Bottlenecks: []model.Bottleneck{{App: "blog"}, {App: "shop", Cause: model.CauseDBLock, Peer: "mysql:main", Chain: &chain, Share: 1, Harm: model.Harm{Latency: new(42.0)}}},
 	}
 	e, _ := health.Evaluate(health.Input{State: s, At: time.Unix(1_700_000_000, 0), Limits: config.Default().Thresholds, Interval: 30 * time.Second}, health.State{})
 	advice := e.Advice()

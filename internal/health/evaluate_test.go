@@ -100,7 +100,7 @@ func onceCases() map[string]evaluated {
 		"host": {nil, []modeltest.Fact{fact("resp_host_memory_usage_ratio", 0.85), fact("resp_host_cpu_usage_ratio", 0.2), fact("resp_up", 1, "app:shop"), fact("resp_app_memory_bytes", 476e6, "shop", "pss")},
 			"/cpu=healthy /memory=warning shop/workers=healthy", "/memory", "/memory"},
 
-		// Unknown is not healthy, and what is not there is not judged.
+		// Unknown is not healthy, and a missing part is not judged.
 		"discovered, unseen, no requests": {nil, []modeltest.Fact{fact("resp_up", 1, "app:shop"), fact("page.worker", 3, "shop", "0", "42", "", "")},
 			"shop/workers=warning", "shop/workers", "shop/workers"},
 		"discovered, unseen, requests": {nil, []modeltest.Fact{fact("resp_up", 1, "app:shop"), fact("page.worker", 3, "shop", "0", "42", "", ""), fact("page.http_rate", 3, "shop")},

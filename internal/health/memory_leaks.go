@@ -36,22 +36,25 @@ func (e *evaluator) leakRemedy(app string) string {
 // evaluateLeak raises the level of an app's memory where a leak fills it within a day, and
 // puts the worker that leaks before other advice.
 func (e *evaluator) evaluateLeak(w *appWorkers, r *rule) {
-	l := e.fastestLeak(w.app)
+	l, level := e.fastestLeak(w.app), r.level
 	if l == nil {
 		return
 	}
-	line := fmt.Sprintf("%s loses %s of memory an hour", w.named(l.Slot), FormatBytes(*l.Slope*3600))
+	line := fmt.Sprintf("%s of %s leaks %s of memory per hour", w.named(l.Slot), w.app, FormatBytes(*l.Slope*3600))
 	if l.PerRequest != nil {
-		line += fmt.Sprintf(" (%s a request)", FormatBytes(*l.PerRequest))
+		line += fmt.Sprintf(" (%s per request)", FormatBytes(*l.PerRequest))
 	}
 	if l.ToLimit != nil {
-		line += fmt.Sprintf("; the memory of %s is full in %s", w.app, FormatSeconds(*l.ToLimit))
+		line += fmt.Sprintf(", and reaches the memory limit in %s", FormatSeconds(*l.ToLimit))
 		if *l.ToLimit <= leakNear && r.level < Warning {
 			r.level, r.release = Warning, Warning
 			r.summary = line
 		}
 	}
 	rest := r.advice
+	if level < Warning { // the memory in use is no problem yet
+		rest = func(time.Duration) []advice { return nil }
+	}
 	r.advice = func(since time.Duration) []advice {
 		mine := advice{rankCause, w.app + "/memory_leak/worker:" + l.Slot, line + e.leakRemedy(w.app)}
 		return append([]advice{mine}, rest(since)...)

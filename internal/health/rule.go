@@ -17,7 +17,7 @@ type rule struct {
 	level     Level // by the limits
 	release   Level // by limits lowered by the margin: a level is kept until this one is lower
 	summary   string
-	inhibited bool    // another alert says it already
+	inhibited bool    // another alert reports the same fault
 	advice    adviser // nil: there is none
 }
 

@@ -27,7 +27,7 @@ type Alert struct {
 
 	Subject Subject `json:"-"` // what it is about
 
-	inhibited bool // another alert of the same app says it already
+	inhibited bool // another alert of the same app reports the same fault
 }
 
 // Recovery is an alert that has ended within the last two monitoring intervals.

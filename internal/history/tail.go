@@ -10,7 +10,7 @@ import (
 
 const (
 	// tailSamples is how many samples of a worker are kept for its end.
-	tailSamples = 4
+	tailSamples = 6
 	// tailTime is for how long those of a worker are kept that is not seen any more: it is
 	// told a few seconds after its end how it ended.
 	tailTime = 30 * time.Second
@@ -137,6 +137,9 @@ func (t *tail) last(pid int, end time.Time, ending time.Duration) (app, slot str
 		if s.final && i > 0 {
 			out = beforeEnd(out, x.samples[i-1].threads)
 		}
+		if ending >= abortTime {
+			out = x.beforeAbort(i, out, end)
+		}
 		return x.app, x.slot, out, true
 	}
 	return "", "", out, false
@@ -171,6 +174,22 @@ func beforeEnd(last tailThread, before []tailThread) tailThread {
 		switch {
 		case last.Stack == nil, last.Stack.View == b.Stack.View && last.Stack.Own == b.Stack.Own && last.On == "cpu":
 			return b
+		}
+	}
+	return last
+}
+
+// beforeAbort returns what a thread did before its worker was aborted: gunicorn kills the
+// worker only when the code that runs on abort does not end, and a busy machine may take
+// seconds for it. The thread has left its view by then, with no pause in between.
+func (x *workerTail) beforeAbort(i int, last tailThread, end time.Time) tailThread {
+	for _, s := range slices.Backward(x.samples[:i+1]) {
+		k := slices.IndexFunc(s.threads, func(t tailThread) bool { return t.TID == last.TID && t.Task == last.Task })
+		if k < 0 || end.Sub(s.at) > staleTail {
+			return last
+		}
+		if t := s.threads[k]; t.Stack != nil && t.Stack.View != "" {
+			return t
 		}
 	}
 	return last

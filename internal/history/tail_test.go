@@ -20,6 +20,7 @@ func working(on, view string, line int, seconds float64) model.Thread {
 // The last words are those of the last sample that says what the request did.
 func TestLastOf(t *testing.T) {
 	idle := model.Thread{TID: 7, On: "idle"}
+	left := model.Thread{TID: 7, Main: true, On: "cpu", Stack: &model.Stack{Inner: model.Frame{Function: "sys_exit", File: "/srv/base.py", Line: 8}}}
 	pay, refund := working("mysql", "pay", 10, 20), working("sleep", "refund", 30, 1)
 	for name, c := range map[string]struct {
 		samples []model.Thread // each second, the last one at its end
@@ -37,6 +38,10 @@ func TestLastOf(t *testing.T) {
 		"it computes in its end":               {[]model.Thread{pay}, new(working("cpu", "pay", 10, 0)), 100 * time.Millisecond, "signal", "pay"},
 		"aborted, and runs code in its end":    {[]model.Thread{pay, pay, pay}, &idle, 100 * time.Millisecond, "timeout", "pay"},
 		"aborted, and is in another line":      {[]model.Thread{pay, pay, refund}, &refund, 100 * time.Millisecond, "timeout", "pay"},
+		"aborted, and needs long to end":       {[]model.Thread{pay, pay, left, left}, &left, 400 * time.Millisecond, "timeout", "pay"},
+		"aborted, its stack is not read":       {[]model.Thread{pay, {TID: 7, On: "cpu"}, {TID: 7, On: "cpu"}, {TID: 7, On: "cpu"}}, nil, 400 * time.Millisecond, "timeout", "pay"},
+		"aborted in another request":           {[]model.Thread{pay, idle, left, left}, &left, 400 * time.Millisecond, "timeout", "?"},
+		"killed outside of a view":             {[]model.Thread{pay, pay, left}, nil, 400 * time.Millisecond, "signal", "?"},
 		"exits":                                {[]model.Thread{pay, pay}, &idle, 400 * time.Millisecond, "exit", "pay"},
 		"seen too long before":                 {[]model.Thread{pay}, nil, 11 * time.Second, "signal", ""},
 		"aborted, and was idle for long":       {[]model.Thread{idle, idle, idle}, &idle, 0, "timeout", ""},
@@ -68,6 +73,9 @@ func TestLastOf(t *testing.T) {
 			got, ok := h.LastOf(7, end, c.reason)
 			if ok != (c.view != "") {
 				t.Fatalf("%v, %+v", ok, got)
+			}
+			if c.view == "?" && got.Thread.Stack != nil && got.Thread.Stack.View != "" {
+				t.Errorf("%+v", got.Thread.Stack)
 			}
 			if !ok || c.view == "?" {
 				return

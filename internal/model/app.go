@@ -125,7 +125,7 @@ type AppRequests struct {
 	Mean          *float64 // seconds, over 5 minutes
 	Slow5m        *float64
 	P50, P95, P99 *float64 // seconds, over the last minute
-	Errors        *float64 // 5xx since the exporter first heard of the app
+	Errors        *float64 // 5xx since the first report of the app
 	Total         *float64 // requests since then
 	// Timed and Seconds are how many requests since then had a duration, and the sum of
 	// these, in seconds.

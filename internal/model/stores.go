@@ -125,7 +125,7 @@ type RedisServer struct {
 	Up                  bool
 	Informed            bool   // it answered INFO
 	Version, Mode, Role string // as INFO has them
-	Stateful            bool   // it holds what is no cache
+	Stateful            bool   // it holds data that is not a cache
 	Ping                *float64
 	Memory, MaxMemory   *float64 // bytes; MaxMemory is nil where no limit is set
 	Clients, Blocked    *float64

@@ -69,9 +69,9 @@ type StoreConnection struct {
 type StoreWait struct {
 	Server  string // "mysql:main", "redis:cache"
 	Waiter  uint64 // id of a connection; 0: all that wait for the server, of the kinds "script", "slow_command" and "full"
-	Blocker uint64 // id of a connection; 0: the store does not say who blocks, or nobody does
+	Blocker uint64 // id of a connection; 0: the store does not report it, or there is none
 	// Served is the inode of the server's end of the connection that blocks, where its id
-	// is not known; 0: Blocker says who blocks.
+	// is not known; 0: Blocker has it.
 	Served uint64
 	// Likely is whether the store does not say that the blocker blocks, but it is
 	// the only connection that can.

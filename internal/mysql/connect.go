@@ -19,7 +19,7 @@ import (
 const (
 	firstBackoff = time.Second
 	maxBackoff   = time.Minute
-	// maxNobodyBackoff is for an address at which nobody is: asking there costs
+	// maxNobodyBackoff is for an address where no server listens: a try costs
 	// no server anything, and one that comes back is seen soon.
 	maxNobodyBackoff = 4 * time.Second
 	// primaryInterval is how often the primary is tried while a fallback serves,
@@ -29,7 +29,7 @@ const (
 
 	dialLimit = 5 * time.Second // until the address takes the connection
 	// greetingLimit is how long a connect may wait for a server that took the
-	// connection and says nothing. It is long on purpose: a hung server has one
+	// connection and sends nothing. It is long on purpose: a hung server has one
 	// connection of ours in its queue, not a new one a second (a hundred broken
 	// ones and it blocks the host), and is seen the moment it wakes.
 	greetingLimit = 5 * time.Minute

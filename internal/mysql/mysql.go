@@ -17,7 +17,7 @@ import (
 
 const (
 	// statementLimit bounds each statement, here and in the server. The one in
-	// the server is needed because a statement goes on when its client leaves.
+	// the server is needed because a statement continues after its client disconnects.
 	statementLimit = 5 * time.Second
 	// pingLimit bounds the first question of a look, so that a hung server
 	// costs a scrape no more.

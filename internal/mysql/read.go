@@ -19,7 +19,7 @@ import (
 const (
 	maxThreads      = 20_000
 	maxTransactions = 20_000
-	maxLockWaits    = 1000        // a wait more is asked for, to know that there are more
+	maxLockWaits    = 1000        // one more is read, to know whether there are more
 	variablesAge    = time.Minute // they can be set while the server runs
 	sumsAge         = 10 * time.Second
 )

@@ -276,7 +276,7 @@ func TestFallbackDoesNotHideRefusal(t *testing.T) {
 	if _, taken := second.counts(); taken != 0 {
 		t.Error("the fallback was asked")
 	}
-	// When both fail, the first one's reason is told.
+	// When both fail, the first one's reason is reported.
 	s = open(t, nobody(t), first.address())
 	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound {
 		t.Errorf("got %v", err)

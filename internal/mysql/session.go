@@ -181,11 +181,11 @@ type Connection struct {
 	Host    string // "host:port", or "localhost" over a UNIX socket
 	Command string // "Sleep", "Query", "Killed", …
 	State   string
-	Time    time.Duration // in this state; MySQL tells whole seconds
+	Time    time.Duration // in this state; MySQL reports whole seconds
 	Query   uint64        // the number of its last statement, of MariaDB only
 	Own     bool          // this session
 
-	InTransaction bool   // of InnoDB; what follows is set only then
+	InTransaction bool   // of InnoDB; the next fields are set only then
 	Transaction   string // its id; "0" while it has changed nothing
 	TrxState      string // "RUNNING", "LOCK WAIT", "ROLLING BACK" or "COMMITTING"
 	Rows          uint64 // that it has changed and not committed

@@ -74,7 +74,7 @@ func TestSessionLooks(t *testing.T) {
 	if err != nil || !slices.Equal(list, want) {
 		t.Errorf("got %+v, %v", list, err)
 	}
-	if c, ok, err := v.Connection(t.Context(), 12); ok || err != nil { // the fake gives the first row whatever was asked
+	if c, ok, err := v.Connection(t.Context(), 12); ok || err != nil { // the fake returns the first row for any query
 		t.Errorf("another connection's row was taken: %+v, %v", c, err)
 	}
 	if q := f.lastAsked("SELECT ID, USER"); !strings.HasSuffix(q, "WHERE ID = 12") || !strings.Contains(q, "QUERY_ID") || strings.Contains(q, "INFO") {

@@ -22,7 +22,7 @@ func CPUCost(f func()) time.Duration {
 // ThreadCost runs f and returns the CPU time of its thread meanwhile, the kernel's
 // work for it included.
 func ThreadCost(f func()) time.Duration {
-	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
+	runtime.LockOSThread() // the kernel's work is charged to the calling thread
 	defer runtime.UnlockOSThread()
 	began := ThreadTime()
 	f()

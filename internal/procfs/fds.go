@@ -67,7 +67,7 @@ func (r *FS) CountFDs(pid int, scratch []Entry) (int, error) {
 // of /proc/PID/fd is public on new kernels, but a count that only some kernels
 // report of processes of others would mislead.
 func CheckReadable(path string) error {
-	// Not access(2), which asks for the real user and without capabilities.
+	// Not access(2), which checks the real user without capabilities.
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EACCES) {
 		return unix.EACCES

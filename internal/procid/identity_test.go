@@ -51,7 +51,7 @@ func TestIdentity(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it says that it was killed
+	_ = cmd.Wait() // its error is that it was killed
 	if _, err := procid.Identify(procRoot, pid); !errors.Is(err, os.ErrNotExist) || id.Alive(procRoot) {
 		t.Errorf("after its end: %v", err)
 	}

@@ -9,7 +9,7 @@ import (
 // GIL is the state of the global interpreter lock.
 type GIL struct {
 	Locked bool
-	// HolderTID is the thread that holds it, as the exporter sees it; 0: nobody,
+	// HolderTID is the thread that holds it, as the exporter sees it; 0: none,
 	// or a thread that was not found.
 	HolderTID int
 	// Cond and Mutex are the addresses of what threads wait on for it, see

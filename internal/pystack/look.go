@@ -230,7 +230,7 @@ func (p *Process) chosen(t *thread, s *Stack) ([]raw, error) {
 				s.State = c.addr
 			}
 		case len(found) > 0:
-			return nil, errTorn // which of them is the thread's cannot be told
+			return nil, errTorn // which one is the thread's is not known
 		default:
 			found, s.State = frames, c.addr
 		}

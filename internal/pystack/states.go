@@ -135,7 +135,7 @@ type place struct {
 	// they have that one's id.
 	named []state
 	// candidates are the named ones and those that the thread itself points to,
-	// which may change; pointed is set if there are any of these.
+	// which may change; pointed is set if there are any.
 	candidates []state
 	pointed    bool
 }

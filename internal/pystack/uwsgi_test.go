@@ -29,7 +29,7 @@ def application(environ, start_response):
 `
 
 // uWSGI makes all thread states in its main thread, and an app in a second
-// interpreter has its own: each thread's stack is found all the same.
+// interpreter has its own: each thread's stack is found nevertheless.
 func TestUWSGI(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("uwsgi"); err != nil {

@@ -129,7 +129,7 @@ func grown(b []byte, n int) []byte {
 func (w *walker) readChunk(p *Process, t *thread, chunk, top uint64) error {
 	if chunk == 0 || top <= chunk || top-chunk > memory.EndAddress {
 		w.base, t.guess.chunk = 0, 0
-		return nil // each frame is read by itself
+		return nil // each frame is read on its own
 	}
 	from := chunk
 	if top-from > maxChunk {

@@ -16,7 +16,7 @@ const (
 	Disabled    Reason = "disabled"    // switched off by flag or configuration
 	Permission  Reason = "permission"  // the kernel, a file's mode or a server refuses
 	Unsupported Reason = "unsupported" // this kernel or server has no such thing
-	NotFound    Reason = "not_found"   // it is not there, or nobody answers there
+	NotFound    Reason = "not_found"   // it does not exist, or nothing answers there
 	InUse       Reason = "in_use"      // another process holds the address
 	Untrusted   Reason = "untrusted"   // what is sent is dropped, because the sender may not report it
 	Malformed   Reason = "malformed"   // what an app sends cannot be read; optional

@@ -12,7 +12,7 @@ import (
 )
 
 // MaxListed is the number of connections up to which [Server.Inspect] is for a
-// server: Redis answers nobody else while it writes the list.
+// server: Redis answers no other client while it writes the list.
 const MaxListed = maxClients
 
 // Activity is one connection to a server and what it does, of its CLIENT LIST.
@@ -27,7 +27,7 @@ type Activity struct {
 	Multi     bool          // it is within MULTI
 }
 
-// Inspection is what a server tells of its clients in one answer.
+// Inspection is what a server reports of its clients in one reply.
 type Inspection struct {
 	Clients    []Activity // CLIENT LIST, at most 2,000 connections
 	ClientsErr error      // an [Error]: why it is refused; it needs the right +client|list
@@ -69,7 +69,7 @@ func (s *Server) Inspect(ctx context.Context, clients, slow bool) (Inspection, e
 	return out, nil
 }
 
-// read takes the answers to the questions that were asked; nil for the others.
+// read reads the replies to the commands that were sent; nil for the others.
 func (in *Inspection) read(list *redis.StringCmd, log *redis.SlowLogCmd) {
 	switch {
 	case list == nil:

@@ -69,7 +69,7 @@ func TestSlowCommands(t *testing.T) {
 	}
 }
 
-// A server that runs a script is told from one that loads its data.
+// A server that runs a script is distinguished from one that loads its data.
 func TestScriptIsTold(t *testing.T) {
 	t.Parallel()
 	for reply, want := range map[string]bool{"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n": true, "-LOADING Redis is loading the dataset in memory\r\n": false} {

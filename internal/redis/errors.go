@@ -51,7 +51,7 @@ const (
 // Error implements error.
 func (e *Error) Error() string { return e.Detail }
 
-// Errors of ours, inside of what go-redis gives back.
+// Errors of this package, inside of those that go-redis returns.
 var (
 	errCertificate = errors.New("certificate files")
 	errHandshake   = errors.New("TLS handshake")

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// Patience is how long one read may take at most, whoever waits: a Redis
+	// Patience is how long one read may take at most, for all callers: a Redis
 	// that takes longer is, to an app, not there.
 	Patience = 1500 * time.Millisecond
 	// After a fault nothing is tried for a while that doubles from firstWait.
@@ -38,7 +38,7 @@ type Options struct {
 	Now          func() time.Time // nil: time.Now
 }
 
-// Server is one Redis to be asked. Its methods may be called side by side.
+// Server is one Redis server. Its methods may be called concurrently.
 type Server struct {
 	o    Options
 	turn chan struct{} // one read at a time, so that one connection is enough
@@ -132,7 +132,7 @@ func ping(ctx context.Context, l *Link, longest *time.Duration) error {
 	})
 }
 
-// Info asks INFO for the sections that it needs. Its errors are an [Error] each.
+// Info reads the sections of INFO that it needs. Its errors are an [Error] each.
 // Where only the database of the URL cannot be selected, it returns both.
 func (s *Server) Info(ctx context.Context) (Info, error) {
 	var infos []Info
@@ -158,7 +158,7 @@ func (s *Server) Info(ctx context.Context) (Info, error) {
 	return sum(infos), nil
 }
 
-// Version asks HELLO for the version of the server, which needs no right; ""
+// Version reads the version of the server by HELLO, which needs no right; ""
 // where it does not say, as before Redis 6.
 func (s *Server) Version(ctx context.Context) string {
 	version := ""
@@ -176,7 +176,7 @@ func (s *Server) Version(ctx context.Context) string {
 	return version
 }
 
-// askInfo asks for some sections, and for all from a server before 7.0, which
+// askInfo reads some sections, or all from a server before 7.0, which
 // takes one at most.
 func askInfo(ctx context.Context, l *Link, c *redis.Client) (string, error) {
 	if !l.plain.Load() {
@@ -220,7 +220,7 @@ func (s *Server) Do(ctx context.Context, f func(context.Context, *Link) error) e
 // WithKeys is Do for what is about keys.
 func (s *Server) WithKeys(ctx context.Context, f func(context.Context, *Link) error) error {
 	return s.Do(ctx, func(ctx context.Context, l *Link) error {
-		// A refused login must be seen as such, not as that of single commands.
+		// A refused login must be reported as a login, not as refused commands.
 		if err := s.verify(ctx, l); err != nil {
 			return err
 		}

@@ -204,7 +204,7 @@ func TestHostile(t *testing.T) {
 			s := redistest.Open(t, "redis://"+f.Addr, "")
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			limit := 30 * time.Second // what fails must do so by itself, however busy the machine is
+			limit := 30 * time.Second // failures must not depend on how busy the machine is
 			if c.kind == reason.Timeout {
 				limit = 300 * time.Millisecond
 			}

@@ -110,7 +110,7 @@ func parse(b []byte) (string, error) {
 	return string(b), nil
 }
 
-// Version tells one content of a file from another, by its time and size.
+// Version distinguishes the contents of a file, by its time and size.
 type Version struct {
 	modified time.Time
 	size     int64

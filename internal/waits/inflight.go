@@ -20,7 +20,7 @@ import (
 type inflight struct {
 	known    bool          // the connections could be read
 	n        int           // accepted connections with a request in flight
-	age      time.Duration // of the oldest of these requests, at least
+	age      time.Duration // of the oldest one, at least
 	pending  bool          // an event loop has an unanswered connection: whether anything works on it is not known
 	unsorted bool          // a socket has appeared that is not classified yet
 }

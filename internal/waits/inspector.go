@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/calls"
 )
 
 // Inspector inspects workers; it is a [discovery.Inspector].
@@ -44,7 +45,7 @@ func WithSampler(s *sampling.Sampler) func(discovery.Parts) discovery.Inspector 
 func newInspector(p discovery.Parts) *Inspector {
 	return &Inspector{
 		table: p.Table, namespaces: p.Namespaces, connections: p.Connections,
-		threads: &threadReader{table: p.Table, now: sampling.Calls{FS: p.Table.FS}, calls: procfs.NewSyscallReader(p.Table.FS)},
+		threads: &threadReader{table: p.Table, now: calls.Reader{FS: p.Table.FS}, calls: procfs.NewSyscallReader(p.Table.FS)},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
-	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/calls"
 )
 
 // threadHistory is what is kept of one thread from sample to sample.
@@ -59,7 +59,7 @@ func (k *thread) loadsFiles() bool {
 // threadReader reads what threads do, and what their system calls are for.
 type threadReader struct {
 	table  *table.Table
-	now    sampling.Calls
+	now    calls.Reader
 	calls  *procfs.SyscallReader
 	others []thread // of the worker that is being sampled
 }

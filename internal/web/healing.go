@@ -101,13 +101,13 @@ func (v *healingView) person() []string {
 	var out []string
 	if n := len(v.Human); n > 0 {
 		rules := v.Human[:min(n, maxAlso)]
-		line := text.Plural(float64(n), "rule has", "rules have") + " done all that they may, and the alert still fires: " + strings.Join(rules, ", ")
+		line := "no action of the rules " + strings.Join(rules, ", ")
 		if n == 1 {
-			line = "rule " + rules[0] + " has done all that it may, and the alert still fires"
+			line = "no action of the rule " + rules[0]
 		} else if n > len(rules) {
 			line += fmt.Sprintf(" and %d more", n-len(rules))
 		}
-		out = append(out, line)
+		out = append(out, line+" helped, and the alert still fires")
 	}
 	if v.Asking != "" {
 		out = append(out, v.Asking)

@@ -93,15 +93,26 @@ func (s *pageState) linesOf(lines []app, others bool) linesView {
 		if total := a.total(); total > 0 {
 			x.Busy = health.FormatCount(a.in("busy")+a.in("stuck")) + " of " + text.Plural(total, "worker", "workers") + " busy"
 		}
-		for _, f := range s.health.Findings() {
-			if f.App == a.Name {
-				x.Why = f.Summary
-				break
-			}
-		}
+		x.Why = s.whyOf(a.Name)
 		v.Lines = append(v.Lines, x)
 	}
 	return v
+}
+
+// whyOf returns what is wrong with an app, without its name: the cause that holds it up, and
+// the first finding; "" where nothing is.
+func (s *pageState) whyOf(name string) string {
+	var words []string
+	if b := s.causeOf(name); b != nil {
+		words = append(words, "held up by "+past.CauseText(b.Cause, b.Peer))
+	}
+	for _, f := range s.health.Findings() {
+		if f.App == name {
+			words = append(words, strings.TrimPrefix(f.Summary, name+" "))
+			break
+		}
+	}
+	return strings.Join(words, "; ")
 }
 
 // sickApps returns links to the apps that are not healthy, the worst first, where there

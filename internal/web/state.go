@@ -224,3 +224,12 @@ func pressuresOf(s *model.State) []model.Pressure {
 		return cmp.Or(cmp.Compare(a.Resource, b.Resource), -cmp.Compare(a.Kind, b.Kind))
 	})
 }
+
+// causeOf returns the judgement of an app with a cause; nil: there is none.
+func (s *pageState) causeOf(app string) *model.Bottleneck {
+	i := slices.IndexFunc(s.state.Bottlenecks, func(b model.Bottleneck) bool { return b.App == app && b.Cause != "" })
+	if i < 0 {
+		return nil
+	}
+	return &s.state.Bottlenecks[i]
+}

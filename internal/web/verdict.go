@@ -157,15 +157,6 @@ func (s *pageState) explanations() (out []explanation) {
 	return out
 }
 
-// causeOf returns the judgement of an app with a cause; nil: there is none.
-func (s *pageState) causeOf(app string) *model.Bottleneck {
-	i := slices.IndexFunc(s.state.Bottlenecks, func(b model.Bottleneck) bool { return b.App == app && b.Cause != "" })
-	if i < 0 {
-		return nil
-	}
-	return &s.state.Bottlenecks[i]
-}
-
 // waitsInMySQL reports whether a party of a chain waits for a MySQL server.
 func waitsInMySQL(c *model.Chain) bool {
 	waits := func(l model.Link) bool { return l.On == "mysql" }

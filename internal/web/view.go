@@ -8,9 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
@@ -36,7 +34,7 @@ type (
 	appView struct {
 		app
 
-		RestartCount      *float64
+		More              []moreView // other numbers of it, in one line
 		Level             display.Level
 		Total             string
 		Since             display.Clock
@@ -54,6 +52,10 @@ type (
 		HeldUp            string // what holds it up: "a lock in MySQL main"; "": nothing
 		HeldUpSince       display.Clock
 		InUse, Saturation *float64
+	}
+	moreView struct {
+		Shown display.Shown
+		Words string
 	}
 	cell struct {
 		worker
@@ -149,41 +151,10 @@ func (w *Web) footer() footerView {
 	return footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series}
 }
 
-// adviceView is the recommendations; Hidden is the number of those not shown.
-type adviceView struct {
-	Lines    []string
-	Hidden   int
-	Runbooks []runbookLink
-}
-
-func (w *Web) adviceOf(s *pageState, v *verdict) adviceView {
-	lines := withoutSentences(s.health.Recommendations(), s.state.Chains, v.Sentence, len(s.Apps) > 1)
-	n := min(len(lines), adviceUpTo)
-	return adviceView{lines[:n], len(lines) - n, w.runbooksOf(s)}
-}
-
-// withoutSentences returns lines of advice without the sentences of their chains, which
-// the verdict has. named: each line must say which app it is about.
-func withoutSentences(lines []string, chains []model.Chain, verdict string, named bool) []string {
-	out := slices.Clone(lines)
-	for i, line := range out {
-		for k := range chains {
-			c := &chains[k]
-			if advice := diagnosis.Advice(c); advice != "" && len(line) > len(advice) && strings.HasSuffix(line, " "+advice) && strings.Contains(verdict, strings.TrimSuffix(diagnosis.Sentence(c, c.App), ".")) {
-				if out[i] = advice; named {
-					out[i] = c.App + ": " + advice
-				}
-				break
-			}
-		}
-	}
-	return out
-}
-
 func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 	v := appView{
 		Strip: w.past.Strip(a.Name, a.total(), q), Moment: w.past.Moment(a.Name, q), Spent: w.past.Spent(a.Name), NoRequests: w.noRequests(s, a),
-		app: *a, RestartCount: &a.Restarts, Since: display.ClockOf(display.UnixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
+		app: *a, More: a.more(), Since: display.ClockOf(display.UnixTime(a.Started)), Total: text.Plural(a.total(), "worker", "workers"),
 		QueueAt: s.levelAt(a.Name, "request_queue", a.Queue), MemoryAt: s.levelAt(a.Name, "memory", a.MemoryRatio),
 		ErrorsAt: s.levelAt(a.Name, "error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt(a.Name, "cpu", a.CPU),
 	}
@@ -221,6 +192,32 @@ func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 		})
 	}
 	return v
+}
+
+// more returns the numbers of an app that are shown in one line below its workers.
+func (a *app) more() []moreView {
+	var out []moreView
+	add := func(v *float64, words string) {
+		if v != nil {
+			out = append(out, moreView{display.Count(v), words})
+		}
+	}
+	add(a.Threads, "threads")
+	files := "open files in the fullest process"
+	if a.MaxFDs != nil {
+		files = "open files of " + health.FormatCount(*a.MaxFDs) + " in the fullest process"
+	}
+	add(a.OpenFDs, files)
+	if a.Known {
+		add(&a.Restarts, "worker restarts since the exporter started")
+	}
+	if v := a.Overflows; v != nil && *v > 0 {
+		add(v, "queue overflows in 5 min")
+	}
+	if v := a.Requests.Slow5m; v != nil && *v > 0 {
+		add(v, "slow requests in 5 min")
+	}
+	return out
 }
 
 func (w *Web) cell(s *pageState, a *app, x worker) cell {

@@ -19,7 +19,7 @@ const (
 	Timeout  Reason = "timeout"  // its master killed it: no heartbeat for --timeout, or a request for --harakiri
 	OOM      Reason = "oom"      // the kernel's OOM killer killed it
 	Signal   Reason = "signal"   // killed by any other signal
-	Recycled Reason = "recycled" // it ended in an orderly way and its master goes on: max_requests, a reload, recycle_worker
+	Recycled Reason = "recycled" // it ended in an orderly way and its master continues: max_requests, a reload, recycle_worker
 	Exit     Reason = "exit"     // any other exit status, and an orderly end with its master's
 	Unknown  Reason = "unknown"  // the kernel does not report the exit status
 )
@@ -110,7 +110,7 @@ func (e *End) timedOut() bool {
 	case !byMaster:
 		return false
 	}
-	// A worker at rest beats every half limit, so that its age may reach the limit only
+	// An idle worker beats every half limit, so that its age may reach the limit only
 	// if it was busy, or well beyond that.
 	return age >= e.Limit || age+since >= e.Limit && (e.Busy || age >= e.Limit*3/4)
 }

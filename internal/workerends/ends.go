@@ -2,7 +2,7 @@ package workerends
 
 import "time"
 
-// wasAsked reports whether recycle_worker asked a worker to end, and forgets it.
+// wasAsked reports whether recycle_worker told a worker to end, and forgets it.
 func (w *Watcher) wasAsked(x *worker) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -11,7 +11,7 @@ func (w *Watcher) wasAsked(x *worker) bool {
 	return ok && time.Since(at) <= askedTime && at.After(x.began)
 }
 
-// workerEnded keeps the end of a worker until it is known whether its master goes on.
+// workerEnded keeps the end of a worker until it is known whether its master continues.
 func (w *Watcher) workerEnded(e ended) {
 	x := e.worker
 	if x.done {

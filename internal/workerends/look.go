@@ -97,7 +97,7 @@ func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Wor
 	if group, err := w.o.Groups.Of(in.PID); err == nil {
 		x.group, x.groupPath = group.Key(), group
 	}
-	if x.pid != a.PID { // a server without a master has one process, which nobody replaces
+	if x.pid != a.PID { // a server without a master has one process, which is not replaced
 		x.master, _ = procid.Identify(w.o.ProcRoot, parent)
 	}
 	w.log.Debug("a worker is watched", "app", x.app, "pid", x.pid, "pidfd", x.handle != nil)
@@ -129,8 +129,8 @@ func (w *Watcher) wait(ctx context.Context, x *worker) {
 // errFull means that there are as many pidfds as there may be.
 var errFull = errors.New("there are too many workers")
 
-// open opens a pidfd, if there is a place for one more, also for its user: nobody can use
-// up the places of others.
+// open opens a pidfd, if there is a place for one more, also for its user: no user
+// can use up the places of others.
 func (w *Watcher) open(uid uint32, in *discovery.Worker) (*handle, error) {
 	if w.handles >= w.places || uid != 0 && w.ofUser[uid] >= maxOfUser {
 		return nil, errFull

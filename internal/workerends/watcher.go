@@ -20,7 +20,7 @@ const (
 	lookInterval = 6 * time.Second
 	nearInterval = time.Second
 	lookLimit    = 3 * time.Second // of one look
-	// settleTime is how long after a worker's end it is looked if its master goes on: one
+	// settleTime is how long after a worker's end its master is checked: one
 	// that stops waits for its workers first.
 	settleTime = 5 * time.Second
 	// missingTime is how long a worker must be missing until it has ended without a status.
@@ -46,10 +46,10 @@ type Options struct {
 	Groups    *cgroup.FS   // of the same host
 	Logger    *slog.Logger // nil: no log
 
-	// Ending is told at once of the end of a process, by any goroutine; nil: nobody is.
+	// Ending is called at once at the end of a process, by any goroutine; nil: none.
 	Ending func(pid int, at time.Time)
-	// Told is told of each end some seconds later, when it is known how it came; nil:
-	// nobody is.
+	// Told is called some seconds after each end, when its reason is known; nil:
+	// none.
 	Told func(Ended)
 }
 
@@ -59,7 +59,7 @@ type Ended struct {
 	PID    int
 	At     time.Time
 	Reason Reason
-	// Orderly is whether it ended as it does when it was told to: it finishes its request
+	// Orderly is whether it ended as after a SIGTERM: it finishes its request
 	// first.
 	Orderly bool
 	// Booting is whether it had not begun to serve requests at the last look, which is a
@@ -190,7 +190,7 @@ func (w *Watcher) Dropped() uint64 {
 	return w.dropped
 }
 
-// Recycling says that recycle_worker asks a worker to end.
+// Recycling records that recycle_worker tells a worker to end.
 func (w *Watcher) Recycling(pid int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -17,7 +17,7 @@ func module(t *testing.T) string {
 	for name, text := range map[string]string{
 		"go.mod":      "module example.org/m\n\ngo 1.26\n",
 		"m/m.go":      "package m\n\n// Add returns n + 3.\nfunc Add(n int) int { return n + 3 }\n",
-		"m/log.go":    "package m\n\nvar lines int\n\n// Log counts lines, which nobody reads.\nfunc Log() { lines++ }\n",
+		"m/log.go":    "package m\n\nvar lines int\n\n// Log counts lines, and no code reads the counter.\nfunc Log() { lines++ }\n",
 		"m/m_test.go": "package m\n\nimport \"testing\"\n\nfunc TestNothing(*testing.T) {}\n",
 		"u/u.go":      "package u\n\nimport \"example.org/m/m\"\n\n// Use uses m.\nfunc Use(n int) int { m.Log(); return m.Add(n) }\n",
 		"u/u_test.go": "package u\n\nimport \"testing\"\n\nfunc TestUse(t *testing.T) {\n\tfor in, want := range map[int]int{-3: 0, 9: 12} {\n\t\tif got := Use(in); got != want {\n\t\t\tt.Error(in, got)\n\t\t}\n\t}\n}\n",

@@ -8,6 +8,6 @@ secrets=${SECRETS:-/run/secrets}
 MYSQL_PWD=$(cat "$secrets/mysql_root")
 export MYSQL_PWD
 
-# The account's random password is discarded: nobody logs in with it.
+# The account's random password is discarded: no client logs in with it.
 sed "s/'resp'@'127.0.0.1'/'resp'@'%'/g" "${HEAL_SQL:-/opt/heal.sql}" | mysql --user=root >/dev/null
 mysql --user=root --execute "INSERT INTO resp_heal.allowed VALUES ('shop')"

@@ -12,16 +12,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// faster is what the times of the shipped rules are divided by. Six hours, which
-// the rule of a memory leak looks back, become 36 seconds; a range is never
-// shorter than shortest, in which there are two scrapes.
+// faster is the divisor of the times of the shipped rules. The six hours of the rule for
+// memory leaks become 36 seconds. A range is at least shortest, which holds two scrapes.
 const (
 	faster   = 600
 	shortest = 5 * time.Second
 )
 
-// startAlertmanager starts one with the shipped example of a configuration,
-// whose times are short and which tells the exporter and nobody else.
+// startAlertmanager starts an Alertmanager with the shipped example of a configuration,
+// with short times, which notifies only the exporter.
 func (s *stack) startAlertmanager(ctx context.Context) error {
 	text, err := os.ReadFile(filepath.Join(s.rulesDir, "alertmanager.example.yml"))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // endOfWait is how long a wait of the story may go on after it was explained.
 const endOfWait = 30 * time.Second
 
-// chain is what the exporter says of workers that wait.
+// chain is a chain of waits as the exporter reports it.
 type chain struct{ App, On, Sentence string }
 
 // chains returns who waits for whom, as the exporter reports it.
@@ -20,8 +20,8 @@ func (s *stack) chains(ctx context.Context) ([]chain, error) {
 	return answer.Chains, err
 }
 
-// explain makes one fault of the kind that has no action, and tells the sentence
-// with which the exporter explains it. It returns when the fault is over.
+// explain injects one fault without an action, and prints the sentence with which the
+// exporter explains it. It returns when the fault is over.
 func (s *stack) explain(ctx context.Context, f fault) (told, error) {
 	t := told{fault: f}
 	if err := s.waiting(ctx, f, false, endOfWait, &t); err != nil || t.why != "" {
@@ -82,8 +82,8 @@ func (s *stack) waiting(ctx context.Context, f fault, wanted bool, limit time.Du
 	}
 }
 
-// explanations prints the sentences of the faults that have no action, and gives
-// those that were not explained.
+// explanations prints the sentences of the faults without an action, and returns those
+// that were not explained.
 func explanations(list []told) (failed []string) {
 	if len(list) == 0 {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// fault is one thing that goes wrong, and what should come of it: an alert and an
-// action that heals it, or a chain of waits that names its root.
+// fault is one injected fault and its expected result: an alert and an action that heals
+// it, or a chain of waits that names its root.
 type fault struct {
 	name  string   // in DEMO_FAULTS; also the rule's in the exporter's configuration
 	title string   // in the table
@@ -15,7 +15,7 @@ type fault struct {
 	pages []string // of the shop that make it, asked for one after the other
 	holds bool     // the page answers only when the fault is over
 	alert string   // that should fire; "": none, see on
-	on    string   // what the chain of waits says that workers wait for; healing has no part in it
+	on    string   // what workers wait for in the chain of waits; nothing heals it
 }
 
 // faults is the story, in its order.

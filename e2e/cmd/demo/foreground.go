@@ -12,13 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside marks the process that foreground started.
+// inside is the environment variable of the process that foreground starts.
 const inside = "RESP_DEMO_INSIDE"
 
-// foreground runs this program once more, in a process group that owns the
-// terminal, and gives its exit code. A Ctrl-C then reaches the demo alone: a
-// make that started it would otherwise die of it, and report a failure where a
-// demo was ended as it should be. ok is false where there is no such terminal.
+// foreground runs this program again in a process group that owns the terminal, and
+// returns its exit code. A Ctrl-C then reaches only the demo: a make that started it would
+// otherwise end too, and report a failure. ok is false without such a terminal.
 func foreground() (code int, ok bool) {
 	tty := int(os.Stdin.Fd())
 	owner, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
@@ -47,7 +46,7 @@ func foreground() (code int, ok bool) {
 	err = cmd.Wait()
 	signal.Stop(relay)
 	close(relay)
-	// Take the terminal back, for whoever started us; asking from the
+	// Take the terminal back for the parent process; asking from the
 	// background would stop us.
 	signal.Ignore(syscall.SIGTTOU)
 	_ = unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, owner)

@@ -62,7 +62,7 @@ const healing = `healing:
         - action: escalate
 `
 
-// attempt is what the exporter says of a run.
+// attempt is a run as the exporter reports it.
 type attempt struct {
 	ID, Rule, State, Reason, Action string
 	Created, Updated, Applied       time.Time
@@ -71,7 +71,7 @@ type attempt struct {
 	Before                          []struct{ Action, Result, Reason, Summary string }
 }
 
-// runs asks the exporter for its mode and its runs, the newest first.
+// runs reads the mode and the runs from the exporter, the newest run first.
 func (s *stack) runs(ctx context.Context) (mode string, list []attempt, err error) {
 	var answer struct {
 		Mode string
@@ -81,7 +81,7 @@ func (s *stack) runs(ctx context.Context) (mode string, list []attempt, err erro
 	return answer.Mode, answer.Runs, err
 }
 
-// alert is what Prometheus says of one that is pending or fires.
+// alert is a pending or firing alert of Prometheus.
 type alert struct {
 	State               string
 	Labels, Annotations map[string]string
@@ -98,7 +98,7 @@ func (s *stack) firing(ctx context.Context, name string) (*alert, error) {
 			return &a, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // said above
+	return nil, nil //nolint:nilnil // see above
 }
 
 func getJSON(ctx context.Context, url string, into any) error {

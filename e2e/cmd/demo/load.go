@@ -19,7 +19,7 @@ const (
 	stays     = 60 // visits of a customer, on the mean, before another comes
 )
 
-// visits is what the load asks for, each by its weight. N is a product.
+// visits lists the requests of the load, each by its weight. N is a product.
 var visits = [...]struct {
 	weight int
 	steps  []string
@@ -59,7 +59,7 @@ func load(ctx context.Context, base string) {
 		}
 		who := rand.IntN(customers)
 		if crowd[who] == nil || rand.IntN(stays) == 0 {
-			jar, _ := cookiejar.New(nil) // it gives no error without options
+			jar, _ := cookiejar.New(nil) // it returns no error without options
 			crowd[who] = &http.Client{Transport: transport, Jar: jar, Timeout: 15 * time.Second}
 		}
 		client := crowd[who]

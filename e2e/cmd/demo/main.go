@@ -1,7 +1,7 @@
 // Command demo starts a shop app with its stores and its workers, the exporter,
 // Prometheus, Alertmanager and a light load on the loopback, and proves that
 // Prometheus sees the app and the stores. Then it makes one fault after another
-// and shows how each is healed. It goes on until Ctrl-C or DEMO_SECONDS; its
+// and shows how each is healed. It continues until Ctrl-C or DEMO_SECONDS; its
 // exit code is 1 if a fault was not healed.
 package main
 
@@ -77,10 +77,9 @@ func demo(ctx context.Context, paths map[string]string) error {
 	return nil
 }
 
-// show starts everything, proves it, tells the story and then reports until ctx
-// ends or, counted from the start, limit is over; 0 is no limit. However short
-// the limit, the proof, the story and one report come first: a demo that showed
-// nothing has failed.
+// show starts everything, proves it, tells the story and then reports until ctx ends or,
+// counted from the start, limit is over; 0 is no limit. The proof, the story and one
+// report are complete even with a short limit.
 func show(ctx context.Context, s *stack, story []fault, limit time.Duration) error {
 	fmt.Println("Starting MariaDB, Redis, the shop with its workers, the exporter, Alertmanager and Prometheus ...")
 	began := time.Now()

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adoptOrphans makes this process the parent of all that its descendants leave
-// behind. An RQ worker puts each job into a process with a session of its own,
-// which the end of the worker's process group does not reach.
+// adoptOrphans makes this process the parent of all orphans of its descendants. An RQ
+// worker puts each job into a process with its own session, which the end of the worker's
+// process group does not reach.
 func adoptOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("adopt what parts leave behind: %w", err)

@@ -110,8 +110,7 @@ func (s *stack) startShop(ctx context.Context, bind, statsd string) error {
 	}, answers(s.shopURL+"/products"))
 }
 
-// startWorkers starts the RQ workers. Their settings are the module jobs, which
-// says why.
+// startWorkers starts the RQ workers. The module jobs has their settings and the reasons.
 func (s *stack) startWorkers(ctx context.Context) error {
 	for n := 1; n <= jobs; n++ {
 		spec := run.Spec{

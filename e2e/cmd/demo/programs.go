@@ -65,7 +65,7 @@ func complete(ctx context.Context) error {
 	return fmt.Errorf("missing: %s; on Debian, as root: apt-get install %s", strings.Join(missing, ", "), strings.Join(install, " "))
 }
 
-// modulesKnown asks Python once which of the modules it would find.
+// modulesKnown returns which of the modules Python finds.
 func modulesKnown(ctx context.Context) ([]string, error) {
 	names := make([]string, len(modules))
 	for i, m := range modules {

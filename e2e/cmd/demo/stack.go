@@ -21,7 +21,7 @@ import (
 type stack struct {
 	dir, exporterPath, shopDir, rulesDir, healSQL string
 	shopURL, exporterURL, promURL, alertsURL      string
-	upstream                                      net.Listener // the payment service: nobody ever answers
+	upstream                                      net.Listener // the payment service, which never answers
 	token, tokenFile                              string       // of the exporter's webhook
 	db, cache                                     store
 	dead                                          chan struct{}
@@ -44,7 +44,7 @@ func newStack(dir string) *stack {
 		token: rand.Text(),
 		db:    store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text(), "jobs": rand.Text()}},
 		cache: store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text()}},
-		dead:  make(chan struct{}, 16), // more than there are parts: nobody has to receive
+		dead:  make(chan struct{}, 16), // more than there are parts: a send never blocks
 
 		ending: make(chan struct{}),
 	}
@@ -126,7 +126,7 @@ func (s *stack) launch(ctx context.Context, spec run.Spec, ready func(context.Co
 	return nil
 }
 
-// add notes what was started, in the place of what had its name before.
+// add records a process that was started, in place of the one with the same name.
 func (s *stack) add(list *[]*run.Proc, p *run.Proc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +148,7 @@ func answers(url string) func(context.Context, *run.Proc) error {
 	return func(ctx context.Context, p *run.Proc) error { return run.Answers(ctx, p, url) }
 }
 
-// watch tells when p ends.
+// watch reports on died when p ends.
 func (s *stack) watch(p *run.Proc) {
 	go func() {
 		<-p.Done()
@@ -165,7 +165,7 @@ func (s *stack) write(name, text string) (path string, err error) {
 	return path, nil
 }
 
-// died receives when a part ended by itself.
+// died receives a value when a part ends by itself.
 func (s *stack) died() <-chan struct{} { return s.dead }
 
 func (s *stack) all() []*run.Proc {
@@ -174,7 +174,7 @@ func (s *stack) all() []*run.Proc {
 	return slices.Concat(s.stores, s.parts)
 }
 
-// post says which part ended and what it last wrote.
+// post reports which part ended, and the last lines of its output.
 func (s *stack) post() error {
 	var errs []error
 	for _, p := range s.all() {

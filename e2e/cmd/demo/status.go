@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 )
 
-// What Prometheus is asked.
+// The queries that are sent to Prometheus.
 const (
 	requestRate  = `sum(rate(resp_http_requests_total{app="` + app + `"}[30s]))`
 	workersAll   = `sum(resp_app_workers{app="` + app + `"})`
@@ -67,7 +67,7 @@ func (s *stack) seen(ctx context.Context) error {
 	return nil
 }
 
-// invite says what runs, what to open and what to try.
+// invite prints what runs, which pages to open and what to try.
 func (s *stack) invite() {
 	fmt.Printf(`
 Open

@@ -16,8 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// What the shop's own users may do in MariaDB. The RQ workers have a user of
-// their own, so that their connections do not count as the pool's.
+// dbUsers are the statements that create the shop's users in MariaDB. The RQ workers
+// have their own user, so that their connections do not count as the pool's.
 const dbUsers = `CREATE USER 'shop'@'127.0.0.1' IDENTIFIED BY 'SHOP_PASSWORD';
 CREATE USER 'jobs'@'127.0.0.1' IDENTIFIED BY 'JOBS_PASSWORD';
 GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'shop'@'127.0.0.1';
@@ -26,7 +26,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'jobs'@'127.0.0.1';`
 // timeOfQueries is the right of docs/mysql.md for the time that queries take.
 const timeOfQueries = `GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1'`
 
-// What the users may do in Redis.
+// The rights of the users in Redis.
 const (
 	// The exporter's user, as docs/redis.md has it: what every one needs, what
 	// the sessions do, and what RQ's queues do; then what an action needs.
@@ -39,8 +39,7 @@ const (
 	shopRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"
 )
 
-// visitors makes sessions as the shop does: those of earlier today, which will
-// expire, each at another time.
+// visitors creates sessions as the shop does: of earlier today, each with another expiry.
 const (
 	earlier  = 1500
 	visitors = `EVAL "for i = 1, %d do redis.call('SET', 'session:visitor-' .. i, '{}', 'EX', 3600 + i) end return redis.status_reply('done')" 0`
@@ -121,8 +120,8 @@ func (s *stack) startRedis(ctx context.Context) error {
 	return s.redisSays(ctx, p, fmt.Sprintf(visitors, earlier), "+done")
 }
 
-// redisSays asks Redis, as the shop's user, until the answer is want, p has
-// ended, or ctx.
+// redisSays sends commands to Redis as the shop's user until the reply is want, p has
+// ended, or ctx has.
 func (s *stack) redisSays(ctx context.Context, p *run.Proc, command, want string) error {
 	for {
 		got, err := s.askRedis(ctx, command)
@@ -159,7 +158,7 @@ func (s *stack) askRedis(ctx context.Context, command string) (string, error) {
 	}
 	lines := bufio.NewReader(c)
 	var line string
-	for range 2 { // what AUTH says, and what the command does
+	for range 2 { // the reply to AUTH, and to the command
 		if line, err = lines.ReadString('\n'); err != nil {
 			return "", err
 		}

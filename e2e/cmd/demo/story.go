@@ -14,12 +14,11 @@ import (
 const (
 	look     = 300 * time.Millisecond // between two looks at what became of a fault
 	longest  = 2 * time.Minute        // from a fault to its end
-	unmoved  = 30 * time.Second       // from the alert to a run, or nobody heals
-	settling = 30 * time.Second       // for an alert of before to be over
+	unmoved  = 30 * time.Second       // from the alert to a run, else nothing heals it
+	settling = 30 * time.Second       // until an earlier alert has ended
 )
 
-// told is what became of a fault. Times are since it was made; 0: it did not
-// come to that.
+// told is the result of a fault. Times count from the injection; 0: it did not happen.
 type told struct {
 	fault
 	fired, acted, verified time.Duration
@@ -72,7 +71,7 @@ func (s *stack) story(ctx context.Context, list []fault) error {
 	return nil
 }
 
-// follow makes one fault and tells each thing that comes of it.
+// follow injects one fault and prints each of its consequences.
 func (s *stack) follow(ctx context.Context, f fault) (told, error) {
 	t := told{fault: f}
 	if err := s.quiet(ctx, f); err != nil {
@@ -101,14 +100,14 @@ func (s *stack) follow(ctx context.Context, f fault) (told, error) {
 	return t, nil
 }
 
-// step looks once at what has become of a fault, and says what is new.
+// step reads the state of a fault once, and prints what is new.
 func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	now := time.Since(began)
 	mode, list, err := s.runs(ctx)
 	run := last(list, t.name, began)
 	if a, err := s.firing(ctx, t.alert); t.fired == 0 && err == nil && a != nil {
 		t.fired = now
-		if run != nil { // it heard of the alert before we did
+		if run != nil { // it received the alert before we saw it
 			t.fired = min(now, run.Created.Sub(began))
 		}
 		say(t.fired, "alert", fmt.Sprintf("%s: %s", t.alert, a.Annotations["summary"]))
@@ -163,7 +162,7 @@ func say(at time.Duration, what, text string) {
 	fmt.Printf("  +%5.1f s  %-10s %s\n", at.Seconds(), what, text)
 }
 
-// table prints what became of all, and gives those that were not healed.
+// table prints the results of all faults, and returns those that were not healed.
 func table(list []told) (failed []string) {
 	if len(list) == 0 {
 		return nil
@@ -220,7 +219,7 @@ func (s *stack) quiet(ctx context.Context, f fault) error {
 	}
 }
 
-// make asks for the pages of a fault.
+// make requests the pages of a fault.
 func (s *stack) make(ctx context.Context, f fault) error {
 	for _, page := range f.pages {
 		if f.holds {
@@ -234,7 +233,7 @@ func (s *stack) make(ctx context.Context, f fault) error {
 	return nil
 }
 
-// visit asks for a page of the shop, which may take longer than any fault.
+// visit requests a page of the shop, which may take longer than any fault.
 func (s *stack) visit(ctx context.Context, page string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Package dashboards reads Grafana dashboards in the classic JSON model, gives
-// their queries as Prometheus would get them, and lints them.
+// Package dashboards reads Grafana dashboards in the classic JSON model, returns their
+// queries as Prometheus would get them, and lints them.
 package dashboards
 
 import (
@@ -65,7 +65,7 @@ type Target struct {
 	Hide         bool
 }
 
-// FieldConfig says how values are shown.
+// FieldConfig describes how values are shown.
 type FieldConfig struct {
 	Defaults  Field
 	Overrides []Override
@@ -91,7 +91,7 @@ type Thresholds struct {
 	}
 }
 
-// Mapping gives words to values.
+// Mapping maps values to texts.
 type Mapping struct {
 	Type    string
 	Options json.RawMessage
@@ -209,8 +209,8 @@ func Parse(file string, text []byte) (Dashboard, error) {
 	return d, nil
 }
 
-// strict refuses what encoding/json lets pass: the same key twice, and more
-// text after the value.
+// strict rejects what encoding/json accepts: the same key twice, and more text after the
+// value.
 func strict(text []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if err := value(dec, "$"); err != nil {

@@ -1,5 +1,4 @@
 package dashboards
 
-// Exceptions are the findings that are meant to be, each with its reason. There
-// is none.
+// Exceptions lists the findings that are intended, each with its reason. There is none.
 func Exceptions() []Exception { return nil }

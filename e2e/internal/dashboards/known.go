@@ -20,7 +20,7 @@ import (
 // has series of, by their names.
 type Known map[string]Series
 
-// Series is what is known of a metric.
+// Series describes a metric.
 type Series struct {
 	Type   string // counter, gauge, histogram (its parts are in Known too), or empty
 	Labels Labels // those that some series has, job and instance among them; nil is any
@@ -44,14 +44,14 @@ func labelsOf(names ...string) Labels {
 	return out
 }
 
-// KnownFiles says where Known is read from.
+// KnownFiles names the files from which Known is read.
 type KnownFiles struct {
 	Scrapes string // a directory of scrapes, *.prom
 	Docs    string // a file with tables of metrics: `name` | type | `label`, `label`
 	Rules   string // a directory of rule files
 }
 
-// LoadKnown reads what is known.
+// LoadKnown reads the known metrics.
 func LoadKnown(from KnownFiles) (Known, error) {
 	known := Known{
 		"up": {Labels: labelsOf()}, "scrape_duration_seconds": {Labels: labelsOf()}, "scrape_samples_scraped": {Labels: labelsOf()},
@@ -67,8 +67,8 @@ func LoadKnown(from KnownFiles) (Known, error) {
 	return known, known.rules(from.Rules)
 }
 
-// find returns what is known of a metric. Of those of Prometheus, Alertmanager
-// and the libraries of the exporter the labels are not.
+// find returns the description of a metric. The labels of metrics of Prometheus,
+// Alertmanager and the exporter's libraries are not known.
 func (k Known) find(name string) (Series, bool) {
 	if s, ok := k[name]; ok {
 		return s, true
@@ -81,7 +81,7 @@ func (k Known) find(name string) (Series, bool) {
 	return Series{Type: guess(name)}, foreign(name)
 }
 
-// foreign tells the metrics that other jobs have.
+// foreign reports whether a metric is of another job.
 func foreign(name string) bool {
 	return strings.HasPrefix(name, "prometheus_") || strings.HasPrefix(name, "alertmanager_")
 }

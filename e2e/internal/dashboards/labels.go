@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// labels returns the labels that the series of an expression may have, and tells
-// complain of each label that is named where no series has it.
+// labels returns the labels that the series of an expression may have, and calls complain
+// for each label that is named where no series has it.
 func (k Known) labels(e parser.Expr, complain func(format string, args ...any)) Labels {
 	switch e := e.(type) {
 	case *parser.VectorSelector:
@@ -165,8 +165,8 @@ func (k Known) matched(e *parser.BinaryExpr, complain func(string, ...any)) Labe
 	return out
 }
 
-// matchable tells of labels by which nothing can match: named ones that a side
-// lacks and, without on or ignoring, those that only one side has.
+// matchable checks the labels of a vector match: named ones that a side lacks and, without
+// on or ignoring, those that only one side has.
 func matchable(e *parser.BinaryExpr, left, right Labels, complain func(string, ...any)) {
 	m := e.VectorMatching
 	for _, l := range m.MatchingLabels {

@@ -120,10 +120,10 @@ type parsed struct {
 	Query
 
 	expr  parser.Expr // nil if it is none
-	label string      // what a variable asks the values of
+	label string      // the label whose values a variable has
 	fault error
 	panel *Panel
-	unit  string // how the target's values are shown, empty where that can't be told
+	unit  string // how the target's values are shown; "": not known
 }
 
 // Lint returns every fault of the dashboards, by rule and place.
@@ -192,7 +192,7 @@ func over[T any](all []Dashboard, of func(Dashboard) []T) iter.Seq2[Dashboard, T
 	}
 }
 
-// selected calls f with every selector of the query and what is around it.
+// selected calls f with every selector of the query and its surrounding nodes.
 func (q parsed) selected(f func(s *parser.VectorSelector, path []parser.Node)) {
 	parser.Inspect(q.expr, func(n parser.Node, path []parser.Node) error {
 		if s, ok := n.(*parser.VectorSelector); ok {
@@ -202,8 +202,8 @@ func (q parsed) selected(f func(s *parser.VectorSelector, path []parser.Node)) {
 	})
 }
 
-// What Grafana's own durations are in parsed queries: odd ones, so that they
-// are told from what is written out.
+// The values of Grafana's duration variables in parsed queries. They are unusual, to
+// distinguish them from durations that are written out.
 const (
 	rateInterval = 7_777_001 * time.Millisecond
 	interval     = 7_777_002 * time.Millisecond

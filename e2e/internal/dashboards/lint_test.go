@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/dashboards"
 )
 
-// change is one place of the sound dashboard, "panels.2.gridPos.x", and what is
-// written there; nothing takes it out.
+// change is one place of the sound dashboard, "panels.2.gridPos.x", and what is written
+// there; nothing removes it.
 type change struct {
 	path string
 	to   any
@@ -105,8 +105,8 @@ const (
 	ofApp  = chosen + `, app=~"$app"`
 )
 
-// fault is one planted fault: what is changed, and the one finding that comes
-// of it, its rule and a part of its line.
+// fault is one planted fault: the changes, and the one finding that they cause, with its
+// rule and a part of its line.
 type fault struct {
 	rule    string
 	changes []change
@@ -117,8 +117,8 @@ func one(rule, path string, to any, want string) fault {
 	return fault{rule, []change{{path, to}}, want}
 }
 
-// asked plants an expression in the graph of bytes, which has no limits and
-// whose unit it changes.
+// asked plants an expression in the graph of bytes, which has no limits, and changes its
+// unit.
 func asked(rule, unit, expr, want string) fault {
 	return fault{rule, []change{{"panels.4.targets.0.expr", expr}, {"panels.4.targets.1", nothing{}}, {"panels.4.targets.0.interval", "1m"}, {"panels.4.fieldConfig.defaults.unit", unit}}, want}
 }
@@ -233,7 +233,8 @@ func faultsOfQueries() []fault {
 	}
 }
 
-// Each planted fault is found, and nothing else; each rule has one.
+// TestPlantedFaults checks that each planted fault is found and no other one, and that
+// each rule has a fault.
 func TestPlantedFaults(t *testing.T) {
 	t.Parallel()
 	k := known(t)
@@ -255,7 +256,8 @@ func TestPlantedFaults(t *testing.T) {
 	}
 }
 
-// Two files of one uid, and one metric in two units over two files.
+// TestOverAllDashboards checks two files of one uid, and one metric in two units over two
+// files.
 func TestOverAllDashboards(t *testing.T) {
 	t.Parallel()
 	got := dashboards.Lint([]dashboards.Dashboard{planted(t), planted(t, change{"panels.4.fieldConfig.defaults.unit", "decbytes"})}, known(t))

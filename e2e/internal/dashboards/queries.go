@@ -19,7 +19,7 @@ type Query struct {
 	// MinInterval is the least step, of the panel or of the target.
 	MinInterval time.Duration
 
-	// minStep is the target's own least step: Grafana takes it in place of the
+	// minStep is the target's own minimum step: Grafana uses it instead of the
 	// data source's scrape interval.
 	minStep time.Duration
 	board   *Dashboard
@@ -98,7 +98,7 @@ type Values struct {
 	Job, Instance, App string
 	Scrape             time.Duration     // the data source's scrape interval, 15 s if it is 0
 	Range              time.Duration     // from the start of the dashboard's time to its end
-	Step               time.Duration     // as the width asks for; the query's MinInterval is its least
+	Step               time.Duration     // by the width; at least the query's MinInterval
 	Extra              map[string]string // of any other variable, by name
 }
 
@@ -126,7 +126,7 @@ func (q Query) Step(v Values) time.Duration {
 	return max(v.Step, q.MinInterval, time.Second)
 }
 
-// builtin gives Grafana's own variables.
+// builtin returns the values of Grafana's built-in variables.
 func (q Query) builtin(name string, v Values) (string, bool) {
 	step, scrape := q.Step(v), v.Scrape
 	if scrape == 0 {
@@ -202,8 +202,8 @@ func (v Variable) first() string {
 	return strings.TrimSpace(text)
 }
 
-// escape writes a value as Grafana does: of a variable of many values as part
-// of a regular expression inside of quotes, or as the format asks.
+// escape writes a value as Grafana does: of a variable of many values as part of a regular
+// expression inside of quotes, or by the format.
 func escape(text, format string, many bool) string {
 	switch {
 	case format == "regex":

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// uids: one for each, short, and such as a person can read in an address.
+// uids checks that uids are unique, short and readable in an address.
 func uids(l *linter) {
 	readable := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	seen := map[string]string{}
@@ -26,7 +26,8 @@ func uids(l *linter) {
 	}
 }
 
-// models: the classic model, of a version that all Grafanas of today read.
+// models checks for the classic model, in a version that all current versions of Grafana
+// read.
 func models(l *linter) {
 	for _, d := range l.all {
 		if v, ok := d.Raw["schemaVersion"].(float64); !ok || v != 41 {
@@ -48,7 +49,7 @@ func uneditable(l *linter) {
 	}
 }
 
-// inputs: what only the import form of Grafana fills in.
+// inputs checks for what only Grafana's import form fills in.
 func inputs(l *linter) {
 	for _, d := range l.all {
 		for _, key := range []string{"__inputs", "__requires", "__elements"} {
@@ -63,7 +64,7 @@ func inputs(l *linter) {
 	}
 }
 
-// described: what it is and what a bad sign looks like.
+// described checks that a panel describes what it shows and what a bad value looks like.
 func described(l *linter) {
 	for _, d := range l.all {
 		if text, ok := d.Raw["description"].(string); !ok || text == "" || d.Title == "" {
@@ -91,8 +92,8 @@ func templateDatasource(l *linter) {
 	}
 }
 
-// templates: job and instance of all, several, or one; each asks in those
-// before it. Whoever adds one adds it to the queries, see selectors.
+// templates checks the variables job and instance: all, several or one, each limited by
+// those before it. A new variable must be added to the queries too, see selectors.
 func templates(l *linter) {
 	for _, d := range l.all {
 		for _, name := range []string{"job", "instance"} {
@@ -112,7 +113,7 @@ func templates(l *linter) {
 	}
 }
 
-// reloads: a variable of series follows the time range.
+// reloads checks that a variable of series is reloaded with the time range.
 func reloads(l *linter) {
 	for d, v := range l.variables() {
 		if v.Refresh != 2 {
@@ -121,7 +122,7 @@ func reloads(l *linter) {
 	}
 }
 
-// datasources: every one is the variable's.
+// datasources checks that each data source is the variable's.
 func datasources(l *linter) {
 	const fault = "the data source is not prometheus, ${datasource}"
 	for d, p := range l.panels() {
@@ -144,8 +145,8 @@ func datasources(l *linter) {
 	}
 }
 
-// links lead to dashboards that exist, and take the time and the variables
-// along.
+// links checks that links lead to dashboards that exist, with the time range and the
+// variables.
 func links(l *linter) {
 	uids, tags := map[string]bool{}, map[string]int{}
 	for _, d := range l.all {
@@ -234,7 +235,7 @@ func (p Panel) overridden() []Property {
 	return out
 }
 
-// hasData tells panels that show series.
+// hasData reports whether a panel shows series.
 func (p Panel) hasData() bool {
 	return !slices.Contains([]string{"row", "text", "dashlist", "alertlist", "annolist", "news"}, cmp.Or(p.Type, "row"))
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// panelIDs: one for each; links and the address of a panel go by it.
+// panelIDs checks that panel ids are unique: links and the address of a panel use them.
 func panelIDs(l *linter) {
 	for _, d := range l.all {
 		seen := map[int]bool{}
@@ -21,8 +21,8 @@ func panelIDs(l *linter) {
 
 const columns = 24
 
-// grid: no panel lies on another, or beyond the edge. Those of a collapsed row
-// have a grid of their own.
+// grid checks that no panel overlaps another or the edge. The panels of a collapsed row
+// have their own grid.
 func grid(l *linter) {
 	for _, d := range l.all {
 		for i, p := range d.Panels {
@@ -43,7 +43,8 @@ func (g Grid) overlaps(o Grid) bool {
 	return g.X < o.X+o.W && o.X < g.X+g.W && g.Y < o.Y+o.H && o.Y < g.Y+g.H
 }
 
-// noValues: absent is not zero, so a panel says what is meant.
+// noValues checks that a panel has a text for "no value", because a missing series is not
+// zero.
 func noValues(l *linter) {
 	for _, d := range l.all {
 		for _, p := range d.Panels {
@@ -54,7 +55,7 @@ func noValues(l *linter) {
 	}
 }
 
-// targets: every panel asks something, each under a name of its own.
+// targets checks that every panel has queries, each with its own name.
 func targets(l *linter) {
 	for _, d := range l.all {
 		if !slices.ContainsFunc(d.Panels, Panel.hasData) {
@@ -171,7 +172,8 @@ func (p Panel) names(refID string) []string {
 	return out
 }
 
-// unitsAgree: the unit is that of the metric's name and of what is made of it.
+// unitsAgree checks the unit against the name of the metric and the functions applied to
+// it.
 func unitsAgree(l *linter) {
 	l.each(func(q parsed) {
 		allowed := l.known.unit(q.expr).allowed()
@@ -185,8 +187,8 @@ func suits(unit string, allowed []string) bool {
 	return unit == "" || allowed == nil || slices.Contains(allowed, unit)
 }
 
-// oneUnit: a metric has the same unit in every panel. What is made of it, a
-// rate or a total, is another thing.
+// oneUnit checks that a metric has the same unit in every panel. A rate or a total of it
+// is another value.
 func oneUnit(l *linter) {
 	type shown struct {
 		metrics string
@@ -195,7 +197,7 @@ func oneUnit(l *linter) {
 	first := map[shown]parsed{}
 	l.each(func(q parsed) {
 		if q.panel == nil || q.unit == "" || !suits(q.unit, l.known.unit(q.expr).allowed()) {
-			return // the other rule tells
+			return // the other rule reports it
 		}
 		key := shown{strings.Join(q.names(), " "), l.known.unit(q.expr)}
 		before, ok := first[key]
@@ -238,7 +240,7 @@ func isOfApp(name string) bool {
 	return !slices.ContainsFunc([]string{"resp_host_", "resp_disk_", "resp_mysql_", "resp_redis_", "instance_mysql:", "instance_redis:"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// limited says which metrics, shown in a unit, are judged by which resource of
+// limited returns which metrics, shown in a unit, are compared with which resource of
 // resp_threshold and resp_app_threshold.
 func limited() []struct{ metric, unit, resource string } {
 	return []struct{ metric, unit, resource string }{
@@ -263,8 +265,8 @@ func limited() []struct{ metric, unit, resource string } {
 	}
 }
 
-// thresholdsDrawn: a graph of what has a limit shows the limit: that of apps where it
-// shows nothing else.
+// thresholdsDrawn checks that a graph of a value with a limit shows the limit: that of
+// apps if it shows nothing else.
 func thresholdsDrawn(l *linter) {
 	type limit struct {
 		panel            *Panel
@@ -308,8 +310,8 @@ func (q parsed) limits() []shownLimit {
 	return out
 }
 
-// staticThresholds: a limit that is written into a panel is not the one that
-// alerts go by. Colors of states are no limits.
+// staticThresholds checks for limits that are written into a panel, which alerts do not
+// use. Colors of states are not limits.
 func staticThresholds(l *linter) {
 	for d, p := range l.panels() {
 		steps, states := 0, slices.ContainsFunc(p.FieldConfig.Defaults.Mappings, func(m Mapping) bool { return m.Type == "value" })

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// syntax: Prometheus reads it, one of Debian 12 (2.42) too.
+// syntax checks that Prometheus parses a query, also that of Debian 12 (2.42).
 func syntax(l *linter) {
 	newer := []string{"histogram_avg", "histogram_stddev", "histogram_stdvar", "first_over_time"}
 	for _, q := range l.queries {
@@ -26,14 +26,14 @@ func syntax(l *linter) {
 	}
 }
 
-// selectors returns what the query reads.
+// selectors returns the selectors of series in a query.
 func (q parsed) selectors() []*parser.VectorSelector {
 	var out []*parser.VectorSelector
 	q.selected(func(s *parser.VectorSelector, _ []parser.Node) { out = append(out, s) })
 	return out
 }
 
-// metrics: queries use only metrics that exist.
+// metrics checks that queries use only metrics that exist.
 func metrics(l *linter) {
 	l.each(func(q parsed) {
 		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
@@ -49,7 +49,7 @@ func metrics(l *linter) {
 	})
 }
 
-// labelled: every label that is named is there.
+// labelled checks that every named label exists.
 func labelled(l *linter) {
 	l.each(func(q parsed) {
 		left := l.known.labels(q.expr, func(format string, args ...any) { l.of(q, format, args...) })
@@ -59,9 +59,9 @@ func labelled(l *linter) {
 	})
 }
 
-// selectors: what is chosen holds for every series that has such a label. A
-// variable asks in those before it. Where the label may be empty (an alert
-// about the host has no app), the choice would hide those series.
+// selectors checks that each variable selects the series that have its label, and that a
+// variable is limited by those before it. A label that may be empty (an alert about the
+// host has no app) is exempt, because the selector would hide such series.
 func selectors(l *linter) {
 	l.each(func(q parsed) {
 		for _, s := range q.selectors() {
@@ -123,8 +123,8 @@ func around(path []parser.Node) (function string, span time.Duration) {
 	return "", m.Range
 }
 
-// rateIntervals: a range that is written out is empty for a slower scrape, and
-// misses what happens between the steps of a long time.
+// rateIntervals checks for ranges that are written out: they are empty for a slower
+// scrape, and miss events between the steps of a long range.
 func rateIntervals(l *linter) {
 	l.each(func(q parsed) {
 		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
@@ -139,9 +139,9 @@ func rateIntervals(l *linter) {
 
 const slowestScrape = time.Minute
 
-// minIntervals: Grafana makes $__rate_interval of the target's own least step,
-// else of a setting of the data source, which is 15 s unless somebody changed
-// it. With a minute it holds two samples of any scrape up to that.
+// minIntervals checks the minimum step of a target. Grafana computes $__rate_interval from
+// it, else from a setting of the data source, which is 15 s by default. With a minute the
+// range holds two samples of any scrape interval up to that.
 func minIntervals(l *linter) {
 	l.each(func(q parsed) {
 		switch {
@@ -153,8 +153,7 @@ func minIntervals(l *linter) {
 	})
 }
 
-// counters: a counter as such says nothing, and a rate of what is no counter is
-// wrong whenever it falls.
+// counters checks that counters are shown as rates, and that no gauge is.
 func counters(l *linter) {
 	l.each(func(q parsed) {
 		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
@@ -188,7 +187,7 @@ func counted(path []parser.Node) bool {
 	})
 }
 
-// histograms: buckets are added up with their le, and become quantiles.
+// histograms checks that buckets are summed with their le, and become quantiles.
 func histograms(l *linter) {
 	l.each(func(q parsed) {
 		q.selected(func(s *parser.VectorSelector, path []parser.Node) {

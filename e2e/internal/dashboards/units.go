@@ -6,13 +6,11 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// unit is what a value is a number of: bytes and seconds by their powers, so
-// that bytes a second is {bytes: 1, seconds: -1}, and nothing but a number is
-// neither.
+// unit is the unit of an expression; the zero value is not known.
 type unit struct {
 	known          bool
 	bytes, seconds int
-	ratio          bool // says so in its name
+	ratio          bool // by its name
 	clock          bool // a point in time, seconds since 1970
 	milli          bool // such a point in milliseconds, as Grafana wants it
 	quotient       bool // of two such values: a share, a mean
@@ -21,7 +19,7 @@ type unit struct {
 
 func number() unit { return unit{known: true} }
 
-// allowed gives Grafana's ids of units that suit, the usual one first; nil is
+// allowed returns the ids of Grafana's units for a metric, the usual one first; nil is
 // any. They are in grafana/packages/grafana-data, valueFormats/categories.
 func (u unit) allowed() []string {
 	switch {
@@ -69,7 +67,7 @@ func named(name string) unit {
 	return number()
 }
 
-// unit returns the unit of an expression; it is unknown where it can't be told.
+// unit returns the unit of an expression.
 func (k Known) unit(e parser.Expr) unit {
 	switch e := e.(type) {
 	case *parser.NumberLiteral:
@@ -117,7 +115,7 @@ func (k Known) unitOf(name string) unit {
 	return u
 }
 
-// result returns the unit of what a function gives.
+// result returns the unit of the result of a function.
 func (k Known) result(e *parser.Call) unit {
 	switch e.Func.Name {
 	case "rate", "irate", "deriv":

@@ -1,5 +1,5 @@
-// Package mariadb runs a MariaDB of its own for tests and benchmarks: own data
-// directory, loopback only, and gone when it is closed.
+// Package mariadb runs a separate MariaDB for tests and benchmarks: with its own data
+// directory, on the loopback only, and removed when it is closed.
 package mariadb
 
 import (
@@ -23,8 +23,8 @@ import (
 // patience is how long the server may take to start.
 const patience = 60 * time.Second
 
-// Grants is the user that docs/mysql.md tells people to make, with PASSWORD in
-// place of its password.
+// Grants are the statements of docs/mysql.md that create the exporter's user, with
+// PASSWORD in place of its password.
 const Grants = `CREATE USER 'resp'@'127.0.0.1' IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3;
 CREATE USER 'resp'@'localhost' IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3;
 GRANT PROCESS ON *.* TO 'resp'@'127.0.0.1';
@@ -75,7 +75,8 @@ func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*S
 	return s, s.Start(ctx)
 }
 
-// user owns the data directory: the server refuses to be root unless told so.
+// user returns the user that the server is told to run as, the owner of the data
+// directory: it refuses to run as root by default.
 func user() string {
 	if os.Geteuid() == 0 {
 		return "root"

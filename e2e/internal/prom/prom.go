@@ -1,4 +1,4 @@
-// Package prom asks a Prometheus server.
+// Package prom queries a Prometheus server.
 package prom
 
 import (
@@ -100,7 +100,7 @@ func (p *point) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// get asks the API and reads what it calls data.
+// get calls the API and reads the field data.
 func get(ctx context.Context, address string, ask url.Values, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -126,7 +126,8 @@ func get(ctx context.Context, address string, ask url.Values, into any) error {
 	return json.Unmarshal(answer.Data, into)
 }
 
-// One evaluates expr and wants at most one element; ok says whether there is one.
+// One evaluates expr, which must have at most one element; ok reports whether there is
+// one.
 func One(ctx context.Context, base, expr string) (v float64, ok bool, err error) {
 	vs, err := Query(ctx, base, expr)
 	if err != nil || len(vs) == 0 {

@@ -19,8 +19,8 @@ type Routing struct {
 	Wait, Interval, Repeat time.Duration
 }
 
-// Route returns the text of a configuration with the addresses and times of r.
-// Routes, receivers and inhibit rules stay; mail is sent to nobody.
+// Route returns the text of a configuration with the addresses and times of r. Routes,
+// receivers and inhibit rules stay; no mail is sent.
 func (r Routing) Route(text []byte) ([]byte, error) {
 	if r.Interval <= 0 || r.Repeat <= 0 || r.Wait < 0 {
 		return nil, fmt.Errorf("notify after %s, every %s, again after %s: expected 0 or more, and above 0", r.Wait, r.Interval, r.Repeat)

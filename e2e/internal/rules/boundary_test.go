@@ -12,9 +12,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/rules"
 )
 
-// Prometheus 3 leaves the sample out that is as old as a range is long, which 2
-// takes in. No rule test looks at a moment at which that makes a difference: at
-// a whole minute, for all ranges are minutes, where a sample may be.
+// TestRuleTestsAvoidBoundaries checks that no rule test evaluates at a whole minute with a
+// sample there. Prometheus 3 excludes the sample that is exactly as old as the range,
+// Prometheus 2 includes it, and all ranges are minutes.
 func TestRuleTestsAvoidBoundaries(t *testing.T) {
 	files, err := rules.TestFiles("../../../rules")
 	if err != nil {

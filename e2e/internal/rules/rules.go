@@ -20,7 +20,7 @@ type Rule struct {
 	File                string `yaml:"-"` // its base name
 }
 
-// Key tells an alert from its siblings of the same name by severity and tier.
+// Key identifies an alert among those of the same name, by severity and tier.
 func (r Rule) Key() string { return Key(r.Alert, r.Labels) }
 
 // Key is the key of the alert with this name and these labels.
@@ -75,7 +75,7 @@ type Test struct {
 	Alerts      []Expectation                     `yaml:"alert_rule_test"`
 }
 
-// Expectation says which alerts of a name fire at a time, and no others.
+// Expectation lists the alerts of a name that fire at a time. No others may.
 type Expectation struct {
 	EvalTime  string `yaml:"eval_time"`
 	Alertname string

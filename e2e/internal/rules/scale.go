@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Scaling says how the times of rules become shorter.
+// Scaling describes how the times of rules become shorter.
 type Scaling struct {
 	// By is what every for, keep_firing_for, group interval, range, step and
 	// offset is divided by; 1 or more.
@@ -72,7 +72,7 @@ func (s Scaling) Scale(text []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// walk scales the values of the keys that hold times or expressions.
+// walk scales the values of the keys that hold durations or expressions.
 func (s Scaling) walk(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		for _, c := range n.Content {
@@ -109,7 +109,7 @@ var (
 	partText   = regexp.MustCompile(`([0-9]+)(ms|[smhdwy])`)
 )
 
-// expr scales ranges, steps of subqueries and offsets.
+// expr scales ranges, steps of subqueries and offsets of an expression.
 func (s Scaling) expr(text string) (string, error) {
 	var fault error
 	divide := func(d string, least time.Duration) string {
@@ -130,8 +130,8 @@ func (s Scaling) expr(text string) (string, error) {
 	return text, fault
 }
 
-// divide scales one duration; never below a millisecond, nor below least
-// unless it was.
+// divide scales one duration: to at least a millisecond, and at least least unless it was
+// shorter.
 func (s Scaling) divide(text string, least time.Duration) (string, error) {
 	d, err := parse(text)
 	if err != nil || d == 0 || s.By == 1 {

@@ -64,8 +64,8 @@ func TestScaleRefuses(t *testing.T) {
 	}
 }
 
-// Scaling the shipped rules changes times and nothing else, and by one not
-// even these.
+// TestScaleShipped checks that scaling the shipped rules changes durations only, and that
+// a factor of one changes nothing.
 func TestScaleShipped(t *testing.T) {
 	t.Parallel()
 	const shipped = "../../../rules"

@@ -20,10 +20,9 @@ var chosen atomic.Uint32
 // start is the first port that is tried, as an offset.
 var start = rand.Uint32N(1 << 20) //nolint:gosec // no secret
 
-// FreePort returns a TCP port of the loopback that nobody listens on: want when
-// that is so, else any. The port is below those that the kernel chooses for
-// connections and for sockets without a port (ip_local_port_range), so that
-// no such socket takes it before it is used.
+// FreePort returns a free TCP port of the loopback: want if it is free, else any. The port
+// is below those that the kernel chooses for connections and for sockets without a port
+// (ip_local_port_range), so that no such socket takes it before it is used.
 func FreePort(want int) (int, error) {
 	return freePort(want, func(address string) error {
 		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)

@@ -27,7 +27,7 @@ func TestFreePort(t *testing.T) {
 	}
 }
 
-// The port that is wanted is used when it is free, and replaced when it is not.
+// TestFreePortWanted checks that the wanted port is used if it is free, and else replaced.
 func TestFreePortWanted(t *testing.T) {
 	t.Parallel()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -1,6 +1,5 @@
-// Package run starts the programs of the demo and of the tests, each in a
-// process group of its own, and sees to it that the whole group ends. It never
-// looks for processes by name.
+// Package run starts the programs of the demo and of the tests, each in its own process
+// group, and ends the whole group. It never looks for processes by name.
 package run
 
 import (
@@ -19,7 +18,7 @@ import (
 // grace is how long a group has between SIGTERM and SIGKILL.
 const grace = 5 * time.Second
 
-// Spec says what to start.
+// Spec describes the program to start.
 type Spec struct {
 	Name string   // for messages and for the log file's name
 	Path string   // program; looked up on the PATH
@@ -30,7 +29,7 @@ type Spec struct {
 
 	Files []*os.File // passed on as descriptors 3 and up
 
-	// Session takes it off our terminal, as a service has none.
+	// Session starts it in its own session, without a terminal, like a service.
 	Session bool
 }
 
@@ -77,7 +76,7 @@ func (p *Proc) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the program itself has ended.
 func (p *Proc) Done() <-chan struct{} { return p.done }
 
-// Err is nil while the program runs; afterwards it says how it ended.
+// Err returns nil while the program runs, and then how it ended.
 func (p *Proc) Err() error {
 	select {
 	case <-p.done:
@@ -141,7 +140,7 @@ func (p *Proc) Stop() {
 		case <-time.After(grace):
 		}
 	}
-	// Also when the program went by itself: its children may have stayed.
+	// Also if the program has ended: its children may still run.
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	<-p.done
 }

@@ -2,8 +2,11 @@ package causes
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,6 +33,7 @@ type Case struct {
 	base             mode
 	silent           bool   // it reports no requests
 	more             string // lines of the exporter's configuration
+	remembers        bool   // the exporter has a state directory
 	heavy            bool   // it loads the processors: it runs alone
 	before           func(ctx context.Context, r *rig) error
 	fault            func(ctx context.Context, r *rig) (undo, error)
@@ -52,44 +56,51 @@ func modes(m mode) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// leaking is modes after which the leaked connections are closed.
+// leaking is modes after which the leaked connections are closed, from a connection that was
+// opened before the leak: the server may be full.
 func leaking(m mode) func(context.Context, *rig) (undo, error) {
 	return func(ctx context.Context, r *rig) (undo, error) {
+		c, err := r.root.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
 		return func() error {
+			defer func() { _ = c.Close() }()
 			err := r.setMode(nil)
-			free, errShell := r.shell(ctx, "SET @x = 1")
-			if errShell == nil {
-				free()
-			}
 			for range 4 {
 				r.calls.Go(func() { _ = r.get(ctx, "/drop") })
 			}
-			r.killIdle(ctx)
+			for range 3 { // requests of before the end leak more
+				err = errors.Join(err, killIdle(ctx, c))
+				sleep(ctx, time.Second)
+			}
 			return err
 		}, r.setMode(m)
 	}
 }
 
 // killIdle ends the connections of the app that sleep.
-func (r *rig) killIdle(ctx context.Context) {
-	rows, err := r.root.QueryContext(ctx, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'trial' AND COMMAND = 'Sleep'")
+func killIdle(ctx context.Context, c *sql.Conn) error {
+	rows, err := c.QueryContext(ctx, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'trial' AND COMMAND = 'Sleep'")
 	if err != nil {
-		return
+		return err
 	}
 	defer func() { _ = rows.Close() }()
 	var ids []int
 	for rows.Next() {
 		var id int
-		if rows.Scan(&id) == nil {
-			ids = append(ids, id)
+		if err := rows.Scan(&id); err != nil {
+			return err
 		}
+		ids = append(ids, id)
 	}
-	if rows.Err() != nil {
-		return
+	if err := rows.Err(); err != nil {
+		return err
 	}
 	for _, id := range ids {
-		_, _ = r.root.ExecContext(ctx, fmt.Sprintf("KILL %d", id))
+		_, _ = c.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // it may have ended
 	}
+	return nil
 }
 
 // shells returns the fault of a shell that holds something.
@@ -119,9 +130,15 @@ func killed(ctx context.Context, r *rig) (undo, error) {
 
 // full is a database all of whose connections a foreign client has.
 func full(ctx context.Context, r *rig) (undo, error) {
-	var frees []func()
+	c, err := r.root.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	frees := []func(){func() { _ = c.Close() }}
 	for range 8 { // the app opens new ones between the two, until it gets none
-		r.killIdle(ctx)
+		if err := killIdle(ctx, c); err != nil {
+			return nil, err
+		}
 		for range 200 {
 			free, err := r.shell(ctx, "SELECT 1")
 			if err != nil {
@@ -173,19 +190,28 @@ func repeated(command string) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// throttled returns the fault of a CPU limit of the control group.
-func throttled(share float64) func(context.Context, *rig) (undo, error) {
+// grouped puts the app into a control group with a CPU limit that it does not reach, as a
+// container or a unit has one from its start on.
+func grouped(_ context.Context, r *rig) error {
+	g, err := r.group("cpu")
+	if err != nil {
+		return err
+	}
+	if err := limitCPU(g, 8); err != nil {
+		return err
+	}
+	return r.join(g)
+}
+
+// limitCPU sets how many cores a control group may use.
+func limitCPU(group string, cores float64) error {
+	return os.WriteFile(filepath.Join(group, "cpu.cfs_quota_us"), []byte(strconv.Itoa(int(cores*100_000))), 0o600)
+}
+
+// throttled returns the fault of a lower limit of the control group of the app, see grouped.
+func throttled(cores float64) func(context.Context, *rig) (undo, error) {
 	return func(_ context.Context, r *rig) (undo, error) {
-		g, err := r.group("cpu")
-		if err != nil {
-			return nil, err
-		}
-		quota := filepath.Join(g, "cpu.cfs_quota_us")
-		set := func(v int) error { return os.WriteFile(quota, []byte(strconv.Itoa(v)), 0o600) }
-		if err := r.join(g); err != nil {
-			return nil, err
-		}
-		return func() error { return set(-1) }, set(int(share * 100_000))
+		return func() error { return limitCPU(r.groups[0], 8) }, limitCPU(r.groups[0], cores)
 	}
 }
 
@@ -286,8 +312,17 @@ func rates(rate float64) func(context.Context, *rig) (undo, error) {
 // nothing is no fault.
 func nothing(context.Context, *rig) (undo, error) { return nil, nil }
 
-// worker starts a worker of RQ for the app's queue.
-func worker(ctx context.Context, r *rig) error {
-	_, err := r.start(ctx, run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "--url", fmt.Sprintf("redis://127.0.0.1:%d", r.redis), "jobs"}, Env: []string{"PYTHONPATH=" + r.dir}}, func() error { return nil })
-	return err
+// stuck starts a worker of RQ for the app's queue, which has a task that does not end.
+func stuck(ctx context.Context, r *rig) error {
+	spec := run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "--url", r.redisURL(), "jobs"}, Env: []string{"PYTHONPATH=" + r.dir}}
+	if _, err := r.start(ctx, spec, func() error { return nil }); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "rq", "enqueue", "--url", r.redisURL(), "--queue", "jobs", "time.sleep", ":600").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("rq enqueue: %w: %s", err, out)
+	}
+	return nil
 }
+
+func (r *rig) redisURL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.redis) }

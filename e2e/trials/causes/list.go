@@ -55,8 +55,8 @@ func databaseCases() []Case {
 func processCases() []Case {
 	return []Case{
 		{Name: "threads that compute", Want: "gil", kind: GThread, workers: 1, threads: 8, heavy: true, rate: 6, fault: modes(mode{"cpu": 0.4})},
-		{Name: "a CPU limit", Want: "cpu_throttled", kind: Sync, fault: throttled(0.02)},
-		{Name: "a CPU limit, other server", Want: "cpu_throttled", kind: UWSGI, workers: 3, threads: 1, fault: throttled(0.015)},
+		{Name: "a CPU limit", Want: "cpu_throttled", kind: Sync, before: grouped, fault: throttled(0.02)},
+		{Name: "a CPU limit, other server", Want: "cpu_throttled", kind: UWSGI, workers: 3, threads: 1, before: grouped, fault: throttled(0.015)},
 		{Name: "requests that compute for long", Want: "cpu", kind: Sync, heavy: true, fault: modes(mode{"cpu": 12})},
 		{Name: "the garbage collector", Want: "gc", kind: Sync, workers: 1, heavy: true, rate: 4, fault: modes(mode{"garbage": 4_000_000})},
 		{Name: "a lock of the process", Want: "lock", kind: GThread, workers: 1, threads: 6, fault: modes(mode{"lock": 0.4})},
@@ -83,6 +83,7 @@ func otherCases() []Case {
 		{Name: "slow uploads", Want: "slow_clients", kind: Sync, silent: true, fault: clients(8, nil, (*rig).slowWriter)},
 		{Name: "reads that are limited", Want: "disk", kind: Sync, fault: slowDisk},
 		{Name: "nobody takes the tasks", Want: "tasks", kind: Sync, fault: tasks},
+		{Name: "a task that does not end", Want: "tasks", kind: UWSGI, workers: 2, threads: 1, before: stuck, fault: tasks},
 	}
 }
 

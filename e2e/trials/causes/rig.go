@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -79,6 +80,7 @@ type rig struct {
 	redis    int
 	redisAt  *run.Proc
 	master   *run.Proc
+	watcher  *run.Proc // the exporter
 	procs    []*run.Proc
 	groups   []string
 	exporter string
@@ -218,12 +220,8 @@ func (r *rig) redisDo(command string) error {
 // setMode sets what requests do from now on.
 func (r *rig) setMode(m mode) error {
 	all := mode{}
-	for k, v := range r.c.base {
-		all[k] = v
-	}
-	for k, v := range m {
-		all[k] = v
-	}
+	maps.Copy(all, r.c.base)
+	maps.Copy(all, m)
 	for k, v := range all {
 		if s, ok := v.(string); ok {
 			all[k] = r.upstream.fill(s)
@@ -295,7 +293,12 @@ func (r *rig) startExporter(ctx context.Context, path string) error {
 	}
 	at := fmt.Sprintf("127.0.0.1:%d", port)
 	r.exporter = "http://" + at
-	_, err = r.start(ctx, run.Spec{Name: "exporter", Path: path, Args: []string{"--web.listen-address=" + at, "--config.file=" + file}}, func() error {
+	state, err := r.stateArgs()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"--web.listen-address=" + at, "--config.file=" + file}, state...)
+	r.watcher, err = r.start(ctx, run.Spec{Name: "exporter", Path: path, Args: args}, func() error {
 		_, err := r.status(ctx)
 		return err
 	})

@@ -28,6 +28,7 @@ type Look struct {
 	Threshold string // what the thresholds alone say
 	Sentence  string
 	Detail    string
+	Starved   bool // the host has no processor left
 }
 
 // Result is what came of one run.
@@ -42,6 +43,9 @@ type Result struct {
 	// case all looks.
 	Right, Judged, RightByThreshold int
 	Wrong                           map[string]int // causes that were told then
+	// Starved is looks that are not judged: cpu was told, and others on the host left no
+	// processor for the app.
+	Starved int
 }
 
 // Run runs one case.
@@ -115,10 +119,10 @@ func (w *watcher) until(ctx context.Context, end time.Time, enough func(Look) bo
 			continue
 		}
 		w.last = *s.LastCheck
-		l := Look{At: w.last.Sub(w.onset).Seconds(), Threshold: s.byThresholds()}
+		l := Look{At: w.last.Sub(w.onset).Seconds(), Threshold: s.byThresholds(), Starved: s.starved()}
 		var b *Bottleneck
 		if l.Cause, b = s.cause(); b != nil {
-			l.Detail = fmt.Sprintf("%s %s queue %v mean %v rate %v", b.Harm, b.Evidence, s.Apps[0].Resources["request_queue_size"], s.Apps[0].Performance["avg_response_time"], s.Apps[0].Performance["throughput_rps"])
+			l.Detail = s.detail()
 			if b.Sentence != nil {
 				l.Sentence = *b.Sentence
 			}
@@ -135,27 +139,37 @@ func (w *watcher) until(ctx context.Context, end time.Time, enough func(Look) bo
 // are relative to when it was planned, which is close.
 func (x *Result) judge(looks []Look, times Times) {
 	x.Looks = looks
-	healthy := x.Want == ""
-	for _, l := range looks {
+	for i := range looks {
+		l := &looks[i]
 		if l.Cause == x.Want && x.Told < 0 && l.At > 0 && l.At <= x.End+5 {
 			x.Told = l.At
 		}
 		if x.Clear < 0 && l.At > x.End && l.Cause == "" {
 			x.Clear = l.At - x.End
 		}
-		if healthy || l.At >= times.Judged.Seconds() && l.At <= x.End {
-			x.Judged++
-			if l.Cause == x.Want {
-				x.Right++
-			} else {
-				x.Wrong[l.Cause]++
-			}
-			if l.Threshold == x.Want {
-				x.RightByThreshold++
-			}
-		} else if l.Cause != "" && l.Cause != x.Want && l.At < 0 { // before the onset
+		switch {
+		case x.Want == "" || l.At >= times.Judged.Seconds() && l.At <= x.End:
+			x.count(l)
+		case l.At < 0 && l.Cause != "" && (l.Cause != "cpu" || !l.Starved): // before the onset
 			x.Wrong["early "+l.Cause]++
 		}
+	}
+}
+
+// count counts a look that is judged.
+func (x *Result) count(l *Look) {
+	if l.Cause == "cpu" && x.Want != "cpu" && l.Starved {
+		x.Starved++
+		return
+	}
+	x.Judged++
+	if l.Cause == x.Want {
+		x.Right++
+	} else {
+		x.Wrong[l.Cause]++
+	}
+	if l.Threshold == x.Want {
+		x.RightByThreshold++
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,11 @@ type status struct {
 	Host      struct {
 		Memory *float64 `json:"memory_usage_percent"`
 		CPU    *float64 `json:"cpu_usage_percent"`
+
+		Pressure []struct {
+			Resource, Kind string
+			Waiting        *float64 `json:"waiting_percent"`
+		} `json:"pressure"`
 	} `json:"host"`
 	Apps []struct {
 		Name        string           `json:"name"`
@@ -21,11 +27,20 @@ type status struct {
 		Performance map[string]any   `json:"performance"`
 		Bottleneck  *Bottleneck      `json:"bottleneck"`
 		Tasks       []map[string]any `json:"tasks"`
-		Health      struct {
+		Workers     []struct {
+			State   string
+			Seconds float64
+			Threads []struct {
+				On, Peer string
+				Seconds  float64
+			}
+		} `json:"workers"`
+		Health struct {
 			Alerts []struct{ Name, Component, Severity string }
 		} `json:"health"`
 	} `json:"apps"`
-	LockWaits []any `json:"lock_waits"`
+	LockWaits []any                                       `json:"lock_waits"`
+	Chains    []struct{ On, Peer, Kind, Sentence string } `json:"chains"`
 	Health    *struct {
 		Alerts []struct{ Name, Component, Severity string } `json:"alerts"`
 	} `json:"health"`
@@ -69,6 +84,49 @@ func (s *status) cause() (string, *Bottleneck) {
 		return "", b
 	}
 	return *b.Cause, b
+}
+
+// detail returns in one line what a person reads to judge a judgement: its numbers, what
+// the threads do, who waits for whom, and whether the host has a processor left.
+func (s *status) detail() string {
+	if len(s.Apps) != 1 {
+		return ""
+	}
+	var out strings.Builder
+	a := &s.Apps[0]
+	if b := a.Bottleneck; b != nil {
+		fmt.Fprintf(&out, "%s %s ", b.Harm, b.Evidence)
+	}
+	for _, of := range [...]any{a.Resources["request_queue_size"], a.Performance["avg_response_time"], a.Performance["throughput_rps"]} {
+		fmt.Fprintf(&out, "%v ", of)
+	}
+	for _, w := range a.Workers {
+		fmt.Fprintf(&out, "| %s %.1f:", w.State, w.Seconds)
+		for _, t := range w.Threads {
+			if t.On != "idle" {
+				fmt.Fprintf(&out, " %s %s %.1f", t.On, t.Peer, t.Seconds)
+			}
+		}
+	}
+	for _, c := range s.Chains {
+		fmt.Fprintf(&out, " | chain %s %s %s: %s", c.On, c.Peer, c.Kind, c.Sentence)
+	}
+	for _, p := range s.Host.Pressure {
+		if p.Kind == "some" && p.Waiting != nil {
+			fmt.Fprintf(&out, " | %s pressure %.0f %%", p.Resource, *p.Waiting)
+		}
+	}
+	return out.String()
+}
+
+// starved reports whether tasks of the host waited for a processor for most of the time.
+func (s *status) starved() bool {
+	for _, p := range s.Host.Pressure {
+		if p.Resource == "cpu" && p.Kind == "some" && p.Waiting != nil && *p.Waiting >= 60 {
+			return true
+		}
+	}
+	return false
 }
 
 // byThresholds returns the cause that the largest excess over a threshold names: what one

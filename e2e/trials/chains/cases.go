@@ -178,7 +178,7 @@ func slowCommand(ctx context.Context, r *rig) ([]want, error) {
 	return making(want{victims: []party{at("shop", "v", "get")}, client: "127.0.0.1:"}, step{at("shop", "v", "get"), "b", "get:1"})(ctx, r)
 }
 
-// longScript is a script during which the server answers nobody, not even with BUSY.
+// longScript is a script during which the server answers no client, not even with BUSY.
 func longScript(ctx context.Context, r *rig) ([]want, error) {
 	if err := r.redisDo("CONFIG SET busy-reply-threshold 0"); err != nil {
 		return nil, err

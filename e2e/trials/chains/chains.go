@@ -1,6 +1,6 @@
 // Package chains makes chains of waits on real servers and apps, and compares what
 // the exporter reports of each with what the apps have written down: the root,
-// the lines, the views and the ages. It uses what is documented only.
+// the lines, the views and the ages. It uses documented interfaces only.
 package chains
 
 import (
@@ -79,7 +79,7 @@ func Run(ctx context.Context, c Case, exporter string, seed uint64) (_ Result, e
 	return out, nil
 }
 
-// compare returns what is wrong with the chain that has the victims of w.
+// compare returns the faults of the chain that has the victims of w.
 func (r *rig) compare(w *want, list []Chain) (sentence string, faults []string) {
 	c := r.find(w, list)
 	if c == nil {
@@ -112,7 +112,7 @@ func (r *rig) compare(w *want, list []Chain) (sentence string, faults []string) 
 	return c.Sentence, faults
 }
 
-// compareRoot returns what is wrong with a root.
+// compareRoot returns the faults of a root.
 func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 	switch {
 	case w.root.step == "hold": // a thread that takes no request
@@ -139,7 +139,7 @@ func (r *rig) compareRoot(w *want, root *Link) (faults []string) {
 	return faults
 }
 
-// compareWorker returns what is wrong with a root that is a request of a worker.
+// compareWorker returns the faults of a root that is a request of a worker.
 func (r *rig) compareWorker(w *want, root *Link) (faults []string) {
 	n, ok := r.truth(w.root.app, w.root.tag, w.root.step)
 	if !ok || root.App != w.root.app || root.PID != n.PID {
@@ -159,7 +159,7 @@ func (r *rig) compareWorker(w *want, root *Link) (faults []string) {
 	return faults
 }
 
-// place returns what is wrong with the view and the line of a link.
+// place returns the faults of the view and the line of a link.
 func place(what string, l *Link, n note, plus int) (faults []string) {
 	if l.View != n.View || l.File != n.File || l.Line != n.Line+plus || !strings.HasSuffix(n.Function, l.Function) {
 		faults = append(faults, fmt.Sprintf("the %s is in %s at %s (%s:%d), not in %s at %s (%s:%d)", what, l.View, l.Function, l.File, l.Line, n.View, n.Function, n.File, n.Line+plus))
@@ -209,8 +209,8 @@ func (r *rig) visit(ctx context.Context, app string) {
 	}
 }
 
-// Healthy looks at two busy apps whose requests are short, and returns the chains
-// that the exporter has invented.
+// Healthy looks at two busy apps with short requests, and returns the chains that the
+// exporter reports, which should be none.
 func Healthy(ctx context.Context, exporter string, seed uint64, looks int) (invented []string, err error) {
 	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, 7)), false, false)
 	if err != nil {

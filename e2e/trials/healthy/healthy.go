@@ -1,7 +1,7 @@
-// Package healthy looks many times at apps that are well, and reports each word
-// of the exporter to the contrary: a worker that is stuck, a component at
-// warning or critical. It uses what is documented only: /metrics, the
-// configuration and the flags, so that any two builds can be compared.
+// Package healthy looks many times at healthy apps, and reports each false finding of the
+// exporter: a stuck worker, a component at warning or critical. It uses documented
+// interfaces only: /metrics, the configuration and the flags, so that any two builds can
+// be compared.
 package healthy
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/healthy"
 )
 
-// Two stacks of the trial, a few looks each.
+// TestHealthy runs two stacks of the trial, with a few samples each.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	exporter := filepath.Join(t.TempDir(), "resp-exporter")

@@ -2,11 +2,11 @@ package healthy
 
 import "time"
 
-// threads is an app with a thread of each kind that blocks, or wakes up by itself.
+// threads is an app with a thread of each kind that blocks, or wakes up periodically.
 const threads = Background + plain
 
-// Background is Python that starts a thread of each kind that blocks, or wakes up by
-// itself. The environment variable REDIS is the port of a Redis.
+// Background is Python that starts a thread of each kind that blocks, or wakes up
+// periodically. The environment variable REDIS is the port of a Redis.
 const Background = `import os, queue, select, subprocess, threading, time
 def pubsub():
     import redis

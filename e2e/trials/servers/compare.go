@@ -16,10 +16,10 @@ import (
 
 const (
 	patience = 45 * time.Second // until the exporter is right
-	looks    = 8                // at workers at rest
+	looks    = 8                // at idle workers
 	gap      = 300 * time.Millisecond
 	request  = 3.0 // seconds that the request of a comparison takes
-	tries    = 3   // of what a busy machine can spoil
+	tries    = 3   // of a step that may fail on a busy machine
 	// settling is how long after the beginning of a request its first look is: a
 	// scrape may share a look of the exporter's own that began before.
 	settling = 500 * time.Millisecond

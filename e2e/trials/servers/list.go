@@ -19,7 +19,7 @@ type Server struct {
 	others  int    // apps beside the one that is judged
 	workers int
 	threads int  // of a worker, where more than one connection is accepted while the worker is blocked
-	loop    bool // an event loop: a request that awaits cannot be told from an idle connection
+	loop    bool // an event loop: a request that awaits looks like an idle connection
 	green   bool // a thread that sleeps is one that awaits
 	reports bool // requests by StatsD
 	alone   bool // nothing replaces a process that ends

@@ -108,8 +108,8 @@ func (t *trial) reported(page bench.Page) string {
 	return fmt.Sprintf("%.0f of %.0f", values["length"], values["limit"])
 }
 
-// isListener reports whether a listener is the one at which the workers wait:
-// mod_wsgi's have one of their own behind Apache's.
+// isListener reports whether a listener is the one at which the workers wait: mod_wsgi has
+// another one behind Apache's.
 func (t *trial) isListener(at string) bool {
 	if t.s.program == "mod_wsgi" {
 		return strings.HasPrefix(at, "unix:"+t.Dir+"/wsgi.")

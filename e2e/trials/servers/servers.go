@@ -1,6 +1,6 @@
-// Package servers starts one app under each of many servers, and compares what
-// the exporter reports of it with what is so: whether it is found, its name, its
-// workers and what they do, its queue and its requests.
+// Package servers starts one app under each of many servers, and compares what the
+// exporter reports of it with the facts: whether it is found, its name, its workers and
+// their states, its queue and its requests.
 package servers
 
 import (

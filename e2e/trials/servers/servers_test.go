@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/servers"
 )
 
-// Those of Debian's servers that no other test starts are found, named and
-// judged right in every comparison of the trial.
+// TestServersOfDebian checks that Debian's servers that no other test starts are found,
+// named and judged correctly in every comparison of the trial.
 func TestServersOfDebian(t *testing.T) {
 	t.Parallel()
 	for program, pkg := range map[string]string{

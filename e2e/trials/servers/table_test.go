@@ -7,7 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/servers"
 )
 
-// A row a server and version, a footnote a cell that is wrong.
+// TestTable checks that the table has a row for each server and version, and a footnote
+// for each wrong cell.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

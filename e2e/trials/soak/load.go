@@ -43,8 +43,7 @@ func (p page) sum(name string) (total float64, ok bool) {
 	return total, ok
 }
 
-// read reads /metrics on a connection of its own; status 0 is no answer, or one
-// that was cut off.
+// read reads /metrics on a new connection; status 0 is no answer, or a truncated one.
 func (b *bench) read(ctx context.Context) (page, int) {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
 	defer cancel()

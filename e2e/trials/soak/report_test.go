@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/soak"
 )
 
-// scrapes are those of an exporter whose goroutines are as of says.
+// scrapes returns the scrapes of an exporter with the goroutines that of returns.
 func scrapes(n int, of func(i int) float64) []soak.Scrape {
 	out := make([]soak.Scrape, n)
 	for i := range out {

@@ -1,6 +1,6 @@
 // Package soak scrapes an exporter many times while workers are recycled, slow
 // readers hold connections and a hostile user sends StatsD, and reports whether
-// anything of the exporter grows. It uses what is documented only: /metrics,
+// anything of the exporter grows. It uses documented interfaces only: /metrics,
 // the configuration and the flags, so that any two builds can be compared.
 package soak
 

@@ -1,5 +1,5 @@
-// Package stacks looks at threads of Python programs that say themselves where
-// they are, many thousand times, and counts what was believed and what was wrong.
+// Package stacks looks at threads of Python programs that record where they are, many
+// thousand times, and counts which stacks were believed and which were wrong.
 package stacks
 
 import (
@@ -58,9 +58,9 @@ func Pythons(home string, roots []string) ([]Python, error) {
 	return found, nil
 }
 
-// Kinds returns what is looked at: threads that wait in ways of which the
-// interpreter itself knows each line, threads that sleep long, sleep shortly and
-// compute, only compute, only call small functions, and several that only compute.
+// Kinds returns the kinds of threads: those that wait in ways of which the interpreter
+// itself knows each line, that sleep long, that sleep shortly and compute, that only
+// compute, that only call small functions, and several that only compute.
 func Kinds() []string {
 	return []string{"waiting", "blocked", "alternating", "spinning", "tight", "contending"}
 }
@@ -75,7 +75,7 @@ type Batch struct {
 	Example                  string // of what was wrong
 }
 
-// Run looks so often at one program of a kind. The seed decides what the program
+// Run takes that many looks at one program of a kind. The seed decides what the program
 // does and when it is looked at.
 func Run(ctx context.Context, python Python, kind string, n, looks int, seed uint64) (Batch, error) {
 	b := Batch{Python: python.Name, Kind: kind, N: n}
@@ -145,8 +145,8 @@ func program(ctx context.Context, python Python, kind string, seed uint64) (look
 	}, m.PID(), m.Stop, nil
 }
 
-// waiting starts the program whose threads wait. They may still be on their way
-// when the program says where they are: the first looks wait for that.
+// waiting starts the program whose threads wait. They may not wait yet when the program
+// reports where they are: the first looks wait for that.
 func waiting(ctx context.Context, python Python) (look, int, func(), error) {
 	py, err := pystacktest.StartBlocked(ctx, python.Command)
 	if err != nil {
@@ -181,8 +181,8 @@ func open(ctx context.Context, pid int) (*pystack.Process, error) {
 	}
 }
 
-// Table writes the sums by interpreter and kind, and returns what is not as it
-// must be.
+// Table writes the sums by interpreter and kind, and returns the results that must not
+// occur.
 func Table(batches []Batch) (text string, faults []string) {
 	var sums []Batch
 	for _, b := range batches {

@@ -7,7 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/stacks"
 )
 
-// The small case: Debian's Python, each kind of threads, nothing wrong.
+// TestStacksSmall runs the small case: Debian's Python, each kind of threads, no wrong
+// stack.
 func TestStacksSmall(t *testing.T) {
 	t.Parallel()
 	pythons, err := stacks.Pythons(stacks.Home(), nil)

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/trials/trial"
 )
 
-// A file is continued with the same seed only.
+// TestRows checks that a file is continued with the same seed only.
 func TestRows(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "new", "rows.csv")

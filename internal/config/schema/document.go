@@ -62,7 +62,7 @@ var (
 	syntaxLine = regexp.MustCompile(`^line ([0-9]+): `)
 	// The library counts lines from 0 in these.
 	fromZero = regexp.MustCompile(`^did not find expected ('-' indicator|key$|',' or)`)
-	// This one comes without a line wherever it stands.
+	// This error never has a line.
 	noLine = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
 )
 

@@ -2,9 +2,11 @@ package cause
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // ID returns the identity of what is to be done about a judgement: that of its chain,
@@ -18,8 +20,12 @@ func ID(b *model.Bottleneck) string {
 	return b.App + "/bottleneck:" + string(b.Cause)
 }
 
-// Advice returns what to do about the cause of a judgement; "" without one.
+// Advice returns what to do about the cause of a judgement; "" without one, and while there
+// is no harm any more: what it would end may have ended.
 func Advice(b *model.Bottleneck) string {
+	if !b.Harm.Any() {
+		return ""
+	}
 	if b.Chain != nil {
 		if out := diagnosis.Advice(b.Chain); out != "" {
 			return out
@@ -28,6 +34,9 @@ func Advice(b *model.Bottleneck) string {
 	at := place(b.Peer)
 	switch b.Cause { //nolint:exhaustive // the others follow
 	case model.CauseCPU:
+		if isOwn(b) {
+			return computingAdvice(b)
+		}
 		return "Find what else computes on this host, or run fewer workers than it has cores for; more workers make it worse."
 	case model.CauseCPUThrottled:
 		return "Raise the CPU limit (CPUQuota of the unit, limits.cpu of the pod), or run fewer workers; the host itself may be idle."
@@ -47,6 +56,15 @@ func Advice(b *model.Bottleneck) string {
 		return "SLOWLOG GET on " + cmp.Or(at, "the server") + " lists slow commands; check that it runs and answers."
 	}
 	return ofProcess(b, at)
+}
+
+// computingAdvice returns the advice about requests that compute for long.
+func computingAdvice(b *model.Bottleneck) string {
+	what := "the requests that compute"
+	if i := slices.IndexFunc(b.Evidence, func(e model.Evidence) bool { return e.Code == "longest_request" && e.Of != "" }); i >= 0 {
+		what = "the view " + text.Label(b.Evidence[i].Of, maxWord)
+	}
+	return "Make " + what + " cheaper, or move the computing into a background task; more workers help as long as there are cores for them."
 }
 
 // ofProcess returns the advice about causes in the app itself and around it.

@@ -76,7 +76,7 @@ func (h *harmState) ofQueue(l *look, limits config.Thresholds, u *usual) (_ *flo
 func (h *harmState) ofLatency(l *look, limits config.Thresholds, u *usual) *float64 {
 	if r := l.recent; r.timed >= leastTimed {
 		mean := r.seconds / r.timed
-		if mean >= limit(limits.ResponseTime.Warning, h.latency) || u.known() && u.mean > 0 && mean >= limit(max(leastMean, more*u.mean), h.latency) {
+		if mean >= limit(limits.ResponseTime.Warning, h.latency) || u.serves() && u.mean > 0 && mean >= limit(max(leastMean, more*u.mean), h.latency) {
 			return &mean
 		}
 	}
@@ -85,7 +85,7 @@ func (h *harmState) ofLatency(l *look, limits config.Thresholds, u *usual) *floa
 	if a := limit(limits.ResponseTime.Warning, h.latency); oldest >= a && oldest > 2*u.oldest*limit(1, h.latency) && l.olderThan(a) >= several {
 		return &oldest
 	}
-	if a := limit(max(leastAge, more*u.oldest), h.latency); u.known() && oldest >= a && l.olderThan(a) >= several {
+	if a := limit(max(leastAge, more*u.oldest), h.latency); u.serves() && oldest >= a && l.olderThan(a) >= several {
 		return &oldest
 	}
 	return nil

@@ -14,6 +14,11 @@ const (
 	// how many threads lost all of their time, at least.
 	leastLoss    = 0.25
 	leastThreads = 0.2
+	// leastQueued is the part of the lost time from which an app lacks a processor, and
+	// starvedFrom the part of the time that tasks of the host waited for one from which it
+	// has none left.
+	leastQueued = 0.1
+	starvedFrom = 0.6
 	// saturated is the utilization from which an app has no thread left.
 	saturated = 0.9
 	// usefulLooks is for how many looks all workers must be busy with useful work.
@@ -32,7 +37,10 @@ type verdict struct {
 // judge returns the cause that a look shows; none if none explains most of the loss.
 func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
 	v := l.ofLosses(x)
-	if u := a.unreachable(l, harm); u.cause != "" && (v.cause == "" || isOfStores(v.cause) || harm.Errors != nil) {
+	if harm.Tasks != nil && harm.Queue == nil && harm.Latency == nil && harm.Stuck == nil && harm.Errors == nil {
+		v = verdict{} // whatever requests wait for, it harms none
+	}
+	if u := a.unreachable(l, x, harm, &v); u.cause != "" {
 		return u
 	}
 	if v.cause == "" {
@@ -51,10 +59,36 @@ func (l *look) ofLosses(x *losses) verdict {
 	switch {
 	case best.cause == "", l.span == 0, l.fresh && isOfStarting(best.cause):
 		return verdict{}
-	case seconds < leastShare*total, total < leastLoss*l.inHand, seconds < leastThreads*l.span:
+	case seconds < l.leastShare(x, &best)*total, total < leastLoss*l.inHand, seconds < leastThreads*l.span:
 		return verdict{}
 	}
 	return verdict{blame: best, share: min(1, seconds/total), evidence: l.evidence(best, seconds)}
+}
+
+// leastShare returns the part of the lost time that a cause must explain. On a host without
+// a processor left all waits become longer, also those for servers on it: if the app waits
+// for a processor, a cause that is known by how long threads wait alone must explain nearly
+// all.
+func (l *look) leastShare(x *losses, b *blame) float64 {
+	if b.chain != nil || !isOfDuration(b.cause) || !l.starved() {
+		return leastShare
+	}
+	if x.by[blame{cause: model.CauseCPU}] < leastQueued*x.total() {
+		return leastShare
+	}
+	return strongShare
+}
+
+// isOfDuration reports whether a cause is known by how long threads wait, and by nothing else.
+func isOfDuration(c model.Cause) bool {
+	return slices.Contains([]model.Cause{model.CauseUpstream, model.CauseDBSlow, model.CauseRedis, model.CauseGIL, model.CauseGC, model.CauseLock, model.CauseDisk}, c)
+}
+
+// starved reports whether tasks of the host waited for a processor for most of the time.
+func (l *look) starved() bool {
+	return slices.ContainsFunc(l.state.Pressures, func(p model.Pressure) bool {
+		return p.Resource == "cpu" && p.Kind == "some" && p.Latest >= starvedFrom
+	})
 }
 
 // isOfStarting reports whether a cause is what workers show that have just started.
@@ -68,32 +102,59 @@ func isOfStores(c model.Cause) bool {
 }
 
 // unreachable returns the cause of harm that comes with a store of the app that does not
-// answer.
-func (a *app) unreachable(l *look, harm model.Harm) verdict {
+// answer. found is what the lost time shows.
+func (a *app) unreachable(l *look, x *losses, harm model.Harm, found *verdict) verdict {
 	if !harm.Any() {
 		return verdict{}
 	}
 	for i := range l.state.MySQL {
 		m := &l.state.MySQL[i]
 		name := "mysql:" + m.Name
-		if _, uses := a.servers[name]; !uses || m.Up && !isFull(m) {
+		if m.Up && !isFull(m) || !a.blames(name, l, x, harm, found) {
 			continue
 		}
 		b := blame{cause: model.CauseDBDown, peer: name}
 		if isFull(m) {
 			b = l.ofFull(name, nil)
 		}
-		b.chain = l.chainAt(name)
+		b.chain = l.chainAt(name, b.cause)
 		return verdict{blame: b, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
 	}
 	for i := range l.state.Redis {
 		r := &l.state.Redis[i]
 		name := "redis:" + r.Name
-		if _, uses := a.servers[name]; uses && !r.Up {
-			return verdict{blame: blame{cause: model.CauseRedis, peer: name, chain: l.chainAt(name)}, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
+		if !r.Up && a.blames(name, l, x, harm, found) {
+			return verdict{blame: blame{cause: model.CauseRedis, peer: name, chain: l.chainAt(name, model.CauseRedis)}, share: 1, evidence: []model.Evidence{{Code: "store_up", Of: name}}}
 		}
 	}
 	return verdict{}
+}
+
+// blames reports whether a store that does not answer the exporter holds up the app: it
+// uses it, and requests fail, or threads are seen to wait for it or for what needs it. A
+// store may not answer the exporter alone, and requests may be slow for another reason.
+// What the requests of an event loop wait for is not seen.
+func (a *app) blames(store string, l *look, x *losses, harm model.Harm, found *verdict) bool {
+	if _, uses := a.servers[store]; !uses {
+		return false
+	}
+	switch {
+	case harm.Errors != nil:
+		return true
+	case found.cause == "" && l.loop:
+		return true
+	case found.cause != "" && !isOfStores(found.cause):
+		return false
+	case found.cause != "":
+		return found.peer == store || !isStore(found.peer)
+	}
+	seconds := 0.0
+	for b, v := range x.by {
+		if isOfStores(b.cause) && (b.peer == store || !isStore(b.peer)) {
+			seconds += v
+		}
+	}
+	return seconds >= leastThreads*l.span && l.span > 0
 }
 
 // isFull reports whether a server has no connection left for an app: it refuses the
@@ -103,9 +164,9 @@ func isFull(m *model.MySQLServer) bool {
 }
 
 // saturated returns the cause workers, if connections wait because all threads are busy
-// with what they always do.
+// with what they always do. Stuck workers are none of these.
 func (a *app) saturated(l *look, lost float64, harm model.Harm) verdict {
-	if harm.Queue == nil || l.fresh || l.loop || l.span == 0 || l.utilization() < saturated {
+	if harm.Queue == nil || harm.Stuck != nil || l.fresh || l.loop || l.span == 0 || l.utilization() < saturated {
 		return verdict{}
 	}
 	useful := 1 - lost/max(l.inHand, 1e-9)
@@ -148,6 +209,9 @@ func (l *look) overdue(harm model.Harm) verdict {
 // evidence returns the numbers by which a cause was found.
 func (l *look) evidence(b blame, seconds float64) []model.Evidence {
 	out := []model.Evidence{{Code: "lost_threads", Of: b.peer, Value: seconds / l.span}, {Code: "threads", Value: l.capacity()}}
+	if b.own {
+		return append(out, l.computing()...)
+	}
 	waiting, longest := 0.0, 0.0
 	for _, t := range l.threads {
 		if !t.Task && l.ofThread(t).cause == b.cause {

@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	// usedFor is for how long an app counts as one that uses a server after its last
 	// connection to it.
 	usedFor = 10 * time.Minute
+	// polledFor is for how long an app counts as one that waits at a server for data after
+	// it was last seen to.
+	polledFor = time.Minute
 )
 
 // look is what one state says of one app, with what has changed since the state before.
@@ -35,9 +39,11 @@ type look struct {
 	all     float64            // all of spent
 	inHand  float64            // that of it with a request
 	threads []threadAt         // request threads with a request, as they were seen
-	queue   *float64           // requests that no thread works on yet
-	fresh   bool               // half of its workers were started a moment ago, or are not ready
-	recent  requests           // of the last looks
+	polled  map[string]time.Time
+	queue   *float64 // requests that no thread works on yet
+	fresh   bool     // half of its workers were started a moment ago, or are not ready
+	recent  requests // of the last looks
+	done    float64  // requests that ended since the look before; 0: not known
 }
 
 // threadAt is a thread of a worker.
@@ -64,11 +70,13 @@ func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 			l.blocked = max(0, *l.totals.Blocked-*a.blocked)
 		}
 	}
+	a.use(l)
+	a.poll(l)
+	l.polled = a.polled
 	l.addBacklog()
 	l.addThreads()
 	l.fresh = l.isFresh()
-	l.recent = a.requests.since(l)
-	a.use(l)
+	l.recent, l.done = a.requests.since(l), a.requests.last(l)
 	return l
 }
 
@@ -95,8 +103,12 @@ func (l *look) addThreads() {
 	}
 }
 
-// freshFor is how long after its start a worker is new.
-const freshFor = 20 * time.Second
+const (
+	// freshFor is how long after its start a worker is new, and bootingFor the same for one
+	// that is not ready yet: on a busy host an app takes longer to load.
+	freshFor   = 20 * time.Second
+	bootingFor = 2 * time.Minute
+)
 
 // isFresh reports whether at least half of the workers are new or not ready yet.
 func (l *look) isFresh() bool {
@@ -106,7 +118,12 @@ func (l *look) isFresh() bool {
 	n := 0
 	at := float64(l.now.UnixMilli()) / 1000
 	for i := range l.process.Workers {
-		if at-l.process.Workers[i].Started < freshFor.Seconds() {
+		p := &l.process.Workers[i]
+		limit := freshFor
+		if slices.ContainsFunc(l.workers.Workers, func(w model.Worker) bool { return w.Slot == p.Slot && w.State == "booting" }) {
+			limit = bootingFor
+		}
+		if at-p.Started < limit.Seconds() {
 			n++
 		}
 	}
@@ -140,11 +157,40 @@ func (a *app) use(l *look) {
 			a.servers[c.Component] = l.now
 		}
 	}
-	for name, at := range a.servers {
-		if l.now.Sub(at) > usedFor {
-			delete(a.servers, name)
+	maps.DeleteFunc(a.servers, func(_ string, at time.Time) bool { return l.now.Sub(at) > usedFor })
+}
+
+// poll remembers at which servers the app waits for data by design.
+func (a *app) poll(l *look) {
+	for i := range l.state.StoreConnections {
+		c := &l.state.StoreConnections[i]
+		if _, known := a.polled[c.Server]; c.App == l.workers.App && waitsForData(c.Command) && (known || len(a.polled) < maxServers) {
+			a.polled[c.Server] = l.now
 		}
 	}
+	maps.DeleteFunc(a.polled, func(_ string, at time.Time) bool { return l.now.Sub(at) > polledFor })
+}
+
+// waitsByDesign reports whether a wait for a Redis server that no chain explains may be one
+// for data: its connection does, or another one of the app does and the server answers. The
+// list of connections is a little older or newer than what the threads are seen in.
+func (l *look) waitsByDesign(t threadAt) bool {
+	if c := l.connectionOf(t); c != nil && waitsForData(c.Command) {
+		return true
+	}
+	return l.polls(t.Peer)
+}
+
+// polls reports whether the app waits at a server that answers for data by design; "": at
+// any.
+func (l *look) polls(server string) bool {
+	for name := range l.polled {
+		down := slices.ContainsFunc(l.state.Redis, func(r model.RedisServer) bool { return "redis:"+r.Name == name && !r.Up })
+		if (server == "" || name == server) && !down {
+			return true
+		}
+	}
+	return false
 }
 
 // isStore reports whether a component is a MySQL or Redis server of the configuration.
@@ -201,6 +247,15 @@ func (c *counters) since(l *look) requests {
 	return requests{r.total - b.total, r.errors - b.errors, r.timed - b.timed, r.seconds - b.seconds}
 }
 
+// last returns how many requests ended since the reading before.
+func (c *counters) last(l *look) float64 {
+	r, ok := requestsOf(l)
+	if !ok || c.n == 0 || l.span == 0 {
+		return 0
+	}
+	return max(0, r.total-c.at[c.n-1].total)
+}
+
 // oldestTask returns the age of the oldest task that waits in a queue of the app.
 func (l *look) oldestTask() (age float64) {
 	for i := range l.state.Queues {
@@ -211,9 +266,14 @@ func (l *look) oldestTask() (age float64) {
 	return age
 }
 
-func valueOf(v *float64) float64 {
-	if v == nil {
-		return 0
+// connectionOf returns the connection on which a thread waits; nil: it is not known.
+func (l *look) connectionOf(t threadAt) *model.StoreConnection {
+	if t.Socket == 0 {
+		return nil
 	}
-	return *v
+	i := slices.IndexFunc(l.state.StoreConnections, func(c model.StoreConnection) bool { return c.Socket == t.Socket && c.Server == t.Peer })
+	if i < 0 {
+		return nil
+	}
+	return &l.state.StoreConnections[i]
 }

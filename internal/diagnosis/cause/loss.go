@@ -114,7 +114,7 @@ func (a *app) divide(l *look, on string, excess float64, x *losses) {
 	parts, long := l.partsOf(on)
 	unknown := !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock")
 	switch {
-	case len(parts) == 0 && unknown: // short waits, of which it is not known whether they are usual
+	case len(parts) == 0 && (unknown || on == "redis" && l.polls("")): // it is not known whether they are usual
 		return
 	case len(parts) == 0:
 		x.add(blame{cause: plainCause(on)}, excess)
@@ -165,19 +165,66 @@ func (l *look) partsOf(on string) (parts []thought, long int) {
 func (l *look) addComputing(x *losses) {
 	n := 0.0
 	for i := range l.workers.Workers {
-		w := &l.workers.Workers[i]
-		if (w.State == "busy" || w.State == "stuck") && w.Seconds >= stuckCPU && w.Wait != nil && w.Wait.On == "cpu" && len(w.Threads) <= 1 {
+		if isComputing(&l.workers.Workers[i]) {
 			n++
 		}
 	}
-	if n > 0 {
-		x.add(blame{cause: model.CauseCPU}, min(n*l.span, l.spent["cpu"]))
+	if n == 0 {
+		return
 	}
+	ran, queued := l.spent["cpu"], l.spent["cpu_queue"]
+	lack := blame{cause: model.CauseCPU}
+	lost := min(n*l.span, ran+queued)
+	if x.by[lack] > lost {
+		return // the others lack a processor, too
+	}
+	delete(x.by, lack) // a part of it
+	x.add(blame{cause: model.CauseCPU, own: ran >= ownPart*(ran+queued)}, lost)
 }
 
-// stuckCPU is for how many seconds a worker must have computed in one request to be lost
-// for others.
-const stuckCPU = 5
+// isComputing reports whether a worker has computed for so long in one request that it is
+// lost for others.
+func isComputing(w *model.Worker) bool {
+	if w.State != "busy" && w.State != "stuck" || w.Seconds < stuckCPU {
+		return false
+	}
+	if len(w.Threads) == 1 {
+		return w.Threads[0].On == "cpu" && w.Threads[0].Seconds >= stuckCPU
+	}
+	return len(w.Threads) == 0 && w.Wait != nil && w.Wait.On == "cpu"
+}
+
+// computing returns the evidence of requests that compute: how many workers do, for how
+// long the first has, and in which view.
+func (l *look) computing() []model.Evidence {
+	n, longest, view := 0.0, 0.0, ""
+	for i := range l.workers.Workers {
+		w := &l.workers.Workers[i]
+		if !isComputing(w) {
+			continue
+		}
+		if n++; w.Seconds > longest {
+			longest, view = w.Seconds, ""
+			if len(w.Threads) > 0 && w.Threads[0].Stack != nil {
+				view = w.Threads[0].Stack.View
+			}
+		}
+	}
+	out := []model.Evidence{{Code: "computing_workers", Of: view, Value: n}, {Code: "longest_request", Of: view, Value: longest}}
+	if l.queue != nil {
+		out = append(out, model.Evidence{Code: "queue", Value: *l.queue})
+	}
+	return out
+}
+
+const (
+	// stuckCPU is for how many seconds a worker must have computed in one request to be
+	// lost for others.
+	stuckCPU = 5
+	// ownPart is the part of the time with something to compute that had a processor, from
+	// which requests compute for long: below it they lack one.
+	ownPart = 0.3
+)
 
 // addMemory makes waits for the disk and for the processor those for memory, where tasks
 // of the host wait for memory and the app or the host has hardly any left.
@@ -199,7 +246,7 @@ func (l *look) addMemory(x *losses) {
 	}
 	moved := 0.0
 	for b, v := range x.by {
-		if b.cause == model.CauseDisk || b.cause == model.CauseCPU {
+		if b.cause == model.CauseDisk || b.cause == model.CauseCPU && !b.own {
 			moved += v
 			delete(x.by, b)
 		}

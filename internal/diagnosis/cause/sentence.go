@@ -14,23 +14,37 @@ import (
 const maxWord = 100
 
 // Sentence returns a judgement for people: what holds up the app, then who waits for whom,
-// or else the numbers that show it; "" without a cause.
+// or else the numbers that show it; "" without a cause. While the cause is kept although
+// there is no harm any more, it says so, without the numbers of before.
 func Sentence(b *model.Bottleneck) string {
 	if b.Cause == "" {
 		return ""
 	}
-	out := text.Label(b.App, maxWord) + " is held up by " + Words(b.Cause, b.Peer) + "."
+	app := text.Label(b.App, maxWord)
+	if !b.Harm.Any() {
+		return app + " was held up by " + Words(b) + " until a moment ago."
+	}
+	out := app + " is held up by " + Words(b) + "."
 	if b.Chain != nil && isVictim(b) {
 		return out + " " + diagnosis.Sentence(b.Chain, b.App)
 	}
 	return out + numbers(b)
 }
 
-// Words returns a cause in words that follow "held up by". peer is what it is at.
-func Words(c model.Cause, peer string) string {
-	at := place(peer)
-	switch c {
+// isOwn reports whether the cause is that requests compute for long, with a processor.
+func isOwn(b *model.Bottleneck) bool {
+	_, own := valueAt(b, "computing_workers")
+	return own && b.Cause == model.CauseCPU
+}
+
+// Words returns the cause of a judgement in words that follow "held up by".
+func Words(b *model.Bottleneck) string {
+	at := place(b.Peer)
+	switch b.Cause {
 	case model.CauseCPU:
+		if isOwn(b) {
+			return "requests that compute for long"
+		}
 		return "a lack of CPU"
 	case model.CauseCPUThrottled:
 		return "the CPU limit of its control group"
@@ -113,6 +127,9 @@ func numbers(b *model.Bottleneck) string {
 	}
 	if longest, ok := valueAt(b, "longest_wait"); ok && longest >= 1 {
 		out = append(out, "The longest wait is "+text.Seconds(longest)+".")
+	}
+	if longest, ok := valueAt(b, "longest_request"); ok {
+		out = append(out, "The longest of them has computed for "+text.Seconds(longest)+".")
 	}
 	if age, ok := valueAt(b, "task_age"); ok {
 		out = append(out, "The oldest task has waited for "+text.Seconds(age)+".")

@@ -43,13 +43,22 @@ func TestSentences(t *testing.T) {
 			add(b)
 		}
 	}
-	add(model.Bottleneck{App: "shop", Cause: model.CauseUpstream, Peer: "app:blog"})
-	add(model.Bottleneck{App: "shop", Cause: model.CauseDBLock, Peer: "mysql:main", Chain: &model.Chain{
+	harm := model.Harm{Latency: new(9.0)}
+	add(model.Bottleneck{App: "shop", Cause: model.CauseUpstream, Peer: "app:blog", Harm: harm})
+	add(model.Bottleneck{App: "shop", Cause: model.CauseCPU, Harm: harm, Evidence: []model.Evidence{
+		{Code: "lost_threads", Value: 3.6}, {Code: "threads", Value: 4}, {Code: "computing_workers", Of: "shop:report", Value: 3}, {Code: "longest_request", Of: "shop:report", Value: 12},
+	}})
+	add(model.Bottleneck{App: "shop", Cause: model.CauseDBLock, Harm: harm, Peer: "mysql:main", Chain: &model.Chain{
 		App: "shop", On: "mysql", Peer: "mysql:main", Kind: "row", Object: "shop.orders", Workers: 4, Seconds: 42,
 		Victims: []model.Link{{App: "shop", Slot: "0", PID: 100, TID: 100, On: "mysql", Peer: "mysql:main", Seconds: 42}},
 		Links:   []model.Link{{Server: "mysql:main", Connection: 99, User: "root", Host: "localhost", Command: "Sleep", Seconds: 50, Transaction: new(58.0)}},
 	}})
+	calm := model.Bottleneck{App: "shop", Cause: model.CauseDBLock, Peer: "mysql:main", Chain: &model.Chain{Kind: "row"}}
+	add(calm)
 	golden.Check(t, "sentences.txt", got.Bytes(), *update)
+	if s := cause.Advice(&calm); s != "" {
+		t.Errorf("advice about what is over: %q", s)
+	}
 	if s := cause.Sentence(&model.Bottleneck{App: "shop"}); s != "" {
 		t.Errorf("without a cause: %q", s)
 	}

@@ -12,6 +12,7 @@ type blame struct {
 	cause model.Cause // "": nothing that is known, or it waits by design
 	peer  string
 	chain *model.Chain
+	own   bool // of the cause cpu: the requests themselves compute
 }
 
 // thought is what one thread is held up by. designed: it waits for data by design, such as
@@ -34,7 +35,7 @@ func (l *look) ofThread(t threadAt) thought {
 	case "mysql":
 		return thought{blame: l.ofMySQL(t.Peer, t.Socket)}
 	case "redis":
-		if c := l.connectionOf(t); c != nil && waitsForData(c.Command) {
+		if l.waitsByDesign(t) {
 			return thought{designed: true}
 		}
 		return thought{blame: blame{cause: model.CauseRedis, peer: t.Peer}}
@@ -215,18 +216,6 @@ func (l *look) mostOf(server string) (most float64) {
 	return most
 }
 
-// connectionOf returns the connection on which a thread waits; nil: it is not known.
-func (l *look) connectionOf(t threadAt) *model.StoreConnection {
-	if t.Socket == 0 {
-		return nil
-	}
-	i := slices.IndexFunc(l.state.StoreConnections, func(c model.StoreConnection) bool { return c.Socket == t.Socket && c.Server == t.Peer })
-	if i < 0 {
-		return nil
-	}
-	return &l.state.StoreConnections[i]
-}
-
 // waitsForData reports whether a command of Redis waits until somebody writes.
 func waitsForData(command string) bool {
 	switch strings.ToLower(command) {
@@ -260,20 +249,43 @@ func (l *look) ofPool(t threadAt) blame {
 	}
 	switch {
 	case locked > 0 && locked >= slow && locked >= asleep:
-		return blame{cause: model.CauseDBLock, peer: peer, chain: l.chainAt(peer)}
+		return blame{cause: model.CauseDBLock, peer: peer, chain: l.chainAt(peer, model.CauseDBLock)}
 	case slow > asleep:
-		return blame{cause: model.CauseDBSlow, peer: peer, chain: l.chainAt(peer)}
+		return blame{cause: model.CauseDBSlow, peer: peer, chain: l.chainAt(peer, model.CauseDBSlow)}
 	}
 	return blame{cause: model.CausePool, peer: peer}
 }
 
-// chainAt returns the first chain whose root is at a server; nil: there is none.
-func (l *look) chainAt(server string) *model.Chain {
+// chainAt returns the first chain of the app whose root is at a server and that shows a
+// cause; nil: there is none.
+func (l *look) chainAt(server string, cause model.Cause) *model.Chain {
 	for i := range l.state.Chains {
 		c := &l.state.Chains[i]
-		if n := len(c.Links); n > 0 && !c.Deadlock && (c.Peer == server || c.Links[n-1].Server == server) {
+		n := len(c.Links)
+		if n == 0 || c.Deadlock || c.Peer != server && c.Links[n-1].Server != server || !shows(c, cause) {
+			continue
+		}
+		if slices.ContainsFunc(c.Victims, func(v model.Link) bool { return v.App == l.workers.App }) {
 			return c
 		}
 	}
 	return nil
+}
+
+// shows reports whether a chain that ends at a store shows a cause: its sentence and its
+// advice are those of the cause then.
+func shows(c *model.Chain, cause model.Cause) bool {
+	switch cause { //nolint:exhaustive // the others are not those of a store
+	case model.CauseDBLock:
+		return isLock(c.Kind)
+	case model.CauseDBDown:
+		return c.Kind == "down" || c.Kind == "full"
+	case model.CausePool:
+		return c.Kind == "full"
+	case model.CauseDBSlow:
+		return !isLock(c.Kind) && c.Kind != "down" && c.Kind != "full"
+	case model.CauseRedis:
+		return true
+	}
+	return false
 }

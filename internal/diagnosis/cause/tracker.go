@@ -63,6 +63,7 @@ type app struct {
 	usual    usual
 	harm     harmState
 	servers  map[string]time.Time // that it had a connection to
+	polled   map[string]time.Time // those at which it was seen to wait for data by design
 
 	cause   model.Cause
 	since   time.Time
@@ -99,7 +100,7 @@ func (t *Tracker) Next(s *model.State, now time.Time, limits Limits) []model.Bot
 				t.leftOut++
 				continue
 			}
-			a = &app{servers: make(map[string]time.Time)}
+			a = &app{servers: make(map[string]time.Time), polled: make(map[string]time.Time)}
 			t.apps[name] = a
 		}
 		l := newLook(s, &s.Workers[i], now, a)

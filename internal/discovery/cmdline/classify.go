@@ -35,8 +35,8 @@ type Program struct {
 	Script  string // the last resort for a name
 	Threads int    // that a worker has for requests by the command line; 0: it does not say
 	Title   bool   // the process set its own title
-	Worker  bool   // the title says that it is a worker
-	Master  bool   // the title says that it is a master
+	Worker  bool   // the title is that of a worker
+	Master  bool   // the title is that of a master
 	Aux     bool   // a helper that serves no request itself: uWSGI's http router
 }
 

@@ -98,7 +98,7 @@ func TestGenericStem(t *testing.T) {
 // The value of each known option is no application, and of an unknown one it may be.
 func TestModuleArg(t *testing.T) {
 	t.Parallel()
-	for _, option := range strings.Fields("--bind --config --env --env-file --host --http --log-config --logger-class --loop --name --paste --statsd-host --worker-class --worker-connections --app-dir --interface --user --group") {
+	for option := range strings.FieldsSeq("--bind --config --env --env-file --host --http --log-config --logger-class --loop --name --paste --statsd-host --worker-class --worker-connections --app-dir --interface --user --group") {
 		if got := moduleArg([]string{option, "shop:app"}); got != "" {
 			t.Errorf("%s names the app %q", option, got)
 		}
@@ -108,7 +108,7 @@ func TestModuleArg(t *testing.T) {
 			t.Errorf("behind the switch %s: %q", option, got)
 		}
 	}
-	for _, of := range strings.Fields("unix fd file python egg http https tcp udp localhost") {
+	for of := range strings.FieldsSeq("unix fd file python egg http https tcp udp localhost") {
 		if got := moduleArg([]string{"--unheard", of + ":app"}); got != "" || !scheme(of+":x") {
 			t.Errorf("%s:app names the app %q", of, got)
 		}
@@ -145,7 +145,7 @@ func TestUWSGICommandLine(t *testing.T) {
 			t.Errorf("name of %q: %q, want %q", in, got, want)
 		}
 	}
-	for _, option := range strings.Fields("-w -s --module --wsgi --mount --wsgi-file --socket --http --http-socket --uwsgi-socket") {
+	for option := range strings.FieldsSeq("-w -s --module --wsgi --mount --wsgi-file --socket --http --http-socket --uwsgi-socket") {
 		if emperor([]string{"--emperor", "/etc/vassals", option, "x"}) || emperor([]string{option + "=x", "--emperor", "/etc/vassals"}) {
 			t.Errorf("an emperor with %s serves nothing", option)
 		}

@@ -80,7 +80,7 @@ func (m *Matcher) MatchesProcess(p *table.Process, groups func() []string, user 
 	if m.noUser || p.Stat.Kernel {
 		return false
 	}
-	if m.uid != nil && p.UID != *m.uid && p.UID != 0 { // 0: it may be somebody's that is not dumpable
+	if m.uid != nil && p.UID != *m.uid && p.UID != 0 { // 0: it may be another user's that is not dumpable
 		return false
 	}
 	if m.cmdline != nil && !m.cmdline.MatchString(cmdline.CommandLine(p.Argv)) {

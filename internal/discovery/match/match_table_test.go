@@ -96,7 +96,7 @@ func TestParsePID(t *testing.T) {
 	}
 }
 
-// A file is the same if nothing that stat(2) tells of it differs.
+// A file is the same if no field of stat(2) differs.
 func TestSameFile(t *testing.T) {
 	t.Parallel()
 	base := unix.Stat_t{Dev: 1, Ino: 2, Size: 3, Mtim: unix.Timespec{Sec: 4}, Ctim: unix.Timespec{Sec: 5}}

@@ -58,7 +58,7 @@ type Set struct {
 // New returns an empty Set.
 func New() Set { return Set{Waiting: make(map[*table.Process]*arrival)} }
 
-// Assign gives slots to the workers of now, sorts them by age and frees the slots
+// Assign assigns slots to the present workers, sorts them by age and frees the slots
 // of those that have ended.
 func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	slices.SortFunc(workers, func(x, y *table.Process) int {
@@ -107,7 +107,7 @@ func (a *Set) countUnready(s Tracker, now time.Time) {
 	}
 }
 
-// placeWorker gives a worker a slot or lets it wait for one, and returns the
+// placeWorker assigns a slot to a worker or lets it wait for one, and returns the
 // number of free slots left.
 func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
 	if free == 0 && len(a.Slots) > 0 && now.Sub(a.added) > quietTime {

@@ -43,7 +43,7 @@ const (
 	CodeHoldersUnknown Code = "holders_unknown" // the connections of the app are not known
 )
 
-// CodeVictim means that what would be touched only waits for somebody else.
+// CodeVictim means that the victim only waits because of a fault elsewhere.
 const CodeVictim Code = "victim"
 
 // The measure of what would be touched.
@@ -88,7 +88,7 @@ const (
 	CodeOtherApp        Code = "other_app"         // the process belongs to it
 	CodeOtherUser       Code = "other_user"        // than the app's
 	CodeUserUnknown     Code = "user_unknown"      // with which the process's is compared
-	CodeOtherProcess    Code = "other_process"     // than the one that was said
+	CodeOtherProcess    Code = "other_process"     // than the planned one
 	CodeNotWorker       Code = "not_worker"        // by its program or command line
 	CodeNotReadable     Code = "not_readable"      // a process, for the exporter
 	CodeOtherNamespace  Code = "other_namespace"   // of pids

@@ -52,7 +52,7 @@ func (i Checker) Prepare() (p *program.Program, refused action.Refusal, err erro
 	if err != nil {
 		return nil, action.Refusal{}, fmt.Errorf("read the working directory of the master: %w", process.WithoutPath(err))
 	}
-	// If the owners are equal before and after, all that was read in between is of these
+	// If the owners are equal before and after, all that was read in between is of the same processes
 	// two processes: neither has ended, nor changed its user.
 	after, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	switch {

@@ -80,8 +80,7 @@ func TestAppEnv(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	known := strings.Fields("LANG LC_ALL LC_CTYPE TZ FLASK_ENV FLASK_DEBUG DJANGO_SETTINGS_MODULE GUNICORN_CMD_ARGS")
-	for _, name := range known {
+	for name := range strings.FieldsSeq("LANG LC_ALL LC_CTYPE TZ FLASK_ENV FLASK_DEBUG DJANGO_SETTINGS_MODULE GUNICORN_CMD_ARGS") {
 		if got := rootEnv([]string{name + "=v", name + "X=v", "X" + name + "=v"}); len(got) != 4 || got[3] != name+"=v" {
 			t.Errorf("%s as root: %q", name, got)
 		}

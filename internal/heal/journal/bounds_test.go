@@ -184,7 +184,7 @@ func TestDecisionsAreKnown(t *testing.T) {
 		t.Errorf("decisions on alerts: %v", alerts)
 	}
 	open, inflight := "queued awaiting_approval running verifying step_failed unwritten", "running verifying"
-	for _, d := range strings.Fields(open + " paused off warmup breaker cooldown budget fleet lease dry_run cleared refused unplanned cancelled expired verified failed escalated not_mine unmatched duplicate resolved queue_full carried x") {
+	for d := range strings.FieldsSeq(open + " paused off warmup breaker cooldown budget fleet lease dry_run cleared refused unplanned cancelled expired verified failed escalated not_mine unmatched duplicate resolved queue_full carried x") {
 		of := journal.Decision(d)
 		isRun := !strings.Contains(" not_mine unmatched duplicate resolved queue_full carried x ", " "+d+" ")
 		if l := readOne(t, journaltest.RunLine("r-1", of, journaltest.Noon(), time.Time{})); l.OK != isRun {

@@ -28,7 +28,7 @@ const (
 	DecisionCooldown Decision = "cooldown"
 	DecisionBudget   Decision = "budget"
 	DecisionFleet    Decision = "fleet" // also: the fleet's Redis cannot be asked
-	DecisionLease    Decision = "lease" // somebody else works on the target
+	DecisionLease    Decision = "lease" // another run or exporter works on the target
 )
 
 // The states of a run that has not ended.
@@ -47,7 +47,7 @@ const (
 	DecisionRefused   Decision = "refused"   // the plan must not be carried out
 	DecisionUnplanned Decision = "unplanned" // the action could not read the state
 	DecisionCancelled Decision = "cancelled" // the alert was resolved, or the rule is gone
-	DecisionExpired   Decision = "expired"   // nobody approved it in time
+	DecisionExpired   Decision = "expired"   // it was not approved in time
 	DecisionVerified  Decision = "verified"
 	DecisionFailed    Decision = "failed"
 	DecisionEscalated Decision = "escalated"

@@ -217,3 +217,38 @@ func TestLongLine(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A line of exactly LineSize bytes is written whole, and one byte more loses the
+// evidence.
+func TestLineSize(t *testing.T) {
+	for _, over := range []int{0, 1} {
+		s := openStore(t, t.TempDir())
+		e := entry("a", "queued")
+		e.Run.Facts = json.RawMessage(`""`)
+		line, err := json.Marshal(e)
+		try(t, err)
+		e.Run.Facts = json.RawMessage(`"` + strings.Repeat("x", journal.LineSize-len(line)+over) + `"`)
+		try(t, s.Append(e))
+		if n := s.Bytes(); over == 0 && n != journal.LineSize+1 || over > 0 && n >= journal.LineSize {
+			t.Errorf("%d bytes too long: %d bytes are written", over, n)
+		}
+	}
+}
+
+// Entries of which one cannot be encoded are not written, neither it nor the others.
+func TestUnencodable(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	bad := entry("b", "queued")
+	bad.Run.Facts = json.RawMessage(`{"half":`)
+	if err := s.Append(entry("a", "queued"), bad); err == nil || s.Bytes() != 0 {
+		t.Errorf("%v, %d bytes written", err, s.Bytes())
+	}
+	bad.Run.Facts = json.RawMessage(strings.Repeat("{", journal.LineSize+1))
+	if err := s.Append(bad); err == nil || s.Bytes() != 0 {
+		t.Errorf("a long one: %v, %d bytes written", err, s.Bytes())
+	}
+	try(t, s.Append(entry("c", "queued")))
+	if ids, n := replay(t, s); n != 0 || !slices.Equal(ids, []string{"c queued"}) {
+		t.Errorf("%d bad lines, %v", n, ids)
+	}
+}

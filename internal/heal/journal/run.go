@@ -40,7 +40,7 @@ type Run struct {
 	Done        int             `json:"done,omitempty"`        // victims that it was done to
 	Interrupted bool            `json:"interrupted,omitempty"` // the exporter ended in this step: what was done of it is not known
 	Outcome     action.Outcome  `json:"outcome,omitempty"`
-	Approved    *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
+	Approved    *Approval       `json:"approved,omitempty"` // of this step; nil: not approved
 	Before      []StepResult    `json:"before,omitempty"`
 	Facts       json.RawMessage `json:"evidence,omitempty"` // evidence from right before the act, as JSON
 }

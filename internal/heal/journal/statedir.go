@@ -34,7 +34,7 @@ const (
 // Errors of the state directory.
 var (
 	ErrLocked = errors.New("another exporter uses the state directory")
-	// ErrLost is permanent: whoever has the directory now may act on the same alerts.
+	// ErrLost is permanent: another exporter may have the directory now and act on the same alerts.
 	ErrLost   = errors.New("the state directory is no longer the one that was opened; healing stays off until the exporter is restarted")
 	ErrClosed = errors.New("the state directory is closed")
 	errLinks  = errors.New("it has several hard links")
@@ -69,7 +69,7 @@ func (d *stateDir) lockAll() (err error) {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	if info, err := d.self.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
-		_ = d.self.Chmod(0o700) // whoever can open it can lock it
+		_ = d.self.Chmod(0o700) // a process that can open it can lock it
 	}
 	if d.lock, err = d.open(lockFile, os.O_RDWR|os.O_CREATE, maxPause); err != nil {
 		return fmt.Errorf("state directory: %w", err)

@@ -5,10 +5,13 @@ package files
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -99,6 +102,19 @@ func (d *Dir) Held() error {
 	return nil
 }
 
+// Writable returns why the exporter's user cannot make files in the directory; nil: it can.
+func (d *Dir) Writable() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := unix.Faccessat(int(f.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil { //nolint:gosec // a descriptor fits an int
+		return &fs.PathError{Op: "write", Path: d.path, Err: err}
+	}
+	return nil
+}
+
 // Names returns the names in the directory, sorted, at most 10,000 of them.
 func (d *Dir) Names() ([]string, error) {
 	f, err := d.root.Open(".")
@@ -108,7 +124,7 @@ func (d *Dir) Names() ([]string, error) {
 	defer func() { _ = f.Close() }()
 	names, err := f.Readdirnames(maxNames)
 	slices.Sort(names)
-	if len(names) > 0 {
+	if len(names) > 0 || errors.Is(err, io.EOF) { // an empty directory
 		err = nil
 	}
 	return names, err

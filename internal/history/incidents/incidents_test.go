@@ -212,7 +212,7 @@ func TestWithoutBottleneck(t *testing.T) {
 		r.Observe(now, s)
 	}
 	got := r.Incidents(0)
-	if len(got) != 1 || got[0].Cause != model.CauseDBLock || got[0].Start.Sub(noon()) != 10*time.Second || got[0].End.Sub(noon()) != time.Minute || *got[0].Worst.Stuck != 2 {
+	if len(got) != 1 || got[0].Cause != model.CauseDBLock || got[0].Start.Sub(noon()) != 10*time.Second || got[0].End.Sub(noon()) != 55*time.Second || *got[0].Worst.Stuck != 2 {
 		t.Errorf("%+v", got)
 	}
 }

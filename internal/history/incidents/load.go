@@ -3,6 +3,7 @@ package incidents
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -138,13 +139,19 @@ func Read(stateDir string) ([]model.Incident, []model.LastWords, error) {
 		return nil, nil, err
 	}
 	defer func() { _ = dir.Close() }()
-	in, words := readIncidents{of: make(map[string]*line)}, readWords{}
-	files.ReadLines(dir, incidentsName, incidentBytes, in.take)
-	files.ReadLines(dir, wordsName, wordBytes, words.take)
+	in, words, _ := readAll(dir)
 	var out []model.Incident
 	for _, id := range slices.Backward(in.order) {
 		out = append(out, in.of[id].Model())
 	}
 	slices.Reverse(words.list)
 	return out, words.list, nil
+}
+
+// readAll reads all files, and returns what is wrong with them by their names.
+func readAll(dir *files.Dir) (in readIncidents, words readWords, bad map[string]error) {
+	in = readIncidents{of: make(map[string]*line)}
+	bad = files.ReadLines(dir, incidentsName, incidentBytes, in.take)
+	maps.Copy(bad, files.ReadLines(dir, wordsName, wordBytes, words.take))
+	return in, words, bad
 }

@@ -22,6 +22,9 @@ const (
 	holdFor = 15*time.Second - 500*time.Millisecond
 	// looksOfHarm is how many looks must show harm until there is an incident.
 	looksOfHarm = 2
+	// longestLook is how long before a look the one before may be so that harm may have
+	// begun right after that. Looks are 5 s apart, and more on a busy machine.
+	longestLook = 10 * time.Second
 	// longestOnset is how long before the first look at it harm may have begun.
 	longestOnset = time.Minute
 	// missingFor is how long an app may be missing until its incident is over.
@@ -81,6 +84,7 @@ type Recorder struct {
 	ends    []Ended           // the oldest first
 	totals  map[string]map[model.Cause]uint64
 	known   map[string]bool // apps of the last look
+	looked  time.Time       // when that was
 	pending []pending       // lines that are not written yet
 	counts  Counts
 	why     error // why nothing is written; nil: it is, or is not to be
@@ -99,8 +103,9 @@ type tracked struct {
 	open     bool      // it is an incident, not a first sign alone
 	looks    int       // that showed harm
 	seen     time.Time // the last look that had the app
+	harmed   time.Time // the last look with harm; zero: there was none since a restart
 	calm     time.Time // the first look without harm since the last one with it; zero: none
-	before   time.Time // the begin of the calm before the last harm; zero: there was none
+	before   time.Time // the last look with harm before the last calm; zero: there was none
 	again    time.Time // when harm came back after that; zero: it is the same incident
 	later    worst     // since again: it may be another incident
 
@@ -160,16 +165,17 @@ func (r *Recorder) Observe(now time.Time, s *model.State) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for app, j := range looks {
+		r.look(app, &j, now)
+	}
 	clear(r.known)
 	for app := range looks {
 		r.known[app] = true
 	}
-	for app, j := range looks {
-		r.look(app, &j, now)
-	}
+	r.looked = now
 	for app, t := range r.apps {
 		if !r.known[app] && now.Sub(t.seen) >= missingFor {
-			r.end(app, t, cmp.Or(t.calm, t.seen))
+			r.end(app, t, cmp.Or(t.harmed, t.calm, t.seen))
 		}
 	}
 	r.addRuns(runs)
@@ -211,14 +217,15 @@ func (r *Recorder) look(app string, j *judged, now time.Time) {
 		}
 		t.cause, t.since = "", time.Time{}
 		if now.Sub(t.calm) >= calmFor {
-			r.end(app, t, t.calm)
+			r.end(app, t, cmp.Or(t.harmed, t.calm))
 		}
 		return
 	}
 	if !t.calm.IsZero() {
 		t.settle()
-		t.before, t.again, t.calm = t.calm, now, time.Time{}
+		t.before, t.again, t.calm = cmp.Or(t.harmed, t.calm), latest(r.onset(app, j, now), t.calm), time.Time{}
 	}
+	t.harmed = now
 	t.looks++
 	r.take(t, j, now)
 	if !t.open && t.looks >= looksOfHarm {
@@ -261,7 +268,7 @@ func (r *Recorder) take(t *tracked, j *judged, now time.Time) {
 func (r *Recorder) split(t *tracked) {
 	next := tracked{
 		incident: model.Incident{App: t.incident.App, Start: t.again, Cause: t.cause, Peer: t.peer, Worst: t.later.harm, Chain: t.later.chain},
-		looks:    t.looks, seen: t.seen, cause: t.cause, peer: t.peer, since: t.since,
+		looks:    t.looks, seen: t.seen, harmed: t.harmed, cause: t.cause, peer: t.peer, since: t.since,
 	}
 	t.later = worst{}
 	r.close(t, t.before)
@@ -270,13 +277,17 @@ func (r *Recorder) split(t *tracked) {
 	r.begin(t)
 }
 
-// onset returns when harm began that a look shows first: the wait in its chain began
-// earlier. r.mu is held.
+// onset returns when harm began that a look shows first: when the wait in its chain
+// began, and without one at the look before, because requests are known to be slow only
+// once they have ended. The age of tasks is known at once. r.mu is held.
 func (r *Recorder) onset(app string, j *judged, now time.Time) time.Time {
 	out := now
-	if j.chain != nil {
+	switch {
+	case j.chain != nil:
 		wait := time.Duration(j.chain.Seconds * float64(time.Second))
 		out = now.Add(-min(max(wait, 0), longestOnset))
+	case r.known[app] && now.Sub(r.looked) <= longestLook && j.harm != (model.Harm{Tasks: j.harm.Tasks}):
+		out = r.looked
 	}
 	for i := range r.closed {
 		if x := &r.closed[i]; x.App == app {

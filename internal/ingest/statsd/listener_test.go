@@ -281,7 +281,7 @@ func TestUnixPath(t *testing.T) {
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o666 {
 		t.Errorf("%v, %v", st.Mode(), err)
 	}
-	// Somebody replaces the path: it is not ours to remove any more.
+	// Another process replaces the path, so it must not be removed.
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -203,7 +203,7 @@ func (b *builder) http() bool {
 		return true
 	}
 	numbers := map[string]**float64{
-		"page.http_latency_seconds": new(*float64), // of another quantile: nobody reads it
+		"page.http_latency_seconds": new(*float64), // of another quantile, which is not used
 		"page.http_rate":            &r.Rate, "page.http_error_ratio": &r.ErrorRatio, "page.http_mean_seconds": &r.Mean, "page.http_slow_5m": &r.Slow5m,
 		"page.http_requests_5m": &r.Requests5m, "page.http_errors_5m": &r.Errors5m, "page.http_timed_5m": &r.Timed5m,
 		"page.http_last_requests": &r.LastRequests, "page.http_last_error_ratio": &r.LastErrorRatio, "page.http_last_timed": &r.LastTimed, "page.http_last_mean_seconds": &r.LastMean,

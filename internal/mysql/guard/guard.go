@@ -122,7 +122,7 @@ func (g *Conn) Write(b []byte) (int, error) {
 	switch {
 	case g.private || len(b) <= header:
 	case g.phase == login && len(b) == header+32 && b[header+1]&(withTLS>>8) != 0:
-		if g.in.Buffered() > 0 { // it would count as said in TLS
+		if g.in.Buffered() > 0 { // else plain bytes would count as part of TLS
 			return 0, g.fail(ErrProtocol)
 		}
 		g.private = true
@@ -251,7 +251,7 @@ func (g *Conn) first(p []byte) error {
 		g.phase = idle
 		_, err := checkEOF(p)
 		return err
-	case isLocalFile: // it asks for a file of ours
+	case isLocalFile: // it requests a local file
 		return ErrProtocol
 	}
 	n, _, ok := length(p)

@@ -25,7 +25,7 @@ const (
 
 const (
 	moreResults = 0x0008 // a status: another answer follows
-	maxColumns  = 64     // of one answer; the widest that is asked for has 12
+	maxColumns  = 64     // of one result; the widest that is used has 12
 )
 
 // The first bytes of packets.

@@ -32,7 +32,7 @@ type Cache struct {
 	dropped uint64
 }
 
-// identity tells files apart, and versions of one file.
+// identity distinguishes files, and versions of one file.
 type identity struct {
 	dev, ino    uint64
 	mtime, size int64
@@ -176,7 +176,7 @@ func survey(r *procfs.FS, pid int, exe string) (m mapped, err error) {
 	return m, err
 }
 
-// take notes what one mapping tells.
+// take records one mapping.
 func (m *mapped) take(at mapping) {
 	base := at.path[bytes.LastIndexByte(at.path, '/')+1:]
 	switch {

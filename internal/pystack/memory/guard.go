@@ -120,7 +120,7 @@ func (g *Guard) prepare(total int) {
 func (g *Guard) send(q request) (result, bool) {
 	select {
 	case g.requests <- q:
-	default: // nobody waits for one
+	default: // no reader waits for one
 		go g.serve(q)
 	}
 	limit := g.limit

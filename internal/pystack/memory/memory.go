@@ -43,7 +43,7 @@ type Part struct {
 type Memory interface {
 	// Read fills each part. After an error no byte of any part is to be believed.
 	// One call is one process_vm_readv(2) of at most [MaxParts] parts; the parts
-	// are read one after the other while the process goes on.
+	// are read one after the other while the process runs.
 	Read(parts ...Part) error
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 )
 
-// A clock that is put back shows an hour twice; Fold tells which one.
+// A clock that is put back shows an hour twice; Fold distinguishes them.
 func TestDateIn(t *testing.T) {
 	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")

@@ -35,7 +35,7 @@ type managedKind int
 const (
 	managedNone   managedKind = iota
 	managedApart              // 3.11: a pointer to values and one to the dict
-	managedUnion              // 3.12: one pointer, its low bit says to what
+	managedUnion              // 3.12: one pointer, whose low bit is its kind
 	managedWithin             // 3.13: a pointer to the dict; the values are inside the object
 )
 

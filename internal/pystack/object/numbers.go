@@ -111,7 +111,7 @@ type Date struct {
 }
 
 // In returns the moment that a date without a zone is at a place. Of two such
-// moments Fold tells which is meant.
+// moments Fold selects one.
 func (d Date) In(loc *time.Location) time.Time {
 	t := time.Date(d.Year, d.Month, d.Day, d.Hour, d.Minute, d.Second, d.Microsecond*1000, loc)
 	shift := time.Hour

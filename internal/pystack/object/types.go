@@ -118,7 +118,7 @@ func flagged(flags uint64) Kind {
 	return Other
 }
 
-// named returns the kind that the name of a type tells.
+// named returns the kind by the name of a type.
 func named(name []byte) Kind {
 	switch string(name) {
 	case "bool":

@@ -39,7 +39,7 @@ func MissingPage(t *testing.T) (addr uint64, release func()) {
 	release = func() {
 		if !closed {
 			closed = true
-			_ = unix.Close(int(fd)) // whoever waits gets a page of zeros
+			_ = unix.Close(int(fd)) // the waiting reader gets a page of zeros
 		}
 	}
 	t.Cleanup(func() { release(); _ = unix.Munmap(b) })

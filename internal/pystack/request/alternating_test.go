@@ -25,7 +25,7 @@ func TestAlternating(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 0))
 			routes := draw(rng, []string{"quick", "quick", "plain"})
 			s := open(t, python, "sync", routes)
-			found, free := s.send(drawAsk(rng, routes[2])) // tells the process
+			found, free := s.send(drawAsk(rng, routes[2])) // the process starts the request
 			free()
 			stop := s.load(routes[:2])
 			defer stop()
@@ -37,7 +37,7 @@ func TestAlternating(t *testing.T) {
 	}
 }
 
-// load sends requests to routes in turn, the method tells which, until stop is
+// load sends requests to routes in turn, marked by their method, until stop is
 // called.
 func (s *shop) load(routes []route) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
 
-// cpu returns the processor time of this process, which tells more than the clock
+// cpu returns the processor time of this process, which is more exact than the clock
 // on a busy machine.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()

@@ -108,7 +108,7 @@ type shop struct {
 	folder  string
 	client  *http.Client
 	place   *time.Location // of the exporter
-	start   bool           // it tells when a request began
+	start   bool           // it reports when a request began
 	workers map[int]*worker
 }
 
@@ -165,7 +165,7 @@ func library(t testing.TB, python string) string {
 	return dir
 }
 
-// freeAddress returns an address of the loopback that nobody listens on.
+// freeAddress returns a free address of the loopback.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -30,7 +30,7 @@ type Task struct {
 	Thread bool
 	Own    model.Frame // where it waits in the app's own code; File is "" without
 	Inner  model.Frame // the innermost frame
-	// ID tells it from all other tasks that the process has had, as far as the
+	// ID distinguishes it from all other tasks that the process has had, as far as the
 	// process itself does; 0: it does not.
 	ID uint64
 	// Scope is the address of the request's ASGI scope, which the tasks that a

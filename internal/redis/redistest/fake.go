@@ -20,7 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// Fake is a server that answers as it is told to.
+// Fake is a server with the replies that a test sets.
 type Fake struct {
 	Addr     string
 	Accepted atomic.Int64
@@ -69,7 +69,7 @@ func (f *Fake) talk(c net.Conn) {
 			return
 		}
 		var words []string
-		// What is no number is what a client of TLS begins with.
+		// A first byte that is not a number begins a TLS handshake.
 		n, err := strconv.Atoi(strings.TrimSpace(head[1:]))
 		if err != nil {
 			n = int(head[1] - '0')

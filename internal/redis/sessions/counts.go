@@ -9,7 +9,7 @@ import (
 // KeySet selects the keys of a server to count: those that begin with a prefix.
 type KeySet struct {
 	Prefix   string        // taken as it is: nothing in it has a meaning
-	Lifetime time.Duration // how long such a key should live at most; 0: not said
+	Lifetime time.Duration // how long such a key should live at most; 0: not set
 }
 
 // Counts is what a full scan counted of a [KeySet], by SCAN, TTL and

@@ -77,7 +77,7 @@ func TestKeyspaceRefusals(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		replies map[string]string
-		cure    string // is in the command that gives the right
+		remedy  string // is in the command that grants the right
 		tally   *sessions.Counts
 	}{
 		"scan":     {map[string]string{"scan": noperm("scan")}, "ACL SETUSER <user> +scan", nil},
@@ -92,8 +92,8 @@ func TestKeyspaceRefusals(t *testing.T) {
 			t.Parallel()
 			w, s := scanner(t, redistest.Serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
 			l := await(t, w, func(l sessions.Status) bool { return l.Err != nil && (l.Counts != nil) == (c.tally != nil) })
-			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Remedy, c.cure) || strings.Contains(l.Err.Detail, "hunter2") {
-				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Remedy, c.cure)
+			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Remedy, c.remedy) || strings.Contains(l.Err.Detail, "hunter2") {
+				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Remedy, c.remedy)
 			}
 			if c.tally != nil {
 				sameTally(t, l.Counts, *c.tally)

@@ -17,7 +17,7 @@ const (
 	// minPrefix is how many characters keep an action apart from everything else
 	// that a server holds.
 	minPrefix = 4
-	// noExpiryPage is how many keys are asked for and after at once.
+	// noExpiryPage is how many keys are scanned and checked at once.
 	noExpiryPage = 200
 	// noExpiryBatch is how many keys are changed at once.
 	noExpiryBatch = 100
@@ -41,7 +41,7 @@ func (e *Refusal) Error() string { return e.Text }
 // expiry, neither read nor written for longer than MinIdle.
 type NoExpiryQuery struct {
 	Prefix  string         // as it is, not a pattern; 4 characters or more
-	MinIdle time.Duration  // 1s or more; OBJECT IDLETIME tells whole seconds
+	MinIdle time.Duration  // 1s or more; OBJECT IDLETIME reports whole seconds
 	Budget  time.Duration  // how long the scan may take; 0: as long as its context
 	Only    redis.ServerID // on this server and no other; "": on whichever answers
 

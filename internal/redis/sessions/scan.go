@@ -16,7 +16,7 @@ const (
 	// A scan that met a fault waits firstRetry, and longer with each that follows.
 	firstRetry = 200 * time.Millisecond
 	maxRetry   = 10 * time.Second
-	// slowAfter is how long a server must be slow until that is told.
+	// slowAfter is how long a server must be slow until that is reported.
 	slowAfter = 30 * time.Second
 	// Between two pings of a slow server, from firstPause to maxPause.
 	firstPause = 50 * time.Millisecond
@@ -320,7 +320,7 @@ func (w *Scanner) applyPage(s *sessionScan, counts []counter, got page, asked in
 	s.counts, s.cursor = counts, got.next
 	s.examined += float64(asked)
 	if s.keys > 0 {
-		s.coverage = min(s.examined/s.keys, 0.99) // it is all only when the server says so
+		s.coverage = min(s.examined/s.keys, 0.99) // 1 only when the server reports the end
 	}
 	if got.next == 0 {
 		s.at++

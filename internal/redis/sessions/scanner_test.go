@@ -129,7 +129,7 @@ func TestWalkBudget(t *testing.T) {
 					t.Fatalf("covered %v", w.Status(shop).Coverage)
 				}
 			}
-			// The way is no time of the server's; Space says that it is a quarter.
+			// The network delay is not the server's time; by Space it is a quarter.
 			var spent time.Duration
 			s.Do(func() { spent = s.Spent })
 			if share := (spent * 3 / 4).Seconds() / time.Since(began).Seconds(); share > 0.0125 {

@@ -33,12 +33,12 @@ const celeryKeys = "%R~<queue> %R~<queue>??[1-9] %R~unacked %R~unacked_index (be
 // Head is the oldest message in one part of a Celery queue.
 type Head struct {
 	Part   int       // its priority, 0 to 9
-	ID     uint64    // tells one message from another, within this process
-	Sent   time.Time // when it was sent, where the message says so; else zero
+	ID     uint64    // distinguishes messages, within this process
+	Sent   time.Time // when it was sent, by the message; zero: not known
 	Unread bool      // it is too large to be read, and the rest is not known
 }
 
-// celeryLengths is what was asked of one queue.
+// celeryLengths has the commands of one queue.
 type celeryLengths struct {
 	queue   int // index of its [Queue]
 	name    string
@@ -70,7 +70,7 @@ func partKey(name string, part int) string {
 	return name + "\x06\x16" + strconv.Itoa(part)
 }
 
-// counts is what the first pipeline tells, and the parts that are not empty.
+// counts returns the results of the first pipeline, and the parts that are not empty.
 func (c *celeryLengths) counts() (Queue, []celeryPart) {
 	var out Queue
 	var parts []celeryPart
@@ -230,7 +230,7 @@ func (s *headStore) setHead(key string, k knownHead) {
 
 // Message is what is of use in a Celery message.
 type Message struct {
-	Tag  string    // delivery_tag, which kombu gives each message; "": none
+	Tag  string    // delivery_tag, which kombu sets for each message; "": none
 	Sent time.Time // the property timestamp, where the sender sets it; else zero
 }
 

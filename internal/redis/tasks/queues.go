@@ -40,7 +40,7 @@ type QueueRef struct {
 	Name string // as the app calls it: "default", not "rq:queue:default"
 }
 
-// Queue is what a server tells of one queue. Counts are whole numbers of tasks.
+// Queue is what a server reports of one queue. Counts are whole numbers of tasks.
 type Queue struct {
 	Err    *redis.Error // why nothing is known of it; nil: what follows holds
 	Lack   *redis.Error // why no more than Length is known; nil: all is

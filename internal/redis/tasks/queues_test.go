@@ -227,7 +227,7 @@ func TestQueueRefusals(t *testing.T) {
 		command string
 		reply   string
 		kind    reason.Reason
-		cure    string // is in the command that gives the right
+		remedy  string // is in the command that grants the right
 		length  bool
 	}{
 		"command":     {rq, "llen rq:queue:hunter2", "-NOPERM User hunter2 has no permissions to run the 'llen' command\r\n", reason.Permission, "ACL SETUSER <user> +llen", false},
@@ -255,11 +255,11 @@ func TestQueueRefusals(t *testing.T) {
 			}
 			q := got.List[0]
 			why := q.Err
-			if c.length { // what is not refused is known
+			if c.length { // the length is not refused
 				why = q.Lack
 			}
-			if why == nil || why.Reason != c.kind || !strings.Contains(why.Remedy, c.cure) || !sayAsTheReply(why, c.reply) || strings.Contains(why.Detail, "hunter2") {
-				t.Errorf("%+v, want %s and %q", q, c.kind, c.cure)
+			if why == nil || why.Reason != c.kind || !strings.Contains(why.Remedy, c.remedy) || !sayAsTheReply(why, c.reply) || strings.Contains(why.Detail, "hunter2") {
+				t.Errorf("%+v, want %s and %q", q, c.kind, c.remedy)
 			}
 			if c.length && (q.Err != nil || q.Length != 1) {
 				t.Errorf("%+v, want its length", q)

@@ -15,7 +15,7 @@ import (
 // rqKeys is what RQ calls its keys, as the end of an ACL rule.
 const rqKeys = "%R~rq:* (before Redis 7 ~rq:*)"
 
-// rqQueue is what was asked of one RQ queue.
+// rqQueue has the commands of one RQ queue.
 type rqQueue struct {
 	queue                   int // index of its [Queue]
 	length                  *driver.IntCmd
@@ -48,7 +48,7 @@ func askRQ(ctx context.Context, p driver.Pipeliner, i int, name string, now time
 	}
 }
 
-// counts returns what the first pipeline tells.
+// counts returns the results of the first pipeline.
 func (r *rqQueue) counts() Queue {
 	if err := refused(rqKeys, r.length); err != nil {
 		return Queue{Err: err}
@@ -109,7 +109,7 @@ func (q *queueReader) hashes(ctx context.Context, jobs []rqQueue) error {
 	return nil
 }
 
-// ask asks for the queue's jobs and workers.
+// ask adds the commands that read the queue's jobs and workers.
 func (r *rqQueue) ask(ctx context.Context, b *hashBatch) {
 	for _, id := range r.ahead.Val() {
 		if len(id) <= maxNameLen {
@@ -168,7 +168,7 @@ func (r *rqQueue) finish(to *Queue, workers map[string]*driver.SliceCmd) {
 	}
 }
 
-// lives reports whether a worker gives signs of life: its hash expires without
+// lives reports whether a worker sends heartbeats: its hash expires without
 // them, and holds its death once it has ended.
 func lives(c *driver.SliceCmd) bool { return text(c, 0) != "" && text(c, 1) == "" }
 
@@ -184,7 +184,7 @@ func newHashBatch(l *redis.Link) *hashBatch {
 	return &hashBatch{link: l, workers: make(map[string]*driver.SliceCmd)}
 }
 
-// get asks for fields; the answer is there after send.
+// get adds a command that reads fields; the reply is there after send.
 func (b *hashBatch) get(ctx context.Context, key string, fields ...string) *driver.SliceCmd {
 	args := []any{"hmget", key}
 	for _, f := range fields {

@@ -16,11 +16,11 @@ import (
 // rq:worker:NAME and keeps its entry up to date. Anybody who may write to the
 // Redis may write this, too.
 type RQWorker struct {
-	Key       string    // tells one worker from another; it may hold a host's name, and is not for showing
+	Key       string    // identifies the worker; it may contain a host name, so it is not shown
 	Host      string    // its host's name, as the worker itself sees it
 	PID       int       // on that host
 	Birth     time.Time // when it registered itself
-	Heartbeat time.Time // its last sign of life; a worker at work gives one in 30 s, at rest in 405 s, by default
+	Heartbeat time.Time // its last sign of life; by default every 30 s while busy, every 405 s while idle
 	Ended     int64     // jobs that it has finished or failed
 
 	Job        string    // the one it holds; "": none. Not for showing
@@ -66,7 +66,7 @@ type rqWorkerReader struct {
 	queue   string
 	length  int64
 	workers []RQWorker
-	fault   *redis.Error // what was not answered; the connection is well all the same
+	fault   *redis.Error // of the first command that failed; the connection still works
 }
 
 func (q *rqWorkerReader) all(ctx context.Context) error {
@@ -125,7 +125,7 @@ func parseWorker(fields []any) (RQWorker, bool) {
 	}
 	pid, err := strconv.Atoi(at(3))
 	w := RQWorker{Host: at(2), PID: pid, Heartbeat: parseTime(at(0)), Birth: parseTime(at(4)), Job: at(5), Ended: jobCount(at(6)) + jobCount(at(7))}
-	dead := len(fields) > 1 && fields[1] != nil && fields[1] != "" // whatever it says, however long
+	dead := len(fields) > 1 && fields[1] != nil && fields[1] != "" // of any value
 	ok := err == nil && pid > 1 && pid <= 1<<22 && !w.Heartbeat.IsZero() && !w.Birth.IsZero() && !dead
 	return w, ok
 }

@@ -119,6 +119,9 @@ func TestTotals(t *testing.T) {
 	if len(views) != ledger.MaxViews+1 || views[0].Name != ledger.OtherView || views[0].Seconds[ledger.CPU] != 20 {
 		t.Errorf("%d views, the first %+v", len(views), views[0])
 	}
+	if n := all.DroppedViews(); n != 20 {
+		t.Errorf("%d views dropped, want 20", n)
+	}
 	all.Tick(now.Add(59 * time.Minute))
 	if len(all.Copy(now)) != 1 {
 		t.Error("forgotten after less than an hour")

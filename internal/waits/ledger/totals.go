@@ -25,7 +25,8 @@ const (
 // Totals is the seconds of all apps since the exporter first saw them. It is not
 // safe for concurrent use.
 type Totals struct {
-	apps map[string]*App
+	apps   map[string]*App
+	beyond uint64 // how often a view was counted as OtherView because of MaxViews
 }
 
 // App is the totals of one app.
@@ -48,7 +49,7 @@ type moment struct {
 type Slot struct {
 	Seconds Seconds
 	Blocked float64 // of an event loop that did not return to its poll
-	Loop    bool    // it has or had an event loop
+	Loop    bool    // it has or had an event loop, as far as is known
 	seen    time.Time
 }
 
@@ -75,6 +76,7 @@ func (t *Totals) View(app, view string, now time.Time) *View {
 	a := t.app(app, now)
 	v := a.views[view]
 	if v == nil && len(a.views) >= MaxViews {
+		t.beyond++
 		view = OtherView
 		v = a.views[view]
 	}
@@ -84,6 +86,10 @@ func (t *Totals) View(app, view string, now time.Time) *View {
 	}
 	return v
 }
+
+// DroppedViews returns how often a view was counted as OtherView because its app has
+// MaxViews others.
+func (t *Totals) DroppedViews() uint64 { return t.beyond }
 
 // app returns the totals of an app.
 func (t *Totals) app(name string, now time.Time) *App {

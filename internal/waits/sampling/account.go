@@ -50,6 +50,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 // on. collects: it runs the garbage collector.
 func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool, now time.Time) {
 	on := w.onOf(t)
+	t.turn.Note(t.counted && on != ledger.Idle && on != ledger.Loop, now)
 	if !t.counted {
 		t.ledger, t.view, t.inViews = ledger.Ledger{}, nil, viewtime.Account{}
 		return

@@ -88,6 +88,9 @@ func (w *worker) setThreading(now time.Time) {
 	}
 	if w.threading != eventLoop {
 		w.loop.requests = nil
+		if w.totals != nil && !w.guessed { // an earlier guess was wrong
+			w.totals.Loop = false
+		}
 	}
 	switch w.threading {
 	case mainThread, eventLoop:
@@ -199,6 +202,9 @@ type Totals struct {
 	// DroppedSockets is how many sockets were not named because of a bound, since
 	// the start.
 	DroppedSockets uint64
+	// DroppedViews is in how many samples a request was counted under
+	// [ledger.OtherView] because its app has [ledger.MaxViews] views, since the start.
+	DroppedViews uint64
 }
 
 // Totals returns a copy of what has been added up so far.
@@ -206,7 +212,7 @@ func (s *Sampler) Totals() Totals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := Totals{
-		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.Dropped(), SkippedStacks: s.skipped,
+		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.Dropped(), DroppedViews: s.totals.DroppedViews(), SkippedStacks: s.skipped,
 		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond, HungReads: s.watchdog.Refused(),
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}

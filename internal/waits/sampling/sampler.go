@@ -19,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
@@ -91,6 +92,7 @@ type Sampler struct {
 	ofStacks time.Duration // of the stacks of the last sample
 	ofLooks  time.Duration // mean of that of the samples with stacks, the late ones count most
 	savings  time.Duration // CPU time that stacks may use
+	reserve  reserve.Reserve
 	saved    time.Time     // when savings was computed
 	period   time.Duration // between two samples
 	skipped  uint64        // stacks that were not read because there was no CPU time for them
@@ -140,7 +142,7 @@ func (s *Sampler) Apply(o Settings) {
 }
 
 // periodFor returns the time between two samples where one costs that much without
-// its stacks. These may use as much again.
+// its stacks. These may use as much again, with the reserve.
 func (s *Sampler) periodFor(cost time.Duration) time.Duration {
 	return min(max(s.fastest, 2*cpuShare*cost), slowestPeriod)
 }
@@ -186,14 +188,17 @@ func (s *Sampler) nameSockets(ctx context.Context) {
 func (s *Sampler) sample() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cost, s.reading = 0, nil
+	s.cost, s.reading, s.reserve.Used = 0, nil, 0
 	if !s.watchdog.Do(s.work) {
 		s.forgetHung()
 	}
 	s.spent += s.cost
-	s.mean += (s.cost - s.ofStacks - s.mean) / 8
+	others := s.cost - s.reserve.Used
+	s.mean += (others - s.ofStacks - s.mean) / 8
 	now := time.Now()
-	s.savings = min(s.savings+now.Sub(s.saved)/cpuShare-s.cost, maxSavings)
+	passed := now.Sub(s.saved)
+	s.savings = min(s.savings+passed/cpuShare-passed/reserve.Share-others, maxSavings)
+	s.reserve.Fill(passed)
 	s.saved = now
 	s.period = s.periodFor(s.mean)
 	return s.period
@@ -203,7 +208,7 @@ func (s *Sampler) sample() time.Duration {
 // read, and has all interpreters opened anew: the read that hangs may still fill what
 // they share.
 func (s *Sampler) forgetHung() {
-	s.ofStacks = 0
+	s.ofStacks, s.reserve.Used = 0, 0
 	s.python.room = new(object.Room)
 	for _, w := range s.order {
 		if !w.python.never { // it has nothing open

@@ -43,18 +43,45 @@ func (s *Sampler) affordsStacks() bool {
 	return s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
 }
 
-// lookOrSkip reads the stacks that are due in a sample with stacks.
+// lookOrSkip reads the stacks that are due in a sample with stacks, and in another one
+// those for which there is a reserve.
 func (s *Sampler) lookOrSkip(now time.Time) {
 	s.ofStacks = 0
 	if !s.looks {
-		for _, d := range s.due {
-			s.skip(d)
-		}
+		s.keepLong(now)
 		return
 	}
 	s.ofStacks = s.lookAtStacks(now)
 	s.ofLooks += (min(s.ofStacks, maxSavings) - s.ofLooks) / 8
 }
+
+// keepLong reads, in a sample without stacks, those of long requests that have their turn,
+// of those first that have waited longest for it, and counts the others.
+func (s *Sampler) keepLong(now time.Time) {
+	slices.SortFunc(s.due, func(a, b dueStack) int { return a.lastSeen().Compare(b.lastSeen()) })
+	began := procfs.ThreadTime()
+	for _, d := range s.due {
+		if s.reserve.Empty() || !d.stack || !d.t.counted || d.w.python.process == nil || !d.t.turn.Has(d.t.seenAt(), now) {
+			s.skip(d)
+			continue
+		}
+		if s.refresh(&d, now); d.stack {
+			d.tasks, d.t.turn.Kept = false, now
+			s.lookAt(d, now)
+		}
+		s.reserve.Used = procfs.ThreadTime() - began
+	}
+}
+
+// seenAt returns when the stack of a thread was last believed; zero: never.
+func (t *thread) seenAt() time.Time {
+	if !t.stack.known {
+		return time.Time{}
+	}
+	return t.stack.at
+}
+
+func (d *dueStack) lastSeen() time.Time { return d.t.turn.Last(d.t.seenAt()) }
 
 // lookAtStacks reads the stacks that are due, of those that wait longest first, for
 // maxSavings more than the CPU time that is saved at most, then tries the interpreters
@@ -83,13 +110,19 @@ func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
 			ofTasks += procfs.ThreadTime() - began - spent
 		}
 	}
+	s.probeInterpreters(began, now)
+	return procfs.ThreadTime() - began
+}
+
+// probeInterpreters tries the interpreters of new workers until what is saved has been
+// spent since began, which is CPU time of this thread.
+func (s *Sampler) probeInterpreters(began time.Duration, now time.Time) {
 	for _, w := range s.order {
 		if !w.gone && procfs.ThreadTime()-began < s.savings {
 			s.reading = w
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
-	return procfs.ThreadTime() - began
 }
 
 // freshFor is for how long what was read of a thread holds for the look at its stack.

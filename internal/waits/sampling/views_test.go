@@ -45,11 +45,16 @@ func (v *viewThread) sampleFailed(on ledger.On) {
 	v.accountView(on, ledger.CPU, v.now)
 }
 
+// keepView is a look from the reserve, in a sample without stacks.
+func (v *viewThread) keepView(view *ledger.View, started time.Time) {
+	v.view = view
+	v.stack = stackInfo{known: true, at: v.now, slices: v.times.Slices, looked: true, inHand: true, view: view.Name, started: started}
+}
+
 // sampleView is one whose look has shown a request in that view; a zero start is not
 // known.
 func (v *viewThread) sampleView(view *ledger.View, started time.Time, on ledger.On) {
-	v.view = view
-	v.stack = stackInfo{known: true, at: v.now, slices: v.times.Slices, looked: true, inHand: true, view: view.Name, started: started}
+	v.keepView(view, started)
 	v.accountView(on, ledger.CPU, v.now)
 }
 
@@ -171,13 +176,13 @@ func TestRunOfViews(t *testing.T) {
 
 // Requests that take less than the time between two samples, of which most get no
 // sample or one, give each view what it took: whether stacks are read in each sample
-// or in few, and where one look in ten fails.
+// or in few, where one look in ten fails, and where others are read from the reserve.
 func TestShortRequestsOfViews(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	for name, c := range map[string]struct{ looks, fails float64 }{
-		"each sample": {1, 0}, "one sample in four": {0.25, 0}, "failures": {0.5, 0.1},
+	for name, c := range map[string]struct{ looks, fails, kept float64 }{
+		"each sample": {1, 0, 0}, "one sample in four": {0.25, 0, 0}, "failures": {0.5, 0.1, 0}, "and a reserve": {0.25, 0, 0.7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,7 +196,7 @@ func TestShortRequestsOfViews(t *testing.T) {
 				idle, run := time.Duration(r.Int64N(int64(40*msec))), time.Duration(r.Int64N(int64(3*msec)))
 				wait := 17*msec + time.Duration(r.Int64N(int64(longest[i]-16*msec)))
 				began := v.now
-				step := func(long time.Duration, runs bool, sample func()) {
+				step := func(long time.Duration, runs bool, sample, kept func()) {
 					for long > 0 {
 						d := min(long, max(0, next.Sub(v.now)))
 						v.now, long = v.now.Add(d), long-d
@@ -202,6 +207,8 @@ func TestShortRequestsOfViews(t *testing.T) {
 							next = v.now.Add(time.Duration((45 + 10*r.Float64()) * float64(msec)))
 							if r.Float64() < c.looks {
 								sample()
+							} else if r.Float64() < c.kept {
+								kept()
 							}
 						}
 					}
@@ -214,13 +221,14 @@ func TestShortRequestsOfViews(t *testing.T) {
 					}
 					v.sampleView(views[i], began.Add(idle), ledger.MySQL)
 				}
-				step(idle, false, v.sampleIdle)
+				keep := func() { v.keepView(views[i], began.Add(idle)) }
+				step(idle, false, v.sampleIdle, func() {})
 				step(run, true, func() {
 					v.call.Running = true
 					inRequest()
 					v.call.Running = false
-				})
-				step(wait, false, inRequest)
+				}, keep)
+				step(wait, false, inRequest, keep)
 				truth[i] += (run + wait).Seconds()
 				total += (idle + run + wait).Seconds()
 			}

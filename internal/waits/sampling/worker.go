@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/gil"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
@@ -135,7 +136,7 @@ type thread struct {
 	on                ledger.On
 	since             time.Time // it has waited for that since then, at least
 	past              wait      // that it was last seen in
-	unsettled         bool      // it has run, and it is not told yet whether it went on with that
+	unsettled         bool      // it has run, and whether it continues with that is not known yet
 	gil               gil.Wait
 
 	role      role
@@ -143,6 +144,8 @@ type thread struct {
 	worked    bool   // it has been out of the pool's queue since it was last in it
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
+
+	turn reserve.Turn // for the reserve
 
 	python *request.Thread // what is remembered of its looks; nil: there was none
 	stack  stackInfo
@@ -158,7 +161,7 @@ type role uint8
 const (
 	roleUnknown role = iota
 	rolePool         // it returns to the pool's queue
-	roleAssumed      // somebody must work on the requests in flight
+	roleAssumed      // a thread must work on the requests in flight
 	roleBackground
 )
 

@@ -34,7 +34,7 @@ type (
 		Chain, Advice  string
 		Runs           []string
 		Interrupted    bool
-		Moment         string // a time in the midst of it, for the history
+		Moment         string // the middle of it, for the history
 	}
 	wordsView struct {
 		App, Slot      string
@@ -101,13 +101,13 @@ func CauseText(c model.Cause, peer string) string {
 		if strings.HasPrefix(peer, "app:") {
 			return at("the app")
 		}
-		return strings.TrimSpace("another service " + peer)
+		return strings.TrimSpace("the upstream server " + peer)
 	}
 	return map[model.Cause]string{
-		model.CauseCPU: "its own computing", model.CauseCPUThrottled: "its CPU quota", model.CauseMemory: "a lack of memory", model.CauseWorkers: "too few workers",
-		model.CausePool: at("its connections to MySQL"), model.CauseDBLock: "a lock in " + at("MySQL"), model.CauseDBSlow: "slow statements in " + at("MySQL"),
-		model.CauseDBDown: at("MySQL") + ", which is down", model.CauseRedis: at("Redis"), model.CauseGIL: "its interpreter lock", model.CauseGC: "garbage collection",
-		model.CauseLock: "a lock of its process", model.CauseDisk: "the disk", model.CauseTasks: "tasks that nobody does", model.CauseSlowClients: "slow clients",
+		model.CauseCPU: "a lack of CPU", model.CauseCPUThrottled: "the CPU limit of its control group", model.CauseMemory: "a lack of memory", model.CauseWorkers: "too few workers",
+		model.CausePool: at("its pool of connections to MySQL"), model.CauseDBLock: "a lock in " + at("MySQL"), model.CauseDBSlow: "slow statements in " + at("MySQL"),
+		model.CauseDBDown: at("MySQL") + ", which is down", model.CauseRedis: at("Redis"), model.CauseGIL: "the interpreter lock (GIL)", model.CauseGC: "garbage collection",
+		model.CauseLock: "a lock of its own process", model.CauseDisk: "the disk", model.CauseTasks: "its background tasks", model.CauseSlowClients: "slow clients",
 		model.CauseLoopBlocked: "a blocked event loop",
 	}[c]
 }
@@ -149,7 +149,7 @@ func endText(reason string) string {
 	case "exit":
 		return "ended by itself"
 	}
-	return "ended, how is not known"
+	return "ended for an unknown reason"
 }
 
 func lastWordsOf(x *model.LastWords) wordsView {

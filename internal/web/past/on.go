@@ -14,7 +14,7 @@ func onWord(on string) string {
 	case "cpu":
 		return "CPU"
 	case "cpu_queue":
-		return "waits for a CPU"
+		return "CPU queue"
 	case "throttled":
 		return "CPU quota"
 	case "gc":
@@ -48,6 +48,9 @@ func onClass(on string) string {
 	return "on-other"
 }
 
+// leastShown is the smallest load that is written as a number, in seconds per second.
+const leastShown = 0.05
+
 // part is one part of a stacked bar: its colour, its place in the SVG, and words.
 type part struct {
 	Class, Word string
@@ -55,7 +58,8 @@ type part struct {
 	Value       float64
 }
 
-// partWords returns the parts that are largest, as "MySQL 2.9, CPU 0.3".
+// partWords returns the largest parts, at most upTo of them, as "MySQL 2.9, CPU 0.3". Parts
+// that would be written as "<0.1" are left out beside a larger one.
 func partWords(parts []part, format func(float64) string, upTo int) string {
 	sorted := slices.Clone(parts)
 	slices.SortStableFunc(sorted, func(a, b part) int {
@@ -68,15 +72,18 @@ func partWords(parts []part, format func(float64) string, upTo int) string {
 		return 0
 	})
 	var words []string
-	for _, p := range sorted[:min(len(sorted), upTo)] {
+	for i, p := range sorted[:min(len(sorted), upTo)] {
+		if i > 0 && p.Value < leastShown {
+			break
+		}
 		words = append(words, p.Word+" "+format(p.Value))
 	}
 	return strings.Join(words, ", ")
 }
 
-// formatLoad writes seconds a second, or requests in hand on average.
+// formatLoad writes seconds per second, which are requests in progress on average.
 func formatLoad(v float64) string {
-	if v > 0 && v < 0.05 {
+	if v > 0 && v < leastShown {
 		return "<0.1"
 	}
 	return strings.TrimSuffix(health.FormatRate(v), "/s")

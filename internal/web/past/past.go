@@ -29,7 +29,7 @@ const (
 )
 
 type (
-	// Strip is the last hour of an app: how many requests were in hand, by what they
+	// Strip is the last hour of an app: how many requests were in progress, by what they
 	// waited for.
 	Strip struct {
 		App     string
@@ -127,7 +127,7 @@ func columnOf(s *history.Strip, i int, most float64, q Asked, app string) column
 	case c.Gap:
 		c.Words = "not sampled"
 	case len(c.Parts) == 0:
-		c.Words = "no request in hand"
+		c.Words = "no request in progress"
 	default:
 		c.Words = partWords(c.Parts, formatLoad, 4)
 	}
@@ -196,7 +196,7 @@ func (v *Views) Moment(app string, q Asked) *Moment {
 // emptyMoment says why nothing is known of a moment.
 func (v *Views) emptyMoment(app string, samples int) string {
 	if samples > 0 {
-		return "No request of " + app + " was in hand then."
+		return "No request of " + app + " was in progress then."
 	}
 	k := v.history.Kept()
 	if k.From.IsZero() {
@@ -206,14 +206,14 @@ func (v *Views) emptyMoment(app string, samples int) string {
 }
 
 func momentRowOf(r *history.Row) momentRow {
-	out := momentRow{View: r.View, Line: frameText(r.Line), Does: doesText(r.On, r.Peer), Digest: text.Clip(r.Digest, maxStatement), Holder: holderText(r.Blocker, r.App)}
+	out := momentRow{View: r.View, Line: lineText(r.View, r.Line), Does: doesText(r.On, r.Peer), Digest: text.Clip(r.Digest, maxStatement), Holder: holderText(r.Blocker, r.App)}
 	out.Share, out.Seconds, out.Longest = display.Percent(&r.Share), display.Seconds(&r.Seconds), display.Seconds(&r.Longest)
 	out.Bar = part{Class: onClass(r.On), Size: number(100 * min(1, max(0, r.Share)))}
 	return out
 }
 
 func momentRequestOf(r *history.Request) momentRequest {
-	return momentRequest{Slot: r.Slot, View: r.View, Line: frameText(r.Line), Does: doesText(r.On, r.Peer), Holder: holderText(r.Blocker, r.App), For: display.Seconds(&r.Seconds)}
+	return momentRequest{Slot: r.Slot, View: r.View, Line: lineText(r.View, r.Line), Does: doesText(r.On, r.Peer), Holder: holderText(r.Blocker, r.App), For: display.Seconds(&r.Seconds)}
 }
 
 // doesText returns what a request did in words, such as "waits for MySQL main".
@@ -257,6 +257,16 @@ func frameText(f model.Frame) string {
 		return ""
 	}
 	return f.Function + " (" + path.Base(f.File) + ":" + strconv.Itoa(f.Line) + ")"
+}
+
+// lineText returns a line to follow its view: "pay (billing.py:131)", or "(billing.py:131)"
+// where the view is the function of the line.
+func lineText(view string, f model.Frame) string {
+	line := frameText(f)
+	if view != "" && f.Function == view {
+		return strings.TrimPrefix(line, view+" ")
+	}
+	return line
 }
 
 func sum(values []float64) (all float64) {

@@ -36,9 +36,16 @@ func (v *Views) Spent(app string) *Spent {
 	if len(views) == 0 {
 		return nil
 	}
-	out := Spent{Over: health.FormatSeconds(over.Round(time.Second).Seconds())}
+	unit := time.Second
+	if over >= time.Minute {
+		unit = time.Minute
+	}
+	out := Spent{Over: health.FormatSeconds(over.Round(unit).Seconds())}
 	for i := range views[:min(len(views), viewsUpTo)] {
 		x := &views[i]
+		if i > 0 && x.Sum < leastShown { // and so are those that follow
+			break
+		}
 		row := spentRow{View: x.View, Sum: display.Shown{Text: formatLoad(x.Sum), Exact: health.Exact(x.Sum) + " seconds a second"}}
 		row.Parts = spentParts(&x.Seconds, views[0].Sum)
 		row.Words = partWords(row.Parts, formatLoad, 3)

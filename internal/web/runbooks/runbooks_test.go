@@ -86,6 +86,24 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// Texts of every kind: none, letters that are written from right to left, and long ones.
+func TestParseAnyText(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	for markdown, want := range map[string]string{
+		"":                              "",
+		"\n\n":                          "",
+		"# \u05d7\u05e0\u05d5\u05ea":    "",
+		"\u05d7\u05e0\u05d5\u05ea & co": "<p>\u05d7\u05e0\u05d5\u05ea &amp; co</p>\n",
+		"## \u05d7\u05e0 \"A\"":         "<h2 id=\"\u05d7\u05e0-a\"><a href=\"#\u05d7\u05e0-a\">\u05d7\u05e0 &#34;A&#34;</a></h2>\n",
+		long:                            "<p>" + long + "</p>\n",
+	} {
+		p, err := runbooks.Parse(markdown, base)
+		if err != nil || string(p.HTML) != want || p.Anchor("") != "" {
+			t.Errorf("%.30q: %v, %.60s", markdown, err, p.HTML)
+		}
+	}
+}
+
 // Whatever the text, the HTML has no other tags than ours.
 func FuzzParse(f *testing.F) {
 	f.Add("## A\n\ntext `code` **bold** [x](#a)\n- i\n  j\n\n| a |\n|---|\n| b |\n\n```\nx\n```\n")

@@ -83,7 +83,7 @@ func Lock(s *model.State, app string, seconds float64, now time.Time) {
 		s.Workers[i].Counts = &model.WorkerCounts{Stuck: float64(len(w))}
 	}
 	s.Chains = append(s.Chains, c)
-	s.Bottlenecks = append(s.Bottlenecks, model.Bottleneck{App: app, Cause: model.CauseDBLock, Peer: "mysql:main", Since: now.Add(-75 * time.Second)})
+	s.Bottlenecks = append(s.Bottlenecks, model.Bottleneck{App: app, Cause: model.CauseDBLock, Peer: "mysql:main", Since: now.Add(-75 * time.Second), Harm: model.Harm{Stuck: model.Known(float64(c.Workers))}, Share: 1, Chain: &c})
 	s.Waits = append(s.Waits, model.AppWaits{App: app, Utilization: model.Known(0.92), Saturation: model.Known(27.2)})
 }
 

@@ -62,7 +62,7 @@ func (s settings) alternate(ctx context.Context, scenario string, builds [2]stri
 	return turns, nil
 }
 
-// alone measures one build by itself.
+// alone measures one build alone.
 func (s settings) alone(ctx context.Context, scenario, path string) (turn, error) {
 	r, err := rig.New()
 	if err != nil {

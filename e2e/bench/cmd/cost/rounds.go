@@ -95,8 +95,8 @@ func (s settings) cycle(ctx context.Context, client *rig.Client, targets []rig.T
 	return wait(ctx, s.gap-time.Since(start))
 }
 
-// resting returns each target's CPU use while nobody scrapes, in milliseconds a
-// second: what its background work costs, whatever the scrape interval is.
+// resting returns each target's CPU use without scrapes, in milliseconds a second: the
+// cost of its background work, whatever the scrape interval is.
 func (s settings) resting(ctx context.Context, targets []rig.Target) ([]float64, error) {
 	return use(targets, func() error { return wait(ctx, s.rest) })
 }

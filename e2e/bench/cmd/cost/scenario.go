@@ -165,7 +165,7 @@ func processes() int {
 	return n
 }
 
-// memory scrapes each target a thousand times and tells what it then holds.
+// memory scrapes each target a thousand times, and prints the memory that it then uses.
 func (s settings) memory(ctx context.Context, client *rig.Client, targets []rig.Target) error {
 	rows := make([][]string, len(targets))
 	for i, t := range targets {

@@ -21,7 +21,7 @@ mappings:
   - {match: "gunicorn.request.status.*", name: gunicorn_responses_total, labels: {code: "$1"}}
 `
 
-// bigBuffer is the receive buffer that resp-exporter asks for by itself.
+// bigBuffer is the receive buffer that resp-exporter requests by default.
 const bigBuffer = 4 << 20
 
 const (
@@ -29,7 +29,7 @@ const (
 	drain  = 3 * time.Second        // at most, until the count stands still
 )
 
-// receiver is an exporter that takes StatsD, on a CPU of its own.
+// receiver is an exporter that receives StatsD, on its own CPU.
 type receiver struct {
 	rig.Target
 	udp     int    // port
@@ -37,8 +37,8 @@ type receiver struct {
 	counter string // series that counts the lines received
 }
 
-// receivers starts what is compared: resp-exporter, statsd_exporter as it comes,
-// and statsd_exporter with the receive buffer that resp-exporter asks for.
+// receivers starts the exporters to compare: resp-exporter, statsd_exporter with its
+// defaults, and statsd_exporter with resp-exporter's receive buffer.
 func (s settings) receivers(ctx context.Context, r *rig.Rig) ([]*receiver, error) {
 	file, err := r.Write("mapping.yml", mapping)
 	if err != nil {
@@ -136,7 +136,7 @@ func (rc *receiver) step(ctx context.Context, client *rig.Client, f *flood) (sta
 	}
 }
 
-// lines is how many lines the receiver says it took so far.
+// lines returns how many lines the receiver has counted so far.
 func (rc *receiver) lines(ctx context.Context, client *rig.Client) (int64, error) {
 	a, err := client.Scrape(ctx, rc.URL)
 	if err != nil {

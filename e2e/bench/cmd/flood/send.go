@@ -123,7 +123,7 @@ func (f *flood) send(ctx context.Context) (stat.Step, error) {
 	return stat.Step{Asked: f.rate, Sent: sent * int64(f.lines), Seconds: time.Since(start).Seconds()}, ctx.Err()
 }
 
-// until spins until next has come and gives the time then.
+// until spins until the time next, and returns the time then.
 func until(next time.Time) time.Time {
 	for {
 		if now := time.Now(); !now.Before(next) {

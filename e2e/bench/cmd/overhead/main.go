@@ -154,7 +154,7 @@ func (s settings) half(ctx context.Context, exporter *run.Proc, base string, wor
 	if err := exporter.Signal(signal); err != nil {
 		return 0, err
 	}
-	if err := s.send(ctx, base, s.n/10); err != nil { // so that both halves begin alike
+	if err := s.send(ctx, base, s.n/10); err != nil { // both halves begin in the same state
 		return 0, err
 	}
 	before, err := used(workers)

@@ -64,7 +64,7 @@ func start(ctx context.Context) (err error) {
 	return b.walk(ctx)
 }
 
-// bench is what is measured.
+// bench describes the measurement.
 type bench struct {
 	settings
 
@@ -76,7 +76,7 @@ type bench struct {
 	client   *rig.Client
 }
 
-// begin starts and fills a Redis, and starts an exporter that asks it.
+// begin starts and fills a Redis, and starts an exporter that reads it.
 func (b *bench) begin(ctx context.Context, r *rig.Rig) error {
 	path, err := rig.Find("redis-server", "apt-get install redis-server")
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 	scrapeEvery = 500 * time.Millisecond
 )
 
-// half is what was seen with the walk, or without it, in one round.
+// half holds the measured values of half a round.
 type half struct {
 	longest, p99, p50 float64 // of pings, ms
 	server            float64 // Redis' share of one core, %
@@ -27,7 +27,7 @@ type half struct {
 	heap              float64 // median of what is in use, MB
 }
 
-// measure alternates, and prints the medians over the rounds.
+// measure runs both exporters in turn, and prints the medians over the rounds.
 func (b *bench) measure(ctx context.Context) error {
 	var with, without []half
 	for i := range 2 * b.rounds {
@@ -65,7 +65,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// half pings for a while, scrapes now and then, and gives what that showed.
+// half sends pings for a while, scrapes now and then, and returns the measured values.
 func (b *bench) half(ctx context.Context) (half, error) {
 	time.Sleep(2 * time.Second) // after a reload
 	server, own, err := b.cpu()

@@ -150,7 +150,7 @@ func release(held []*sql.Conn) error {
 	return errors.Join(errs...)
 }
 
-// targets starts this exporter and its peers, each as it comes but for what the
+// targets starts this exporter and its peers, each with its defaults except for what its
 // name says.
 func (s *servers) targets(ctx context.Context, r *rig.Rig, o options) ([]rig.Target, error) {
 	var out []rig.Target

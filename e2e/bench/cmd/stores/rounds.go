@@ -114,8 +114,8 @@ func spent(f func() error, pids []int) ([]time.Duration, error) {
 // patience is how long a stopped server's exporter is waited for.
 const patience = 80 * time.Second
 
-// stopped stops both servers and asks each exporter once with the header that
-// Prometheus sends, of 10 s, and once without.
+// stopped stops both servers and scrapes each exporter once with Prometheus's header of 10
+// s, and once without.
 func (s *servers) stopped(ctx context.Context, targets []rig.Target) error {
 	pids := []int{s.mysql.PID(), s.redis.PID()}
 	signal := func(sig syscall.Signal) error {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Main runs a tool until it is done, is told to stop, or has had its time; a
-// fault is its exit code and its last words.
+// Main runs a tool until it is done, is told to stop, or its time is over. An error sets
+// its exit code and is its last output.
 func Main(name string, atMost time.Duration, start func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, atMost)

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// How to get the peers, in the versions that were measured.
+// Commands that install the peers, in the versions that were measured.
 const (
 	HowNode    = "go install github.com/prometheus/node_exporter@v1.12.1"
 	HowProcess = "go install github.com/ncabatoff/process-exporter/cmd/process-exporter@v0.8.7"
@@ -38,8 +38,8 @@ func (r *Rig) Ours(ctx context.Context, spec run.Spec, statsd ...string) (Target
 	})
 }
 
-// Node starts node_exporter with few collectors: those that cover what
-// resp-exporter says of a host and what people leave on beside it.
+// Node starts node_exporter with few collectors: those that cover resp-exporter's host
+// metrics, and those that are usually on beside it.
 func (r *Rig) Node(ctx context.Context, path string) (Target, error) {
 	collectors := [...]string{
 		"cpu", "meminfo", "loadavg", "filesystem", "diskstats", "netdev",
@@ -66,7 +66,7 @@ func (r *Rig) Process(ctx context.Context, path string) (Target, error) {
 }
 
 // Shop starts gunicorn with four sync workers of the shop in dir, which sends
-// StatsD to the given address, and gives its base URL.
+// StatsD to the given address, and returns its base URL.
 func (r *Rig) Shop(ctx context.Context, dir, statsd string) (string, error) {
 	port, err := run.FreePort(0)
 	if err != nil {

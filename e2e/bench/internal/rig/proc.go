@@ -59,8 +59,7 @@ func Memory(pid int) (rss, highest int64, err error) {
 	return rss, highest, nil
 }
 
-// Pin binds the calling goroutine to one CPU until the returned function runs,
-// which the same goroutine must call.
+// Pin binds the calling goroutine to one CPU until it calls the returned function.
 func Pin(cpu int) (unpin func(), err error) {
 	runtime.LockOSThread()
 	var before, only unix.CPUSet

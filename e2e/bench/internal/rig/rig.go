@@ -75,7 +75,7 @@ func (r *Rig) Exporter(ctx context.Context, spec run.Spec, args func(address str
 	return Target{Name: spec.Name, PID: p.PID(), URL: url}, nil
 }
 
-// Write writes a file into the rig's directory and gives its path.
+// Write writes a file into the rig's directory and returns its path.
 func (r *Rig) Write(name, text string) (string, error) {
 	path := filepath.Join(r.Dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -92,7 +92,7 @@ func (r *Rig) Close() {
 	_ = os.RemoveAll(r.Dir)
 }
 
-// Find returns the path of a program, or an error that says how to get it.
+// Find returns the path of a program, or an error with the command that installs it.
 func Find(program, how string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {

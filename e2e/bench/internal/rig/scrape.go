@@ -17,7 +17,7 @@ const (
 	maxBody       = 16 << 20 // bytes
 )
 
-// Client scrapes as Prometheus does: one connection kept, gzip asked for, the
+// Client is a client that scrapes as Prometheus does: one kept connection, gzip, the
 // text format.
 type Client struct {
 	http *http.Client
@@ -42,7 +42,7 @@ func NewClient() *Client {
 // Close ends the kept connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Scrape asks url once. Any status but 200 is an error.
+// Scrape requests url once. Any status but 200 is an error.
 func (c *Client) Scrape(ctx context.Context, url string) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

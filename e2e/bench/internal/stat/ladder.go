@@ -10,10 +10,10 @@ type Step struct {
 	CPU     float64 // seconds
 }
 
-// Lossless says that every line sent was counted, and that some were.
+// Lossless reports whether lines were sent and all of them were counted.
 func (s Step) Lossless() bool { return s.Sent > 0 && s.Sent == s.Counted }
 
-// Rate is the lines sent a second, which is below what was asked for where the
+// Rate returns the number of lines sent a second, which is below the requested rate if the
 // sender is the limit.
 func (s Step) Rate() float64 {
 	if s.Seconds <= 0 {
@@ -30,7 +30,7 @@ func (s Step) CPUPerLine() float64 {
 	return s.CPU * 1e6 / float64(s.Counted)
 }
 
-// SenderLimited says that the sender did not reach 95 % of what was asked for.
+// SenderLimited reports whether the sender reached less than 95 % of the requested rate.
 func (s Step) SenderLimited() bool { return s.Asked > 0 && s.Rate() < 0.95*s.Asked }
 
 // Best returns the loss-free step with the highest rate; ok is false if every
@@ -44,9 +44,9 @@ func Best(steps []Step) (best Step, ok bool) {
 	return best, ok
 }
 
-// Over says that the climb is at its end: the last two steps lost lines, or the
-// sender could not follow. One lossy step is no end, since a busy machine may
-// take the receiver's core away for a moment.
+// Over reports whether the ladder ends: the last two steps lost lines, or the sender was
+// too slow. One lossy step is not the end, since a busy machine may take the receiver's
+// core away for a moment.
 func Over(steps []Step) bool {
 	n := len(steps)
 	if n == 0 {

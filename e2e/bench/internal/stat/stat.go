@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Spread is what several rounds said about one quantity, in its unit.
+// Spread has the results of several rounds for one quantity, in its unit.
 type Spread struct {
 	Median, Min, Max float64
 }

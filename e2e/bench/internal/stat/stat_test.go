@@ -74,7 +74,7 @@ func TestStep(t *testing.T) {
 	if s := step(0, 150, 150); s.SenderLimited() {
 		t.Error("nothing was asked of an unpaced sender")
 	}
-	// More counted than sent means that another sender was heard: no result.
+	// More counted than sent means that there was another sender: no result.
 	if s := step(100, 200, 201); s.Lossless() {
 		t.Error("201 of 200 is not loss-free")
 	}

@@ -38,6 +38,7 @@ type batch struct {
 type row struct {
 	name, want                string
 	right, judged, thresholds int
+	starved                   int
 	told, clear               float64
 	fault                     string
 }
@@ -59,7 +60,7 @@ func start(ctx context.Context) error {
 		*file = fmt.Sprintf("build/trials/causes-%d.csv", b.seed)
 	}
 	var before [][]string
-	if b.rows, before, err = trial.Open(*file, b.seed, "case", "want", "right", "judged", "thresholds", "told", "clear", "fault"); err != nil {
+	if b.rows, before, err = trial.Open(*file, b.seed, "case", "want", "right", "judged", "thresholds", "told", "clear", "fault", "starved"); err != nil {
 		return err
 	}
 	if b.raw, err = trial.OpenFile(*file + ".jsonl"); err != nil {
@@ -74,46 +75,47 @@ func start(ctx context.Context) error {
 	return errors.Join(err, b.rows.Close(), b.raw.Close())
 }
 
-// runAll runs the cases that are picked, but for those of an earlier run, in an order that
-// the seed draws: those that load the processors last, one by one.
+// runAll runs the cases that are picked, but for those of an earlier run: those that load
+// the processors last, one by one.
 func (b *batch) runAll(ctx context.Context, pick *regexp.Regexp, beside int, before [][]string) error {
 	done := map[string]bool{}
 	for _, x := range before {
 		done[x[0]] = true
 		b.all = append(b.all, parse(x))
 	}
-	list := slices.DeleteFunc(causes.Cases(), func(c causes.Case) bool { return done[c.Name] || !pick.MatchString(c.Name) })
+	list := b.shuffled(func(c causes.Case) bool { return !done[c.Name] && pick.MatchString(c.Name) })
+	isHeavy := func(c causes.Case) bool { return c.Heavy() }
+	heavy := slices.DeleteFunc(slices.Clone(list), func(c causes.Case) bool { return !isHeavy(c) })
+	return errors.Join(b.runBeside(ctx, slices.DeleteFunc(list, isHeavy), beside), b.runBeside(ctx, heavy, 1))
+}
+
+// shuffled returns the cases that are wanted, in an order that the seed draws.
+func (b *batch) shuffled(wanted func(causes.Case) bool) []causes.Case {
+	list := slices.DeleteFunc(causes.Cases(), func(c causes.Case) bool { return !wanted(c) })
 	rand.New(rand.NewPCG(b.seed, 5)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	light := make(chan causes.Case, len(list))
-	var heavy []causes.Case
+	return list
+}
+
+// runBeside runs cases side by side.
+func (b *batch) runBeside(ctx context.Context, list []causes.Case, beside int) error {
+	next := make(chan causes.Case, len(list))
 	for _, c := range list {
-		if c.Heavy() {
-			heavy = append(heavy, c)
-		} else {
-			light <- c
-		}
+		next <- c
 	}
-	close(light)
+	close(next)
 	var wg sync.WaitGroup
 	errs := make([]error, beside)
 	for i := range beside {
 		wg.Go(func() {
-			for c := range light {
-				if ctx.Err() != nil {
-					return
+			for c := range next {
+				if ctx.Err() == nil {
+					errs[i] = errors.Join(errs[i], b.run(ctx, c))
 				}
-				errs[i] = errors.Join(errs[i], b.run(ctx, c))
 			}
 		})
 	}
 	wg.Wait()
-	err := errors.Join(errs...)
-	for _, c := range heavy {
-		if ctx.Err() == nil {
-			err = errors.Join(err, b.run(ctx, c))
-		}
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (b *batch) run(ctx context.Context, c causes.Case) error {
@@ -124,7 +126,7 @@ func (b *batch) run(ctx context.Context, c causes.Case) error {
 		fmt.Printf("%s: %v\n", c.Name, err)
 		return fmt.Errorf("%s: %w", c.Name, err)
 	}
-	x := []string{r.Case, r.Want, strconv.Itoa(r.Right), strconv.Itoa(r.Judged), strconv.Itoa(r.RightByThreshold), fmt.Sprintf("%.1f", r.Told), fmt.Sprintf("%.1f", r.Clear), r.Fault()}
+	x := []string{r.Case, r.Want, strconv.Itoa(r.Right), strconv.Itoa(r.Judged), strconv.Itoa(r.RightByThreshold), fmt.Sprintf("%.1f", r.Told), fmt.Sprintf("%.1f", r.Clear), r.Fault(), strconv.Itoa(r.Starved)}
 	b.all = append(b.all, parse(x))
 	b.all[len(b.all)-1].print()
 	raw, err := json.Marshal(r)
@@ -143,18 +145,19 @@ func (b *batch) run(ctx context.Context, c causes.Case) error {
 func parse(x []string) row {
 	n := func(i int) int { v, _ := strconv.Atoi(x[i]); return v }
 	f := func(i int) float64 { v, _ := strconv.ParseFloat(x[i], 64); return v }
-	return row{x[0], x[1], n(2), n(3), n(4), f(5), f(6), x[7]}
+	return row{x[0], x[1], n(2), n(3), n(4), n(8), f(5), f(6), x[7]}
 }
 
 func (x *row) print() {
-	fmt.Printf("%-52s %-13s %2d of %2d  thresholds %2d  told %5.1f s  clear %5.1f s  %s\n", x.name, x.want, x.right, x.judged, x.thresholds, x.told, x.clear, x.fault)
+	fmt.Printf("%-52s %-13s %2d of %2d  thresholds %2d  told %5.1f s  clear %5.1f s  starved %2d  %s\n", x.name, x.want, x.right, x.judged, x.thresholds, x.told, x.clear, x.starved, x.fault)
 }
 
 // print prints the sums.
 func (b *batch) print() {
-	var right, judged, thresholds, healthy, alarms, whole, cases, late int
+	var right, judged, thresholds, healthy, alarms, whole, cases, late, starved int
 	var told []float64
 	for _, x := range b.all {
+		starved += x.starved
 		if x.want == "" {
 			healthy += x.judged
 			alarms += x.judged - x.right
@@ -177,6 +180,6 @@ func (b *batch) print() {
 	if len(told) > 0 {
 		median = told[len(told)/2]
 	}
-	fmt.Printf("seed %d: %d of %d looks are right in %d cases (%d of them in all looks), thresholds alone %d; median until told %.1f s; %d not cleared in 60 s; %d causes told in %d looks at healthy apps\n",
-		b.seed, right, judged, cases, whole, thresholds, median, late, alarms, healthy)
+	fmt.Printf("seed %d: %d of %d looks are right in %d cases (%d of them in all looks), thresholds alone %d; median until told %.1f s; %d not cleared in 60 s; %d causes told in %d looks at healthy apps; %d looks not judged: cpu, on a host without a processor left\n",
+		b.seed, right, judged, cases, whole, thresholds, median, late, alarms, healthy, starved)
 }

@@ -108,7 +108,7 @@ func (f *Database) Statement(_ context.Context, c mysql.Connection) (string, boo
 	return s, ok, nil
 }
 
-// Waits implements [dbconn.Session]. A connection that was ended blocks nobody.
+// Waits implements [dbconn.Session]. A connection that was ended blocks no other.
 func (f *Database) Waits(context.Context) ([]mysql.ConnectionWait, error) {
 	if f.Looked != nil {
 		f.Looked()

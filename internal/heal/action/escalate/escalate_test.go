@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
 )
 
-// Plan notifies nobody; Apply notifies, with the rule and the alert of the plan.
+// Plan does not notify; Apply does, with the rule and the alert of the plan.
 func TestEscalate(t *testing.T) {
 	t.Parallel()
 	var called []string

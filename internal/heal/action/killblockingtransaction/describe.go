@@ -64,7 +64,7 @@ func because(r *criteria, x root) action.Refusal {
 	return action.Refusal{}
 }
 
-// onlyWaits returns the refusal for a root whose worker waits for somebody else.
+// onlyWaits returns the refusal for a root whose worker only waits because of a fault elsewhere.
 func onlyWaits(why string) action.Refusal {
 	return action.Refuse(action.CodeVictim, "its worker waits for somebody else: %s", why)
 }

@@ -20,7 +20,7 @@ type Deps struct {
 	Apps     func() []config.App               // of the present configuration
 	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none with that name
 	Holders  dbconn.FindHolders                // nil: no holder is known, and nothing is ended
-	// Victims reads which connections only wait for the fault of somebody else. nil:
+	// Victims reads which connections only wait because of a fault elsewhere. nil:
 	// none is known to.
 	Victims func(ctx context.Context) dbconn.Victims
 }

@@ -30,7 +30,7 @@ const (
 	working       obstacle = "working"   // it runs a statement, commits or rolls back
 	tooYoung      obstacle = "too_young" // it has not slept for longer than min_idle
 	tooManyRows   obstacle = "rows"      // its transaction has changed more than max_trx_rows
-	victim        obstacle = "victim"    // its worker only waits for somebody else
+	victim        obstacle = "victim"    // its worker only waits because of a fault elsewhere
 	shared        obstacle = "shared"    // who waits for it also waits for a root that may not be ended
 	tooFew        obstacle = "too_few"   // fewer connections than min_blocked wait for it
 )

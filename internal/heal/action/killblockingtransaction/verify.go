@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Verify implements [action.Action]: the connections are gone, and nobody waits for them.
+// Verify implements [action.Action]: the connections are gone, and no connection waits for them.
 // It needs of the plan its target and its victims only.
 func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	rule := k.settings()

@@ -25,8 +25,8 @@ type selection struct {
 	leaked      int
 	unheld      int    // leaked ones of the rule's users whose holder is unknown
 	tooManyRows int    // leaked ones that have changed too many rows
-	waiting     int    // leaked ones that only wait for somebody else
-	why         string // of the first of these
+	waiting     int    // leaked ones that only wait because of a fault elsewhere
+	why         string // of the first one
 	victims     []mysql.Connection
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	// minWorkers must be alive, whatever the settings are, so that one remains.
 	minWorkers = 2
-	// gracefulTimeout is how long a worker may take to end by itself, unless the command
+	// gracefulTimeout is how long a worker may take to end after SIGTERM, unless the command
 	// line sets it (--graceful-timeout, --worker-reload-mercy).
 	gracefulTimeout = 30 * time.Second
 	// graceMargin is added to it before a stuck worker is killed.
@@ -41,10 +41,10 @@ type Deps struct {
 	// Memory returns the memory that a worker loses, in bytes a second; false: it is not
 	// suspected of a leak. nil: unknown.
 	Memory func(app string, slot, pid int) (float64, bool)
-	// Recycling is called with the pid of a worker right before it is asked to end; nil:
-	// nobody wants to know.
+	// Recycling is called with the pid of a worker right before it is told to end; nil:
+	// none.
 	Recycling func(pid int)
-	// Victims reads who only waits for the fault of somebody else. nil: nobody is known
+	// Victims reads which workers only wait because of a fault elsewhere. nil: none is known
 	// to.
 	Victims  func(ctx context.Context) Victims
 	ProcRoot string // "/proc"; where it is mounted

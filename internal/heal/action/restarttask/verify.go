@@ -50,7 +50,7 @@ func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, plann
 		}
 		return action.InProgress, nil
 	}
-	return action.Unchanged, nil // nobody has started a new one yet
+	return action.Unchanged, nil // the new one has not started yet
 }
 
 func (r *Action) verifyCelery(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {

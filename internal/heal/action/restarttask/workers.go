@@ -131,7 +131,7 @@ func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id p
 	}
 	l, err := procid.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
-		return id, notReadable(), nil //nolint:nilerr // said
+		return id, notReadable(), nil //nolint:nilerr // it is the refusal
 	}
 	if !isRQ(l) {
 		return id, action.Refuse(action.CodeNotWorker, "the command line of the process is not that of an RQ worker: start it with rq worker, or install setproctitle"), nil

@@ -102,7 +102,7 @@ func TestRunCommandGrandchild(t *testing.T) {
 		stays bool
 	}{
 		"in the group": {`(trap '' TERM; echo $$ >/dev/null; exec /bin/sleep 120) &`, false},
-		// It goes on once the child is the leader of a group of its own.
+		// It continues once the child is the leader of its own group.
 		"out of the group": {`/usr/bin/setsid /bin/sleep 120 &` + "\n" + `while read -r pid name state parent group rest </proc/$!/stat; [ "$group" != $! ]; do /bin/sleep 0.02; done`, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,17 +105,25 @@ func (l *Reader) Waiting() ([]tasks.Task, bool) {
 	return waiting(l.list), true
 }
 
-// kindOf returns which event loop a stack runs below, if it shows that.
-func kindOf(s *pystack.Stack) kind {
+// kindOf returns which event loop a stack runs below, if it shows that. An import of a
+// package for a loop shows none: redis and SQLAlchemy import asyncio in any worker. Nor does
+// a loop that a request of gunicorn's sync or gthread worker runs for itself.
+func kindOf(s *pystack.Stack) (found kind) {
+	if s.Truncated { // what is below may be one of these
+		return unknown
+	}
 	for i := range s.Frames {
 		switch file := s.Frames[i].Code.File; {
+		case strings.HasPrefix(file, "<frozen importlib"), strings.HasSuffix(file, "gunicorn/workers/sync.py"), strings.HasSuffix(file, "gunicorn/workers/gthread.py"):
+			return unknown
+		case found != unknown:
 		case strings.Contains(file, "/gevent/"), strings.HasSuffix(file, "gunicorn/workers/ggevent.py"):
-			return gevent
+			found = gevent
 		case strings.Contains(file, "/asyncio/"), strings.Contains(file, "/uvloop/"):
-			return asyncio
+			found = asyncio
 		}
 	}
-	return unknown
+	return found
 }
 
 // waiting returns the tasks that wait, of those that share a request the innermost:

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/tasks"
 )
 
@@ -27,5 +28,35 @@ func TestTasksOfOneRequest(t *testing.T) {
 	}
 	if want := map[int]uint64{2: 12, 5: 20, 7: 40, 8: 41}; !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Which loop a stack runs below; an import of a package for one, and a loop within a
+// request of a worker of another kind, are none.
+func TestKind(t *testing.T) {
+	t.Parallel()
+	const lib = "/usr/lib/python3/dist-packages/"
+	for name, c := range map[string]struct {
+		want      kind
+		truncated bool
+		files     []string // the innermost first
+	}{
+		"uvicorn":                     {asyncio, false, []string{"/usr/lib/python3.11/selectors.py", "/usr/lib/python3.11/asyncio/base_events.py", "/usr/lib/python3.11/asyncio/runners.py", lib + "uvicorn/server.py", "/usr/bin/uvicorn"}},
+		"uvicorn in gunicorn":         {asyncio, false, []string{lib + "uvloop/__init__.py", lib + "uvicorn/workers.py", lib + "gunicorn/workers/base.py", lib + "gunicorn/arbiter.py"}},
+		"gevent":                      {gevent, false, []string{"/srv/shop.py", lib + "gunicorn/workers/ggevent.py", "src/gevent/greenlet.py"}},
+		"imports redis":               {unknown, false, []string{lib + "redis/asyncio/client.py", "<frozen importlib._bootstrap>", lib + "redis/__init__.py", "<frozen importlib._bootstrap>", "/srv/shop.py", "<frozen importlib._bootstrap>", lib + "gunicorn/util.py", lib + "gunicorn/workers/base.py"}},
+		"imports gevent":              {unknown, false, []string{lib + "gevent/monkey.py", "<frozen importlib._bootstrap_external>", "/srv/shop.py", lib + "gunicorn/workers/base.py"}},
+		"a sync view runs a loop":     {unknown, false, []string{"/usr/lib/python3.11/asyncio/base_events.py", "/srv/shop.py", lib + "gunicorn/workers/sync.py", lib + "gunicorn/workers/base.py"}},
+		"a threaded view runs a loop": {unknown, false, []string{"/usr/lib/python3.11/asyncio/base_events.py", "/srv/shop.py", lib + "gunicorn/workers/gthread.py"}},
+		"the rest is not known":       {unknown, true, []string{"/usr/lib/python3.11/asyncio/base_events.py", "/srv/shop.py"}},
+		"no loop":                     {unknown, false, []string{"/srv/shop.py"}},
+	} {
+		s := pystack.Stack{Truncated: c.truncated}
+		for _, f := range c.files {
+			s.Frames = append(s.Frames, pystack.Frame{Code: &pystack.Code{File: f}})
+		}
+		if got := kindOf(&s); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }

@@ -28,7 +28,7 @@ type Account struct {
 // not to be believed. It belongs to the view that the request is in as soon as a later
 // stack proves that it is the same request, and to none if that ends before.
 type heldTime struct {
-	since   time.Time     // the first of these samples; zero: there is none
+	since   time.Time     // the first sample; zero: there is none
 	run     time.Duration // of the thread then
 	seconds ledger.Seconds
 	sockets [2]heldWait // that have no name yet

@@ -1,0 +1,63 @@
+package reserve
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// The reserve is at most a thousandth of a core over any time, but for what can be saved.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	var x Reserve
+	var passed, used time.Duration
+	for range 10_000 {
+		d, look := time.Duration(r.Int64N(int64(2*time.Second))), time.Duration(r.Int64N(int64(300*time.Microsecond)))
+		for x.Used = 0; !x.Empty() && r.IntN(10) > 0; x.Used += look {
+			used += look
+		}
+		x.Fill(d)
+		if passed += d; used > passed/Share+Most+300*time.Microsecond {
+			t.Fatalf("%s used in %s", used, passed)
+		}
+		if x.Left > Most {
+			t.Fatalf("%s are left", x.Left)
+		}
+	}
+	if used < passed/Share/2 {
+		t.Errorf("%s used in %s: nothing was to be had", used, passed)
+	}
+}
+
+// The stack of a request is kept once a second, from a second after its begin.
+func TestTurn(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	for name, c := range map[string]struct {
+		busy, looked, kept time.Duration // before now; 0: never
+		want               bool
+	}{
+		"idle":                      {0, 2 * time.Second, 2 * time.Second, false},
+		"a short request":           {Period - 1, 0, 0, false},
+		"a long request":            {Period, 0, 0, true},
+		"seen":                      {time.Minute, Period - 1, 0, false},
+		"seen long ago":             {time.Minute, Period, 0, true},
+		"tried":                     {time.Minute, Period, Period - 1, false},
+		"tried long ago":            {time.Minute, 0, Period, true},
+		"seen in an earlier, short": {Period - 1, time.Minute, 0, false},
+	} {
+		before := func(d time.Duration) time.Time {
+			if d == 0 {
+				return time.Time{}
+			}
+			return now.Add(-d)
+		}
+		x := Turn{Busy: before(c.busy), Kept: before(c.kept)}
+		if got := x.Has(before(c.looked), now); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
