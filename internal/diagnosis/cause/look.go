@@ -266,6 +266,16 @@ func (l *look) oldestTask() (age float64) {
 	return age
 }
 
+// waitsForData reports whether a command of Redis waits until somebody writes.
+func waitsForData(command string) bool {
+	switch strings.ToLower(command) {
+	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup",
+		"subscribe", "psubscribe", "ssubscribe", "wait", "waitaof", "monitor":
+		return true
+	}
+	return false
+}
+
 // connectionOf returns the connection on which a thread waits; nil: it is not known.
 func (l *look) connectionOf(t threadAt) *model.StoreConnection {
 	if t.Socket == 0 {

@@ -216,16 +216,6 @@ func (l *look) mostOf(server string) (most float64) {
 	return most
 }
 
-// waitsForData reports whether a command of Redis waits until somebody writes.
-func waitsForData(command string) bool {
-	switch strings.ToLower(command) {
-	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup",
-		"subscribe", "psubscribe", "ssubscribe", "wait", "waitaof", "monitor":
-		return true
-	}
-	return false
-}
-
 // ofPool returns the cause of a thread's wait for a connection of the pool of its
 // process: what the connections of that pool do. If most execute a statement, or wait for
 // a lock, that is what empties it; else they are asleep.
