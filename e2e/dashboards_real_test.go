@@ -104,7 +104,8 @@ func (o *observed) documented(t *testing.T) (missing []string) {
 			}
 			switch {
 			case slices.Contains(names, name):
-			case slices.Contains(hostMetrics, m[1]):
+			case slices.Contains(lateMetrics, name):
+		case slices.Contains(hostMetrics, m[1]):
 				missing = append(missing, m[1])
 			default:
 				t.Errorf("each %s: no %s", s.interval, m[1])
@@ -112,6 +113,11 @@ func (o *observed) documented(t *testing.T) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// lateMetrics are those of the documentation that need more time than this test takes.
+var lateMetrics = []string{
+	"resp_leak_view_growth_bytes_per_second", // a view is named when it is beyond doubt
 }
 
 // evaluation is what came of the queries.
