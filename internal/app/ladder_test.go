@@ -26,7 +26,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/waits": 3, "internal/workerends": 3,
 		// the rooms below waits
 		"internal/waits/sampling": 2.5, "internal/waits/sockets": 2.45, "internal/waits/ledger": 2.4,
-		"internal/waits/sampling/viewtime": 2.47, "internal/waits/sampling/reserve": 2.4, "internal/waits/sampling/calls": 2.4, "internal/waits/sampling/gil": 2.45, "internal/waits/sampling/loops": 2.4,
+		"internal/waits/sampling/viewtime": 2.47, "internal/waits/sampling/reserve": 2.4, "internal/waits/sampling/calls": 2.42, "internal/waits/sampling/viewcount": 2.48, "internal/waits/sampling/gil": 2.45, "internal/waits/sampling/loops": 2.4,
 		"internal/leak/watch": 3, "internal/health": 2, "internal/discovery": 2,
 		"internal/diagnosis":       1.5,                                                                                                                                // health makes advice of it
 		"internal/diagnosis/cause": 1.7,                                                                                                                                // the same

@@ -34,7 +34,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 		waits = waits || t.counted && on == ledger.GIL
 	}
 	if s.looks {
-		w.requests.looks++
+		w.requests.Looks++
 	}
 	s.watchGIL(w, waits, dt, now)
 	if missing := max(w.capacity, 1) - w.counted; missing > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/calls"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
@@ -43,10 +44,10 @@ func (c *classifier) classify(w *worker, t *thread, now time.Time) callState {
 	case procfs.SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
 		return c.epoll(w, int(int32(k.Args[0])), now)
 	case unix.SYS_FUTEX:
-		addr, untimed, mutex := isFutexWait(k)
+		addr, untimed, mutex := calls.FutexWait(k)
 		return callState{futex: addr, untimed: untimed, mutex: mutex, fixed: ledger.Lock}
 	}
-	if on := onOfCall(k.NR); on != ledger.Other {
+	if on := calls.On(k.NR); on != ledger.Other {
 		return callState{fixed: on, mutex: on == ledger.Lock}
 	}
 	fds, known := c.calls.AppendFDs(w.key.pid, k, c.fds[:0])
@@ -58,22 +59,6 @@ func (c *classifier) classify(w *worker, t *thread, now time.Time) callState {
 		return callState{fixed: ledger.Sleep}
 	}
 	return c.descriptors(w, t, fds, now)
-}
-
-// onOfCall returns what a system call waits for whatever its arguments are; Other
-// if that depends on them.
-func onOfCall(nr int) ledger.On {
-	switch nr {
-	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
-		return ledger.Sleep
-	case unix.SYS_WAIT4, unix.SYS_WAITID:
-		return ledger.Child
-	case unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_OPENAT:
-		return ledger.Disk
-	case unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_FCNTL, unix.SYS_FLOCK:
-		return ledger.Lock
-	}
-	return ledger.Other
 }
 
 // diskOr returns Disk for a thread that sleeps without being interruptible (state
@@ -137,8 +122,8 @@ func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time)
 	sockets := 0
 	for _, fd := range fds {
 		link := c.link(w, fd)
-		inode, ok := socketInode(link)
-		if !ok && len(fds) == 1 && t != nil && isFile(link) {
+		inode, ok := calls.SocketInode(link)
+		if !ok && len(fds) == 1 && t != nil && calls.IsFile(link) {
 			return callState{fixed: c.diskOr(w, t, ledger.Other)}
 		}
 		if !ok {
@@ -167,24 +152,4 @@ func (c *classifier) link(w *worker, fd int) []byte {
 		return nil
 	}
 	return c.buf[:n]
-}
-
-// isFile reports whether the target of a link is a file that is no device.
-func isFile(link []byte) bool {
-	return len(link) > 0 && link[0] == '/' && !bytes.HasPrefix(link, []byte("/dev/"))
-}
-
-// socketInode returns the inode in the target of a link such as "socket:[123]".
-func socketInode(link []byte) (inode uint64, ok bool) {
-	rest, ok := bytes.CutPrefix(link, []byte("socket:["))
-	if !ok || len(rest) < 2 || rest[len(rest)-1] != ']' {
-		return 0, false
-	}
-	for _, d := range rest[:len(rest)-1] {
-		if d < '0' || d > '9' {
-			return 0, false
-		}
-		inode = inode*10 + uint64(d-'0')
-	}
-	return inode, true
 }

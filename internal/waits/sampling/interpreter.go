@@ -17,6 +17,8 @@ const (
 	// and deniedPause how long after the kernel has refused it.
 	notReadyPause = 2 * time.Second
 	deniedPause   = time.Minute
+	// maxProbes is how often an interpreter is tried that no stack is needed of.
+	maxProbes = 5
 )
 
 // interpreters is what the interpreters of all workers share.
@@ -33,7 +35,7 @@ type interpreter struct {
 	reader  *request.Reader  // nil: requests of this version are not known
 	next    time.Time        // when opening it is tried again
 	never   bool             // it is not supported
-	probed  bool             // it was tried though no stack was needed
+	probes  int              // how often it was tried though no stack was needed
 	why     error            // why it is not open
 
 	gil      pystack.GIL // its addresses; Locked and HolderTID are of some time ago
@@ -87,14 +89,17 @@ func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 	}
 }
 
-// probe finds out once whether the stacks of a process can be read, so that this is
-// known of an app that has no requests, too. It leaves nothing open.
+// probe finds out whether the stacks of a process can be read, so that this is known of
+// an app that has no requests, too. It leaves nothing open. A process that has just been
+// started is tried again.
 func (i *interpreter) probe(all *interpreters, pid int, now time.Time) {
-	if i.probed || i.process != nil {
+	if i.probes >= maxProbes || i.process != nil || now.Before(i.next) {
 		return
 	}
-	i.probed = true
-	i.open(all, pid, now)
+	i.probes++
+	if i.open(all, pid, now); i.process != nil || i.never {
+		i.probes = maxProbes
+	}
 	i.close()
 }
 

@@ -111,7 +111,7 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 // countTask counts a request to a view that the look before did not have.
 func (w *worker) countTask(x *taskRequest) {
 	if at, ok := w.loop.known[x.id]; x.view != nil && x.id != 0 && (!ok || w.loop.before[at].view == nil) {
-		w.requests.of(x.view).requests++
+		w.requests.Add(x.view)
 	}
 }
 

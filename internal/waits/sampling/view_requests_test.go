@@ -50,8 +50,8 @@ func TestViewRequests(t *testing.T) {
 	if w.inHand() {
 		t.Error("a request in hand")
 	}
-	w.requests.looks = 12
-	seen := w.requests.take()
+	w.requests.Looks = 12
+	seen := w.requests.Take()
 	var ages views.Ages
 	for _, age := range []time.Duration{10 * msec, 110 * msec, 5 * msec} {
 		ages.Add(age)
@@ -60,7 +60,7 @@ func TestViewRequests(t *testing.T) {
 		seen.Views[1].Requests != 3 || seen.Views[1].Ages != (views.Ages{}) {
 		t.Errorf("%+v", seen)
 	}
-	if again := w.requests.take(); again.Looks != 0 || len(again.Views) != 0 {
+	if again := w.requests.Take(); again.Looks != 0 || len(again.Views) != 0 {
 		t.Errorf("%+v", again)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
@@ -14,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/gil"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewcount"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
@@ -96,7 +95,7 @@ type worker struct {
 	gil    gilHolder
 	loop   loop
 
-	requests viewRequests
+	requests viewcount.Requests
 
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
@@ -152,7 +151,7 @@ type thread struct {
 	view   *ledger.View // of the request that it has; nil: none, or not known
 
 	inViews viewtime.Account
-	last    lastRequest
+	last    viewcount.Last
 }
 
 // role is what a thread of a pool is known as.
@@ -273,19 +272,4 @@ func (t *thread) waitedFor(on ledger.On) *sockets.Socket {
 		return nil
 	}
 	return t.state.socket
-}
-
-// isFutexWait returns the address that a call waits at, whether it has no
-// timeout, and whether it is for a mutex of the C library and not for a semaphore,
-// which locks of Python are; 0 for any other call (futex(2)).
-func isFutexWait(k procfs.Syscall) (addr uint64, untimed, mutex bool) {
-	const wait, waitBitset, command = 0, 9, 0x7f
-	if k.NR != unix.SYS_FUTEX || k.Running {
-		return 0, false, false
-	}
-	switch k.Args[1] & command {
-	case wait, waitBitset:
-		return k.Args[0], k.Args[3] == 0, k.Args[1]&command == wait
-	}
-	return k.Args[0], false, false
 }
