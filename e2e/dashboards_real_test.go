@@ -105,7 +105,7 @@ func (o *observed) documented(t *testing.T) (missing []string) {
 			switch {
 			case slices.Contains(names, name):
 			case slices.Contains(lateMetrics, name):
-		case slices.Contains(hostMetrics, m[1]):
+			case slices.Contains(hostMetrics, m[1]):
 				missing = append(missing, m[1])
 			default:
 				t.Errorf("each %s: no %s", s.interval, m[1])

@@ -238,11 +238,7 @@ func (t *trial) watch(ctx context.Context) (Result, error) {
 		if suspected && out.Suspected == 0 {
 			out.Suspected = time.Since(began)
 		}
-		out.Named, out.Growth = "", math.NaN()
-		for view, growth := range named {
-			out.Named, out.Growth = view, growth
-			out.Wrong = out.Wrong || view != t.leaks
-		}
+		out.note(named)
 		in++
 		if len(named) != 1 || out.Named != t.leaks {
 			in, out.After = 0, 0
@@ -252,6 +248,15 @@ func (t *trial) watch(ctx context.Context) (Result, error) {
 	}
 	out.Truth = float64((t.kept.Load()-before)*int64(t.c.Bytes)) / time.Since(began).Seconds()
 	return out, nil
+}
+
+// note notes the views that are named at one look.
+func (r *Result) note(named map[string]float64) {
+	r.Named, r.Growth = "", math.NaN()
+	for view, growth := range named {
+		r.Named, r.Growth = view, growth
+		r.Wrong = r.Wrong || view != r.Leaks
+	}
 }
 
 // scrape returns the views that are named, with their growth, and whether a worker is

@@ -81,7 +81,7 @@ func TestMemoryThatDoesNotCome(t *testing.T) {
 		s.savings = maxSavings
 		s.sample()
 		w := s.workers[keys[1]]
-		return w.python.probes > 0 || w.python.process != nil
+		return w.python.probes == maxProbes || w.python.process != nil
 	})
 	all := s.Totals()
 	hung, other := s.workers[keys[0]], s.workers[keys[1]]
@@ -119,7 +119,7 @@ func TestVersions(t *testing.T) {
 				s.savings = maxSavings
 				s.sample()
 				w := s.workers[workerKey{pid, start}]
-				return w != nil && (w.python.probes > 0 || w.python.process != nil)
+				return w != nil && (w.python.probes == maxProbes || w.python.process != nil)
 			})
 			all := s.Totals()
 			u, ok := errors.AsType[*image.Unsupported](all.Unsupported["shop"])

@@ -104,17 +104,12 @@ func (b *batch) add(x int, r *leakviews.Result) error {
 func (b *batch) verdict(n int) error {
 	var with, right, without, quiet int
 	for _, r := range b.all {
-		switch ok := r[4] == "true"; {
-		case r[1] == "":
-			without++
-			if ok {
-				quiet++
-			}
-		default:
-			with++
-			if ok {
-				right++
-			}
+		all, good := &with, &right
+		if r[1] == "" {
+			all, good = &without, &quiet
+		}
+		if *all++; r[4] == "true" {
+			*good++
 		}
 	}
 	fmt.Printf("the view that leaks was named, and no other, in %d of %d runs; none was named in %d of %d without a leak\n", right, with, quiet, without)
