@@ -116,7 +116,7 @@ func (p *pool) advice(w *appWorkers) adviser {
 	if p.Utilization != nil {
 		line += " is at " + p.use()
 	} else {
-		line += " has " + FormatCount(p.taken()) + " connections in use"
+		line += " has " + plural(p.taken(), "connection") + " in use"
 	}
 	if p.Leaked == 0 {
 		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.InUse, "connection"), runs(p.InUse), FormatCount(p.InTransaction), sleeps(p.InTransaction))

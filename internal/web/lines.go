@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
@@ -104,7 +105,7 @@ func (s *pageState) linesOf(lines []app, others bool) linesView {
 func (s *pageState) whyOf(name string) string {
 	var words []string
 	if b := s.causeOf(name); b != nil {
-		words = append(words, "held up by "+past.CauseText(b.Cause, b.Peer))
+		words = append(words, "held up by "+cause.Words(b))
 	}
 	for _, f := range s.health.Findings() {
 		if f.App == name {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
@@ -164,7 +165,7 @@ func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 	v.Level = s.appLevel(a.Name)
 	for i := range s.state.Bottlenecks {
 		if b := &s.state.Bottlenecks[i]; b.App == a.Name && b.Cause != "" {
-			v.HeldUp, v.HeldUpSince = past.CauseText(b.Cause, b.Peer), display.ClockOf(b.Since)
+			v.HeldUp, v.HeldUpSince = cause.Words(b), display.ClockOf(b.Since)
 		}
 	}
 	for i := range s.state.Waits {

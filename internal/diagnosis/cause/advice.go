@@ -53,7 +53,7 @@ func Advice(b *model.Bottleneck) string {
 	case model.CauseDBDown:
 		return "Check that " + cmp.Or(at, "the server") + " runs, accepts connections and answers."
 	case model.CauseRedis:
-		return "SLOWLOG GET on " + cmp.Or(at, "the server") + " lists slow commands; check that it runs and answers."
+		return "Check that " + cmp.Or(at, "the server") + " runs and answers; SLOWLOG GET lists its slow commands."
 	}
 	return ofProcess(b, at)
 }

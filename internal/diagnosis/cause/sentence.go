@@ -63,7 +63,10 @@ func Words(b *model.Bottleneck) string {
 	case model.CauseRedis:
 		return cmp.Or(at, "Redis")
 	case model.CauseUpstream:
-		return cmp.Or(at, "another server") + ", which does not answer in time"
+		if !strings.HasPrefix(b.Peer, "app:") {
+			at = strings.TrimSpace("the upstream server " + at)
+		}
+		return at + ", which does not answer in time"
 	case model.CauseGIL:
 		return "the interpreter's lock (GIL): a thread computes, the others wait"
 	case model.CauseGC:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
@@ -85,31 +86,12 @@ func (v *Views) incident(x *model.Incident) incidentView {
 	return out
 }
 
-// CauseText returns what held an app up, to follow "held up by".
+// CauseText returns what held an app up, to follow "held up by"; "" without a cause.
 func CauseText(c model.Cause, peer string) string {
-	_, name, named := strings.Cut(peer, ":")
-	at := func(kind string) string {
-		switch {
-		case peer == "":
-			return kind
-		case named && !strings.Contains(name, ":") && !strings.ContainsAny(peer, "./"):
-			return kind + " " + name
-		}
-		return kind + " " + peer
+	if c == "" {
+		return ""
 	}
-	if c == model.CauseUpstream {
-		if strings.HasPrefix(peer, "app:") {
-			return at("the app")
-		}
-		return strings.TrimSpace("the upstream server " + peer)
-	}
-	return map[model.Cause]string{
-		model.CauseCPU: "a lack of CPU", model.CauseCPUThrottled: "the CPU limit of its control group", model.CauseMemory: "a lack of memory", model.CauseWorkers: "too few workers",
-		model.CausePool: at("its pool of connections to MySQL"), model.CauseDBLock: "a lock in " + at("MySQL"), model.CauseDBSlow: "slow statements in " + at("MySQL"),
-		model.CauseDBDown: at("MySQL") + ", which is down", model.CauseRedis: at("Redis"), model.CauseGIL: "the interpreter lock (GIL)", model.CauseGC: "garbage collection",
-		model.CauseLock: "a lock of its own process", model.CauseDisk: "the disk", model.CauseTasks: "its background tasks", model.CauseSlowClients: "slow clients",
-		model.CauseLoopBlocked: "a blocked event loop",
-	}[c]
+	return cause.Words(&model.Bottleneck{Cause: c, Peer: peer})
 }
 
 // harmText returns the worst numbers of an incident.

@@ -216,7 +216,7 @@ func TestAskedOf(t *testing.T) {
 
 // Each cause, end and wait has words of its own; what is not known has some too.
 func TestWords(t *testing.T) {
-	for c, want := range map[model.Cause]string{"": "", "something": "", model.CauseDBLock: "a lock in MySQL main", model.CauseRedis: "Redis main", model.CauseUpstream: "the upstream server mysql:main"} {
+	for c, want := range map[model.Cause]string{"": "", "something": "an unknown cause", model.CauseDBLock: "a lock in MySQL main", model.CauseUpstream: "the upstream server MySQL main, which does not answer in time"} {
 		if got := past.CauseText(c, "mysql:main"); got != want {
 			t.Errorf("%q: %q, want %q", c, got, want)
 		}
@@ -224,7 +224,7 @@ func TestWords(t *testing.T) {
 	for peer, want := range map[string]string{
 		"": "the upstream server", "10.0.0.9:443": "the upstream server 10.0.0.9:443", "[::1]:443": "the upstream server [::1]:443", "app:blog": "the app blog", "a.example:80": "the upstream server a.example:80",
 	} {
-		if got := past.CauseText(model.CauseUpstream, peer); got != want {
+		if got := past.CauseText(model.CauseUpstream, peer); got != want+", which does not answer in time" {
 			t.Errorf("%q: %q, want %q", peer, got, want)
 		}
 	}
