@@ -1,6 +1,7 @@
 package naming_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -85,6 +86,26 @@ func TestBaseName(t *testing.T) {
 		}
 		if got := n.HostTemplate(p); got != "" {
 			t.Errorf("%s: host %q without a namespace", name, got)
+		}
+	}
+}
+
+// TestSettingsOneAfterTheOther checks that each of many apps has the name of its file of
+// settings, though one file is read at a time.
+func TestSettingsOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	fs := procfs.New(root)
+	tab := table.New(fs)
+	n := naming.NewNamer(fs, tab)
+	for pid := 100; pid < 400; pid++ {
+		want := fmt.Sprintf("shop%d", pid)
+		fake(t, root, pid, nil, map[string]string{"gunicorn.conf.py": fmt.Sprintf("proc_name = %q\n", want)})
+		tab.Budget.Begin(true)
+		p := &table.Process{PID: pid, UID: uint32(os.Geteuid()), Argv: []string{"gunicorn", "app:app"}}
+		p.Program = cmdline.Classify(p.Argv)
+		if got := n.BaseName(p); got != want {
+			t.Fatalf("%q, want %q", got, want)
 		}
 	}
 }

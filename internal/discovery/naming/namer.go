@@ -51,11 +51,11 @@ func (s *fileReader) read(name string, owner procfs.Account) string {
 	}
 	done := make(chan string, 1)
 	go func() {
-		defer func() { s.free <- struct{}{} }()
 		b, err := safefile.Read(name, safefile.Policy{MaxBytes: maxSettings, Owners: []uint32{uint32(owner)}})
 		if err != nil {
 			b = nil
 		}
+		s.free <- struct{}{} // before the result, so that the next read finds it
 		done <- string(b)
 	}()
 	late := time.NewTimer(settingsTimeout)

@@ -3,6 +3,7 @@ package watch_test
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 // source is a sampler that has seen each request to two views, of which one leaks.
 type source struct {
+	mu    sync.Mutex
 	h     *host
 	rng   *rand.Rand
 	start uint64
@@ -25,6 +27,8 @@ type source struct {
 func (s *source) Quiet(int, uint64) (quiet, known bool) { return !s.busy, s.known }
 
 func (s *source) TakeViews(int, uint64) *views.Seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := s.seen
 	s.seen = views.Seen{}
 	return &out
@@ -32,6 +36,8 @@ func (s *source) TakeViews(int, uint64) *views.Seen {
 
 // pass lets requests come for some seconds.
 func (s *source) pass(seconds float64, leaks bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for range int(seconds / 5) {
 		s.seen.Looks += 50
 		for _, name := range []string{"pay", "list"} {
@@ -68,6 +74,7 @@ func TestViews(t *testing.T) {
 				s.pass(0, false)
 				done := make(chan error)
 				go func() { done <- w.Run(ctx) }()
+				time.Sleep(time.Second) // the watcher does nothing while requests pass
 				for range c.hours * 720 {
 					time.Sleep(5 * time.Second)
 					synctest.Wait()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,10 +19,10 @@ import (
 type host struct {
 	t    *testing.T
 	root string
-	snap *discovery.Snapshot
+	snap atomic.Pointer[discovery.Snapshot]
 }
 
-func (h *host) Snapshot(context.Context) (*discovery.Snapshot, error) { return h.snap, nil }
+func (h *host) Snapshot(context.Context) (*discovery.Snapshot, error) { return h.snap.Load(), nil }
 
 // write sets the memory of a process that started at some ticks.
 func (h *host) write(pid int, ticks uint64, anon float64) {
@@ -41,9 +42,9 @@ func (h *host) write(pid int, ticks uint64, anon float64) {
 }
 
 func (h *host) worker(pid int, start time.Time) {
-	h.snap = &discovery.Snapshot{Apps: []discovery.App{{Name: "shop", Up: true, Workers: []discovery.Worker{
+	h.snap.Store(&discovery.Snapshot{Apps: []discovery.App{{Name: "shop", Up: true, Workers: []discovery.Worker{
 		{Process: discovery.Process{PID: pid}, Slot: 2, Start: start},
-	}}}}
+	}}}})
 }
 
 func TestWatch(t *testing.T) {
@@ -51,20 +52,21 @@ func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		begun := time.Now()
-		requests := 0.0
+		var requests atomic.Int64
 		w := watch.New(watch.Options{
 			Apps: h, ProcRoot: h.root, Interval: func() time.Duration { return time.Minute },
-			Requests: func(string) (float64, bool) { return requests, true },
+			Requests: func(string) (float64, bool) { return float64(requests.Load()), true },
 		})
 		h.worker(77, begun)
 		h.write(77, 500, 50e6)
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
+		time.Sleep(time.Second) // the watcher does nothing while the test writes
 		for range 150 {
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			requests = time.Since(begun).Seconds()
-			h.write(77, 500, 50e6+2000*requests)
+			requests.Store(int64(time.Since(begun).Seconds()))
+			h.write(77, 500, 50e6+2000*float64(requests.Load()))
 		}
 		found, ok := w.Of("shop", 2, 77)
 		if !ok || !found.Leak || found.Slope < 1800 || found.Slope > 2200 || found.BytesPerRequest < 1800 || found.BytesPerRequest > 2200 {
