@@ -27,7 +27,8 @@ func (x *exporter) firstAdvice(pattern string) (string, error) {
 	if len(got.Recommendations) == 0 {
 		return "", errors.New("nothing is recommended")
 	}
-	if !regexp.MustCompile(pattern).MatchString(got.Recommendations[0]) {
+	// Where the app is held up, the line begins with that.
+	if !regexp.MustCompile(strings.Replace(pattern, "^", `^(?:\S+ is held up by .*\. )?`, 1)).MatchString(got.Recommendations[0]) {
 		return "", fmt.Errorf("the first line is not %s:\n%s", pattern, strings.Join(got.Recommendations, "\n"))
 	}
 	return got.Recommendations[0], nil

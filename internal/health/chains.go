@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
-	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -40,16 +39,4 @@ func (e *evaluator) withChain(app, pool string, own adviser) adviser {
 		}
 		return out
 	}
-}
-
-// bottlenecks returns the advice about what holds up an app now; "" stands for all apps.
-func (e *evaluator) bottlenecks(app string) (out []given) {
-	for i := range e.State.Bottlenecks {
-		b := &e.State.Bottlenecks[i]
-		if b.Cause == "" || !b.Harm.Any() || app != "" && b.App != app {
-			continue
-		}
-		out = append(out, given{advice{rankRoot, cause.ID(b), cause.Sentence(b) + " " + cause.Advice(b)}, Subject{App: b.App, Rule: "bottleneck"}})
-	}
-	return out
 }

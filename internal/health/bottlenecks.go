@@ -1,0 +1,72 @@
+package health
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// bottlenecks returns the advice about what holds up an app now; "" stands for all apps.
+func (e *evaluator) bottlenecks(app string) (out []given) {
+	for i := range e.State.Bottlenecks {
+		b := &e.State.Bottlenecks[i]
+		if b.Cause == "" || !b.Harm.Any() || app != "" && b.App != app {
+			continue
+		}
+		a := advice{rankRoot, cause.ID(b), cause.Advice(b)}
+		if own := e.ownAdvice(b); own.line != "" {
+			a.cause, a.line = own.cause, own.line
+		}
+		a.line = strings.TrimSpace(cause.Sentence(b) + " " + a.line)
+		out = append(out, given{a, Subject{App: b.App, Rule: "bottleneck"}})
+	}
+	return out
+}
+
+// ownAdvice returns the advice about what the workers of an app that is held up do, where
+// it says what can be ended: it is better than where to look. An advice without a line
+// where there is none.
+func (e *evaluator) ownAdvice(b *model.Bottleneck) advice {
+	if !b.Harm.Any() {
+		return advice{}
+	}
+	switch b.Cause { //nolint:exhaustive // nothing of the workers can be ended for the others
+	case model.CauseDBSlow:
+		if own := e.ownQueries(b); len(own) > 0 {
+			return queryAdvice(own)
+		}
+	case model.CauseUpstream:
+		return e.stuckIn(b, func(x *model.Wait) bool { return x.On == "upstream" && x.Peer == b.Peer })
+	case model.CauseCPU:
+		if slices.ContainsFunc(b.Evidence, func(v model.Evidence) bool { return v.Code == "computing_workers" }) {
+			return e.stuckIn(b, func(x *model.Wait) bool { return x.On == "cpu" })
+		}
+	}
+	return advice{}
+}
+
+// ownQueries returns the long statements of an app on the server that holds it up.
+func (e *evaluator) ownQueries(b *model.Bottleneck) (own []*model.Query) {
+	server, ok := strings.CutPrefix(b.Peer, "mysql:")
+	if !ok {
+		return nil
+	}
+	for _, q := range e.queries(server) {
+		if q.App == b.App {
+			own = append(own, q)
+		}
+	}
+	return own
+}
+
+// stuckIn returns the advice about the stuck workers of an app in one kind of wait.
+func (e *evaluator) stuckIn(b *model.Bottleneck, in func(*model.Wait) bool) advice {
+	w := e.appWorkers(b.App)
+	group := slices.DeleteFunc(slices.Clone(w.longest("stuck")), func(x worker) bool { return x.Wait == nil || !in(x.Wait) })
+	if len(group) == 0 {
+		return advice{}
+	}
+	return w.groupAdvice(group)
+}
