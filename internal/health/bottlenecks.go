@@ -29,9 +29,6 @@ func (e *evaluator) bottlenecks(app string) (out []given) {
 // it says what can be ended: it is better than where to look. An advice without a line
 // where there is none.
 func (e *evaluator) ownAdvice(b *model.Bottleneck) advice {
-	if !b.Harm.Any() {
-		return advice{}
-	}
 	switch b.Cause { //nolint:exhaustive // nothing of the workers can be ended for the others
 	case model.CauseDBSlow:
 		if own := e.ownQueries(b); len(own) > 0 {
