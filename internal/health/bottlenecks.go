@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis/cause"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -50,7 +51,7 @@ func (e *evaluator) ownQueries(b *model.Bottleneck) (own []*model.Query) {
 	if !ok {
 		return nil
 	}
-	for _, q := range e.queries(server) {
+	for _, q := range measures.Queries(e.State, server) {
 		if q.App == b.App {
 			own = append(own, q)
 		}

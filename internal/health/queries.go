@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -25,36 +26,11 @@ func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 		a := tableAdvice(b)
 		return rootCause(a.cause, a.line)
 	}
-	if all := e.queries(name); len(all) > 0 {
+	if all := measures.Queries(e.State, name); len(all) > 0 {
 		a := queryAdvice(all[:1])
 		return func(time.Duration) []advice { return []advice{a} }
 	}
 	return symptoms(fmt.Sprintf("A statement on MySQL %s has run for %s: find it with SHOW FULL PROCESSLIST and end it with KILL QUERY.", name, FormatSeconds(seconds)))
-}
-
-// queries returns the statements that run longest on a server, the longest
-// first.
-func (e *evaluator) queries(server string) []*model.Query {
-	var out []*model.Query
-	for i := range e.State.Queries {
-		if q := &e.State.Queries[i]; q.Server == server {
-			out = append(out, q)
-		}
-	}
-	return out
-}
-
-// queryOf returns the statement that a worker runs; nil if none is known.
-func (e *evaluator) queryOf(server, app, slot string) *model.Query {
-	if slot == "" {
-		return nil
-	}
-	for i := range e.State.Queries {
-		if q := &e.State.Queries[i]; q.Server == server && q.App == app && q.Slot == slot {
-			return q
-		}
-	}
-	return nil
 }
 
 // queryAdvice returns the line about long statements of one server, sorted longest

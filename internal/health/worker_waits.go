@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -106,7 +107,7 @@ func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if b := e.tableLock(name); b.HoldsUp(w.app, x.Slot) {
 		return tableAdvice(b), nil
 	}
-	return advice{}, e.queryOf(name, w.app, x.Slot)
+	return advice{}, measures.QueryOf(e.State, name, w.app, x.Slot)
 }
 
 // unhealthyFor returns for how long a rule has been unhealthy; 0 if it was healthy at
