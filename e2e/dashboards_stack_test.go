@@ -68,7 +68,7 @@ func startObserved(t *testing.T) *observed {
 	o.mail.env = []string{fmt.Sprintf("BROKER=redis://127.0.0.1:%d/0", o.stores.redis.port), "PYTHONPATH=" + o.mail.dir, "C_FORCE_ROOT=1", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"}
 	o.mail.celery("mail")
 	o.loops(t)
-	o.leaks(t)
+	o.leaks(t, relay.address)
 	o.loses(t, relay.address)
 	o.watchAgain(t)
 	relay.to(t, o.udp, o.second.udp)
@@ -106,10 +106,12 @@ func (o *observed) loses(t *testing.T, taken string) {
 	})
 }
 
-// leaks starts another shop of which one worker leaks 40 kB in each second request.
-func (o *observed) leaks(t *testing.T) {
+// leaks starts another shop of which one worker leaks 40 kB in each second request. It
+// reports its requests to a StatsD address.
+func (o *observed) leaks(t *testing.T, statsd string) {
 	t.Helper()
-	a := serve(t, launch{server: "gunicorn", name: unique("leaks"), args: []string{"-w", "1"}})
+	name := unique("leaks")
+	a := serve(t, launch{server: "gunicorn", name: name, args: []string{"-w", "1", "--statsd-host", statsd, "--dogstatsd-tags", "app:" + name}})
 	o.configure(t, a)
 	a.traffic(t, 4, "/leak?kb=40", "/products")
 }
