@@ -62,7 +62,7 @@ schema:
 
 e2e: deps schema ## real servers, real Prometheus, real browser
 	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund
-	cd e2e && go test -count=1 -parallel 3 -timeout 35m ./...
+	cd e2e && go test -count=1 -parallel 3 -timeout 45m ./...
 
 trial-healthy: deps build ## 200 samples of each of 22 healthy apps, as root: no warning, no critical, no stuck worker; EXPORTER= another build, HEALTHY= flags; about 10 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/healthy
