@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestAttackTenantsOfOneDatabaseUser lets two apps and a person log in to one database as
-// one user, and checks that an alert about one app ends only the leaked connections and
-// long queries of this app.
+// TestAttackTenantsOfOneDatabaseUser checks that, where two apps and a person use the same
+// database user, an alert about one app ends only the leaked connections and long queries
+// of this app.
 func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	t.Parallel()
 	s := database(t, "--max-connections=200")
@@ -65,9 +65,9 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	}
 }
 
-// TestAttackTenantsOfOneRedis lets two apps keep their sessions in one Redis, which is
-// configured under two names, where one prefix begins with the other. It checks that a
-// purge of one app is refused and no key of the other changes.
+// TestAttackTenantsOfOneRedis checks that, where two apps have their sessions in one
+// Redis that is configured under two names, and one prefix begins with the other, a purge
+// of one app is refused and no key of the other changes.
 func TestAttackTenantsOfOneRedis(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)

@@ -105,9 +105,8 @@ func (r *redisServer) claim(t *testing.T, queue, name string, pid int) {
 	r.cli("RPUSH", "rq:queue:"+queue, "another")
 }
 
-// TestAttackTenantNamesWorkers lets an app write into its Redis that a process of another
-// owner is its worker and hangs. It checks that no such process is signalled: one of
-// another user, of another Redis or database, with another name there, with a false title,
+// TestAttackTenantNamesWorkers checks that no process of another owner is signalled that
+// an app's Redis names as a worker that hangs: one of another user, of another Redis or database, with another name there, with a false title,
 // or of a queue of two apps. The app's own worker that hangs is replaced.
 func TestAttackTenantNamesWorkers(t *testing.T) {
 	t.Parallel()

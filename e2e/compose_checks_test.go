@@ -166,7 +166,8 @@ func goVersion(dir, image string) []string {
 	return nil
 }
 
-// awaited finds a dependency on a service that does not exist or never becomes healthy.
+// awaited reports each dependency on a service that does not exist or never becomes
+// healthy.
 func awaited(c composed) []string {
 	return c.each(func(s types.ServiceConfig, found func(string, ...any)) {
 		for name, d := range s.DependsOn {
@@ -291,7 +292,7 @@ func (c composed) settings(service string) (file string, found []string) {
 	return "", []string{service + " has no --config.file"}
 }
 
-// exporterCommand finds what the exporter itself reports about its command line and
+// exporterCommand reports what the exporter itself says about its command line and
 // configuration, and a configuration that acts without being told to.
 func exporterCommand(c composed) []string {
 	x := c.project.Services["resp-exporter"]
