@@ -106,8 +106,9 @@ func (r *redisServer) claim(t *testing.T, queue, name string, pid int) {
 }
 
 // TestAttackTenantNamesWorkers checks that no process of another owner is signalled that
-// an app's Redis names as a worker that hangs: one of another user, of another Redis or database, with another name there, with a false title,
-// or of a queue of two apps. The app's own worker that hangs is replaced.
+// an app's Redis names as a worker that hangs: one of another user, of another Redis or
+// database, with another name there, with a false title, or of a queue of two apps. The
+// app's own worker that hangs is replaced.
 func TestAttackTenantNamesWorkers(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)
