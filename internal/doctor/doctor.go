@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/appside"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -59,6 +60,7 @@ type Subject struct {
 	Apps       func(context.Context) ([]discovery.App, error) // those that run
 	MySQL      func(name string) *mysql.Server                // nil: none of that name
 	Redis      func(name string) *redis.Server                // nil: none of that name
+	Inside     func(app string) []appside.Report              // what its workers say of themselves; nil: not known
 }
 
 // Flags are the command-line settings that an examination depends on.
@@ -66,14 +68,17 @@ type Flags struct {
 	ConfigFile        string          // "": defaults and environment
 	Off               map[string]bool // collectors, by name
 	ProcRoot, SysRoot string
+	RootFS            string // where the file tree of the host is mounted
 	StateDir          string
+	ControlDir        string   // of control files; "": none
 	Listen            []string // TCP addresses of the page; nil: not known
 	SystemdSocket     bool     // systemd passes the socket of the page
 	StatusPath        string   // of the page's JSON, with the route prefix
 }
 
-// Examine reads everything that the collectors read until two reads agree, and
-// returns what is missing and its remedies. It serves nothing and logs nothing.
+// Examine reads everything that the collectors read until two reads agree, at most
+// maxReads times, and returns what is missing and its remedies. It serves nothing and logs
+// nothing.
 func Examine(ctx context.Context, s Subject) *Diagnosis {
 	d := &doctor{Subject: s, who: currentUser(), sections: make(map[string]*Section)}
 	d.readUntilStable(ctx)
@@ -117,7 +122,8 @@ func (d *doctor) readUntilStable(ctx context.Context) {
 	}
 }
 
-// missing returns what the last read lacks, and whether some of it timed out.
+// missing returns one text for each thing that the last read lacks, and whether some of
+// it timed out.
 func (d *doctor) missing() (all []string, late bool) {
 	for _, name := range d.Collectors.Names() {
 		for _, u := range d.Collectors.Lacks(name) {
@@ -128,7 +134,7 @@ func (d *doctor) missing() (all []string, late bool) {
 	return all, late
 }
 
-// examine fills the sections.
+// examine adds the facts and findings of every section.
 func (d *doctor) examine(ctx context.Context) {
 	d.exporter(ctx)
 	for _, e := range collectors.Catalog() {
@@ -146,12 +152,19 @@ func (d *doctor) examine(ctx context.Context) {
 		switch e.Name {
 		case "heal":
 			d.stateDirectory()
+			d.relay(ctx)
+			d.controlKeys(ctx)
+			d.hostRights()
+			d.taskRights(ctx)
+			d.controlDirectory()
+			d.askedApps(ctx)
 		case "history":
 			d.history()
 		case "process":
 			d.processes()
 		case "requests":
 			d.requests(ctx)
+			d.otherVersions()
 		case "mysql":
 			d.mysqlServers(ctx)
 		case "redis":
@@ -160,7 +173,9 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 }
 
-// diagnosis returns the sections in order, with a summary.
+// diagnosis returns the sections, the exporter's first, then in the order of the catalogue,
+// each with its faults before its notes, and a summary. The status is "fault" if there is
+// one, else "ok".
 func (d *doctor) diagnosis() *Diagnosis {
 	out := &Diagnosis{Status: "ok"}
 	faults, notes := 0, 0
@@ -192,9 +207,9 @@ func (d *doctor) diagnosis() *Diagnosis {
 	out.Summary = "everything that is configured works"
 	switch {
 	case faults == 1:
-		out.Status, out.Summary = "fault", "1 thing that is configured cannot work"
+		out.Status, out.Summary = "fault", "1 configured item cannot work"
 	case faults > 1:
-		out.Status, out.Summary = "fault", fmt.Sprintf("%d things that are configured cannot work", faults)
+		out.Status, out.Summary = "fault", fmt.Sprintf("%d configured items cannot work", faults)
 	}
 	switch {
 	case notes == 1:

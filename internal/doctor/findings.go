@@ -6,6 +6,7 @@ import (
 	"slices"
 )
 
+// section returns the section of a name, a new one at the first call.
 func (d *doctor) section(name string) *Section {
 	s := d.sections[name]
 	if s == nil {
@@ -15,6 +16,7 @@ func (d *doctor) section(name string) *Section {
 	return s
 }
 
+// add adds a finding to a section, unless it is there, and sets the section's status.
 func (d *doctor) add(section string, f Finding) {
 	s := d.section(section)
 	if f.Remedy == nil {
@@ -32,6 +34,7 @@ func (d *doctor) add(section string, f Finding) {
 	}
 }
 
+// fact adds a line to the facts of a section.
 func (d *doctor) fact(section, format string, args ...any) {
 	s := d.section(section)
 	s.Facts = append(s.Facts, fmt.Sprintf(format, args...))

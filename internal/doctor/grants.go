@@ -15,9 +15,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// setUser returns a shell command for an administrator that gives the user of a
-// Redis its rights. rules are those of the remedy; they hold a password where the
-// login was refused.
+// setUser returns a shell command for an administrator on the Redis server's own host (it names the
+// port, no host) that grants the exporter's user there all rights it needs. If ">PASSWORD" is in
+// rules (the login was refused), it also switches the user on and sets the password: from the
+// password_file, else that placeholder, to be filled in.
 func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) string {
 	argv := []string{"redis-cli"}
 	u, err := config.ParseRedisURL(r.URL)
@@ -46,7 +47,12 @@ func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) stri
 
 // rightsOn returns the rights that the configuration needs on one Redis.
 func (d *doctor) rightsOn(name string, u config.RedisURL) redis.Rights {
-	r := redis.Rights{Database: u.DB > 0, Cluster: u.Kind == config.RedisCluster, Leases: d.Config.Healing.Coordination.Redis == name}
+	r := redis.Rights{Database: u.DB > 0, Cluster: u.Kind == config.RedisCluster, Leases: d.Config.Healing.Coordination.Redis == name, Relay: d.Config.Healing.Relay.Redis == name, Control: d.Config.Healing.Control.Redis == name}
+	for _, s := range stepsOf(d.Config.Healing) {
+		if s.RestartTask != nil && slices.ContainsFunc(d.queuesOf(s.RestartTask), func(q ownedQueues) bool { return q.tasks.Redis == name }) {
+			r.Clients = true
+		}
+	}
 	for _, a := range d.Config.Apps {
 		for _, t := range a.Tasks {
 			switch {
@@ -81,8 +87,9 @@ func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	return err == nil && n < 7
 }
 
-// grants returns one line of statements with all rights that the configuration
-// needs on a MySQL server; the login may have some already.
+// grants returns one line of statements with all rights that the configuration needs on a
+// MySQL server; the login may have some already. It is PROCESS alone if performance_schema
+// is off or the server cannot be read.
 func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) string {
 	out := []string{"GRANT PROCESS ON *.* TO " + mysql.Placeholder + ";"}
 	values, err := server.Variables(ctx)
@@ -99,7 +106,7 @@ func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) 
 	return strings.Join(out, " ")
 }
 
-// shellLine returns arguments quoted for a shell.
+// shellLine returns arguments as one line for a shell, quoted where needed.
 func shellLine(argv []string) string {
 	out := make([]string, len(argv))
 	for i, a := range argv {

@@ -14,8 +14,8 @@ import (
 // maxDamaged is how many damaged files are listed.
 const maxDamaged = 5
 
-// history examines what the state directory has of the history and of incidents. Without
-// the directory they are kept in memory alone, which is no fault.
+// history adds what the state directory has of the history and of incidents, and what is
+// wrong with it. Without the directory they are kept in memory alone, which is no fault.
 func (d *doctor) history() {
 	dir := d.Flags.StateDir
 	if dir == "" { // its collector says so
@@ -29,7 +29,7 @@ func (d *doctor) history() {
 	if err != nil {
 		d.add("history", Finding{
 			Reason: historyReason(err), Remedy: d.stateRemedies(dir, err),
-			Detail: "history and incidents are kept in memory only, and are lost at the end of the exporter: " + err.Error(),
+			Detail: "history and incidents are kept in memory only, and are lost when the exporter stops: " + err.Error(),
 		})
 		return
 	}
@@ -41,17 +41,19 @@ func (d *doctor) history() {
 	d.damaged(append(samples.Damaged, records.Damaged...))
 }
 
-// damaged adds the damaged files.
+// damaged adds a finding for each damaged file, up to a bound, and one for the number of
+// the others.
 func (d *doctor) damaged(list []error) {
 	for _, err := range list[:min(len(list), maxDamaged)] {
-		d.add("history", Finding{Reason: collectors.OK, Detail: "a file is damaged and is set aside at startup: " + err.Error()})
+		d.add("history", Finding{Reason: collectors.OK, Detail: "a file is damaged and will be renamed at startup: " + err.Error()})
 	}
 	if more := len(list) - maxDamaged; more > 0 {
 		d.add("history", Finding{Reason: collectors.OK, Detail: strconv.Itoa(more) + " more files are damaged"})
 	}
 }
 
-// historyReason returns the reason why the state directory cannot be used.
+// historyReason returns the reason code for an error of the state directory: not found,
+// or else no permission.
 func historyReason(err error) collectors.Reason {
 	if errors.Is(err, fs.ErrNotExist) {
 		return collectors.NotFound
@@ -59,4 +61,5 @@ func historyReason(err error) collectors.Reason {
 	return collectors.Permission
 }
 
+// mebibytes returns bytes as MiB.
 func mebibytes(n int) float64 { return float64(n) / (1 << 20) }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
@@ -39,17 +40,19 @@ func TestHistory(t *testing.T) {
 		}, []finding{{"", collectors.Permission, false}}, 0},
 		"samples and words": {func(t *testing.T, dir string) {
 			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-			defer cancel()
-			h := history.New(history.Options{
-				Settings: history.Settings{Keep: time.Hour, MaxBytes: 1 << 20}, StateDir: dir,
-				Threads: func() []model.WorkerThreads {
-					return []model.WorkerThreads{{App: "shop", Slot: "0", PID: 7, Threads: []model.Thread{{TID: 7, On: "sleep", Seconds: 3}}}}
-				},
+			synctest.Test(t, func(t *testing.T) { // a second and a half of a clock that waits for the history
+				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				defer cancel()
+				h := history.New(history.Options{
+					Settings: history.Settings{Keep: time.Hour, MaxBytes: 1 << 20}, StateDir: dir,
+					Threads: func() []model.WorkerThreads {
+						return []model.WorkerThreads{{App: "shop", Slot: "0", PID: 7, Threads: []model.Thread{{TID: 7, On: "sleep", Seconds: 3}}}}
+					},
+				})
+				if err := h.Run(ctx); err != nil {
+					t.Fatal(err)
+				}
 			})
-			if err := h.Run(ctx); err != nil {
-				t.Fatal(err)
-			}
 			write(t, dir, "last-words.jsonl", `{"app": "shop", "ended": "2026-03-01T03:12:00Z"}`+"\n", 0o600)
 		}, nil, 2},
 		"damaged": {func(t *testing.T, dir string) {

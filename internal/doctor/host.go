@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/doctor/holder"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
@@ -31,7 +32,8 @@ type effectiveUser struct {
 	caps map[uint]bool // of those that matter here
 }
 
-// capabilities returns the capabilities that matter here.
+// capabilities returns the capabilities that help the exporter to read processes, with
+// their names.
 func capabilities() []struct {
 	bit  uint
 	name string
@@ -42,6 +44,8 @@ func capabilities() []struct {
 	}{{unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, {unix.CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}}
 }
 
+// currentUser returns the effective user of this process and which of [capabilities] it
+// has, none if they cannot be read.
 func currentUser() effectiveUser {
 	w := effectiveUser{uid: os.Geteuid(), caps: make(map[uint]bool)}
 	w.name = userName(w.uid)
@@ -56,7 +60,7 @@ func currentUser() effectiveUser {
 	return w
 }
 
-// userName returns the name of a user, or the number where it has none.
+// userName returns the name of a user, or the number as text if it has none.
 func userName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
@@ -83,7 +87,8 @@ func (w effectiveUser) String() string {
 	return s
 }
 
-// exporter examines what belongs to no collector.
+// exporter adds what belongs to no collector: who runs it, the secret files, the
+// addresses to listen on.
 func (d *doctor) exporter(ctx context.Context) {
 	d.fact("exporter", "%s", d.who)
 	if d.who.uid == 0 {
@@ -93,7 +98,8 @@ func (d *doctor) exporter(ctx context.Context) {
 	d.listenAddresses(ctx)
 }
 
-// secretFiles examines who may read or change the files that hold a password.
+// secretFiles adds a finding for each file with a password or a token that others may
+// read or change.
 func (d *doctor) secretFiles() {
 	inline := false
 	for _, m := range d.Config.MySQL {
@@ -131,8 +137,8 @@ func (d *doctor) secretFiles() {
 	slices.SortFunc(d.section("exporter").Findings, func(a, b Finding) int { return cmp.Compare(a.Detail, b.Detail) })
 }
 
-// token examines the file of a token; files of passwords are examined with
-// their servers.
+// token adds a finding if the file of a token cannot be read or used. A file of a
+// password is skipped: it is examined with its server.
 func (d *doctor) token(file string) {
 	for _, m := range d.Config.MySQL {
 		if m.PasswordFile == file {
@@ -156,8 +162,8 @@ func (d *doctor) token(file string) {
 	}
 }
 
-// listenAddresses tries to listen where the page and the metrics would be
-// served.
+// listenAddresses listens for a moment where the page and the metrics would be served,
+// and adds a finding for each address that fails.
 func (d *doctor) listenAddresses(ctx context.Context) {
 	if d.Flags.SystemdSocket {
 		return
@@ -186,30 +192,30 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 	}
 }
 
-// heldByExporter reports whether a running exporter holds an address, which is
-// no fault. Else it adds the owner of the address to the finding, if it is
-// known.
+// heldByExporter reports whether a running exporter, or for a StatsD address systemd, holds
+// an address, surely or probably, which is no fault: it adds that as a fact. Otherwise it
+// adds to the finding which process holds the address, if it is known.
 func (d *doctor) heldByExporter(section, listen string, f *Finding) bool {
-	h := holderOf(d.Flags.ProcRoot, listen)
+	h := holder.Of(d.Flags.ProcRoot, listen)
 	shown := strings.TrimPrefix(listen, "tcp://")
 	switch {
-	case h.pid == 0:
+	case h.PID == 0:
 		return false
-	case h.pid == 1 && h.name == "systemd" && section == "statsd":
-		d.fact(section, "%s is held by process 1 (%s), which passes it to the exporter at its start", shown, h.name)
+	case h.PID == 1 && h.Name == "systemd" && section == "statsd":
+		d.fact(section, "%s is held by process 1 (%s), which passes it to the exporter at its start", shown, h.Name)
 		return true
-	case h.name == exporterName && h.sure:
-		d.fact(section, "%s is in use by resp-exporter (pid %d)", shown, h.pid)
+	case h.Name == holder.Exporter && h.Sure:
+		d.fact(section, "%s is in use by resp-exporter (pid %d)", shown, h.PID)
 		return true
-	case h.name == exporterName:
-		d.fact(section, "%s is in use, probably by the running resp-exporter (pid %d)", shown, h.pid)
+	case h.Name == holder.Exporter:
+		d.fact(section, "%s is in use, probably by the running resp-exporter (pid %d)", shown, h.PID)
 		return true
 	}
-	f.Detail = strings.Replace(f.Detail, "another program", fmt.Sprintf("%s (pid %d)", h.name, h.pid), 1)
+	f.Detail = strings.Replace(f.Detail, "another program", fmt.Sprintf("%s (pid %d)", h.Name, h.PID), 1)
 	return false
 }
 
-// processes examines whether the apps are found, and what of them can be read.
+// processes adds whether the apps are found, and what of them cannot be read.
 func (d *doctor) processes() {
 	found := 0
 	groups := &cgroup.FS{ProcRoot: d.Flags.ProcRoot, SysRoot: d.Flags.SysRoot}
@@ -238,8 +244,7 @@ func (d *doctor) processes() {
 	d.hidden()
 }
 
-// notFound adds a finding for a configured app that does not run or cannot be
-// seen.
+// notFound adds a finding for a configured app if it does not run or cannot be seen.
 func (d *doctor) notFound(app config.App) {
 	if slices.ContainsFunc(d.apps, func(a discovery.App) bool { return a.Name == app.Name && a.Up }) {
 		return
@@ -256,7 +261,7 @@ func (d *doctor) notFound(app config.App) {
 	d.add("process", f)
 }
 
-// conditions returns the conditions of a match as text.
+// conditions returns the conditions that a match has, as text: "cmdline …", "listen …".
 func conditions(m config.Match) []string {
 	var out []string
 	for _, c := range [][2]string{{"cmdline", m.Cmdline}, {"pid_file", m.PIDFile}, {"listen", m.Listen}, {"systemd_unit", m.SystemdUnit}, {"cgroup", m.Cgroup}, {"user", m.User}} {
@@ -315,7 +320,8 @@ func (d *doctor) hidden() {
 	}
 }
 
-// ownerOf returns the user of an app's oldest process.
+// ownerOf returns the effective user id of an app's oldest process; false if it cannot be
+// read.
 func (d *doctor) ownerOf(a *discovery.App) (uid int, ok bool) {
 	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {

@@ -37,9 +37,10 @@ func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unava
 	d.add(collector, f)
 }
 
-// fault reports whether a lack keeps something configured from working. It is
-// no fault if this kernel, or an app of that size, cannot have it, or if the
-// app is not configured.
+// fault reports whether a lack keeps something configured from working. It does not if it
+// is optional or switched off. One of a configured server does; any other does not if this
+// kernel, or an app of that size, cannot have it, or if the app, the section or an address
+// for StatsD is not configured.
 func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
 	kind, name, _ := strings.Cut(u.Of, ":")
 	switch {
@@ -63,7 +64,8 @@ func (d *doctor) named(app string) bool {
 	return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return a.Name == app })
 }
 
-// configured reports whether the configuration needs a collector.
+// configured reports whether a section of the configuration needs a collector: mysql,
+// redis, pool, sessions or tasks; false for any other.
 func (d *doctor) configured(collector string) bool {
 	has := func(part func(config.App) int) bool {
 		return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return part(a) > 0 })

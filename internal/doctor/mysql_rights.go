@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,8 +28,8 @@ type killTargets struct {
 	bare       bool     // a step names no procedure, so that the login's own right is used
 }
 
-// killTargetsOn returns what the steps may end on a server; heals is false if
-// no step may end anything.
+// killTargetsOn returns the procedures and users by which the steps may end connections on
+// a server, sorted, each once; heals is false if no step may end anything.
 func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool) {
 	add := func(standard, procedure string, users []string) {
 		heals = true
@@ -70,7 +72,8 @@ type poolStep struct {
 	procedure string
 }
 
-// poolStepOf returns what a step says about a pool; nil: it ends no connections.
+// poolStepOf returns the app, pool, users and procedure that a step names; nil unless it is
+// kill_leaked or kill_blocking.
 func poolStepOf(s config.HealingStep) *poolStep {
 	switch {
 	case s.KillLeaked != nil:
@@ -81,8 +84,9 @@ func poolStepOf(s config.HealingStep) *poolStep {
 	return nil
 }
 
-// poolsOn reports whether a step may be about pools on a server, and whose connections
-// they have. What the step leaves out, an alert may name.
+// poolsOn reports whether a step may be about pools on a server, and returns the users
+// whose connections it may end: its own, or if it has none those of the pools. What the
+// step leaves out, an alert may name.
 func (s *poolStep) poolsOn(apps []config.App, server string) (pools bool, users []string) {
 	for _, a := range apps {
 		for _, p := range a.Pools {
@@ -108,7 +112,7 @@ func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysq
 	f := Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
 		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", which allow it to end any connection and to run statements as other users; ",
-		Remedy: []string{k.procedureRemedy(rights, server.Account(ctx), v.MariaDB)},
+		Remedy: []string{k.procedureRemedy(rights, server.Account(ctx), v.MariaDB, sqlDirectory(d.Flags.RootFS))},
 	}
 	switch {
 	case heals && k.bare:
@@ -121,9 +125,9 @@ func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysq
 	d.add("mysql", f)
 }
 
-// killRights checks that healing can end what its steps name: by their
-// procedures, or by the login's own right. A plan needs neither, so what is
-// missing is a fault only in mode enforce.
+// killRights adds what healing cannot end of what its steps name: by their procedures, or
+// by the login's own right. A plan needs neither, so what is missing is a fault only in
+// mode enforce.
 func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	k, heals := killTargetsOn(d.Config, name)
 	if !heals || d.Config.Healing.Mode == config.HealOff {
@@ -132,7 +136,7 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	lacks := func(reason collectors.Reason, detail string) {
 		d.add("mysql", Finding{
 			Of: "mysql:" + name, Reason: reason, Fault: d.Config.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
-			Remedy: []string{k.procedureRemedy(nil, server.Account(ctx), v.MariaDB)},
+			Remedy: []string{k.procedureRemedy(nil, server.Account(ctx), v.MariaDB, sqlDirectory(d.Flags.RootFS))},
 		})
 	}
 	if rights, err := server.ExcessPrivileges(ctx); err == nil && k.bare && len(rights) == 0 {
@@ -151,9 +155,10 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	}
 }
 
-// procedureRemedy returns how to replace excess privileges by the procedures.
-// From a login with all privileges, an administrator's, none are revoked.
-func (k killTargets) procedureRemedy(rights []string, account string, mariadb bool) string {
+// procedureRemedy returns how to replace excess privileges by the procedures: files to load
+// from the directory sql, and statements. From a login with all privileges, an
+// administrator's, none are revoked: it creates a user resp to use instead.
+func (k killTargets) procedureRemedy(rights []string, account string, mariadb bool, sql string) string {
 	var way, statements []string
 	if slices.Contains(rights, "ALL PRIVILEGES") {
 		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]
@@ -161,9 +166,9 @@ func (k killTargets) procedureRemedy(rights []string, account string, mariadb bo
 		rights = nil
 	}
 	if len(k.procedures) > 0 {
-		load := "mysql < deploy/sql/mysql8-heal.sql"
+		load := "mysql < " + sql + "/mysql8-heal.sql"
 		if mariadb {
-			load = "mariadb < deploy/sql/mariadb-heal.sql"
+			load = "mariadb < " + sql + "/mariadb-heal.sql"
 		}
 		way = append(way, load, "procedure: "+strings.Join(k.procedures, " or ")+" in the step")
 	}
@@ -180,7 +185,19 @@ func (k killTargets) procedureRemedy(rights []string, account string, mariadb bo
 	return strings.Join(append(way, strings.Join(statements, " ")), ", then ")
 }
 
-// hasPool reports whether an app has a pool on a server.
+// sqlDirectory returns the directory of the files with SQL: where a package of the exporter
+// has put them on the host, else that of the sources. root is where the host's file tree is
+// mounted.
+func sqlDirectory(root string) string {
+	const installed = "/usr/share/resp-exporter/sql"
+	if st, err := os.Stat(filepath.Join(root, installed)); err == nil && st.IsDir() {
+		return installed
+	}
+	return "deploy/sql"
+}
+
+// hasPool reports whether an app has a pool on a server, and the collector of pools is
+// on.
 func (d *doctor) hasPool(server string) bool {
 	pools := func(a config.App) bool {
 		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == server })

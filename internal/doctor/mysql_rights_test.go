@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -63,5 +64,20 @@ func TestInstead(t *testing.T) {
 				t.Errorf("%s: %q in %s", name, none, got)
 			}
 		}
+	}
+}
+
+// The files with the procedures are named where a package has installed them.
+func TestSQLDirectory(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	if got := doctor.SQLDirectory(root); got != "deploy/sql" {
+		t.Errorf("without a package: %s", got)
+	}
+	if err := os.MkdirAll(root+"/usr/share/resp-exporter/sql", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := doctor.SQLDirectory(root); got != "/usr/share/resp-exporter/sql" {
+		t.Errorf("with a package: %s", got)
 	}
 }

@@ -19,8 +19,9 @@ type ptraceLimits struct {
 	opaque bool // the process is not dumpable: its files in procfs belong to root
 }
 
-// ptraceLimitsOf reads the limits of a process, whose uid is given, below a
-// mounted procfs.
+// ptraceLimitsOf returns what keeps a user from reading its own process: the setting of
+// Yama and, for users other than root, whether the process is not dumpable. What cannot be
+// read counts as no limit.
 func ptraceLimitsOf(procRoot string, pid, uid int) ptraceLimits {
 	var b ptraceLimits
 	if text, err := os.ReadFile(filepath.Join(procRoot, "sys/kernel/yama/ptrace_scope")); err == nil {
@@ -44,8 +45,8 @@ func (b ptraceLimits) sameUser(collector string) bool {
 // traces reports whether a collector reads system calls or memory of processes.
 func traces(collector string) bool { return collector == "workers" || collector == "waits" }
 
-// explain returns the end of a sentence on what the uid does not allow; "" if
-// it allows all.
+// explain returns the end of a sentence on what the uid does not allow, with "; " before
+// it; "" if it allows all.
 func (b ptraceLimits) explain(collector string) string {
 	switch {
 	case b.opaque:
@@ -56,9 +57,9 @@ func (b ptraceLimits) explain(collector string) string {
 	return ""
 }
 
-// addAppRemedies adds to a remedy what else allows to read an app: its user, or
-// capabilities of the binary or of the container. Network namespaces need one
-// more capability, and no uid replaces it.
+// addAppRemedies adds to a finding what else allows to read an app: its user, or
+// capabilities of the binary or of the container. Network namespaces need one more
+// capability, and no uid replaces it.
 func (d *doctor) addAppRemedies(collector, app string, f *Finding) {
 	names := []string{"sys_ptrace", "dac_read_search"}
 	spaces := strings.Contains(strings.Join(f.Remedy, " "), "CAP_SYS_ADMIN")
@@ -85,8 +86,8 @@ func (d *doctor) addAppRemedies(collector, app string, f *Finding) {
 	}
 }
 
-// ptraceLimitsOfApp returns the limits of an app's processes and their uid; one
-// is false if they are of several users.
+// ptraceLimitsOfApp returns the limits of an app's processes and their uid; one is false
+// if they are of several users, or none can be read.
 func (d *doctor) ptraceLimitsOfApp(a *discovery.App) (b ptraceLimits, uid int, one bool) {
 	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {
@@ -110,7 +111,7 @@ func (d *doctor) ptraceLimitsOfApp(a *discovery.App) (b ptraceLimits, uid int, o
 	return b, uid, len(uids) == 1
 }
 
-// appOf returns the app of that name that runs; nil if none does.
+// appOf returns the app of that name, up or not, in the snapshot; nil if it has none.
 func (d *doctor) appOf(name string) *discovery.App {
 	for i := range d.apps {
 		if d.apps[i].Name == name {

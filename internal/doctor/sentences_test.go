@@ -25,6 +25,11 @@ func TestGoldenSentences(t *testing.T) {
 				fmt.Fprintf(&findings, "%s\n", v[0])
 			}
 		}
+		for _, args := range constants.Calls(file, "lacksRight") { // of, reason, detail, remedy
+			if strings.Contains(args[2], " ") {
+				fmt.Fprintf(&findings, "%s\n", args[2])
+			}
+		}
 		for _, args := range constants.Calls(file, "fact") { // section, format
 			fmt.Fprintf(&facts, "%s: %s\n", args[0], args[1])
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// stateDirectory examines the state directory of healing, if healing is
+// stateDirectory adds what is wrong with the state directory of healing, if healing is
 // configured.
 func (d *doctor) stateDirectory() {
 	if len(d.Config.Healing.Rules) == 0 && d.Config.Healing.TokenFile == "" {
@@ -38,7 +38,7 @@ func (d *doctor) stateDirectory() {
 	}
 }
 
-// mode adds the mode of healing.
+// mode adds which mode of healing is set, and what that mode does.
 func (d *doctor) mode() {
 	switch d.Config.Healing.Mode {
 	case config.HealEnforce:
@@ -53,7 +53,8 @@ func (d *doctor) mode() {
 	}
 }
 
-// stateRemedies returns what makes the state directory usable.
+// stateRemedies returns commands that make the state directory usable, by the error that it
+// has; for an error it does not know, to use another directory.
 func (d *doctor) stateRemedies(dir string, err error) []string {
 	whole := strings.TrimSuffix(dir, "/") + "/" // also where it is a link that root made
 	switch {

@@ -19,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/doctor/holder"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -47,8 +48,8 @@ type exporterStatus struct {
 	}
 }
 
-// requests examines what apps report of their requests: what the running
-// exporter has received, and which apps cannot report.
+// requests adds what apps report of their requests: what the running exporter has
+// received, and which apps cannot report.
 func (d *doctor) requests(ctx context.Context) {
 	if d.Flags.Off["statsd"] || len(d.Config.StatsD.Listen) == 0 {
 		return
@@ -60,8 +61,9 @@ func (d *doctor) requests(ctx context.Context) {
 	d.clients(ctx, r)
 }
 
-// exporterStatus reads the status of the exporter that holds the StatsD addresses, if
-// it is proved by its descriptors and serves where this one would; nil if not.
+// exporterStatus returns the status of the exporter that holds the StatsD addresses. nil: its
+// descriptors do not prove it, there are no addresses to ask, or, which it adds as a fact, it
+// does not serve where this one would or cannot be queried.
 func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
 	pid := d.exporterPID()
 	if pid == 0 || d.Flags.Listen == nil {
@@ -70,7 +72,7 @@ func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
 	var why error
 	for _, address := range d.Flags.Listen {
 		host, port, err := net.SplitHostPort(address)
-		if h := holderOf(d.Flags.ProcRoot, "tcp://"+address); err != nil || !h.sure || h.pid != pid {
+		if h := holder.Of(d.Flags.ProcRoot, "tcp://"+address); err != nil || !h.Sure || h.PID != pid {
 			continue
 		}
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -94,14 +96,16 @@ func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
 // that is not proved.
 func (d *doctor) exporterPID() int {
 	for _, listen := range d.Config.StatsD.Listen {
-		if h := holderOf(d.Flags.ProcRoot, listen); h.sure && h.name == exporterName {
-			return h.pid
+		if h := holder.Of(d.Flags.ProcRoot, listen); h.Sure && h.Name == holder.Exporter {
+			return h.PID
 		}
 	}
 	return 0
 }
 
-// status reads a status page as JSON.
+// status returns the exporter's status in the JSON that a URL responds with, of its first
+// statusBytes; any JSON object passes, also one that no exporter sent. Redirects are not followed.
+// An error: no response, another status than 200, or no such JSON.
 func status(ctx context.Context, url string) (*exporterStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
@@ -129,7 +133,7 @@ func status(ctx context.Context, url string) (*exporterStatus, error) {
 	return &r, nil
 }
 
-// addStatusNotes adds the lines that a running exporter could not use.
+// addStatusNotes adds what a running exporter says of lines that it could not use.
 func (d *doctor) addStatusNotes(r *exporterStatus) {
 	for _, n := range slices.Concat(r.Notes, r.Unavailable) {
 		reason := collectors.Reason(n.Reason)
@@ -145,7 +149,7 @@ func (d *doctor) addStatusNotes(r *exporterStatus) {
 	}
 }
 
-// clients examines the gunicorn apps that are set up to report requests.
+// clients adds what keeps gunicorn apps from reporting requests, for each that runs.
 func (d *doctor) clients(ctx context.Context, r *exporterStatus) {
 	links := d.statsdLinks(ctx)
 	for i := range d.apps {
@@ -218,8 +222,8 @@ func reported(r *exporterStatus, app string) string {
 	return ""
 }
 
-// commandLine returns the arguments of a process and those of GUNICORN_CMD_ARGS,
-// as far as they can be read and no title has replaced them.
+// commandLine returns the arguments of a process and those of GUNICORN_CMD_ARGS; what cannot be
+// read is left out, nil if neither can. A title may have replaced the arguments.
 func (d *doctor) commandLine(pid int) []string {
 	fs, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {
@@ -252,8 +256,10 @@ const (
 // and those without a peer, by inode.
 type links map[uint64]link
 
-// statsdLinks reads the sockets from the kernel's tables; what cannot be read
-// is left out.
+// statsdLinks returns by inode the state of each datagram socket that may lead to StatsD,
+// from the kernel's tables: UDP to one of its ports, on whatever host; with a path
+// configured also UNIX sockets without a name, connected to it or to nothing. What cannot
+// be read is left out.
 func (d *doctor) statsdLinks(ctx context.Context) links {
 	out := make(links)
 	conn, err := sockdiag.Dial(0)
@@ -301,7 +307,8 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 	return out
 }
 
-// of returns the best state of the sockets of an app's processes.
+// of returns the best state of the sockets that the first maxClients processes of an app
+// hold; noSocket if none is known, or they cannot be read.
 func (k links) of(procRoot string, a *discovery.App) link {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil || len(k) == 0 {

@@ -22,7 +22,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// completeMySQL completes a remedy with the exporter's account on the server.
+// completeMySQL sets the exporter's account on the server in the remedy of a finding.
 func (d *doctor) completeMySQL(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.Config.MySQL, func(m config.MySQL) bool { return m.Name == name })
 	server := d.MySQL(name)
@@ -43,8 +43,8 @@ func (d *doctor) completeMySQL(ctx context.Context, name string, f *Finding) {
 	}
 }
 
-// completeRedis completes a remedy with the exporter's user. For missing rights it is
-// one line for a shell with all rights that the configuration needs.
+// completeRedis sets the exporter's user in the remedy of a finding. For missing rights
+// it becomes one line for a shell, with all rights that the configuration needs.
 func (d *doctor) completeRedis(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.Config.Redis, func(r config.Redis) bool { return r.Name == name })
 	if i < 0 {
@@ -63,8 +63,8 @@ func (d *doctor) completeRedis(ctx context.Context, name string, f *Finding) {
 	}
 }
 
-// files returns remedies for the files on the way to a store, its socket and the
-// password file, that this user may not use.
+// files returns remedies for the files on the way to a store, its socket and the password
+// file, that this user has no permission for; none for any other failure.
 func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string
 	if group, open := inaccessible(socket); group != "" {
@@ -84,9 +84,9 @@ func (d *doctor) files(socket, passwordFile string) []string {
 	return out
 }
 
-// inaccessible returns the group of the directory or socket on the path that
-// this user may not use, and whether that group may; "" if all of it is
-// accessible.
+// inaccessible returns the group of the directory or socket on the path that this user may
+// not use, and whether that group may; "" if all of it is accessible, or what is not
+// cannot be examined.
 func inaccessible(socket string) (group string, open bool) {
 	if socket == "" {
 		return "", false
@@ -115,6 +115,7 @@ func inaccessible(socket string) (group string, open bool) {
 	return "", false
 }
 
+// groupName returns the name of a group, or its id if it has none.
 func groupName(gid string) string {
 	if g, err := user.LookupGroupId(gid); err == nil {
 		return g.Name

@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// mysqlServers adds what each server is, and what only a server that answers
-// can tell.
+// mysqlServers adds what each server of the configuration is, and what only a server that
+// answers can tell.
 func (d *doctor) mysqlServers(ctx context.Context) {
 	for _, m := range d.Config.MySQL {
 		server := d.MySQL(m.Name)
@@ -39,8 +39,9 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 	}
 }
 
-// lockWaits reads the lock waits and the metadata locks, which a scrape does only while somebody
-// waits, where that needs a right of its own: in MySQL 8.
+// lockWaits adds what keeps the lock waits and the metadata locks from being read in
+// MySQL 8, where they need a right of their own. A scrape reads them only while somebody
+// waits, so it would not be noticed.
 func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	if v.MariaDB || v.Major < 8 {
 		return
@@ -56,7 +57,7 @@ func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Serve
 	}
 }
 
-// readOnly adds a note on a replica.
+// readOnly adds a note if a server is read-only, probably a replica.
 func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server) {
 	values, err := server.Variables(ctx)
 	if v := strings.ToUpper(values["read_only"]); err != nil || v == "" || v == "OFF" || v == "0" {
@@ -68,7 +69,8 @@ func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server
 	})
 }
 
-// redisServers adds what each server is.
+// redisServers adds the version and role of each server of the configuration, or that it
+// cannot be queried.
 func (d *doctor) redisServers() {
 	for _, r := range d.Config.Redis {
 		info := d.redisState(r.Name)
@@ -91,8 +93,9 @@ func (d *doctor) redisServers() {
 	}
 }
 
-// statements checks that the last statement of a leaked connection can be read,
-// which a collector does only after a leak, on servers with pools.
+// statements adds a finding if the last statement of a leaked connection cannot be read,
+// on a server with pools. A collector reads it only after a leak, so it would not be
+// noticed.
 func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
 	if !d.hasPool(name) {
 		return

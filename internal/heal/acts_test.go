@@ -28,7 +28,7 @@ func TestActsOutliveTheProcess(t *testing.T) {
 		run := func(b *harness) {
 			t.Helper()
 			alerts++
-			if got := b.take(firing("pod", strconv.Itoa(alerts))); got != "queued" {
+			if got := b.take(firing("pod", strconv.Itoa(alerts), "cause", strconv.Itoa(alerts))); got != "queued" {
 				t.Fatal(got)
 			}
 			b.wait(2 * time.Minute)

@@ -21,8 +21,15 @@ import (
 // effect is outside of the process.
 type marking struct {
 	name, file string
-	pause      time.Duration // in each method, so that a crash can come in the middle
+	reached    func() bool // whether this process is to be killed where it is
 	helps      bool
+}
+
+// stop waits for the SIGKILL of a process that has come to where it is to be killed.
+func (m *marking) stop() {
+	if m.reached() {
+		select {}
+	}
 }
 
 func (m *marking) Target(a action.Alert) string {
@@ -30,7 +37,7 @@ func (m *marking) Target(a action.Alert) string {
 }
 
 func (m *marking) Plan(context.Context, action.PlanRequest) (action.Plan, error) {
-	time.Sleep(m.pause)
+	m.stop()
 	return action.Plan{Target: "app:shop/x", Summary: "do it", Total: 1}, nil
 }
 
@@ -43,12 +50,12 @@ func (m *marking) Apply(context.Context, action.Plan) (int, error) {
 	if _, err := fmt.Fprintln(f, m.name); err != nil {
 		return 0, err
 	}
-	time.Sleep(m.pause)
+	m.stop()
 	return 1, nil
 }
 
 func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
-	time.Sleep(m.pause)
+	m.stop()
 	if m.helps {
 		return action.Verified, nil
 	}
@@ -57,11 +64,11 @@ func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
 
 // crashRunner returns the runner for before and after the crash: the first step does not
 // help, the second one does.
-func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *heal.Runner {
+func crashRunner(t *testing.T, dir string, reached func() bool, approve bool) *heal.Runner {
 	t.Helper()
 	r := heal.New(heal.Options{StateDir: dir})
 	build := func(s config.HealingStep) (action.Action, error) {
-		return &marking{s.Action, filepath.Join(dir, "applied"), pause, s.Recycle != nil}, nil
+		return &marking{s.Action, filepath.Join(dir, "applied"), reached, s.Recycle != nil}, nil
 	}
 	apply, err := r.Prepare(section(func(h *config.Healing) {
 		for i := range h.Rules[0].Steps[:2] {
@@ -82,21 +89,26 @@ func TestCrashChild(t *testing.T) {
 	if dir == "" {
 		return // the test that starts it comes next
 	}
-	go func() { // SIGKILL at the first sight of the state in the journal; of running, in the middle of the action
-		for {
-			if b, err := os.ReadFile(filepath.Join(dir, "journal.jsonl")); err == nil && strings.Contains(string(b), `"decision":"`+state+`"`) && (state != "running" || exists(filepath.Join(dir, "applied"))) {
+	// SIGKILL at the first sight of the state in the journal; of running, in the middle of the
+	// action. Whatever the action does next waits for it.
+	reached := func() bool {
+		b, err := os.ReadFile(filepath.Join(dir, "journal.jsonl"))
+		return err == nil && strings.Contains(string(b), `"decision":"`+state+`"`) && (state != "running" || exists(filepath.Join(dir, "applied")))
+	}
+	go func() {
+		for ; ; time.Sleep(time.Millisecond) {
+			if reached() {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			}
-			time.Sleep(time.Millisecond)
 		}
 	}()
-	r := crashRunner(t, dir, 100*time.Millisecond, state == "awaiting_approval")
+	r := crashRunner(t, dir, reached, state == "awaiting_approval")
 	go func() { _ = r.Run(context.Background()) }()
 	ready(t, r)
 	if _, err := r.Take(context.Background(), []action.Alert{firing()}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(30 * time.Second)
+	time.Sleep(time.Minute)
 	t.Fatal("not killed")
 }
 
@@ -125,7 +137,7 @@ func TestCrashInEachState(t *testing.T) {
 			if err == nil || child.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Fatalf("the child was not killed: %v\n%s", err, out)
 			}
-			r := crashRunner(t, dir, 0, false)
+			r := crashRunner(t, dir, func() bool { return false }, false)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- r.Run(ctx) }()

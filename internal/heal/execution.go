@@ -18,7 +18,7 @@ type flow int
 
 const (
 	flowEnd      flow = iota
-	flowNext          // the step did not help: the next one
+	flowNext          // the step did not help, or only observed: the next one
 	flowEscalate      // another act could do harm: the step escalate, if the rule has it
 	flowWait          // for an approval, or for the journal
 	flowStop          // the exporter ends: the next start verifies the step
@@ -45,22 +45,22 @@ type execution struct {
 	cancelled bool
 }
 
-// newExecution returns the execution of a run. One whose action may have been applied
-// is interrupted.
+// newExecution returns the execution of a run, marked as interrupted if its action may have
+// been applied (it is running or verifying), else as not interrupted.
 func newExecution(run journal.Run, rl *guard.Rule, a action.Alert) *execution {
 	run.Interrupted = run.State.Inflight()
 	return &execution{id: run.ID, rule: rl, alert: a, run: run}
 }
 
-// snapshot returns the run as it is now.
+// snapshot returns a copy of the run as it is now.
 func (e *execution) snapshot() journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.run
 }
 
-// step returns the current step with its action, and whether it is only to be
-// verified.
+// step returns the current step with its action. true: the exporter ended in the middle
+// of it, and it is only to be verified.
 func (e *execution) step() (config.HealingStep, action.Action, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -72,15 +72,16 @@ func (e *execution) isFor(rule, fingerprint string) bool {
 	return e.rule.Name == rule && e.alert.Fingerprint == fingerprint
 }
 
-// due reports whether the run may start at a moment; warm is the end of the warm-up,
-// for which an interrupted one does not wait.
+// due reports whether the run may start at a moment: its notBefore has come and, unless it
+// was interrupted, the end of the warm-up, warm.
 func (e *execution) due(now, warm time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return !e.notBefore.After(now) && (e.run.Interrupted || !now.Before(warm))
 }
 
-// cancel ends a run that waits; false: it is interrupted, and is verified first.
+// cancel sets the state of a run that waits to cancelled, and returns a copy. false, with
+// the run as it is: it was interrupted, and is verified first.
 func (e *execution) cancel(reason string, now time.Time) (journal.Run, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -91,7 +92,7 @@ func (e *execution) cancel(reason string, now time.Time) (journal.Run, bool) {
 	return e.run, true
 }
 
-// requestCancel marks a run that is under way: it ends before its next act.
+// requestCancel marks a run that is under way as cancelled: it ends before its next act.
 func (e *execution) requestCancel() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,28 +105,29 @@ func (e *execution) isCancelled() bool {
 	return e.cancelled
 }
 
-// planned records the plan of the step, within the bounds of the journal.
+// planned records a plan, which is bounded already, and its target in the run.
 func (e *execution) planned(p *action.Plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.run.Plan, e.run.Target = p, p.Target
 }
 
-// observed records the evidence.
+// observed records the evidence in the run.
 func (e *execution) observed(facts json.RawMessage) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.run.Facts = facts
 }
 
-// approval returns a result that waits, unless a person approved all that the plan
-// touches. An approval that does not cover the plan is dropped.
-func (e *execution) approval() result {
+// approval returns a result that waits, or the zero result if a person approved all
+// that the plan touches. An approval that does not cover the plan is dropped. because
+// is why it is asked for; "": the configuration says so.
+func (e *execution) approval(because string) result {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	plan, approved := e.run.Plan, e.run.Approved
 	if approved == nil {
-		return result{journal.DecisionAwaiting, plan.Summary, flowWait}
+		return result{journal.DecisionAwaiting, join(because, plan.Summary), flowWait}
 	}
 	why := approved.Covers(*plan)
 	if why == "" {
@@ -135,7 +137,8 @@ func (e *execution) approval() result {
 	return result{journal.DecisionAwaiting, plan.Summary + " (it must be approved again: " + why + ")", flowWait}
 }
 
-// begin starts to act.
+// begin sets the run's state to running and returns a copy; the caller records it before
+// it acts.
 func (e *execution) begin(now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -150,7 +153,8 @@ func (e *execution) acted(done int) {
 	e.run.Done = done
 }
 
-// verifying goes on to the verification; err is that of the action.
+// verifying sets the run's state to verifying and returns a copy; err is the action's
+// error, which becomes the reason. nil leaves the reason.
 func (e *execution) verifying(err error, now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -161,14 +165,14 @@ func (e *execution) verifying(err error, now time.Time) journal.Run {
 	return e.run
 }
 
-// measured records what a verification measured.
+// measured records in the run what a verification measured.
 func (e *execution) measured(o action.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.run.Outcome = o
 }
 
-// settle records when the step ended.
+// settle sets the time at which the step ended, and returns a copy of the run.
 func (e *execution) settle(now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -176,7 +180,8 @@ func (e *execution) settle(now time.Time) journal.Run {
 	return e.run
 }
 
-// advance appends the result of the step to those before and goes on to another one.
+// advance appends the result of the step to those before, makes next the step, with the state step-failed and
+// nothing planned or done, and returns a copy of the run.
 func (e *execution) advance(r result, next int, now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -197,7 +202,7 @@ func (e *execution) advance(r result, next int, now time.Time) journal.Run {
 	return e.run
 }
 
-// end ends the run.
+// end sets the run's state and reason to the result and returns a copy; the caller records it.
 func (e *execution) end(r result, now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -205,8 +210,8 @@ func (e *execution) end(r result, now time.Time) journal.Run {
 	return e.run
 }
 
-// postpone waits for the journal until a later moment: what was approved or begun is
-// done again from the start.
+// postpone sets that a run waits, as the journal cannot be written, and is not tried again
+// before until; it returns a copy. Approval and application are cleared: both are done again.
 func (e *execution) postpone(reason string, until time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -216,8 +221,8 @@ func (e *execution) postpone(reason string, until time.Time) journal.Run {
 	return e.run
 }
 
-// approved returns the run as it is when a person approves its plan; nothing changes
-// before [execution.approve].
+// approved returns a copy of the run as it is once a person has approved its plan. The
+// run itself changes only by [execution.approve].
 func (e *execution) approved(now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -232,4 +237,12 @@ func (e *execution) approve(run journal.Run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.run = run
+}
+
+// join returns two reasons as one, "x: y", or the only one that is not empty.
+func join(x, y string) string {
+	if x == "" || y == "" {
+		return x + y
+	}
+	return x + ": " + y
 }

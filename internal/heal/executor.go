@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/counts"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -18,7 +19,8 @@ type executor struct {
 	wg sync.WaitGroup
 }
 
-// startDue starts the runs whose time has come, as many as may run at once.
+// startDue starts the runs whose time has come, as many as may run at once, and returns
+// without waiting for them.
 func (x *executor) startDue(ctx context.Context) {
 	now, warm := time.Now(), x.warm()
 	due := func(e *execution) bool { return e.due(now, warm) }
@@ -36,8 +38,8 @@ func (x *executor) startDue(ctx context.Context) {
 	}
 }
 
-// execute carries out the steps of a run. It reports whether the run waits, so that it
-// is no longer active and has not ended.
+// execute executes the steps of a run. true: the run waits for an approval or the
+// journal, and has been moved there. false: it has ended, or ctx has.
 func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 	for {
 		r := x.step(ctx, e)
@@ -45,9 +47,6 @@ func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 			r.flow = flowStop
 		}
 		run := e.snapshot()
-		if r.flow == flowEscalate && len(run.Before) == 0 && run.Applied.IsZero() && x.dryRun() {
-			r.flow = flowEnd // nothing is done, so no person is needed
-		}
 		next := -1
 		switch r.flow {
 		case flowStop:
@@ -61,7 +60,10 @@ func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 			next = e.rule.Escalation()
 		case flowEnd:
 		}
-		x.settle(e, r)
+		if next >= 0 && next == e.rule.Escalation() && !run.Acted() && x.dryRun() {
+			next = -1 // nothing is done, so no person is needed
+		}
+		x.learn(ctx, x.settle(e, r), r.decision)
 		if next <= run.Step || next >= len(e.rule.Steps) {
 			x.end(e, r)
 			return false
@@ -75,16 +77,18 @@ func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 	}
 }
 
-// escalate does the step escalate after another one.
+// escalate executes the step "escalate" after another step, and ends the run. An error of
+// the call becomes a part of the reason.
 func (x *executor) escalate(ctx context.Context, e *execution, r result) {
 	if err := x.callPerson(ctx, e); err != nil {
 		r.reason += "; " + err.Error()
 	}
-	x.count.countStep(RunKey{e.rule.Name, config.ActionEscalate, journal.DecisionEscalated}, 0, time.Now())
+	x.count.Step(counts.RunKey{Rule: e.rule.Name, Action: config.ActionEscalate, Result: journal.DecisionEscalated}, 0, time.Now())
 	x.end(e, result{journal.DecisionEscalated, r.reason, flowEnd})
 }
 
-// wait lets a run wait for an approval, or for the journal to be written again.
+// wait moves a run to those that wait for an approval or, if the journal cannot be
+// written, back into the queue until later.
 func (x *executor) wait(e *execution, r result) {
 	if r.decision == journal.DecisionAwaiting && x.record(e.end(r, time.Now())) {
 		x.runs.await(e)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,9 @@ type fakeAction struct {
 
 // refused is why a plan of a test must not be carried out.
 var refused = action.Refuse(action.CodeOverFraction, "all of them match")
+
+// unavailable is why a plan of a test cannot be carried out.
+var unavailable = action.Refuse(action.CodeNoIntegration, "the app does not use it")
 
 func newFakeAction() *fakeAction {
 	return &fakeAction{
@@ -98,14 +102,41 @@ type fleet struct {
 	err      error
 	held     bool // by another run
 	released int
+	holds    []time.Duration
+	failures int // in a row, of any action for any cause
+	learned  []string
+	noHold   error  // of Hold
+	forgot   error  // of Failures
+	request  func() // called by Request, if it is not nil
 }
 
 func (*fleet) Heartbeat(context.Context) error { return nil }
 
-func (l *fleet) Request(context.Context, string) (heal.Fleet, error) { return l.f, l.err }
+func (l *fleet) Request(context.Context, string) (heal.Fleet, error) {
+	if l.request != nil {
+		l.request()
+	}
+	return l.f, l.err
+}
 
 func (l *fleet) Acquire(context.Context, heal.Lease) (bool, heal.Fleet, error) {
 	return !l.held, l.f, l.err
+}
+
+func (l *fleet) Hold(_ context.Context, d time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holds = append(l.holds, d)
+	return l.noHold
+}
+
+func (l *fleet) Failures(context.Context, string, string) (int, error) { return l.failures, l.forgot }
+
+func (l *fleet) Learn(_ context.Context, action, cause string, helped bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.learned = append(l.learned, fmt.Sprintf("%s %s %t", action, cause, helped))
+	return l.err
 }
 
 func (l *fleet) Release(context.Context, heal.Lease) error {
@@ -124,10 +155,13 @@ type harness struct {
 	first *fakeAction
 	next  *fakeAction
 	fleet *fleet
-	stop  func()
+
+	temporary action.Action // scale_workers; nil: next
+	stop      func()
 
 	section     config.Healing
 	journalSize int64
+	logger      *slog.Logger // nil: none
 }
 
 // build returns the actions of the harness. It implements [heal.Builder].
@@ -137,6 +171,10 @@ func (b *harness) build(s config.HealingStep) (action.Action, error) {
 		return b.first, nil
 	case config.ActionEscalate:
 		return escalate.New(b.NeedPerson), nil
+	case config.ActionScale:
+		if b.temporary != nil {
+			return b.temporary, nil
+		}
 	}
 	return b.next, nil
 }
@@ -197,7 +235,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*harness)) *h
 		change(b)
 	}
 	b.Runner = heal.New(heal.Options{
-		StateDir: dir, JournalSize: b.journalSize,
+		StateDir: dir, JournalSize: b.journalSize, Logger: b.logger,
 		Leases:   func(string) heal.Leases { return b.fleet },
 		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
 		Settle:   2 * time.Second,

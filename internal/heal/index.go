@@ -22,7 +22,8 @@ type runIndex struct {
 
 func newRunIndex() *runIndex { return &runIndex{runs: make(map[string]*journal.Run)} }
 
-// publish shows a run as it is now.
+// publish stores a copy of a run, in place of its last one, for readers. Runs beyond the
+// limit are removed.
 func (x *runIndex) publish(run journal.Run) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -34,8 +35,8 @@ func (x *runIndex) publish(run journal.Run) {
 	x.runs[run.ID] = &run
 }
 
-// trim bounds runs in the order of their ids: of the rule that has the most that
-// ended, the oldest go, and the older ones lose their evidence. It returns the order.
+// trim removes from runs ended ones beyond maxIndex, each time the oldest of the rule with the most, and the evidence
+// of ended ones that are not among the last maxFacts. It returns the order of the ids left, in the same array.
 func trim(order []string, runs map[string]*journal.Run) []string {
 	for len(order) > maxIndex {
 		i := oldestOfMost(order, runs)
@@ -55,7 +56,7 @@ func trim(order []string, runs map[string]*journal.Run) []string {
 	return order
 }
 
-// get returns a run with its evidence.
+// get returns a run, with its evidence if that is kept still; false if no run of that id is kept.
 func (x *runIndex) get(id string) (journal.Run, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -65,11 +66,11 @@ func (x *runIndex) get(id string) (journal.Run, bool) {
 	return journal.Run{}, false
 }
 
-// list returns all runs without their evidence, the newest first.
+// list returns all runs that are kept, without their evidence, the newest first.
 func (x *runIndex) list() []journal.Run {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var out []journal.Run
+	out := make([]journal.Run, 0, len(x.order))
 	for _, id := range slices.Backward(x.order) {
 		run := *x.runs[id]
 		run.Facts = nil
@@ -78,8 +79,8 @@ func (x *runIndex) list() []journal.Run {
 	return out
 }
 
-// oldestOfMost returns the place in order of the oldest run that ended, of the rule
-// that has the most of these; -1: none ended.
+// oldestOfMost returns the index in order of the oldest ended run, of the rule that has
+// the most of these; -1 if none has ended.
 func oldestOfMost(order []string, runs map[string]*journal.Run) int {
 	count, first := make(map[string]int), make(map[string]int)
 	most := ""

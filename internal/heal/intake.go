@@ -7,18 +7,35 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/counts"
 	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // intake decides on each alert that is received.
 type intake struct {
 	*state
 
-	serial chan struct{} // one notification at a time
+	serial chan struct{}        // one notification at a time
+	told   map[notice]time.Time // when an alert without a run was last logged; serial guards it
 }
 
-func newIntake(s *state) *intake { return &intake{state: s, serial: make(chan struct{}, 1)} }
+// notice is what is logged once per tellEvery about alerts that start no run. Its rule is
+// one of the configuration, or "" if no rule was looked for.
+type notice struct {
+	rule     string
+	decision journal.Decision
+}
+
+const (
+	tellEvery = time.Hour
+	maxTold   = 1000 // rules may come and go with each reload
+)
+
+func newIntake(s *state) *intake {
+	return &intake{state: s, serial: make(chan struct{}, 1), told: make(map[notice]time.Time)}
+}
 
 // batch is what one notification starts, before it is written to the journal.
 type batch struct {
@@ -30,7 +47,8 @@ type batch struct {
 	full    bool
 }
 
-// lock keeps notifications out until unlock is called.
+// lock acquires the intake's lock, so that no notification is accepted until unlock is
+// called. It fails only if ctx ends first.
 func (in *intake) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case in.serial <- struct{}{}:
@@ -40,7 +58,7 @@ func (in *intake) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// take implements [Runner.Take].
+// take implements [Runner.Take]: one decision for each alert, in order, also with an error; none if ctx ends first.
 func (in *intake) take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error) {
 	unlock, err := in.lock(ctx)
 	if err != nil {
@@ -63,7 +81,7 @@ func (in *intake) take(ctx context.Context, alerts []action.Alert) ([]journal.De
 		if err != nil && d == journal.DecisionQueued {
 			out[i], d = journal.DecisionUnwritten, journal.DecisionUnwritten
 		}
-		in.count.countAlert(d)
+		in.count.Alert(d)
 	}
 	in.poke()
 	switch {
@@ -75,16 +93,17 @@ func (in *intake) take(ctx context.Context, alerts []action.Alert) ([]journal.De
 	return out, nil
 }
 
-// decide returns the decision on one alert, from the first guard that applies. A run
-// that starts is added to the batch.
+// decide returns queued for an alert that starts a run, which is only added to the batch (commit queues it once it is
+// written), else why not: not this exporter's, no rule, resolved, duplicate (or its target is busy), a guard, full.
 func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 	id := b.set.Identity
 	if id.Label != "" && a.Labels[id.Label] != id.Value {
-		return journal.DecisionNotMine
+		return in.blocked(b, "", journal.DecisionNotMine, fmt.Sprintf("its label %s is %q, and healing.identity is %q", id.Label, text.Clip(a.Labels[id.Label], action.MaxText), id.Value))
 	}
-	in.firing.update(a, b.now)
+	in.firing.Update(a, b.now)
 	rl := b.set.RuleFor(a)
 	if rl == nil {
+		in.log.Debug("Alert did not start a run", "decision", string(journal.DecisionUnmatched), "alertname", text.Clip(a.Labels["alertname"], action.MaxText))
 		return journal.DecisionUnmatched
 	}
 	if a.Resolved {
@@ -94,13 +113,14 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 	key, subject := rl.FirstKey(a), journal.SubjectOf(a)
 	known := subject.DedupKey(rl.Name, key)
 	if in.guards.IsDuplicate(known, b.now) || b.keys[known] || in.runs.busy(key) || b.keys[key] {
+		in.log.Debug("Alert did not start a run", "rule", rl.Name, "decision", string(journal.DecisionDuplicate))
 		return journal.DecisionDuplicate
 	}
 	if d, why := in.checkGuards(rl.Steps[0].Action, key, b.now); d != "" {
-		return in.blocked(rl, d, why)
+		return in.blocked(b, rl.Name, d, why)
 	}
 	if why := in.tooManyPlans(b, rl); why != "" {
-		return in.blocked(rl, journal.DecisionBudget, why)
+		return in.blocked(b, rl.Name, journal.DecisionBudget, why)
 	}
 	if in.isFull(b, rl) || in.guards.DedupSize()+len(b.runs) >= guard.MaxDedup {
 		b.full = true
@@ -116,13 +136,22 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 	return journal.DecisionQueued
 }
 
-// blocked logs why an alert started no run.
-func (in *intake) blocked(rl *guard.Rule, d journal.Decision, why string) journal.Decision {
-	in.log.Debug("Alert did not start a run", "rule", rl.Name, "decision", string(d), "reason", why)
+// blocked logs why an alert started no run, and returns the decision. Each decision about
+// a rule is logged at level info once an hour, since whoever sends an alert may send many.
+func (in *intake) blocked(b *batch, rule string, d journal.Decision, why string) journal.Decision {
+	log, n := in.log.Debug, notice{rule, d}
+	if at, ok := in.told[n]; !ok || b.now.Sub(at) >= tellEvery {
+		if len(in.told) >= maxTold {
+			clear(in.told)
+		}
+		log, in.told[n] = in.log.Info, b.now
+	}
+	log("Alert did not start a run", "rule", rule, "decision", string(d), "reason", why)
 	return d
 }
 
-// commit queues what was written to the journal.
+// commit queues the runs of a batch, once they are in the journal, and records their
+// alerts as accepted.
 func (in *intake) commit(b *batch) {
 	for _, e := range b.runs {
 		run := e.snapshot()
@@ -132,8 +161,8 @@ func (in *intake) commit(b *batch) {
 	in.runs.enqueue(b.runs...)
 }
 
-// resolve cancels what has not begun for an alert. What acts goes on: to be cut off in
-// the middle is worse than to be late.
+// resolve cancels the runs of an alert that have not begun. Runs that act continue to their
+// end.
 func (in *intake) resolve(b *batch, rl *guard.Rule, a action.Alert) {
 	if s := journal.SubjectOf(a); in.guards.Resolved(rl.Name, s.Fingerprint) {
 		b.entries = append(b.entries, journal.Entry{At: b.now, Decision: journal.DecisionResolved, Rule: rl.Name, Alert: &s})
@@ -141,11 +170,33 @@ func (in *intake) resolve(b *batch, rl *guard.Rule, a action.Alert) {
 	for _, run := range in.runs.cancel(rl.Name, a.Fingerprint, "the alert was resolved", b.now) {
 		b.entries = append(b.entries, journal.EntryOf(&run))
 		in.index.publish(run)
-		in.count.countStep(RunKey{run.Rule, run.Action, journal.DecisionCancelled}, 0, b.now)
+		in.count.Step(counts.RunKey{Rule: run.Rule, Action: run.Action, Result: journal.DecisionCancelled}, 0, b.now)
 	}
 }
 
-// tooManyPlans returns why no further plan is made in dry-run for a rule; "": one is.
+// callPerson implements [Runner.CallPerson]. No notification is decided on meanwhile, so
+// that one that resolves the alert comes before or after it.
+func (in *intake) callPerson(ctx context.Context, rule, fingerprint string) {
+	unlock, err := in.lock(ctx)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	alert, fires := in.firing.Subject(fingerprint)
+	if !fires || in.settings().RuleNamed(rule) == nil {
+		in.log.Warn("Nobody called: the alert is not among those known to fire, or its rule is gone", "rule", rule, "alert", fingerprint)
+		return
+	}
+	line := journal.Entry{At: time.Now(), Decision: journal.DecisionEscalated, Rule: rule, Alert: &alert}
+	if err := in.storage.append(line); err != nil { // a restart forgets the call
+		in.log.Error("Call for a person not written to the journal", "rule", rule, "err", err)
+	}
+	in.guards.NeedPerson(rule, alert.Fingerprint)
+	in.guards.KeepRules(in.settings()) // a reload may have removed it meanwhile
+}
+
+// tooManyPlans returns why dry-run makes no further plan for a rule; "" if it may make
+// one, or the mode is another.
 func (in *intake) tooManyPlans(b *batch, rl *guard.Rule) string {
 	left := in.guards.PlansLeft(rl.Name, b.now)
 	for _, e := range b.runs {
@@ -159,8 +210,8 @@ func (in *intake) tooManyPlans(b *batch, rl *guard.Rule) string {
 	return ""
 }
 
-// isFull reports whether the queue has no place for a run of a rule. A rule that has
-// one there leaves a place for each of the others, up to half of all, so that alerts
+// isFull reports whether the queue has no place for a run of a rule. A rule that has one
+// in the queue leaves a place for each of the others, up to half of all, so that alerts
 // of one rule do not keep out those of the others.
 func (in *intake) isFull(b *batch, rl *guard.Rule) bool {
 	n, waiting := in.runs.queued()

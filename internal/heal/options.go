@@ -29,6 +29,8 @@ type Fleet struct {
 	Members   int // exporters that live
 	Firing    int // exporters that requested the action within five minutes
 	Repairing int // exporters that hold a lease for it
+	// Storm is for how long nothing may begin, because too few were healthy; 0: it may.
+	Storm time.Duration
 }
 
 // Leases are shared by all exporters of a fleet. With an error the state of the fleet is
@@ -42,6 +44,15 @@ type Leases interface {
 	Acquire(ctx context.Context, l Lease) (held bool, f Fleet, err error)
 	// Release releases it, if the run has it.
 	Release(ctx context.Context, l Lease) error
+	// Hold keeps all exporters from beginning anything for a time. An error that wraps
+	// [fs.ErrExist] says that one of them has begun that before, and it goes on for the
+	// time. With any other, which is also that the list of exporters may lack some that
+	// live, it does not.
+	Hold(ctx context.Context, d time.Duration) error
+	// Failures returns how often in a row an action failed for a cause, on any exporter.
+	Failures(ctx context.Context, action, cause string) (int, error)
+	// Learn records whether an action helped against a cause.
+	Learn(ctx context.Context, action, cause string, helped bool) error
 }
 
 // Lease is the right to do one action to one target.

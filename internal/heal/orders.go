@@ -10,14 +10,16 @@ import (
 
 const approveFor = 10 * time.Minute // an older plan expires without approval
 
-// startPause begins a pause. It holds at once, even if it cannot be written.
+// startPause starts a pause. With an error it is in force all the same, but cannot be
+// written, so a restart ends it.
 func (s *state) startPause(p journal.Pause) error {
 	p.Reason, p.By = text.Clip(p.Reason, action.MaxText), text.Clip(p.By, action.MaxValue)
 	s.pause.Store(&p)
 	return s.storage.setPause(&p)
 }
 
-// endPause ends the pause, once that is written: or a restart would bring it back.
+// endPause ends the pause, once that is written. With an error it stays in force: a
+// restart would bring it back.
 func (s *state) endPause() error {
 	if err := s.storage.setPause(nil); err != nil {
 		return err
@@ -26,7 +28,7 @@ func (s *state) endPause() error {
 	return nil
 }
 
-// approve implements [Runner.Approve].
+// approve implements [Runner.Approve]: the run, queued to go on. With an error nothing of it changes.
 func (s *state) approve(id, plan string) (journal.Run, error) {
 	e, err := s.runs.takeAwaiting(id, plan)
 	if err != nil {
@@ -50,10 +52,10 @@ func (s *state) approve(id, plan string) (journal.Run, error) {
 	return run, nil
 }
 
-// expire ends the runs that nobody approved in time, and removes what is over.
+// expire ends the runs that nobody approved in time, and forgets alerts that are over.
 func (s *state) expire(now time.Time) {
 	s.guards.Prune(now)
-	s.firing.prune(now)
+	s.firing.Prune(now)
 	for _, e := range s.runs.takeExpired(now.Add(-approveFor)) {
 		r := result{journal.DecisionExpired, "not approved within " + approveFor.String(), flowEnd}
 		s.settle(e, r)

@@ -8,8 +8,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// restore reads the state from the journal: runs that had not begun are queued again,
-// interrupted ones are verified, and the guards count what was done.
+// restore restores the state from the journal: runs that had not begun are queued again,
+// interrupted ones are verified, and the guards count what was done. If the journal
+// cannot be read, healing stays off.
 func (s *state) restore(store *journal.Store, now time.Time) {
 	set := s.settings()
 	past := guard.NewRecovery(set, now)
@@ -22,7 +23,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	runs := past.Finish()
 	if past.Bad > 0 {
 		s.log.Warn("Journal lines skipped", "lines", past.Bad)
-		s.count.countBadLines(past.Bad)
+		s.count.BadLines(past.Bad)
 	}
 	store.SetHead(runs, func() []journal.Entry { return s.guards.Entries(s.settings(), time.Now()) })
 	s.guards.Restore(set, past.Memory, now)
@@ -47,7 +48,8 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	}
 }
 
-// resume lets a run that had not ended go on, and returns it as it is then.
+// resume queues a run that had not ended, as the first if it was acting, or lets it go on waiting for its approval.
+// It returns it as it is, or cancelled and not queued if its rule was changed or it was calling a person.
 func (s *state) resume(set *guard.Settings, run journal.Run, now time.Time) journal.Run {
 	rl := set.RuleNamed(run.Rule)
 	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Inflight() {

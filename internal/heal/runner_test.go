@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/counts"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -121,10 +122,17 @@ func TestRuns(t *testing.T) {
 		applied int    // of the first action
 		climbed int    // of the second one
 	}{
-		"verified":  {nil, nil, "verified", "queued running verifying verified", 1, 0},
-		"cleared":   {nil, func(b *harness) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
-		"refused":   {nil, func(b *harness) { b.first.plan.Refused = refused }, "escalated", "queued escalated", 0, 0},
-		"unplanned": {nil, func(b *harness) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
+		"verified":    {nil, nil, "verified", "queued running verifying verified", 1, 0},
+		"cleared":     {nil, func(b *harness) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
+		"refused":     {nil, func(b *harness) { b.first.plan.Refused = refused }, "escalated", "queued escalated", 0, 0},
+		"unplanned":   {nil, func(b *harness) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
+		"unavailable": {nil, func(b *harness) { b.first.plan.Refused = unavailable }, "verified", "queued step_failed running verifying verified", 0, 1},
+		"unavailable when applied": {nil, func(b *harness) { b.first.applyErr, b.first.done = unavailable, 0 },
+			"verified", "queued running step_failed running verifying verified", 1, 1},
+		"all unavailable": {nil, func(b *harness) { b.first.plan.Refused, b.next.plan.Refused = unavailable, unavailable },
+			"escalated", "queued step_failed escalated", 0, 0},
+		"unavailable, the last step": {func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }, func(b *harness) { b.first.plan.Refused = unavailable },
+			"unavailable", "queued unavailable", 0, 0},
 		"ladder": {nil, func(b *harness) { b.first.outcome = []action.Outcome{action.Unchanged} },
 			"verified", "queued running verifying step_failed running verifying verified", 1, 1},
 		"whole ladder": {nil, func(b *harness) {
@@ -154,7 +162,11 @@ func TestRuns(t *testing.T) {
 		}, "verified", "queued running verifying verified", 1, 0},
 		"dry run":        {func(h *config.Healing) { h.Mode = config.HealDryRun }, nil, "dry_run", "queued dry_run", 0, 0},
 		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = refused }, "refused", "queued refused", 0, 0},
-		"approval":       {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
+		"dry run unavailable": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = unavailable },
+			"dry_run", "queued step_failed dry_run", 0, 0},
+		"dry run all unavailable": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused, b.next.plan.Refused = unavailable, unavailable },
+			"unavailable", "queued step_failed unavailable", 0, 0},
+		"approval": {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
 		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 10}}
 		}, "fleet", "queued fleet", 0, 0},
@@ -322,7 +334,7 @@ func TestResolved(t *testing.T) {
 		if _, applied := b.first.count(); applied != 1 {
 			t.Errorf("done %d times", applied)
 		}
-		if got := b.Stats().Runs[heal.RunKey{Rule: "leaked", Action: config.ActionKillLeaked, Result: journal.DecisionCancelled}]; got != 1 {
+		if got := b.Stats().Runs[counts.RunKey{Rule: "leaked", Action: config.ActionKillLeaked, Result: journal.DecisionCancelled}]; got != 1 {
 			t.Errorf("%d cancelled runs are counted", got)
 		}
 	})

@@ -28,14 +28,14 @@ func (t *runTable) enqueue(list ...*execution) {
 	t.queue = append(t.queue, list...)
 }
 
-// enqueueFirst puts a run before all others in the queue.
+// enqueueFirst puts a run at the front of the queue.
 func (t *runTable) enqueueFirst(e *execution) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queue = slices.Insert(t.queue, 0, e)
 }
 
-// await lets a run wait for an approval. It is no longer active.
+// await moves an active run to those that wait for an approval.
 func (t *runTable) await(e *execution) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -43,7 +43,7 @@ func (t *runTable) await(e *execution) {
 	t.awaiting[e.id] = e
 }
 
-// requeue puts an active run back into the queue.
+// requeue puts an active run back at the end of the queue.
 func (t *runTable) requeue(e *execution) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,8 +51,8 @@ func (t *runTable) requeue(e *execution) {
 	t.queue = append(t.queue, e)
 }
 
-// activate moves the first run that may start out of the queue; nil: none may, or
-// as many as limit are active.
+// activate moves the first run for which due is true from the queue to the active ones,
+// and returns it. nil: there is none, or as many as limit are active.
 func (t *runTable) activate(limit int, due func(*execution) bool) *execution {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,14 +69,14 @@ func (t *runTable) activate(limit int, due func(*execution) bool) *execution {
 	return e
 }
 
-// finish removes a run that has ended.
+// finish removes a run that has ended from the active ones.
 func (t *runTable) finish(e *execution) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.active, e.id)
 }
 
-// claim reserves a target for a run; false: another run works on it.
+// claim reserves a target for a run. It returns false if it is reserved already, for whatever run.
 func (t *runTable) claim(key, id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,7 +96,8 @@ func (t *runTable) release(key, id string) {
 	}
 }
 
-// busy reports whether a run that has not ended is about a guard key.
+// busy reports whether a guard key is reserved, also while a temporary setting is set back,
+// or is the first key of a run that is queued, active or waits for an approval.
 func (t *runTable) busy(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,8 +118,8 @@ func (t *runTable) busy(key string) bool {
 	return false
 }
 
-// cancel ends the runs of a rule and an alert that wait, and returns them; those under
-// way end before their next act.
+// cancel ends the runs of a rule and an alert that are queued or wait for an approval, except
+// interrupted ones, and returns them. Active ones are told to end before their next act.
 func (t *runTable) cancel(rule, fingerprint, reason string, now time.Time) (cancelled []journal.Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,8 +147,8 @@ func (t *runTable) cancel(rule, fingerprint, reason string, now time.Time) (canc
 	return cancelled
 }
 
-// takeAwaiting removes and returns a run that waits for the approval of a plan, "" for any.
-// nil: none of that id waits.
+// takeAwaiting removes and returns the run id, which waits for the approval of a plan, "" for
+// any. nil: it does not wait. ErrOtherPlan: it waits with another plan, or none, and stays.
 func (t *runTable) takeAwaiting(id, plan string) (*execution, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -162,7 +163,8 @@ func (t *runTable) takeAwaiting(id, plan string) (*execution, error) {
 	return e, nil
 }
 
-// takeExpired removes and returns the runs that have waited for an approval since a moment.
+// takeExpired removes and returns the runs that wait for an approval and were last
+// updated at since or before, in no order; nil if there is none.
 func (t *runTable) takeExpired(since time.Time) (expired []*execution) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -175,7 +177,7 @@ func (t *runTable) takeExpired(since time.Time) (expired []*execution) {
 	return expired
 }
 
-// queued returns the length of the queue, and which rules have a run in it.
+// queued returns the length of the queue, and the names of the rules that have a run in it.
 func (t *runTable) queued() (n int, rules map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -186,8 +188,7 @@ func (t *runTable) queued() (n int, rules map[string]bool) {
 	return len(t.queue), rules
 }
 
-// waiting returns the length of the queue, and the runs that wait for an approval by
-// rule.
+// waiting returns the length of the queue, and by rule how many runs wait for an approval, if any.
 func (t *runTable) waiting() (queue int, awaiting map[string]int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/counts"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -29,7 +29,7 @@ func TestStatsBeginAtZero(t *testing.T) {
 			{config.ActionEscalate, journal.DecisionVerified, false},
 			{config.ActionPurge, journal.DecisionVerified, false},
 		} {
-			if n, is := s.Runs[heal.RunKey{Rule: "leaked", Action: c.action, Result: c.result}]; is != c.is || n != 0 {
+			if n, is := s.Runs[counts.RunKey{Rule: "leaked", Action: c.action, Result: c.result}]; is != c.is || n != 0 {
 				t.Errorf("%s %s: %d, there %t, want %t", c.action, c.result, n, is, c.is)
 			}
 		}

@@ -21,7 +21,7 @@ type stepper struct {
 	settlePause time.Duration // between asking the fleet and acting
 }
 
-// step does one step of a run, from the guards to its result.
+// step executes one step of a run, from the guards to the verification, and returns the result.
 func (x *stepper) step(ctx context.Context, e *execution) result {
 	step, act, interrupted := e.step()
 	switch {
@@ -43,8 +43,8 @@ func (x *stepper) step(ctx context.Context, e *execution) result {
 	return x.act(ctx, e, act, plan)
 }
 
-// escalateOnly does the step of a rule that only calls for a person. It has a cooldown as
-// the others have, and does not count for the budget.
+// escalateOnly executes the step of a rule that only calls a person, and returns escalated, dry-run, unplanned
+// if the call failed, or the guard that blocks it. It has a cooldown, and does not count for the budget.
 func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
 	key := guard.TargetKey(e.rule.Name, config.ActionEscalate, "")
 	if d, why := x.recheckGuards(e, config.ActionEscalate, key); d != "" {
@@ -60,7 +60,8 @@ func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
 	return result{journal.DecisionEscalated, "the rule has no further step", flowEnd}
 }
 
-// callPerson plans and applies the action escalate. It asks no guard: the caller does.
+// callPerson plans and applies the action escalate. It checks no guard: the caller does. An
+// error: one of the two failed or panicked.
 func (x *stepper) callPerson(ctx context.Context, e *execution) error {
 	_, act, _ := e.step()
 	run := e.snapshot()
@@ -73,12 +74,12 @@ func (x *stepper) callPerson(ctx context.Context, e *execution) error {
 	})
 }
 
-// prepare asks the guards again, plans, and keeps the evidence. With a decision the
-// step ends there.
+// prepare returns the plan, made after the guards were checked again, and records the
+// evidence. If the result has a decision, the step ends or waits with it.
 func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, step config.HealingStep) (action.Plan, result) {
 	run := e.snapshot()
 	blocked := flowEnd
-	if run.Step > 0 {
+	if run.Acted() {
 		blocked = flowEscalate // something was done and did not help
 	}
 	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, run.Target)); d != "" {
@@ -95,7 +96,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	case plan.Cleared:
 		return plan, result{journal.DecisionCleared, "the condition no longer holds, nothing to do", flowEnd}
 	case !plan.Refused.IsZero():
-		return plan, result{journal.DecisionRefused, plan.Refused.Reason, flowEscalate}
+		return plan, refusedAs(plan.Refused)
 	}
 	// By now the target is known for sure.
 	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, plan.Target)); d != "" {
@@ -106,12 +107,20 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	case x.dryRun():
 		return plan, result{journal.DecisionDryRun, "would " + plan.Summary, flowEnd}
 	case step.Approve:
-		return plan, e.approval()
+		return plan, e.approval("")
+	}
+	why, err := x.distrust(ctx, step.Action, run.Alert.Cause())
+	switch {
+	case err != nil:
+		return plan, result{journal.DecisionFleet, "the fleet's Redis does not answer: " + err.Error(), blocked}
+	case why != "":
+		return plan, e.approval(why)
 	}
 	return plan, result{}
 }
 
-// recheckGuards asks the guards right before something is done.
+// recheckGuards checks the guards again right before an action. It returns the guard that refuses it, and why:
+// cancelled if the alert was resolved, off if the state directory cannot be used; "" if nothing does.
 func (x *stepper) recheckGuards(e *execution, action, key string) (journal.Decision, string) {
 	x.storage.check()
 	if e.isCancelled() {
@@ -123,7 +132,8 @@ func (x *stepper) recheckGuards(e *execution, action, key string) (journal.Decis
 	return x.checkGuards(action, key, time.Now())
 }
 
-// plan asks the action for its plan. A panic of it is an error.
+// plan returns the plan of an action, within the step's timeout; its text is not
+// bounded. With an error, also for a panic of the action, the plan is zero.
 func (x *stepper) plan(ctx context.Context, e *execution, act action.Action, step config.HealingStep) (p action.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
@@ -143,7 +153,8 @@ func (x *stepper) plan(ctx context.Context, e *execution, act action.Action, ste
 	return p, nil
 }
 
-// readEvidence returns the evidence, as it may be written down.
+// readEvidence returns the evidence about a target, without secrets and bounded, as the
+// journal may have it; nil if there is none, it is no JSON, or reading it panics.
 func (x *stepper) readEvidence(ctx context.Context, target string) (out json.RawMessage) {
 	if x.evidence == nil {
 		return nil
@@ -156,7 +167,8 @@ func (x *stepper) readEvidence(ctx context.Context, target string) (out json.Raw
 	return out
 }
 
-// act writes to the journal that the step begins, applies the plan, and verifies it.
+// act checks the guards, writes to the journal that the step begins, applies the plan, and verifies it. The result
+// waits if the journal cannot be written: then nothing was done. It has no decision if ctx has ended.
 func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan action.Plan) result {
 	step, _, _ := e.step()
 	key := guard.TargetKey(e.rule.Name, step.Action, plan.Target)
@@ -168,12 +180,20 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 		return result{journal.DecisionDryRun, "would " + plan.Summary, flowEnd}
 	}
 	began := time.Now()
-	if !x.record(e.begin(began)) {
+	held, refused := x.beginHold(act, plan, key, e.snapshot())
+	if refused != "" {
+		return result{journal.DecisionRefused, refused, flowEscalate}
+	}
+	if !x.record(e.begin(began), held.entries(began)...) {
 		return result{journal.DecisionUnwritten, "the journal is not writable: the step waits until it is", flowWait}
 	}
 	x.guards.Began(x.settings(), key, began)
+	held.begin(x.state)
 	done, err := apply(ctx, act, plan, step.Timeout)
 	e.acted(done)
+	if done == 0 && ctx.Err() == nil {
+		held.undo(x.state)
+	}
 	if done > 0 || ctx.Err() != nil { // it did something, or may have
 		x.guards.Did(key, began)
 	}
@@ -181,7 +201,7 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 		return result{flow: flowStop}
 	}
 	if refusal, ok := errors.AsType[action.Refusal](err); ok && done == 0 {
-		return result{journal.DecisionRefused, refusal.Reason, flowEscalate}
+		return refusedAs(refusal)
 	}
 	x.record(e.verifying(err, time.Now()))
 	patience := step.VerifyWithin
@@ -192,9 +212,19 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 	if err != nil && r.decision == journal.DecisionFailed {
 		r.reason = err.Error()
 	}
-	return r
+	return conclude(ctx, act, plan, r)
 }
 
+// refusedAs returns the result of a step that is refused. If only its means are
+// missing, the run goes on to the next step, else to the step escalate.
+func refusedAs(r action.Refusal) result {
+	if r.Code.Unavailable() {
+		return result{journal.DecisionUnavailable, r.Reason, flowNext}
+	}
+	return result{journal.DecisionRefused, r.Reason, flowEscalate}
+}
+
+// apply applies a plan within the timeout, and returns how many victims are done, also with an error.
 func apply(ctx context.Context, act action.Action, plan action.Plan, timeout time.Duration) (done int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -205,7 +235,7 @@ func apply(ctx context.Context, act action.Action, plan action.Plan, timeout tim
 	return done, err
 }
 
-// verifyInterrupted verifies a step in which the exporter ended: it is never done again.
+// verifyInterrupted returns verified, failed or, if ctx ends, no decision for an interrupted step: it is never redone.
 func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act action.Action, step config.HealingStep) result {
 	run := e.snapshot()
 	lease := Lease{step.Action, guard.TargetKey(run.Rule, step.Action, run.Target), run.ID, 0}
@@ -213,7 +243,7 @@ func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act actio
 	if run.Plan == nil {
 		return result{journal.DecisionFailed, "the step was interrupted and its plan is not known", flowEscalate}
 	}
-	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
+	r := conclude(ctx, act, *run.Plan, verify(ctx, e, act, *run.Plan, step.VerifyWithin))
 	if r.decision == journal.DecisionFailed {
 		r.reason, r.flow = "the exporter ended in the middle of it; the step was not repeated; "+r.reason, flowEscalate
 	}

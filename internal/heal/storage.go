@@ -25,7 +25,8 @@ type storage struct {
 	writeErr error          // of the last write
 }
 
-// open opens the directory. nil: it cannot be used, is open, or was lost.
+// open opens the state directory and returns it. nil: it cannot be used, is open already,
+// or was lost.
 func (s *storage) open() *journal.Store {
 	s.mu.Lock()
 	opened, before := s.store != nil || s.lost != nil, s.openErr
@@ -44,7 +45,7 @@ func (s *storage) open() *journal.Store {
 	return nil
 }
 
-// fail records why the directory cannot be used.
+// fail records why the directory cannot be used, for the status.
 func (s *storage) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +59,7 @@ func (s *storage) use(store *journal.Store) {
 	s.store, s.openErr, s.writeErr = store, nil, nil
 }
 
-// close closes the directory for good.
+// close closes the directory. The caller must not call open afterwards, which would open it.
 func (s *storage) close() error {
 	s.mu.Lock()
 	store := cmp.Or(s.store, s.lost)
@@ -70,14 +71,14 @@ func (s *storage) close() error {
 	return store.Close()
 }
 
-// current returns the directory that is in use, or nil.
+// current returns the directory that is in use; nil if there is none, or it was lost.
 func (s *storage) current() *journal.Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.store
 }
 
-// append writes entries to the journal, all or none.
+// append writes entries to the journal as its Append does. Each error wraps ErrUnwritten, also without a directory.
 func (s *storage) append(entries ...journal.Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -94,7 +95,7 @@ func (s *storage) append(entries ...journal.Entry) error {
 	return nil
 }
 
-// setPause writes a pause; nil removes it.
+// setPause writes a pause; nil removes it. ErrUnwritten: there is no directory.
 func (s *storage) setPause(p *journal.Pause) error {
 	store := s.current()
 	if store == nil {
@@ -103,7 +104,7 @@ func (s *storage) setPause(p *journal.Pause) error {
 	return store.SetPause(p)
 }
 
-// wrote records how a write ended. A directory that was replaced ends healing until a
+// wrote records how a write ended. If the directory was replaced, healing is off until a
 // restart.
 func (s *storage) wrote(store *journal.Store, err error) {
 	s.mu.Lock()
@@ -124,8 +125,8 @@ func (s *storage) wrote(store *journal.Store, err error) {
 	}
 }
 
-// check reads whether the directory is still the one that was opened and, after a
-// write that failed, tries another one.
+// check records whether the directory is still the one that was opened and, after a write
+// that failed, whether another one succeeds.
 func (s *storage) check() {
 	s.mu.Lock()
 	store, failed := s.store, s.writeErr != nil
@@ -142,8 +143,8 @@ func (s *storage) check() {
 	}
 }
 
-// mode returns what may be done now: the mode of the configuration, but nothing
-// without a journal.
+// mode returns the mode in which runs act now: that of the configuration, but off while
+// the settings need a journal and none is open.
 func (s *storage) mode(set *guard.Settings) string {
 	if s.current() == nil && set.Used() {
 		return config.HealOff
@@ -151,9 +152,9 @@ func (s *storage) mode(set *guard.Settings) string {
 	return set.Mode
 }
 
-// shownMode returns the mode in force, and why it is not that of the configuration:
-// nothing begins while the journal cannot be written. The error is that of the directory or
-// of the last write; nil: there is none.
+// shownMode returns the mode in force: that of the configuration or, with why, off while the state directory is
+// not open or the journal cannot be written. err is that of the directory or of the last write; nil also before
+// the directory is first opened. Without rules and token it is always that of the configuration.
 func (s *storage) shownMode(set *guard.Settings) (mode, why string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +171,7 @@ func (s *storage) shownMode(set *guard.Settings) (mode, why string, err error) {
 	return set.Mode, "", nil
 }
 
-// bytes returns the size of the journal's files; 0: there is none.
+// bytes returns the size of the journal's files in bytes; 0 if none is in use.
 func (s *storage) bytes() int64 {
 	if store := s.current(); store != nil {
 		return store.Bytes()

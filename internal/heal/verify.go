@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
-// verify measures again and again whether the step of a run helped, for at most
-// patience.
+// verify measures again and again whether the step of a run helped, for at most patience,
+// and returns verified or failed. If ctx ends first, the result has no decision.
 func verify(ctx context.Context, e *execution, act action.Action, plan action.Plan, patience time.Duration) result {
 	end := time.Now().Add(patience)
 	for pause := time.Second; ; pause = min(pause*3/2, 5*time.Second) {
@@ -38,6 +38,33 @@ func verify(ctx context.Context, e *execution, act action.Action, plan action.Pl
 	}
 }
 
+// conclude returns a verified or failed result with the action's own report, and reverts what a failed action did.
+// A run goes on after an action that only observes. Any other result is returned as it is.
+func conclude(ctx context.Context, act action.Action, plan action.Plan, r result) result {
+	if r.decision != journal.DecisionVerified && r.decision != journal.DecisionFailed {
+		return r
+	}
+	if _, observes := act.(action.Observer); observes && r.flow == flowEnd {
+		r.flow = flowNext
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	err := safely(func() error {
+		if x, ok := act.(action.Reporter); ok {
+			r.reason = join(r.reason, x.Report(ctx, plan))
+		}
+		if x, ok := act.(action.Reverter); ok && r.decision == journal.DecisionFailed {
+			x.Revert(ctx, plan)
+		}
+		return nil
+	})
+	if err != nil {
+		r.reason = join(r.reason, err.Error())
+	}
+	return r
+}
+
+// verifyOnce returns the outcome that an action measures within 15 s. A panic is an error.
 func verifyOnce(ctx context.Context, act action.Action, plan action.Plan) (got action.Outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -48,7 +75,7 @@ func verifyOnce(ctx context.Context, act action.Action, plan action.Plan) (got a
 	return got, err
 }
 
-// safely turns a panic of an action into an error.
+// safely calls f and returns its error. A panic is returned as an error.
 func safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -11,6 +11,7 @@ import (
 // maxNamed bounds how many workers an advice names.
 const maxNamed = 3
 
+// adviseDown returns the advice for an app without a process.
 func adviseDown(app string) adviser {
 	return func(since time.Duration) []advice {
 		line := fmt.Sprintf("No process of %s has been found for %s: start it, or read in its log why it ended.", app, FormatSeconds(since.Seconds()))
@@ -21,8 +22,8 @@ func adviseDown(app string) adviser {
 	}
 }
 
-// adviseWorkers returns advice about what stuck workers wait for and, where no
-// worker is free, about what busy workers wait for.
+// adviseWorkers returns advice about workers that end unready, what stuck ones wait for and, if none is free,
+// what busy ones wait for; if that is not known, few end unready and some are not stuck, about the capacity.
 func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	var out []advice
 	if w.unready >= manyUnready {
@@ -41,8 +42,7 @@ func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	return func(time.Duration) []advice { return out }
 }
 
-// adviseMore returns a line that says whether more workers would help, which
-// depends on the CPU that is left.
+// adviseMore returns a line on whether more workers would help, by the CPU left; perhaps, if that is not known.
 func (e *evaluator) adviseMore(w *appWorkers) string {
 	line := fmt.Sprintf("All %s of %s are busy or stuck", plural(w.total, "worker"), w.app)
 	if w.total == 1 {
@@ -68,6 +68,7 @@ func (e *evaluator) adviseMore(w *appWorkers) string {
 	}
 }
 
+// adviseQueue returns the advice for a queue that is full or has idle workers; none else or if its cause is known.
 func (e *evaluator) adviseQueue(w *appWorkers) adviser {
 	var out []string
 	if e.causeKnown(w) {
@@ -82,14 +83,19 @@ func (e *evaluator) adviseQueue(w *appWorkers) adviser {
 	return symptoms(out...)
 }
 
+// adviseErrors returns the advice for failed requests. The ratio must be known.
 func adviseErrors(q *model.AppRequests) adviser {
 	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(*q.ErrorRatio), q.App)
 	if q.Rate != nil {
 		line += ", at " + FormatRate(*q.Rate)
 	}
+	if n := q.Shed5m; n != nil && q.Requests5m != nil && *q.Requests5m > 0 {
+		line += ", without the " + FormatPercent(min(1, *n / *q.Requests5m)) + " that a throttle shed"
+	}
 	return symptoms(line + ": read the tracebacks in its log.")
 }
 
+// adviseSlow returns the advice of [evaluator.causes] on what workers wait for now, else a line on the slow requests.
 func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
 	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
 	if v := w.requests.Slow5m; v != nil && *v > 0 {
@@ -125,8 +131,8 @@ func (w *appWorkers) adviseCPU() adviser {
 	return symptoms(line + ".")
 }
 
-// adviseHostMemory returns the end of a sentence that names the app with most
-// memory; "" where no app's memory is known.
+// adviseHostMemory returns the end of a sentence that names the app with most memory; ""
+// if no app's memory is known.
 func (e *evaluator) adviseHostMemory() string {
 	name, most := "", 0.0
 	for _, app := range e.names {
@@ -140,6 +146,7 @@ func (e *evaluator) adviseHostMemory() string {
 	return fmt.Sprintf("; of the apps, %s uses most, %s", name, FormatBytes(most))
 }
 
+// adviseHostCPU returns the end of a sentence that names the busiest app, or that none is known to use CPU.
 func (e *evaluator) adviseHostCPU() string {
 	name, most := "", 0.0
 	for _, app := range e.names {
@@ -153,6 +160,7 @@ func (e *evaluator) adviseHostCPU() string {
 	return fmt.Sprintf("; of the apps, %s uses most, %s of its CPU limit", name, FormatPercent(most))
 }
 
+// adviseHits returns the advice for lookups that miss. The ratio must be known.
 func adviseHits(s *model.RedisServer) adviser {
 	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(*s.HitRatio), s.Name)
 	used, limit := s.Memory, s.MaxMemory

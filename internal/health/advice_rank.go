@@ -24,7 +24,7 @@ type advice struct {
 // adviser returns advice about something that has not been healthy for that long.
 type adviser func(since time.Duration) []advice
 
-// symptoms returns an adviser with these lines, each about a symptom.
+// symptoms returns an adviser that returns these lines, each as advice about a symptom.
 func symptoms(lines ...string) adviser {
 	out := make([]advice, len(lines))
 	for i, l := range lines {
@@ -33,12 +33,12 @@ func symptoms(lines ...string) adviser {
 	return func(time.Duration) []advice { return out }
 }
 
-// deferred returns an adviser that is built when its advice is first needed.
+// deferred returns an adviser that calls of only when its advice is needed.
 func deferred(of func() adviser) adviser {
 	return func(since time.Duration) []advice { return of()(since) }
 }
 
-// rootCause returns an adviser with one line about a root cause.
+// rootCause returns an adviser that returns one line about the root cause named cause.
 func rootCause(cause, line string) adviser {
 	return func(time.Duration) []advice { return []advice{{rankRoot, cause, line}} }
 }
@@ -55,7 +55,7 @@ type given struct {
 	rule Subject
 }
 
-// ranked returns the advice sorted by rank, one line per cause.
+// ranked returns advice that has a line, by rank, the first of each cause; a cause that is a line becomes app/rule.
 func ranked(all []given) []Advice {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b given) int { return cmp.Compare(a.rank, b.rank) })
@@ -75,7 +75,7 @@ func ranked(all []given) []Advice {
 	return out
 }
 
-// texts returns the lines of advice.
+// texts returns the text of each advice, in the same order.
 func texts(all []Advice) []string {
 	out := make([]string, len(all))
 	for i, a := range all {

@@ -9,8 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// busyLong is how long a request must take, in seconds, for all workers busy to be a
-// warning.
+// busyLong is how long a request must take, in seconds, for all workers busy to be a warning.
 const busyLong = 1.0
 
 // worker is one worker with the CPU of its process.
@@ -38,6 +37,7 @@ type appWorkers struct {
 	unready             float64     // workers that ended in the last minute, none of which was ready for a request
 }
 
+// appWorkers returns what the state has about an app's workers; its parts may be nil.
 func (e *evaluator) appWorkers(app string) *appWorkers {
 	w := &appWorkers{app: app, process: measures.App(e.State, app), memory: measures.Memory(e.State, app), requests: measures.Requests(e.State, app), queues: measures.Listeners(e.State, app)}
 	cores := make(map[string]*float64)
@@ -67,7 +67,8 @@ func (e *evaluator) appWorkers(app string) *appWorkers {
 	return w
 }
 
-// in returns the number of workers in a state: by Counts, else of those listed.
+// in returns how many workers are in a state, e.g. "busy": by the counts, or if there are
+// none, of those listed.
 func (w *appWorkers) in(state string) float64 {
 	if w.counts != nil {
 		return CountIn(w.counts, state)
@@ -81,7 +82,7 @@ func (w *appWorkers) in(state string) float64 {
 	return n
 }
 
-// CountIn returns how many workers are in a state.
+// CountIn returns how many workers are in a state, e.g. "busy"; 0 for an unknown state.
 func CountIn(n *model.WorkerCounts, state string) float64 {
 	switch state {
 	case "busy":
@@ -96,30 +97,31 @@ func CountIn(n *model.WorkerCounts, state string) float64 {
 	return 0
 }
 
-// free returns the number of workers that could take another request now.
+// free returns how many workers are neither busy nor stuck, or have a spare thread; booting and unread ones count too.
 func (w *appWorkers) free() float64 { return max(0, w.total-w.taken+w.spare) }
 
 // manyUnready is how many workers of an app must have ended within a minute without
 // being ready for a request to be critical.
 const manyUnready = 3
 
-// unseen reports whether no worker's state could be read.
+// unseen reports whether there are workers, but the state of none could be read.
 func (w *appWorkers) unseen() bool {
 	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.State != "" })
 }
 
-// reported reports whether requests are reported.
+// reported reports whether the app's requests are reported, e.g. by StatsD.
 func (w *appWorkers) reported() bool { return w.requests != nil && w.requests.Rate != nil }
 
-// waits reports whether at least one connection per worker waits.
+// waits reports whether at least one connection per worker waits to be accepted; false also if that is not known.
 func (w *appWorkers) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
 
-// full reports whether the fullest accept queue has reached that share of its limit.
+// full reports whether the fullest accept queue has reached a share of its limit, from 0
+// to 1; false if that is not known.
 func (w *appWorkers) full(share float64) bool {
 	return w.fullest != nil && w.fullest.Fullness != nil && *w.fullest.Fullness >= share
 }
 
-// longest returns the workers in a state, sorted longest first.
+// longest returns the workers in a state, those that have been in it longest first.
 func (w *appWorkers) longest(state string) []worker {
 	var out []worker
 	for _, x := range w.workers {
@@ -133,8 +135,8 @@ func (w *appWorkers) longest(state string) []worker {
 	return out
 }
 
-// worst returns the worker that has been stuck longest, else the one that has been
-// busy longest.
+// worst returns the worker that has been stuck longest, else the one that has been busy
+// longest; nil if there is neither.
 func (w *appWorkers) worst() *worker {
 	for _, state := range []string{"stuck", "busy"} {
 		if l := w.longest(state); len(l) > 0 {
@@ -147,6 +149,7 @@ func (w *appWorkers) worst() *worker {
 // queueText returns the fullest queue in words. One length at least must be known.
 func (w *appWorkers) queueText() string { return queueText(w.fullest, len(w.queues) > 1) }
 
+// name returns the word, the slot and, if it is known, the pid.
 func (x *worker) name(word string) string {
 	if x.PID == 0 {
 		return word + " " + x.Slot
@@ -154,6 +157,7 @@ func (x *worker) name(word string) string {
 	return fmt.Sprintf("%s %s (pid %d)", word, x.Slot, x.PID)
 }
 
+// named returns "worker", the slot and, if it is known, the pid.
 func (w *appWorkers) named(slot string) string {
 	for i := range w.workers {
 		if w.workers[i].Slot == slot {
@@ -163,8 +167,7 @@ func (w *appWorkers) named(slot string) string {
 	return "worker " + slot
 }
 
-// queueText returns the length of a queue with its limit, and with the listener
-// where there are several.
+// queueText returns a queue's length, which must be known, its limit if known, "7 of 128", and its name if several.
 func queueText(q *model.Listener, several bool) string {
 	out := FormatCount(*q.Length)
 	if q.Limit != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// bottlenecks returns the advice about what holds up an app now; "" stands for all apps.
+// bottlenecks returns the advice about what holds up an app ("": each app); none without a cause or harm now.
 func (e *evaluator) bottlenecks(app string) (out []given) {
 	for i := range e.State.Bottlenecks {
 		b := &e.State.Bottlenecks[i]
@@ -26,9 +26,8 @@ func (e *evaluator) bottlenecks(app string) (out []given) {
 	return out
 }
 
-// ownAdvice returns the advice about what the workers of an app that is held up do, where
-// it says what can be ended: it is better than where to look. An advice without a line
-// where there is none.
+// ownAdvice returns the advice about what the workers of an app held up by db_slow, upstream or cpu do that
+// can be ended, which is better than where to look; without a line if there is none or for other causes.
 func (e *evaluator) ownAdvice(b *model.Bottleneck) advice {
 	switch b.Cause { //nolint:exhaustive // nothing of the workers can be ended for the others
 	case model.CauseDBSlow:
@@ -45,7 +44,8 @@ func (e *evaluator) ownAdvice(b *model.Bottleneck) advice {
 	return advice{}
 }
 
-// ownQueries returns the long statements of an app on the server that holds it up.
+// ownQueries returns the long statements of an app on the MySQL server that holds it up;
+// nil if none is known, or it is held up by something else.
 func (e *evaluator) ownQueries(b *model.Bottleneck) (own []*model.Query) {
 	server, ok := strings.CutPrefix(b.Peer, "mysql:")
 	if !ok {
@@ -59,7 +59,8 @@ func (e *evaluator) ownQueries(b *model.Bottleneck) (own []*model.Query) {
 	return own
 }
 
-// stuckIn returns the advice about the stuck workers of an app in one kind of wait.
+// stuckIn returns the advice about those stuck workers of an app whose wait in accepts;
+// without a line if there is none.
 func (e *evaluator) stuckIn(b *model.Bottleneck, in func(*model.Wait) bool) advice {
 	w := e.appWorkers(b.App)
 	group := slices.DeleteFunc(slices.Clone(w.longest("stuck")), func(x worker) bool { return x.Wait == nil || !in(x.Wait) })

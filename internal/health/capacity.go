@@ -8,16 +8,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// adviseCapacity adds advice about an app whose workers are nearly always in use, also
-// while it is healthy.
+// adviseCapacity adds a hint about an app whose workers are nearly always in use, also
+// while it is healthy, unless its workers are muted.
 func (e *evaluator) adviseCapacity(app string) {
 	if a := e.capacityAdvice(e.appWorkers(app)); a.line != "" && !slices.Contains(e.muted(app), "workers") {
 		e.hints = append(e.hints, given{a, Subject{App: app, Rule: "capacity"}})
 	}
 }
 
-// capacityAdvice returns the line about how much an app is used, without a line where a
-// fault explains it.
+// capacityAdvice returns advice about an app that is nearly always in use; without a line
+// if it has room, its use or requests are not known, or a fault explains the use.
 func (e *evaluator) capacityAdvice(w *appWorkers) advice {
 	line := capacity.Advice(capacity.Input{State: e.State, App: w.app, Workers: w.total, Limits: e.limits(w.app), Host: e.Limits})
 	if line == "" || e.isHeldUp(w) {
@@ -26,8 +26,8 @@ func (e *evaluator) capacityAdvice(w *appWorkers) advice {
 	return advice{rankSymptom, w.app + "/capacity", line}
 }
 
-// isHeldUp reports whether a fault explains why the workers of an app are in use: they
-// wait for something that holds them up, or a server or pool that they use is unhealthy.
+// isHeldUp reports whether a fault explains why the workers of an app are in use: some are stuck, ended unready
+// or wait for something that holds them up, or its pool, error rate or a server that it uses is unhealthy.
 func (e *evaluator) isHeldUp(w *appWorkers) bool {
 	if w.stuck > 0 || w.unready > 0 || e.causeKnown(w) {
 		return true

@@ -29,7 +29,7 @@ func memory(use, limit float64) []modeltest.Fact {
 	return []modeltest.Fact{fact("resp_app_memory_usage_ratio", use, "shop"), fact("resp_app_memory_limit_bytes", limit, "shop")}
 }
 
-// threaded gives each worker of shop that many request threads.
+// threaded sets the number of request threads of each worker of shop.
 func threaded(s *model.State, n int) {
 	for i := range s.Workers[0].Workers {
 		s.Workers[0].Workers[i].Threads = make([]model.Thread, n)

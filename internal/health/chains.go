@@ -9,9 +9,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// chainAdvice returns the line about a chain, for the workers of an app; "" stands for
-// the app with most victims. It says what to do. Who waits for whom is in it only if no
-// verdict says it: a verdict has the first chain of each app.
+// chainAdvice returns the advice about a chain: what to do, for the workers of app ("":
+// of the app with most victims). The line also says who waits for whom, if there is
+// nothing to do, or the chain is not the first one of its app, which is in a verdict.
 func (e *evaluator) chainAdvice(c *model.Chain, app string) advice {
 	line := diagnosis.Advice(c)
 	first := slices.IndexFunc(e.State.Chains, func(x model.Chain) bool { return x.App == c.App })
@@ -21,8 +21,8 @@ func (e *evaluator) chainAdvice(c *model.Chain, app string) advice {
 	return advice{rankRoot, diagnosis.Cause(c), line}
 }
 
-// withChain returns the advice about a pool after that about what its app's workers
-// wait for on its server.
+// withChain returns the adviser of a pool, with advice before it about what the app's workers wait for on the
+// pool's server. It returns own, which may be nil, without such a wait, or if the pool is not configured.
 func (e *evaluator) withChain(app, pool string, own adviser) adviser {
 	i := slices.IndexFunc(e.Parts, func(p Part) bool { return p.App == app && p.Component == "pool" && p.Name == pool })
 	if i < 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// lockChain has the workers 0 and 1 of shop wait for a row that worker 2 holds, which
-// waits for an address.
+// lockChain returns a chain: the workers 0 and 1 of shop wait for a row that worker 2
+// holds, which waits for an address.
 func lockChain() model.Chain {
 	victim := func(slot string, pid int, id uint64) model.Link {
 		return model.Link{App: "shop", Slot: slot, PID: pid, Server: "mysql:main", Connection: id, On: "mysql", Peer: "mysql:main", Seconds: 42}
@@ -71,7 +71,7 @@ func TestAdviceOfChains(t *testing.T) {
 	}
 }
 
-// A chain that no verdict has is told whole: the second one of an app.
+// A chain that no verdict has is described completely: the second one of an app.
 func TestAdviceOfSecondChain(t *testing.T) {
 	x := newTrial()
 	x.in.State = modeltest.State(slices.Concat(appOf("shop", 9, "stuck", "stuck", "stuck", "stuck"), []modeltest.Fact{waiting("3", "upstream", "10.0.0.8:443")}))

@@ -44,9 +44,9 @@ type Subject struct {
 	Of   string // which disk, store, pool or queue, where there may be several; else ""
 }
 
-// Evaluate evaluates the state of one gather and returns the result and the State
-// for the next call. It is pure. It may be called at any interval, because
-// durations are computed from Input.At, but in the order of these times.
+// Evaluate returns what is wrong by the state of one gather, and the State to pass to the
+// next call. It is pure. It may be called at any interval, but in the order of Input.At,
+// from which it computes durations.
 func Evaluate(in Input, before State) (Evaluation, State) {
 	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*locks.Blocker), tableLocks: make(map[string]*locks.Blocker)}
 	e.names = e.appNames()
@@ -62,9 +62,8 @@ func Evaluate(in Input, before State) (Evaluation, State) {
 	return e.evaluation(), e.after
 }
 
-// addUnmeasured adds a healthy rule for each subject that was unhealthy and has no
-// value now, e.g. the error rate of an app without requests, so that it is listed
-// as recovering.
+// addUnmeasured adds a healthy rule for each subject that was unhealthy and has no value now,
+// e.g. the error rate of an app without requests, so that it is listed as recovering.
 func (e *evaluator) addUnmeasured() {
 	seen := make(map[Subject]bool, len(e.rules))
 	for i := range e.rules {
@@ -80,7 +79,7 @@ func (e *evaluator) addUnmeasured() {
 	}
 }
 
-// exists reports whether the subject is still configured or seen.
+// exists reports whether the server of a subject is configured, or its app configured or seen; true for the host.
 func (e *evaluator) exists(k Subject) bool {
 	switch k.Rule {
 	case "mysql", "query_time", "connections":
@@ -98,7 +97,7 @@ type result struct {
 	ended  *time.Time // when it was last unhealthy; nil: it is present
 }
 
-// evaluation returns the statuses, findings and advice of all rules.
+// evaluation returns the statuses, findings and advice by all rules that were added.
 func (e *evaluator) evaluation() Evaluation {
 	statuses := map[string]*Status{"": e.status("")}
 	all := e.advance(statuses)
@@ -131,8 +130,8 @@ func (e *evaluator) evaluation() Evaluation {
 	return out
 }
 
-// advance computes the next state of each rule, sets the components' levels in
-// statuses, and returns what is unhealthy and what has ended lately.
+// advance computes the next state of each rule from the one before, and sets the levels
+// of components in statuses. It returns what is unhealthy or has ended lately.
 func (e *evaluator) advance(statuses map[string]*Status) []result {
 	var all []result
 	for i := range e.rules {
@@ -153,7 +152,7 @@ func (e *evaluator) advance(statuses map[string]*Status) []result {
 	return all
 }
 
-// result returns the finding of a rule, present or ended, with its advice.
+// result returns the finding of a rule, present or ended; advice only if its level now, not a kept one, is unhealthy.
 func (e *evaluator) result(r *rule, h *ruleState) result {
 	t := result{Finding: Finding{r.App, Alert{
 		Name: r.title(), Severity: h.level, Component: r.component, Summary: h.summary, Since: h.since,
@@ -171,10 +170,9 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 	return t
 }
 
-// fill sets the alerts, recommendations and overall level from the results of the
-// app and, with disks, of the disks of the host, which concern every app without
-// limits of its own for them. todo is advice that comes before theirs, hints advice for
-// healthy apps.
+// fill sets a status from the results about its app and, if disks is set, about the
+// host's disks, which concern each app without limits of its own. todo is advice that
+// comes before theirs; hints is advice also for healthy apps.
 func (s *Status) fill(all []result, todo, hints []given, disks bool) {
 	for i := range all {
 		t := &all[i]
@@ -198,6 +196,7 @@ func (s *Status) fill(all []result, todo, hints []given, disks bool) {
 	}
 }
 
+// status returns the status of an app in which no rule has been evaluated.
 func (e *evaluator) status(app string) *Status {
 	s := &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Muted: []string{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
 	s.Muted = append(s.Muted, e.muted(app)...)

@@ -69,7 +69,7 @@ func TestMissing(t *testing.T) {
 		var want []string
 		for i := range n {
 			detail := fmt.Sprint("d", i)
-			s.Lacks = append(s.Lacks, model.Lack{Collector: "pss", Detail: detail}, model.Lack{Collector: "pss", Detail: "d0"})
+			s.Lacks = append(s.Lacks, model.Lack{Collector: "pss", Detail: detail}, model.Lack{Collector: "pss", Detail: "d0"}, model.Lack{Collector: "pss", Detail: detail})
 			if i < 20 {
 				want = append(want, detail)
 			}

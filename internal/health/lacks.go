@@ -12,8 +12,8 @@ import (
 // maxMissing bounds the sentences about one collector.
 const maxMissing = 20
 
-// lack returns why a collector is not available; "" where it is available,
-// switched off or unknown.
+// lack returns why a collector is not available, in words or as its reason; "" if it is
+// available, switched off or unknown.
 func (e *evaluator) lack(collector string) string {
 	reason := e.reason(collector)
 	if reason == "" || reason == "ok" || reason == "disabled" {
@@ -31,29 +31,23 @@ func (e *evaluator) reason(collector string) model.Reason {
 	return e.State.Collectors[i].Reason
 }
 
-// Missing returns the details of all non-optional lacks of a collector, joined and
-// without duplicates.
+// Missing returns the details of what a collector lacks that is not optional, without
+// duplicates, at most maxMissing and how many more; "" if there is none.
 func Missing(s *model.State, collector string) string {
 	var list []string
-	more := 0
 	for i := range s.Lacks {
-		l := &s.Lacks[i]
-		switch {
-		case l.Collector != collector || l.Optional || l.Detail == "" || slices.Contains(list, l.Detail):
-		case len(list) < maxMissing:
+		if l := &s.Lacks[i]; l.Collector == collector && !l.Optional && l.Detail != "" && !slices.Contains(list, l.Detail) {
 			list = append(list, l.Detail)
-		default:
-			more++
 		}
 	}
-	if more > 0 {
-		list = append(list, fmt.Sprintf("and %d more", more))
+	if more := len(list) - maxMissing; more > 0 {
+		list = append(list[:maxMissing], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(list, "; ")
 }
 
-// lackOf returns the first non-optional lack of a server, of the collector of its
-// kind; nil if there is none.
+// lackOf returns what the collector of a server's kind lacks of this server, if that is
+// not optional; nil if nothing.
 func (e *evaluator) lackOf(kind, name string) *model.Lack {
 	i := slices.IndexFunc(e.State.Lacks, func(l model.Lack) bool {
 		return l.Collector == kind && l.Of == kind+":"+name && !l.Optional
@@ -64,8 +58,8 @@ func (e *evaluator) lackOf(kind, name string) *model.Lack {
 	return &e.State.Lacks[i]
 }
 
-// cannotRead adds a warning where a collector failed or, for the host and
-// configured apps, lacks a permission.
+// cannotRead adds a warning that what cannot be read, if its collector failed or, for the
+// host and configured apps, lacks a permission. For any other reason it adds nothing.
 func (e *evaluator) cannotRead(app, component, collector, what string) {
 	reasons := []model.Reason{"failed", "timeout"}
 	if app == "" || slices.Contains(e.Apps, app) {

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health/words"
 )
 
-// blocker returns the connection at the end of the chain for which most others
-// wait; nil if none is known.
+// blocker returns the connection of a MySQL server for which most others wait for locks,
+// directly or behind others; nil if none is known.
 func (e *evaluator) blocker(server string) *locks.Blocker {
 	b, known := e.blockers[server]
 	if !known {
@@ -18,8 +18,8 @@ func (e *evaluator) blocker(server string) *locks.Blocker {
 	return b
 }
 
-// blockedBy returns the end of a summary that names the blocker of a server; ""
-// where there is none.
+// blockedBy returns the end of a summary that names the connection for which most others
+// of a server wait; "" if none is known.
 func (e *evaluator) blockedBy(server string) string {
 	b := e.blocker(server)
 	if b == nil {
@@ -28,12 +28,12 @@ func (e *evaluator) blockedBy(server string) string {
 	return fmt.Sprintf("; connection %d%s blocks %d", b.ID, words.Owner(&b.Connection), len(b.Waiting))
 }
 
-// connectionCause returns the cause of advice about a connection.
+// connectionCause returns the identity of the advice about a connection.
 func connectionCause(server string, id uint64) string {
 	return fmt.Sprintf("mysql:%s/connection:%d", server, id)
 }
 
-// blockerAdvice returns the line about the holder of a lock: who it is, what its worker
+// blockerAdvice returns the advice about the holder of a lock: who it is, what its worker
 // waits for, how to end it, and which workers not to end.
 func blockerAdvice(b *locks.Blocker, c *evaluator) advice {
 	does := ""
@@ -55,5 +55,5 @@ func waitFor(n int) string {
 	return fmt.Sprintf("%d other connections wait", n)
 }
 
-// CompareSlots orders the slots of workers: 2 before 10.
+// CompareSlots compares two slots of workers for a sort, by length, then as texts: "2" is before "10".
 func CompareSlots(a, b string) int { return words.CompareSlots(a, b) }

@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // leakNear is how soon a leak must fill an app's memory to be a warning, in seconds.
 const leakNear = 86400.0
 
-// fastestLeak returns the worker of an app that loses memory fastest; nil: none is
-// suspected of it.
+// fastestLeak returns the suspected leak of an app that grows fastest; nil if there is none.
 func (e *evaluator) fastestLeak(app string) (fastest *model.MemoryLeak) {
 	for i := range e.State.MemoryLeaks {
 		l := &e.State.MemoryLeaks[i]
@@ -22,19 +22,19 @@ func (e *evaluator) fastestLeak(app string) (fastest *model.MemoryLeak) {
 	return fastest
 }
 
-// leakRemedy returns the end of the advice about a leak: what to do, and where the memory
-// is lost, as far as that is beyond doubt.
+// leakRemedy returns the end of the advice about a leak: what to do and, if that is
+// beyond doubt, in which view the memory is lost.
 func (e *evaluator) leakRemedy(app string) string {
 	for i := range e.State.LeakViews { // the worst first
 		if v := &e.State.LeakViews[i]; v.App == app {
-			return fmt.Sprintf("; it grows in requests to %s: look at what they keep, recycle the worker, and set max_requests until then.", v.View)
+			return fmt.Sprintf("; the memory grows in requests to %s: look at what they keep, recycle the worker, and set max_requests until then.", v.View)
 		}
 	}
-	return ": recycle it, and set max_requests until the cause is found."
+	return ": recycle the worker, and set max_requests until the cause is found."
 }
 
-// evaluateLeak raises the level of an app's memory where a leak fills it within a day, and
-// puts the worker that leaks before other advice.
+// evaluateLeak adds to the rule r of an app's memory what is known of a leak: advice
+// about the leaking worker, and a warning if the leak fills the memory within a day.
 func (e *evaluator) evaluateLeak(w *appWorkers, r *rule) {
 	l, level := e.fastestLeak(w.app), r.level
 	if l == nil {
@@ -50,6 +50,9 @@ func (e *evaluator) evaluateLeak(w *appWorkers, r *rule) {
 			r.level, r.release = Warning, Warning
 			r.summary = line
 		}
+	}
+	if heap := words.Heap(e.State.Heaps, w.app, l.Slot); heap != "" {
+		line += "; " + heap
 	}
 	rest := r.advice
 	if level < Warning { // the memory in use is no problem yet

@@ -28,6 +28,11 @@ func poolNow(inUse, idle, inTransaction, leaked int) []modeltest.Fact {
 	return append(out, fact("resp_pool_capacity", 15, "shop", "main"), fact("resp_pool_utilization_ratio", float64(inUse+inTransaction+leaked)/15, "shop", "main"))
 }
 
+// reported is that the app reports its pool, with a checkout of that age.
+func reported(oldest float64, more ...modeltest.Fact) []modeltest.Fact {
+	return append(more, fact("resp_pool_info", 1, "shop", "main", "inside"), fact("resp_pool_oldest_checkout_seconds", oldest, "shop", "main"), fact("resp_pool_waiting_threads", 2, "shop", "main"))
+}
+
 func parts(in *health.Input) {
 	in.Apps, in.MySQL, in.Redis = []string{"shop"}, []string{"db"}, []string{"cache"}
 	in.Parts = []health.Part{{"shop", "pool", "main", "mysql:db"}, {"shop", "sessions", "cache", "redis:cache"}, {"shop", "tasks", "default", "redis:cache"}}
@@ -60,6 +65,9 @@ func partCases() map[string]evaluated {
 		"a pool at ease":  {nil, with(poolNow(2, 8, 1, 0)), "shop/pool=healthy" + well + up, "", ""},
 		"a pool at work":  {nil, with(poolNow(12, 1, 1, 0)), "shop/pool=warning" + well + up, "shop/pool main", "shop/pool main"},
 		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "shop/pool_leak main", "pool:shop/main"},
+		"reported leaks":  {nil, with(append(poolNow(2, 0, 0, 3), reported(95, fact("page.pool_site", 95, "shop", "main", "/report/<int:n>", "report.py", "fetch", "42", "2"))...)), "shop/pool=warning" + well + up, "shop/pool_leak main", "pool:shop/main"},
+		"reported, alone": {nil, with(append(poolNow(2, 0, 0, 3)[:4:4], reported(95, fact("page.pool_site", 95, "shop", "main", "", "jobs.py", "refresh", "7", "3"))...)), "shop/pool=warning" + well + up, "shop/pool_leak main", "pool:shop/main"},
+		"reported, where": {nil, with(append(poolNow(0, 0, 0, 1), reported(95)...)), "shop/pool=warning" + well + up, "shop/pool_leak main", "mysql:db/connection:801"},
 		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "shop/pool_leak main", "mysql:db/connection:801"},
 		"a pool used up":  {nil, with(poolNow(2, 0, 1, 12)), "shop/pool=critical" + well + up, "shop/pool main", "pool:shop/main"},
 		"without a limit": {nil, with(poolNow(2, 0, 1, 12)[:4]), "shop/pool=warning" + well + up, "shop/pool_leak main", "pool:shop/main"},

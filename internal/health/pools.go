@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health/levels"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -18,8 +19,8 @@ type Part struct {
 	Store     string // where it lives: "mysql:main", "redis:cache"
 }
 
-// partNames returns the names of an app's parts of one component, configured and
-// found, sorted and without duplicates.
+// partNames returns the names of an app's parts of one component, those of the
+// configuration and those in found, sorted and without duplicates.
 func (e *evaluator) partNames(app, component string, found []string) []string {
 	out := slices.Clone(found)
 	for _, p := range e.Parts {
@@ -31,8 +32,8 @@ func (e *evaluator) partNames(app, component string, found []string) []string {
 	return slices.Compact(out)
 }
 
-// unread adds a warning for a configured part that could not be read. The warning
-// is inhibited where its store does not answer.
+// unread adds a warning that a configured part could not be read, unless its collector is
+// off. The warning is inhibited if the part's store does not answer.
 func (e *evaluator) unread(app, component, collector, name, what string) {
 	i := slices.IndexFunc(e.Parts, func(p Part) bool { return p.App == app && p.Component == component && p.Name == name })
 	why := e.lack(collector)
@@ -58,10 +59,7 @@ func (e *evaluator) poolOf(app, name string) *pool {
 	return &pool{&e.State.Pools[i]}
 }
 
-// taken returns the number of connections that are not idle.
-func (p *pool) taken() float64 { return p.InUse + p.InTransaction + p.Leaked }
-
-// evaluatePools evaluates the utilization and the leaks of each pool of an app.
+// evaluatePools adds the rules about the use and the leaks of each pool of an app.
 func (e *evaluator) evaluatePools(w *appWorkers) {
 	var found []string
 	for i := range e.State.Pools {
@@ -87,42 +85,46 @@ func (e *evaluator) evaluatePools(w *appWorkers) {
 		}
 		r := rule{Subject: Subject{w.app, "pool", name}, component: "pool", advice: advice}
 		r.level, r.release = levels.Rises(*p.Utilization, e.limits(w.app).ConnectionPool)
-		r.summary = fmt.Sprintf("pool %s of %s is at %s", name, w.app, p.use())
+		r.summary = fmt.Sprintf("pool %s of %s is at %s", name, w.app, words.PoolUse(p.Pool))
 		e.add(r)
 	}
 }
 
-// use returns the utilization in words, e.g. "87 % (13 of 15)".
-func (p *pool) use() string {
-	if p.Capacity == nil {
-		return FormatPercent(*p.Utilization)
-	}
-	return fmt.Sprintf("%s (%s of %s)", FormatPercent(*p.Utilization), FormatCount(p.taken()), FormatCount(*p.Capacity))
-}
-
+// asleep returns the end of a sentence: how long its worst leak or, if its app reports the pool, checkout lasts; or "".
 func (p *pool) asleep() string {
+	if p.Source == model.PoolInside {
+		return words.CheckedOut(p.Pool)
+	}
 	if len(p.Leaks) == 0 {
 		return ""
 	}
 	return ": idle in a transaction for up to " + FormatSeconds(p.Leaks[0].Seconds)
 }
 
-// advice returns advice about the connections that use the pool up.
+// advice returns advice about the connections that use a pool up; nil if nothing is known
+// of its use and none leaked.
 func (p *pool) advice(w *appWorkers) adviser {
 	if p.Utilization == nil && p.Leaked == 0 {
 		return nil
 	}
 	line := "Pool " + p.Name + " of " + p.App
 	if p.Utilization != nil {
-		line += " is at " + p.use()
+		line += " is at " + words.PoolUse(p.Pool)
 	} else {
-		line += " has " + plural(p.taken(), "connection") + " in use"
+		line += " has " + plural(words.Taken(p.Pool), "connection") + " in use"
 	}
 	if p.Leaked == 0 {
-		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.InUse, "connection"), runs(p.InUse), FormatCount(p.InTransaction), sleeps(p.InTransaction))
+		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.InUse, "connection"), words.Runs(p.InUse), FormatCount(p.InTransaction), words.Sleeps(p.InTransaction))
 		return symptoms(line + ". Make the transactions shorter, or raise size and max_overflow if the server allows more connections.")
 	}
-	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.Leaked, "connection"), sleeps(p.Leaked), p.longestLeak())
+	if p.Source == model.PoolInside {
+		line += ": " + words.NotReturned(p.Pool)
+		if len(p.Leaks) > 0 {
+			line += " Until then: " + p.kill() + "."
+		}
+		return p.leaking(line)
+	}
+	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.Leaked, "connection"), words.Sleeps(p.Leaked), p.longestLeak())
 	slot, n := p.culprit()
 	switch {
 	case len(p.Leaks) == 0:
@@ -137,8 +139,8 @@ func (p *pool) advice(w *appWorkers) adviser {
 	return p.leaking(line + w.named(slot) + ". End them: " + p.kill() + ", or recycle that worker.")
 }
 
-// leaking returns an adviser about leaked connections. A single leak has the cause
-// of its connection, as advice about a lock that it holds has.
+// leaking returns an adviser with a line about leaked connections. A single leak has the
+// cause of its connection, so that advice about a lock that it holds is not given twice.
 func (p *pool) leaking(line string) adviser {
 	cause := "pool:" + p.App + "/" + p.Name
 	if len(p.Leaks) == 1 && p.Leaked == 1 {
@@ -147,6 +149,7 @@ func (p *pool) leaking(line string) adviser {
 	return func(time.Duration) []advice { return []advice{{rankCause, cause, line}} }
 }
 
+// longestLeak returns for how long its longest leak lasts; "" without leaks.
 func (p *pool) longestLeak() string {
 	if len(p.Leaks) == 0 {
 		return ""
@@ -154,7 +157,8 @@ func (p *pool) longestLeak() string {
 	return ", the longest for " + FormatSeconds(p.Leaks[0].Seconds)
 }
 
-// culprit returns the worker that has most of the leaks, and how many.
+// culprit returns the slot of the worker that has most of the leaked connections, and how
+// many; "" and 0 if none has any.
 func (p *pool) culprit() (slot string, n int) {
 	for i := range p.Workers {
 		w := &p.Workers[i]
@@ -165,26 +169,15 @@ func (p *pool) culprit() (slot string, n int) {
 	return slot, n
 }
 
-// kill returns the statement that ends the longest leak, and how many more there
-// are.
+// kill returns the statement that ends the longest leak, e.g. "KILL 812 and 3 more on
+// MySQL main". There must be one.
 func (p *pool) kill() string {
-	line := fmt.Sprintf("KILL %d", p.Leaks[0].Connection)
-	if n := int(p.Leaked) - 1; n > 0 {
+	line, n := fmt.Sprintf("KILL %d", p.Leaks[0].Connection), int(p.Leaked)
+	if p.Source == model.PoolInside { // what the app misses, the server may not show
+		n = len(p.Leaks)
+	}
+	if n--; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)
 	}
 	return line + " on MySQL " + p.Leaks[0].Server
-}
-
-func runs(n float64) string {
-	if n == 1 {
-		return "runs a statement"
-	}
-	return "run a statement"
-}
-
-func sleeps(n float64) string {
-	if n == 1 {
-		return "sleeps"
-	}
-	return "sleep"
 }

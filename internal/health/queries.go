@@ -8,11 +8,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// adviseQuery returns advice about long statements on a server: about the root of a
-// chain, about the blocker if connections wait for a lock, else about the statement
-// that runs longest.
+// adviseQuery returns advice about a statement that has run for that many seconds: about
+// the root of the server's chain, else the connection that others wait for, else the lock
+// of a table, else the longest statement, else how to find it.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 	if c := diagnosis.OfServer(e.State.Chains, "mysql:"+name); c != nil {
 		a := e.chainAdvice(c, "")
@@ -33,8 +34,8 @@ func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 	return symptoms(fmt.Sprintf("A statement on MySQL %s has run for %s: find it with SHOW FULL PROCESSLIST and end it with KILL QUERY.", name, FormatSeconds(seconds)))
 }
 
-// queryAdvice returns the line about long statements of one server, sorted longest
-// first. It names at most maxNamed.
+// queryAdvice returns the advice about long statements of one server, which are sorted
+// longest first. It names at most maxNamed; there must be one.
 func queryAdvice(all []*model.Query) advice {
 	all = all[:min(len(all), maxNamed)]
 	q := all[0]
@@ -49,5 +50,5 @@ func queryAdvice(all []*model.Query) advice {
 		kill = append(kill, fmt.Sprintf("KILL QUERY %d", x.ID))
 	}
 	return advice{rankCause, cause, fmt.Sprintf("Connections %s each run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST shows their text.",
-		enumerate(who), q.Server, words.Statement(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
+		text.Enumerate(who), q.Server, words.Statement(q), FormatSeconds(q.Seconds), text.Enumerate(kill)+" end them")}
 }

@@ -9,7 +9,7 @@ const (
 	leastTimed    = 5 // requests in five minutes of which the duration is known
 )
 
-// evaluateRequests evaluates the error rate and the response time, where reported.
+// evaluateRequests adds the rules about an app's error rate and response time, if known.
 func (e *evaluator) evaluateRequests(w *appWorkers) {
 	if w.requests == nil {
 		return

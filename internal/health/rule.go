@@ -21,7 +21,7 @@ type rule struct {
 	advice    adviser // nil: there is none
 }
 
-// title returns the name of the subject's alert, e.g. "disk /var".
+// title returns the name of the subject's alert, e.g. "disk /var" or "app_down".
 func (k Subject) title() string {
 	if k.Of == "" {
 		return k.Rule
@@ -65,14 +65,14 @@ type evaluator struct {
 	tableLocks    map[string]*locks.Blocker // the same
 }
 
-// add adds the result of a rule, unless its component is muted.
+// add adds the result of a rule, unless its component is muted for the app.
 func (e *evaluator) add(r rule) {
 	if !slices.Contains(e.muted(r.App), r.component) {
 		e.rules = append(e.rules, r)
 	}
 }
 
-// muted returns the components of an app that are not judged.
+// muted returns the components of an app that are not to be judged; nil for the host.
 func (e *evaluator) muted(app string) []string {
 	if e.Muted == nil || app == "" {
 		return nil
@@ -80,7 +80,7 @@ func (e *evaluator) muted(app string) []string {
 	return e.Muted(app)
 }
 
-// limits returns the thresholds in force for an app.
+// limits returns the thresholds in force for an app, or with "" for the host.
 func (e *evaluator) limits(app string) config.Thresholds {
 	if e.Own == nil {
 		return e.Limits
@@ -88,8 +88,8 @@ func (e *evaluator) limits(app string) config.Thresholds {
 	return e.Own(app)
 }
 
-// ownDisk reports whether an app has limits of its own for the disks of the host, or
-// is not judged by them.
+// ownDisk reports whether an app is not judged by the host's limits for disks: it has
+// limits of its own, or disks are muted; false for "".
 func (e *evaluator) ownDisk(app string) bool {
 	return app != "" && (e.limits(app).Disk != e.Limits.Disk || slices.Contains(e.muted(app), "disk"))
 }

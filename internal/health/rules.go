@@ -10,8 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// appNames returns the apps to evaluate: configured, seen and, where processes
-// could not be read, those that were unhealthy before.
+// appNames returns the apps to evaluate, sorted: configured ones, those that were seen
+// and, if processes could not be read, those that were unhealthy before.
 func (e *evaluator) appNames() []string {
 	names := slices.Clone(e.Apps)
 	for i := range e.State.Apps {
@@ -33,6 +33,7 @@ func (e *evaluator) appNames() []string {
 	return slices.Compact(names)
 }
 
+// evaluateApp adds the rules of one app.
 func (e *evaluator) evaluateApp(app string) {
 	down := rule{Subject: Subject{App: app, Rule: "app_down"}, component: "workers"}
 	workers := e.appWorkers(app)
@@ -63,7 +64,7 @@ func (e *evaluator) evaluateApp(app string) {
 	}
 }
 
-// evaluateUse evaluates the memory and CPU usage of an app.
+// evaluateUse adds the rules about the memory and CPU usage of an app.
 func (e *evaluator) evaluateUse(w *appWorkers) {
 	if w.memory != nil && w.memory.Usage != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "memory"}, component: "memory", advice: w.adviseMemory()}
@@ -82,7 +83,7 @@ func (e *evaluator) evaluateUse(w *appWorkers) {
 	}
 }
 
-// evaluateHost evaluates disks, memory and CPU of the host.
+// evaluateHost adds the rules about disks, memory and CPU of the host.
 func (e *evaluator) evaluateHost() {
 	e.evaluateDisks("", e.Limits.Disk)
 	if len(e.State.Disks) == 0 {
@@ -104,9 +105,9 @@ func (e *evaluator) evaluateHost() {
 	}
 }
 
-// evaluateDisks evaluates the disks of the host, for one app or, with "", for the host
-// and all apps without limits of their own. The alert of an app is inhibited where that
-// of the host has the same level.
+// evaluateDisks adds a rule for each disk of the host, for one app or, with "", for the
+// host and all apps without limits of their own. The alert of an app is inhibited if that
+// of the host is as bad.
 func (e *evaluator) evaluateDisks(app string, l config.Limit) {
 	disks := slices.Clone(e.State.Disks)
 	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
@@ -116,6 +117,7 @@ func (e *evaluator) evaluateDisks(app string, l config.Limit) {
 	}
 }
 
+// host adds the rule of a resource of the host, judged by v, a ratio.
 func (e *evaluator) host(of Subject, v float64, l config.Limit, what, advice string) {
 	r := rule{Subject: of, component: of.Rule, summary: what + " at " + FormatPercent(v), advice: symptoms(advice)}
 	r.level, r.release = levels.Rises(v, l)

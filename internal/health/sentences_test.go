@@ -30,6 +30,9 @@ func TestGoldenSentences(t *testing.T) {
 	for name, c := range rootCases() {
 		evaluations["wait: "+name] = c.evaluate()
 	}
+	for name, e := range leaks() {
+		evaluations["leak: "+name] = e
+	}
 	x := newTrial()
 	x.look(0, fact("resp_up", 0, "app:shop"))
 	evaluations["later: down for 20 s"] = x.look(20*time.Second, fact("resp_up", 0, "app:shop"))

@@ -16,7 +16,7 @@ const (
 	noExpiryShare    = 0.10
 )
 
-// evaluateSessions evaluates the sessions without expiry in each store of an app.
+// evaluateSessions adds a rule about each session store's sessions without expiry.
 func (e *evaluator) evaluateSessions(app string) {
 	found := make(map[string]*model.Sessions)
 	for i := range e.State.Sessions {
@@ -46,6 +46,7 @@ func (e *evaluator) evaluateSessions(app string) {
 	}
 }
 
+// adviseSessions returns the advice for sessions, named what, without an expiry; x must have both counts.
 func (e *evaluator) adviseSessions(x *model.Sessions, what string) adviser {
 	all, noExpiry := *x.Count, *x.WithoutExpiry
 	line := fmt.Sprintf("%s of %s %s have no expiry", FormatCount(noExpiry), FormatCount(all), what)

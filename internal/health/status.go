@@ -50,8 +50,8 @@ type Status struct {
 	LastCheck       time.Time        `json:"last_check"`
 }
 
-// Part returns the level of one store, pool, queue or disk of a component, by its
-// name.
+// Part returns the worst level of the alerts about one part of a component, such as a
+// store or disk, by its name; Healthy if there is none.
 func (s *Status) Part(component, name string) Level {
 	worst := Healthy
 	for i := range s.Alerts {
@@ -85,7 +85,7 @@ type Ended struct {
 	Ended time.Time
 }
 
-// Of returns the status of an app, or nil where nothing is known of it.
+// Of returns the status of an app; nil if nothing is known of it.
 func (j Evaluation) Of(app string) *Status {
 	i := slices.IndexFunc(j.Apps, func(s Status) bool { return s.App == app })
 	if i < 0 {
@@ -97,12 +97,12 @@ func (j Evaluation) Of(app string) *Status {
 // Findings returns the alerts that are present and not inhibited, the worst first.
 func (j Evaluation) Findings() []Finding { return j.findings }
 
-// Recovering returns the alerts that ended within the last two monitoring
-// intervals, the worst first.
+// Recovering returns the alerts that are over and were present less than two monitoring
+// intervals before, the worst first.
 func (j Evaluation) Recovering() []Ended { return j.recovering }
 
 // Advice returns the advice for all apps, stores and the host, root causes first.
 func (j Evaluation) Advice() []Advice { return j.advice }
 
-// Recommendations returns the lines of the advice.
+// Recommendations returns the lines of [Evaluation.Advice].
 func (j Evaluation) Recommendations() []string { return texts(j.advice) }

@@ -28,7 +28,7 @@ func redisServer(s *model.State, name string) *model.RedisServer {
 	return &s.Redis[i]
 }
 
-// isDown reports whether a server was read and did not answer.
+// isDown reports whether a server was read and did not answer; false if it was not read.
 func (e *evaluator) isDown(kind, name string) bool {
 	if kind == "mysql" {
 		s := e.mysqlServer(name)
@@ -38,13 +38,13 @@ func (e *evaluator) isDown(kind, name string) bool {
 	return s != nil && !s.Up
 }
 
-// isFull reports whether a MySQL server refused the exporter because it has no
-// connection left.
+// isFull reports whether a MySQL server has no connection left; false also if it was not read.
 func (e *evaluator) isFull(name string) bool {
 	s := e.mysqlServer(name)
 	return s != nil && s.Full
 }
 
+// adviseStore returns the advice for a server that does not answer.
 func (e *evaluator) adviseStore(kind, word, name string) adviser {
 	detail, late := "", e.reason(kind) == "timeout"
 	if l := e.lackOf(kind, name); l != nil {

@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// leastLookups is how many lookups in five minutes a hit rate needs to be
-	// evaluated.
+	// leastLookups is how many lookups in five minutes a hit rate needs to be evaluated.
 	leastLookups = 1000
 	// veryLong is how many times query_time.critical a single statement of an app
 	// may take before it is a warning.
@@ -19,7 +18,7 @@ const (
 	nearlyFull = 0.9
 )
 
-// evaluateStores evaluates the configured servers.
+// evaluateStores adds the rules about the configured MySQL and Redis servers.
 func (e *evaluator) evaluateStores() {
 	for _, name := range e.MySQL {
 		s := e.mysqlServer(name)
@@ -36,7 +35,8 @@ func (e *evaluator) evaluateStores() {
 	}
 }
 
-// evaluateConnections evaluates how many of its connections a MySQL server uses.
+// evaluateConnections adds a rule about how many of its connections a MySQL server uses,
+// if both numbers are known.
 func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	if s.Connections == nil || s.MaxConnections == nil || *s.MaxConnections <= 0 {
 		return
@@ -50,15 +50,15 @@ func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	e.add(r)
 }
 
-// heldBy returns the end of a sentence that names who has most connections to a
-// MySQL server: by the server's list, else by the sockets of the apps on this host.
+// heldBy returns the end of a sentence that names who has most connections to a MySQL server: the first
+// of the server's list, else the first by the sockets of the apps on this host; "" if neither is known.
 func (e *evaluator) heldBy(name string) string {
 	s := e.mysqlServer(name)
 	if s == nil || len(s.Holders) == 0 {
 		return e.heldByApp(name)
 	}
 	h := &s.Holders[0]
-	text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Connections), h.User, h.Host)
+	text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Connections), words.User(h.User), h.Host)
 	if h.App != "" {
 		text += ", pool of " + h.App
 	}
@@ -69,7 +69,7 @@ func (e *evaluator) heldBy(name string) string {
 }
 
 // heldByApp returns the end of a sentence that names the app on this host with most
-// connections to a MySQL server; "" where there is none.
+// connections to a MySQL server; "" if none has any.
 func (e *evaluator) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
@@ -89,13 +89,14 @@ func (e *evaluator) heldByApp(name string) string {
 	return fmt.Sprintf(": %s holds %s of them", most, FormatCount(by[most]))
 }
 
+// adviseFull returns the advice for a server without free connections.
 func (e *evaluator) adviseFull(name, line string) adviser {
 	return rootCause("mysql:"+name+"/full", line+e.heldBy(name)+": make those pools smaller or return idle connections before you raise max_connections.")
 }
 
-// evaluateQueries evaluates how long statements run. A single long statement may be
-// a dump or a report, so it counts only when others wait for it, when it is one of
-// several, or when it is an app's and takes very long.
+// evaluateQueries adds a rule about how long statements run. A single long statement may
+// be a dump or a report, so it counts only if others wait for it, it is one of several,
+// or it is an app's and takes very long.
 func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	name := s.Name
 	if s.LongestQuery == nil {
@@ -126,7 +127,8 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	e.add(r)
 }
 
-// evaluateCache evaluates the hit rate of a Redis that is a cache.
+// evaluateCache adds a rule about the hit rate of a Redis server that is a cache, unless
+// it had too few lookups.
 func (e *evaluator) evaluateCache(s *model.RedisServer) {
 	name := s.Name
 	if !s.Informed {
@@ -142,8 +144,8 @@ func (e *evaluator) evaluateCache(s *model.RedisServer) {
 	e.add(r)
 }
 
-// evaluateUp evaluates whether a store answers, and reports whether the rest of it
-// can be evaluated. known is whether it was read at all.
+// evaluateUp adds a rule about whether a store answers: critical if not, a warning if it cannot be read, none if
+// its collector is off. It reports whether it answers, so that the rest can be evaluated. known: it was read.
 func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
 	r := rule{Subject: Subject{Rule: kind, Of: name}, component: kind}
 	switch {
@@ -168,6 +170,7 @@ func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
 	return false
 }
 
+// halfRead adds a warning that a part of a server cannot be read.
 func (e *evaluator) halfRead(kind, rulename, name, what string) {
 	r := rule{Subject: Subject{Rule: rulename, Of: name}, component: kind, level: Warning, release: Warning, summary: what + " cannot be read"}
 	if l := e.lackOf(kind, name); l != nil && l.Short != "" {

@@ -7,9 +7,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health/words"
 )
 
-// tableLock returns the connections that wait for the lock of a table, or of its
-// definition, on a server, with the connection that is likely to hold it; nil if
-// none waits. The servers do not report who holds such a lock.
+// tableLock returns the connections that wait for a table's lock on a server, as those of
+// the connection that is likely to hold it, with the ID 0 if none is suspected: servers do
+// not report the holder. nil: nobody waits for such a lock.
 func (e *evaluator) tableLock(server string) *locks.Blocker {
 	b, known := e.tableLocks[server]
 	if !known {
@@ -19,6 +19,7 @@ func (e *evaluator) tableLock(server string) *locks.Blocker {
 	return b
 }
 
+// tableAdvice returns the advice for a lock of a table.
 func tableAdvice(b *locks.Blocker) advice {
 	n := len(b.Waiting)
 	line := fmt.Sprintf("%s %s for a lock of a table on MySQL %s, the longest for %s; the server does not say who holds it",

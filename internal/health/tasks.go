@@ -9,8 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// evaluateTasks evaluates the task queues of an app: their workers and the age of
-// the oldest job.
+// evaluateTasks adds the rules about each task queue: its workers and its oldest job.
 func (e *evaluator) evaluateTasks(app string) {
 	found := make(map[string]*model.Queue)
 	for i := range e.State.Queues {
@@ -35,8 +34,8 @@ func (e *evaluator) evaluateTasks(app string) {
 	}
 }
 
-// evaluateTaskWorkers evaluates the workers of a queue and the jobs that lost
-// theirs. No worker is critical when jobs wait, else a warning.
+// evaluateTaskWorkers adds the rules about the workers of a queue and the jobs that lost
+// theirs. No worker is critical if jobs wait, else a warning.
 func (e *evaluator) evaluateTaskWorkers(q *model.Queue, what string) {
 	if q.Workers != nil {
 		r := rule{Subject: Subject{q.App, "task_workers", q.Name}, component: "tasks"}
@@ -70,7 +69,7 @@ func waiting(jobs float64) string {
 	return FormatCount(jobs) + " jobs wait"
 }
 
-// adviseTasks returns advice about a queue whose oldest job has waited for long.
+// adviseTasks returns advice about a queue whose oldest job, whose age must be known, has waited for long.
 func adviseTasks(q *model.Queue) adviser {
 	line := fmt.Sprintf("%s in queue %s of %s, the oldest for %s", waiting(q.Length), q.Name, q.App, FormatSeconds(*q.Oldest))
 	workers, running := q.Workers, q.Running

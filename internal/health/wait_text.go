@@ -9,7 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// WaitsFor returns what the workers of an app wait for, in words, by their slots.
+// WaitsFor returns, by slot, what the workers of an app wait for, in words. Workers whose
+// wait is not known, or has no words, are left out.
 func WaitsFor(w *model.AppWorkers) map[string]string {
 	out := make(map[string]string)
 	for i := range w.Workers {
@@ -20,11 +21,10 @@ func WaitsFor(w *model.AppWorkers) map[string]string {
 	return out
 }
 
-// WaitText returns a wait of one worker in words, e.g. "waits for MySQL main"; ""
-// where it is not known.
+// WaitText returns a worker's wait, e.g. "waits for MySQL main"; "" if it is not known or has no words ("other").
 func WaitText(x *model.Wait) string { return words.Wait(x, true) }
 
-// waitOf returns what a worker waits for; nil if nothing or not known.
+// waitOf returns what a worker waits for; nil if for nothing, or it is not known.
 func (e *evaluator) waitOf(app, slot string) *model.Wait {
 	w := measures.Workers(e.State, app)
 	if slot == "" || w == nil {
@@ -37,8 +37,7 @@ func (e *evaluator) waitOf(app, slot string) *model.Wait {
 	return w.Workers[i].Wait
 }
 
-// storeOf returns the kind and the name of the configured server for which a worker
-// waits.
+// storeOf returns the kind and name of the MySQL or Redis in a wait's peer, e.g. of mysql:main; false: there is none.
 func storeOf(x *model.Wait) (kind, name string, ok bool) {
 	if x.On != "mysql" && x.On != "redis" {
 		return "", "", false
@@ -47,7 +46,8 @@ func storeOf(x *model.Wait) (kind, name string, ok bool) {
 	return x.On, name, ok
 }
 
-// doesText returns what a worker waits for, or its detail, to follow its name.
+// doesText returns what a worker waits for, else its detail, to follow its name: ", waits
+// for MySQL main"; "" if neither is known.
 func (x *worker) doesText() string {
 	if does := words.Wait(x.Wait, true); does != "" {
 		return detailText(does)

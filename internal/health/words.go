@@ -18,6 +18,7 @@ func isAre(n float64) string {
 	return "are"
 }
 
+// detailText returns a detail after a comma; "" for none.
 func detailText(detail string) string {
 	if detail == "" {
 		return ""
@@ -25,10 +26,7 @@ func detailText(detail string) string {
 	return ", " + detail
 }
 
-// enumerate joins words with commas and "and".
-func enumerate(words []string) string { return text.Enumerate(words) }
-
-// pidText returns a process id; "PID" where it is not known.
+// pidText returns a process id; "PID" if it is not known.
 func pidText(pid int) string {
 	if pid == 0 {
 		return "PID"

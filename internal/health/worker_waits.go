@@ -11,10 +11,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// causes returns advice about what stuck workers and, unless stuckOnly, workers that
-// have been busy for long wait for, one line per cause.
+// causes returns advice about what stuck workers wait for and, unless stuckOnly, those that
+// have been busy for long; one that is about several workers may be in it once for each.
 func (e *evaluator) causes(w *appWorkers, stuckOnly bool) []advice {
 	i := map[bool]int{true: 1}[stuckOnly]
 	if w.causes[i] == nil {
@@ -23,6 +24,7 @@ func (e *evaluator) causes(w *appWorkers, stuckOnly bool) []advice {
 	return w.causes[i]
 }
 
+// findCauses returns advice about what the workers wait for, or run; about a cause outside of them once a worker.
 func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	var out []advice
 	var groups [][]worker
@@ -59,17 +61,17 @@ func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	return out
 }
 
-// causeKnown reports whether it is known of at least one worker what it waits for.
+// causeKnown reports whether there is advice about a stuck or long busy worker, also about a stuck one of unknown wait.
 func (e *evaluator) causeKnown(w *appWorkers) bool {
 	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
 }
 
-// waitsForOthers reports whether a worker waits for another process or for the disk.
+// waitsForOthers reports whether a worker waits for MySQL, Redis, another server, its client or the disk.
 func (x *worker) waitsForOthers() bool {
 	return x.Wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.Wait.On)
 }
 
-// sameWait reports whether two workers wait for the same thing.
+// sameWait reports whether two workers have one wait, or none known and one state and detail; false for "other".
 func sameWait(x, y *worker) bool {
 	switch {
 	case x.Wait == nil || y.Wait == nil:
@@ -80,9 +82,8 @@ func sameWait(x, y *worker) bool {
 	return x.Wait.On == y.Wait.On && x.Wait.Peer == y.Wait.Peer
 }
 
-// rootOf returns the advice about the cause outside of a worker for which it waits, by
-// the chain where there is one,
-// or the statement that it runs, or neither where none is known.
+// rootOf returns the advice about the cause outside of a worker for which it waits, or
+// the statement that it runs. An advice without a line and nil: neither is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if c := diagnosis.OfWorker(e.State.Chains, w.app, x.Slot); c != nil {
 		return e.chainAdvice(c, w.app), nil
@@ -110,8 +111,7 @@ func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	return advice{}, measures.QueryOf(e.State, name, w.app, x.Slot)
 }
 
-// unhealthyFor returns for how long a rule has been unhealthy; 0 if it was healthy at
-// the last evaluation.
+// unhealthyFor returns for how long a subject has been unhealthy until now; 0 if it was healthy before or is new.
 func (e *evaluator) unhealthyFor(k Subject) time.Duration {
 	h := e.before.rules[k]
 	if h.level == Healthy {
@@ -120,7 +120,7 @@ func (e *evaluator) unhealthyFor(k Subject) time.Duration {
 	return e.At.Sub(h.since)
 }
 
-// groupAdvice returns the line about workers that wait for the same thing.
+// groupAdvice returns advice about workers of one wait; no line if it is unknown and they are busy.
 func (w *appWorkers) groupAdvice(g []worker) advice {
 	first := &g[0]
 	if first.Wait == nil || first.Wait.On == "other" {
@@ -163,8 +163,8 @@ func (w *appWorkers) groupAdvice(g []worker) advice {
 	return a
 }
 
-// unknownAdvice returns the line about stuck workers of which it is not known what
-// they wait for.
+// unknownAdvice returns the advice about stuck workers whose wait is not known; without a
+// line if the first of g, which is not empty, is not stuck.
 func (w *appWorkers) unknownAdvice(g []worker) advice {
 	first := &g[0]
 	if first.State != "stuck" {
@@ -186,12 +186,10 @@ func (w *appWorkers) unknownAdvice(g []worker) advice {
 	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
-// halfCore is how much of a core a worker must have used over the last minute to be
-// mentioned.
+// halfCore is how much of a core a worker must have used over the last minute to be mentioned.
 const halfCore = 0.5
 
-// blockedClients returns the end of a sentence that says how to see what workers wait
-// for in Redis.
+// blockedClients returns the end of a sentence on what a worker waits for in Redis: blocked clients, else SLOWLOG.
 func (w *appWorkers) blockedClients(x *worker) string {
 	if n := w.blocked[x.Wait.Peer]; n > 0 {
 		has := words.Choose(n == 1, "client waits", "clients wait")
@@ -200,18 +198,18 @@ func (w *appWorkers) blockedClients(x *worker) string {
 	return ": SLOWLOG GET lists the slow commands"
 }
 
-// giveUp returns the end of a sentence with the command that gives up the requests of
-// stuck workers; "" where there is none.
+// giveUp returns the end of a sentence with the command that aborts the requests of a group
+// of stuck workers; "" if the first is not stuck or cannot be ended.
 func (w *appWorkers) giveUp(g []worker, joint string) string {
 	kill, slots := w.endAll(g)
 	if kill == "" || g[0].State != "stuck" {
 		return ""
 	}
-	return joint + kill + " aborts the " + words.Choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+	return joint + kill + " aborts the " + words.Choose(len(slots) == 1, "request of worker ", "requests of workers ") + text.Enumerate(slots)
 }
 
-// endAll returns the command that ends the first of some workers and other stuck ones,
-// at most maxNamed, and their slots; "" where end returns "".
+// endAll returns the command that ends the first worker of a group and the other stuck ones with a
+// known pid, of the first maxNamed, and their slots; "" if the first one cannot be ended.
 func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
 	kill = w.end(&g[0])
 	if kill == "" {
@@ -226,9 +224,8 @@ func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
 	return kill, slots
 }
 
-// end returns the command that ends a worker; "" if its server is not known to
-// replace it. Workers whose threads wait for a lock do not handle SIGQUIT, so they
-// get SIGKILL.
+// end returns the command that ends a worker; "" if its pid is not known or its server is not gunicorn,
+// which replaces it. A worker whose threads wait for a lock gets SIGKILL, as it does not handle SIGQUIT.
 func (w *appWorkers) end(x *worker) string {
 	switch {
 	case w.process == nil || w.process.Server != "gunicorn" || x.PID == 0:
@@ -239,7 +236,7 @@ func (w *appWorkers) end(x *worker) string {
 	return "kill -QUIT " + pidText(x.PID)
 }
 
-// workersNamed returns the names of at most maxNamed workers of an app.
+// workersNamed returns at most maxNamed workers of an app, and how many more, to begin a sentence.
 func workersNamed(g []worker, app string) string {
 	if len(g) == 1 {
 		return g[0].name("Worker") + " of " + app
@@ -252,5 +249,5 @@ func workersNamed(g []worker, app string) string {
 		}
 		names = append(names, strings.TrimPrefix(g[i].name(""), " "))
 	}
-	return "Workers " + enumerate(names) + " of " + app
+	return "Workers " + text.Enumerate(names) + " of " + app
 }

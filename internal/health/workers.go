@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 )
 
-// evaluateWorkers evaluates whether workers are left to answer, and returns the level of
-// its alert; Healthy if workers are muted.
+// evaluateWorkers adds the rule about whether workers are left to answer, and returns its level: a warning
+// if none can be read, unless the app is not configured and reports requests; Healthy if workers are muted.
 func (e *evaluator) evaluateWorkers(w *appWorkers) Level {
 	r := rule{Subject: Subject{App: w.app, Rule: "workers"}, component: "workers"}
 	if w.unseen() && (!w.reported() || slices.Contains(e.Apps, w.app)) {
@@ -36,7 +36,7 @@ func (e *evaluator) evaluateWorkers(w *appWorkers) Level {
 	return r.level
 }
 
-// level returns the level of workers whose state is known, and the summary.
+// level returns the level of an app's workers and its summary. Unless many end unready: Healthy, "" for none or unseen.
 func (w *appWorkers) level() (Level, string) {
 	worst := w.worst()
 	long := worst != nil && worst.Seconds >= busyLong
@@ -58,8 +58,8 @@ func (w *appWorkers) level() (Level, string) {
 	}
 }
 
-// evaluateQueue evaluates the accept queues. Its alert is inhibited where that of the
-// workers names the queue at the same level.
+// evaluateQueue adds the rule about the accept queues. Its alert is inhibited if that of
+// the workers, whose level is workers, is as bad and names the queue.
 func (e *evaluator) evaluateQueue(w *appWorkers, workers Level) {
 	if w.queue == nil {
 		e.cannotRead(w.app, "request_queue", "listener", "the accept queue of "+w.app)

@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// authorize checks the token; it returns 0 if the request is authorized, else
-// the status and text of the answer.
+// authorize checks the token; it returns 0 and "" if the request is authorized, or there
+// is no token_file, else the status (401; 503: the file is unreadable) and text of the
+// response.
 func (w *Webhook) authorize(req *http.Request) (int, string) {
 	file := w.o.TokenFile()
 	if file == "" {
@@ -24,8 +25,8 @@ func (w *Webhook) authorize(req *http.Request) (int, string) {
 	return 0, ""
 }
 
-// sentence returns the text of an error of [Parse], without anything of the
-// body.
+// sentence returns the text of an error of [Parse], without anything of the body: that of
+// ErrJSON for any other error.
 func sentence(err error) string {
 	for _, e := range []error{ErrVersion, ErrEmpty, ErrAlert} {
 		if errors.Is(err, e) {
@@ -47,6 +48,7 @@ func answer(rw http.ResponseWriter, code int, v any) {
 	_, _ = rw.Write(append(b, '\n'))
 }
 
+// fail answers with a status code and an error text as JSON.
 func fail(rw http.ResponseWriter, code int, text string) {
 	if code == http.StatusUnauthorized {
 		rw.Header().Set("WWW-Authenticate", "Bearer")

@@ -9,10 +9,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// readBody reads a body. Up to maxShort bytes need no slot, so that slow
-// clients do not keep out others; the number of connections limits their
-// memory. A larger body waits for a slot, which it holds until release is
-// called.
+// readBody returns a body of at most 1 MiB, and code 0; else 413, 400 or 503 and the text
+// of the response. Up to maxShort bytes need no slot, so that slow clients do not keep out
+// others; the number of connections limits their memory. A larger body waits for a slot,
+// which it holds until release is called; release is never nil.
 func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
 	release = func() {}
 	body, err := io.ReadAll(io.LimitReader(from, maxShort))

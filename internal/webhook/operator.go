@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -16,6 +17,7 @@ func (w *Webhook) serveRuns(rw http.ResponseWriter, _ *http.Request) {
 	answer(rw, http.StatusOK, w.o.Runner.Snapshot())
 }
 
+// serveRun answers with one run, or 404.
 func (w *Webhook) serveRun(rw http.ResponseWriter, req *http.Request) {
 	run, err := w.o.Runner.RunByID(req.PathValue("id"))
 	if err != nil {
@@ -41,6 +43,8 @@ func (w *Webhook) withToken(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+var errTrailing = errors.New("something follows the JSON value")
+
 // pauseRequest is the body of POST /api/v1/pause.
 type pauseRequest struct {
 	Reason string `json:"reason"`
@@ -48,9 +52,9 @@ type pauseRequest struct {
 	By     string `json:"by"`
 }
 
-// decodeBody decodes the body of an operator's request, of at most 4 KiB and
-// within the deadline, into to. It has sent the error if it returns false. An
-// empty body leaves to unchanged.
+// decodeBody decodes the body of an operator's request, of at most 4 KiB and within the
+// deadline, into to. It has sent the error if it returns false, also for an unknown key,
+// and for what follows the JSON value. An empty body leaves to unchanged.
 func (w *Webhook) decodeBody(rw http.ResponseWriter, req *http.Request, to any, expected string) bool {
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		fail(rw, http.StatusServiceUnavailable, "no deadline can be set for the connection")
@@ -60,7 +64,11 @@ func (w *Webhook) decodeBody(rw http.ResponseWriter, req *http.Request, to any, 
 	if err == nil && len(bytes.TrimSpace(body)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.DisallowUnknownFields()
-		err = dec.Decode(to)
+		if err = dec.Decode(to); err == nil {
+			if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+				err = errTrailing
+			}
+		}
 	}
 	if err != nil {
 		fail(rw, http.StatusBadRequest, expected)
@@ -69,6 +77,7 @@ func (w *Webhook) decodeBody(rw http.ResponseWriter, req *http.Request, to any, 
 	return true
 }
 
+// servePause pauses healing: 400 for a wrong request, 500 if the pause cannot be saved.
 func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 	var o pauseRequest
 	if !w.decodeBody(rw, req, &o, `expected {"reason": "…", "for": "2h"}`) {
@@ -97,6 +106,7 @@ func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 	answer(rw, http.StatusOK, p)
 }
 
+// serveResume ends the pause: 500 if that cannot be saved.
 func (w *Webhook) serveResume(rw http.ResponseWriter, _ *http.Request) {
 	if err := w.o.Runner.Resume(); err != nil {
 		w.o.Logger.Error("Pause not ended", "err", err)
@@ -116,7 +126,8 @@ type approveRequest struct {
 // once: a script whose variable is empty approves nothing.
 type planID string
 
-// UnmarshalJSON implements [json.Unmarshaler].
+// UnmarshalJSON implements [json.Unmarshaler]. errPlan: the id is empty, or it is not the
+// first one.
 func (p *planID) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
@@ -131,6 +142,8 @@ func (p *planID) UnmarshalJSON(b []byte) error {
 
 var errPlan = errors.New("expected one plan id")
 
+// serveApprove approves a run: 202, or 404 if it is not known, 409 if it does not wait or
+// has another plan, 503 if the journal cannot be written.
 func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
 	var a approveRequest
 	if !w.decodeBody(rw, req, &a, `expected {"plan": "the id of the plan"}, or nothing`) {

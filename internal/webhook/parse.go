@@ -50,7 +50,9 @@ type payload struct {
 
 var fingerprint = regexp.MustCompile(`^[0-9a-fA-F]{1,32}$`)
 
-// Parse reads the body of Alertmanager's webhook, version 4 of its payload.
+// Parse returns the notification in a body of Alertmanager's webhook, version 4 of its
+// payload. Its error is ErrJSON, ErrVersion, ErrEmpty or ErrAlert. A fingerprint that is
+// missing or invalid is replaced, and EndsAt is zero unless the alert is resolved.
 func Parse(body []byte) (Message, error) {
 	var p payload
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -84,8 +86,8 @@ func Parse(body []byte) (Message, error) {
 	return m, nil
 }
 
-// fingerprintOf returns a substitute for a missing fingerprint: a hash of the
-// labels alone, as Alertmanager's own is.
+// fingerprintOf returns a substitute for a missing fingerprint: a hash of the labels
+// alone, as Alertmanager's own is, in hexadecimal.
 func fingerprintOf(labels map[string]string) string {
 	h := fnv.New64a()
 	for _, k := range slices.Sorted(maps.Keys(labels)) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/relay"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
@@ -20,7 +22,8 @@ const (
 	maxBody     = 1 << 20         // bytes; more than a thousand alerts
 	maxShort    = 64 << 10        // bytes of a body that is read at any time
 	deadline    = 2 * time.Second // of a request, body and answer
-	maxAtOnce   = 16              // requests; Alertmanager sends one a group
+	maxAtOnce   = 16              // notifications that are decided on; Alertmanager sends one a group
+	maxQueued   = 256             // notifications that wait for that, until their deadline
 	maxLarge    = 4               // bodies above maxShort: 1 MiB of small alerts takes some 20 MiB while it is parsed
 	maxPause    = 30 * 24 * time.Hour
 	maxOrder    = 4 << 10 // bytes of an operator's request
@@ -52,6 +55,7 @@ type Stats struct {
 type Webhook struct {
 	o     Options
 	slots chan struct{} // notifications handed over
+	queue chan struct{} // those, and those that wait
 	large chan struct{} // bodies above maxShort that are read and handed over
 
 	mu        sync.Mutex
@@ -68,14 +72,14 @@ func New(o Options) *Webhook {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
 	o.Logger = logs.Or(o.Logger)
-	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), large: make(chan struct{}, maxLarge), requests: make(map[int]uint64)}
+	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), queue: make(chan struct{}, maxAtOnce+maxQueued), large: make(chan struct{}, maxLarge), requests: make(map[int]uint64)}
 	for _, code := range []int{202, 400, 401, 405, 413, 415, 503} {
 		w.requests[code] = 0
 	}
 	return w
 }
 
-// Stats returns the counters.
+// Stats returns a copy of the counters since the start.
 func (w *Webhook) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,8 +114,8 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 	handle("/resume", http.MethodPost, w.withToken(w.serveResume))
 }
 
-// guarded checks the host name of a request, unless the request has the token,
-// which no page of another site has. Alertmanager may use any name for the
+// guarded returns a handler that checks the host name of a request, unless the request has
+// the token, which no page of another site has. Alertmanager may use any name for the
 // exporter, so of its notifications only those from browsers are checked.
 func (w *Webhook) guarded(next http.Handler) http.Handler {
 	checked := w.o.Guard(next)
@@ -134,88 +138,148 @@ func each(mux *http.ServeMux, path string, h http.Handler) {
 	}
 }
 
-// serveAlerts answers a notification before any action runs, and counts its
-// answers.
+// serveAlerts responds to a notification before any action runs, and counts its
+// responses.
 func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
-	code, text, truncated := w.receive(rw, req)
+	r := w.receive(rw, req)
 	w.mu.Lock()
-	w.requests[code]++
-	w.truncated += min(truncated, maxTruncate)
+	w.requests[r.code]++
+	w.truncated += min(r.truncated, maxTruncate)
 	w.mu.Unlock()
-	if code == http.StatusAccepted {
-		answer(rw, code, map[string]string{"status": "accepted"})
+	if r.code == http.StatusAccepted {
+		answer(rw, r.code, accepted{"accepted", r.decisions})
 		return
 	}
-	rw.Header().Set("Connection", "close") // what is left of the body is not read
-	fail(rw, code, text)
+	if r.code != http.StatusServiceUnavailable || req.ContentLength < 0 || req.ContentLength > maxShort {
+		rw.Header().Set("Connection", "close") // what is left of the body is not read
+	}
+	fail(rw, r.code, r.text)
 }
 
-// receive handles one notification and returns the status code and text of its
-// answer.
-func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, text string, truncated uint64) {
+// outcome is what became of one notification.
+type outcome struct {
+	code      int
+	text      string                   // of the response, if it is an error
+	truncated uint64                   // alerts that Alertmanager left out
+	decisions map[journal.Decision]int // of an accepted one
+}
+
+// accepted is the response to a notification that was accepted. It has how many of its
+// alerts were decided on in which way: a person who sends one by hand sees why no run
+// begins. Alertmanager reads nothing of it.
+type accepted struct {
+	Status    string                   `json:"status"`
+	Decisions map[journal.Decision]int `json:"decisions"`
+}
+
+// receive handles one notification and returns the status of its response, 202 if the
+// runner has decided on its alerts, with an error text or the decisions.
+func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) outcome {
 	if req.Method != http.MethodPost {
 		rw.Header().Set("Allow", http.MethodPost)
-		return http.StatusMethodNotAllowed, "only POST is accepted", 0
+		return outcome{code: http.StatusMethodNotAllowed, text: "only POST is accepted"}
 	}
 	if code, text := w.authorize(req); code != 0 {
-		return code, text, 0
+		return outcome{code: code, text: text}
 	}
 	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return http.StatusUnsupportedMediaType, "the Content-Type must be application/json", 0
+		return outcome{code: http.StatusUnsupportedMediaType, text: "the Content-Type must be application/json"}
 	}
 	if req.ContentLength > maxBody {
-		return http.StatusRequestEntityTooLarge, "more than 1 MiB", 0
+		return outcome{code: http.StatusRequestEntityTooLarge, text: "more than 1 MiB"}
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), deadline)
 	defer cancel()
 	// A client that sends a byte a second is not waited for any longer.
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return http.StatusServiceUnavailable, "no deadline can be set for the connection", 0
+		return outcome{code: http.StatusServiceUnavailable, text: "no deadline can be set for the connection"}
 	}
 	body, release, code, text := w.readBody(ctx, req.Body)
 	defer release()
 	if code != 0 {
-		return code, text, 0
+		return outcome{code: code, text: text}
 	}
-	select {
-	case w.slots <- struct{}{}:
-		defer func() { <-w.slots }()
-	default:
-		return http.StatusServiceUnavailable, errMany, 0
+	leave, ok := w.enter(ctx)
+	if !ok {
+		return outcome{code: http.StatusServiceUnavailable, text: errMany}
 	}
+	defer leave()
 	m, err := Parse(body)
 	if err != nil {
-		return http.StatusBadRequest, sentence(err), 0
+		return outcome{code: http.StatusBadRequest, text: sentence(err)}
 	}
 	return w.enqueue(ctx, m)
 }
 
-// enqueue hands the alerts to the runner and waits for its answer, at most
-// until the deadline: a disk may hang.
-func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) {
-	done := make(chan error, 1)
+// enter waits for the turn of a notification, which lasts until leave is called. ok is
+// false at once if too many wait, and when ctx ends. To refuse it at once would cost more
+// than to wait: Alertmanager sends it again, and with many groups all of them.
+func (w *Webhook) enter(ctx context.Context) (leave func(), ok bool) {
+	select {
+	case w.queue <- struct{}{}:
+	default:
+		return nil, false
+	}
+	select {
+	case w.slots <- struct{}{}:
+		return func() { <-w.slots; <-w.queue }, true
+	case <-ctx.Done():
+		<-w.queue
+		return nil, false
+	}
+}
+
+// relayed is the decision on alerts that the runner did not decide on: they are about other
+// hosts.
+const relayed journal.Decision = "relayed"
+
+// enqueue passes the alerts to the runner and waits for its result, at most until the
+// deadline: a disk may hang. It returns 202 with the number of alerts by decision, else
+// 503 with a text.
+func (w *Webhook) enqueue(ctx context.Context, m Message) outcome {
+	type taken struct {
+		decisions []journal.Decision
+		err       error
+	}
+	done := make(chan taken, 1)
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				done <- fmt.Errorf("panic: %v", p)
+				done <- taken{err: fmt.Errorf("panic: %v", p)}
 			}
 		}()
-		_, err := w.o.Runner.Take(ctx, m.Alerts)
-		done <- err
+		d, err := w.o.Runner.Take(ctx, m.Alerts)
+		done <- taken{d, err}
 	}()
-	var err error
+	var t taken
 	select {
-	case err = <-done:
+	case t = <-done:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		t.err = context.Cause(ctx)
 	}
+	out := outcome{code: http.StatusServiceUnavailable, text: "the journal was not written in time", truncated: m.Truncated}
 	switch {
-	case err == nil:
-		return http.StatusAccepted, "", m.Truncated
-	case errors.Is(err, heal.ErrFull):
-		return http.StatusServiceUnavailable, "the queue is full", m.Truncated
-	case errors.Is(err, heal.ErrUnwritten):
-		return http.StatusServiceUnavailable, "the journal cannot be written", m.Truncated
+	case t.err == nil:
+		out.code, out.text, out.decisions = http.StatusAccepted, "", make(map[journal.Decision]int)
+		for _, d := range t.decisions {
+			out.decisions[d]++
+		}
+		if n := len(m.Alerts) - len(t.decisions); n > 0 {
+			out.decisions[relayed] = n
+		}
+		return out
+	case errors.Is(t.err, heal.ErrFull):
+		out.text = "the queue is full"
+		return out
+	case errors.Is(t.err, heal.ErrUnwritten):
+		out.text = "the journal cannot be written"
+		return out
 	}
-	return http.StatusServiceUnavailable, "the journal was not written in time", m.Truncated
+	for _, e := range []error{relay.ErrRedis, relay.ErrIncomplete, relay.ErrFull, relay.ErrUnwritten} {
+		if errors.Is(t.err, e) {
+			out.text = e.Error()
+			break
+		}
+	}
+	return out
 }

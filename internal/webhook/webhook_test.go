@@ -39,6 +39,7 @@ type runner struct {
 	mu     sync.Mutex
 	err    error
 	alerts []action.Alert
+	says   []journal.Decision // of Take
 	hang   chan struct{}
 	paused *journal.Pause
 }
@@ -50,7 +51,7 @@ func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]journal.Decis
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.alerts = append(r.alerts, alerts...)
-	return nil, r.err
+	return r.says, r.err
 }
 
 func (r *runner) Snapshot() heal.Snapshot {
@@ -182,6 +183,27 @@ func TestStatusCodes(t *testing.T) {
 	}
 }
 
+// The response says how many alerts were decided on in which way. Those that the runner did
+// not decide on are about other hosts.
+func TestDecisionsInTheResponse(t *testing.T) {
+	headers := []string{"Content-Type", "application/json", "Authorization", "Bearer " + token}
+	alert := one[strings.Index(one, `{"status"`):strings.LastIndex(one, "]")]
+	three := strings.Replace(one, alert, alert+","+alert+","+alert, 1)
+	for want, c := range map[string]struct {
+		body string
+		says []journal.Decision
+	}{
+		`{"status":"accepted","decisions":{"warmup":1}}`:               {one, []journal.Decision{journal.DecisionWarmup}},
+		`{"status":"accepted","decisions":{"queued":1,"unmatched":2}}`: {three, []journal.Decision{journal.DecisionUnmatched, journal.DecisionQueued, journal.DecisionUnmatched}},
+		`{"status":"accepted","decisions":{"not_mine":1,"relayed":2}}`: {three, []journal.Decision{journal.DecisionNotMine}},
+	} {
+		s := serve(t, &runner{says: c.says}, tokenFile(t))
+		if code, body := s.send(t, "POST", "/alerts", c.body, headers...); code != 202 || strings.TrimSpace(body) != want {
+			t.Errorf("%d %s, want %s", code, body, want)
+		}
+	}
+}
+
 // The token is read at each request; if its file cannot be read, all requests are refused.
 func TestTokenFile(t *testing.T) {
 	file := tokenFile(t)
@@ -289,6 +311,8 @@ func TestOrders(t *testing.T) {
 		{"POST", "/runs/r-1/approve", `{"plan": "p-1"}`, bearer, 202, "r-1"},
 		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, ""},
 		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-1"} {}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-1"} x`, bearer, 400, ""},
 		{"POST", "/runs/r-1/approve", `{"plan": ""}`, bearer, 400, ""},
 		{"POST", "/runs/r-1/approve", `{"plan": null}`, bearer, 400, ""},
 		{"POST", "/runs/r-1/approve", `{"plan": "p-1", "PLAN": ""}`, bearer, 400, ""},

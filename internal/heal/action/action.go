@@ -94,3 +94,21 @@ type Action interface {
 	// Private is nil.
 	Verify(ctx context.Context, p Plan) (Outcome, error)
 }
+
+// Reporter is an [Action] that has something to say about its result beside the outcome.
+type Reporter interface {
+	// Report returns a sentence for people, "" for none. It is called when Verify has had its
+	// last say, with the same plan.
+	Report(ctx context.Context, p Plan) string
+}
+
+// Observer is an [Action] that changes nothing: when it is verified, the condition of the alert
+// is as before, and the next step of the rule begins.
+type Observer interface {
+	Observes()
+}
+
+// Reverter is an [Action] of which something lasts that must not when the action has failed.
+type Reverter interface {
+	Revert(ctx context.Context, p Plan)
+}

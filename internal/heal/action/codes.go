@@ -1,8 +1,29 @@
 package action
 
+import "slices"
+
 // Code identifies the kind of a [Refusal]. Programs and tests compare codes; the sentences
 // may change.
 type Code string
+
+// Unavailable reports whether a step is refused only because its means are missing: the
+// next step of its rule may have them.
+func (c Code) Unavailable() bool {
+	return slices.Contains([]Code{CodeNoIntegration, CodeNoControl, CodeNotFollowed, CodeNoQueueTime, CodeThrottled, CodeNotScalable}, c)
+}
+
+// What a step needs of an app that uses resp_flask.py.
+const (
+	CodeNoIntegration Code = "no_integration" // no worker says that it uses it
+	CodeNoControl     Code = "no_control"     // its control file cannot be written
+	CodeNotFollowed   Code = "not_followed"   // it follows another file, or refuses it
+	CodeNoQueueTime   Code = "no_queue_time"  // its requests do not say how long they waited
+	CodeThrottled     Code = "throttled"      // it sheds requests already, and that was not enough
+)
+
+// CodeThrottleSpent means that an app has shed requests for max_time, and its component has
+// not been healthy since.
+const CodeThrottleSpent Code = "throttle_spent"
 
 // What the alert and the rule name.
 const (
@@ -12,6 +33,7 @@ const (
 	CodeUnknownServer Code = "unknown_server" // of the section mysql
 	CodeUnknownRedis  Code = "unknown_redis"
 	CodeUnknownQueue  Code = "unknown_queue"
+	CodeUnknownTask   Code = "unknown_task" // inside of the app
 	CodeSeveralQueues Code = "several_queues"
 )
 
@@ -43,20 +65,26 @@ const (
 	CodeHoldersUnknown Code = "holders_unknown" // the connections of the app are not known
 )
 
+// CodeNotScalable means that the server of an app cannot be told its number of workers.
+const CodeNotScalable Code = "not_scalable"
+
 // CodeVictim means that the victim only waits because of a fault elsewhere.
 const CodeVictim Code = "victim"
 
 // The measure of what would be touched.
 const (
-	CodeTooManyRows  Code = "too_many_rows"  // changed by a transaction
-	CodeFractionZero Code = "fraction_zero"  // max_fraction is less than one
-	CodeOverFraction Code = "over_fraction"  // more than max_fraction match
-	CodeCommonCause  Code = "common_cause"   // so many hang that the cause is elsewhere
-	CodeBackoff      Code = "backoff"        // the target was restarted a short time ago
-	CodeTooYoung     Code = "too_young"      // the process, which was replaced before
-	CodeHangUnproven Code = "hang_unproven"  // it is not known for how long a worker hangs
-	CodeRedisRefuses Code = "redis_refuses"  // what the action needs of a Redis
-	CodeRedisUnknown Code = "redis_unlisted" // a Redis is no longer in the configuration
+	CodeTooManyRows   Code = "too_many_rows" // changed by a transaction
+	CodeFractionZero  Code = "fraction_zero" // max_fraction is less than one
+	CodeOverFraction  Code = "over_fraction" // more than max_fraction match
+	CodeCommonCause   Code = "common_cause"  // so many hang that the cause is elsewhere
+	CodeBackoff       Code = "backoff"       // the target was restarted a short time ago
+	CodeTooYoung      Code = "too_young"     // the process, which was replaced before
+	CodeHangUnproven  Code = "hang_unproven" // it is not known for how long a worker hangs
+	CodeRedisRefuses  Code = "redis_refuses" // what the action needs of a Redis
+	CodeAtMaximum     Code = "at_maximum"    // as many as may be are there
+	CodeMemory        Code = "memory"        // too little would be left
+	CodeMemoryUnknown Code = "memory_unknown"
+	CodeRedisUnknown  Code = "redis_unlisted" // a Redis is no longer in the configuration
 )
 
 // The root of a chain of locks.
@@ -98,6 +126,19 @@ const (
 	CodeOtherDatabase   Code = "other_database"    // of the Redis
 	CodeOtherClientName Code = "other_client_name" // than that of its entry in Redis
 	CodeClientNameTaken Code = "client_name_taken" // by another process
+)
+
+// The files of a directory.
+const (
+	CodeDirectoryDenied Code = "directory_denied" // nothing of it may be removed
+	CodeNoDirectory     Code = "no_directory"
+	CodeFileSystem      Code = "file_system"       // of a type that is not used
+	CodeOtherFileSystem Code = "other_file_system" // than that of the alert
+	CodeTooManyFiles    Code = "too_many_files"
+	CodeFilesOpen       Code = "files_open" // in other processes
+	CodeNoFiles         Code = "no_files"   // that match
+	CodeNotPermitted    Code = "not_permitted"
+	CodeOverBytes       Code = "over_bytes" // more than max_bytes
 )
 
 // The program, URL or token of the settings, and the import of an app.

@@ -6,7 +6,8 @@ import "context"
 // it cannot be measured.
 type Condition func(ctx context.Context, a Alert) (holds bool, err error)
 
-// Cleared reports whether the condition no longer holds; false without a condition.
+// Cleared reports whether the condition no longer holds; false without a condition, and
+// with an error.
 func (c Condition) Cleared(ctx context.Context, a Alert) (bool, error) {
 	if c == nil {
 		return false, nil

@@ -16,12 +16,12 @@ import (
 // The bounds of a plan in the journal, so that a line is bounded.
 const (
 	MaxVictims = 100
-	maxInfo    = 12
+	MaxInfo    = 12  // values of a victim
 	MaxText    = 500 // bytes of a sentence
 	MaxValue   = 200 // bytes of a label's value
 )
 
-// Key returns 16 hexadecimal digits that identify a victim.
+// Key returns 16 hexadecimal digits that identify a victim by its kind, ID and identity.
 func (v Victim) Key() string { return Digest(v.Kind, v.ID, v.Identity) }
 
 // SetID sets what an approval refers to: the plan's scope, with the settings of the
@@ -50,7 +50,9 @@ func Digest(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Bounded returns a copy of the plan within the bounds of the journal.
+// Bounded returns a copy of the plan whose texts and victims are cut to the bounds of the
+// journal: at most MaxVictims victims with MaxInfo values each. Total stays, and Private
+// too.
 func (p Plan) Bounded() *Plan {
 	p.Action, p.Target = text.Clip(p.Action, 64), text.Clip(p.Target, MaxValue)
 	p.Summary, p.Refused.Reason = text.Clip(p.Summary, MaxText), text.Clip(p.Refused.Reason, MaxText)
@@ -59,7 +61,7 @@ func (p Plan) Bounded() *Plan {
 	for i, v := range victims {
 		info := make(map[string]string)
 		for _, k := range slices.Sorted(maps.Keys(v.Info)) {
-			if len(info) < maxInfo {
+			if len(info) < MaxInfo {
 				info[text.Clip(k, 32)] = text.Clip(v.Info[k], 100)
 			}
 		}

@@ -22,7 +22,7 @@ func (r Refusal) IsZero() bool { return r == Refusal{} }
 func (r Refusal) Error() string { return r.Reason }
 
 // Within returns the refusal with a text before its reason, such as the setting that it
-// is about; what is not refused stays so.
+// is about. A zero refusal stays zero.
 func (r Refusal) Within(what string) Refusal {
 	if !r.IsZero() {
 		r.Reason = what + ": " + r.Reason

@@ -12,8 +12,9 @@ import (
 // compared with known names.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
 
-// TargetName returns the part of a target that a setting or, without one, the
-// alert's label names; "?" where neither does.
+// TargetName returns the name in a setting or, if that is "", in the alert's label; "?" if
+// both are "", or the label has no plain name of at most 128 characters. A setting is not
+// checked.
 func TargetName(a Alert, label, setting string) string {
 	switch v := a.Labels[label]; {
 	case setting != "":
@@ -24,8 +25,8 @@ func TargetName(a Alert, label, setting string) string {
 	return "?"
 }
 
-// NameFrom returns the name in a setting or, where it is empty, in the alert's label. It
-// returns a refusal when both are there and differ.
+// NameFrom returns the name in a setting or, if that is "", the alert's label as it came,
+// which may be "" too. It returns a refusal, and no name, if both are there and differ.
 func NameFrom(a Alert, label, setting string) (name string, refused Refusal) {
 	said := a.Labels[label]
 	switch {
@@ -38,7 +39,7 @@ func NameFrom(a Alert, label, setting string) (name string, refused Refusal) {
 	}
 }
 
-// FindApp returns the app of a name, and whether there is one.
+// FindApp returns the app of a name; false if there is none, or the name is "".
 func FindApp(apps []config.App, name string) (config.App, bool) {
 	for _, a := range apps {
 		if a.Name == name && name != "" {
@@ -48,5 +49,5 @@ func FindApp(apps []config.App, name string) (config.App, bool) {
 	return config.App{}, false
 }
 
-// RoundTenths returns a duration as text, rounded to tenths of a second.
+// RoundTenths returns a duration as text, rounded to tenths of a second: "1m2.5s".
 func RoundTenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -77,15 +77,15 @@ func TestSelector(t *testing.T) {
 				t.Errorf("incomplete: %q, %q", s.WhyIncomplete(), s.RefuseUnheld(3))
 			}
 			calls = nil
-			if _, err := c.of.WithHolders(t.Context(), find(h, &calls), "main"); err != nil || len(calls) != 1 || len(calls[0]) != 0 {
+			if _, err := c.of.WithHolders(t.Context(), find(h, &calls), "main", nil); err != nil || len(calls) != 1 || len(calls[0]) != 0 {
 				t.Errorf("all: read for %v, %v", calls, err)
 			}
-			if _, err := c.of.WithHolders(t.Context(), find(h, &calls), "other"); err == nil {
+			if _, err := c.of.WithHolders(t.Context(), find(h, &calls), "other", nil); err == nil {
 				t.Error("the error is lost")
 			}
 		})
 	}
-	if s, err := (dbconn.Selector{}).WithHolders(t.Context(), nil, "main"); err != nil || !s.Unheld(at("a:1")) {
+	if s, err := (dbconn.Selector{}).WithHolders(t.Context(), nil, "main", nil); err != nil || !s.Unheld(at("a:1")) {
 		t.Errorf("without a reader of holders: %v", err)
 	}
 }
@@ -200,5 +200,19 @@ func TestPlannedIDs(t *testing.T) {
 	got := dbconn.PlannedIDs([]action.Victim{{ID: "7", Info: info}, {ID: "8", Info: map[string]string{"server": "s2"}}, {ID: "x", Info: info}, {ID: "9"}}, "s1")
 	if !maps.Equal(got, map[uint64]bool{7: true}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// What the server calls two clients has no holder, also when the holders are read anew.
+func TestTwoClientsOfOneName(t *testing.T) {
+	t.Parallel()
+	var calls [][]string
+	read := find(held{by: map[string]dbconn.Holder{"a:1": {App: "shop"}, "b:2": {App: "shop"}}}, &calls)
+	s, err := dbconn.Selector{App: "shop"}.WithHolders(t.Context(), read, "main", []mysql.Connection{at("a:1"), at("b:2"), at("a:1")})
+	if err != nil || s.Selects(at("a:1")) || !s.Selects(at("b:2")) {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err = s.Refresh(t.Context(), read, "main"); err != nil || s.Selects(at("a:1")) || !s.Selects(at("b:2")) {
+		t.Errorf("later: %v, %v", s, err)
 	}
 }

@@ -34,15 +34,27 @@ type Selector struct {
 	App           string // that holds the connections; "": any
 	IncludeUnheld bool   // those too whose holder is unknown
 	holders       Holders
+	twice         map[string]bool // what the server calls several clients
 }
 
-// WithHolders returns the selector with the holders of all apps.
-func (w Selector) WithHolders(ctx context.Context, of FindHolders, server string) (Selector, error) {
+// WithHolders returns the selector with the holders of all apps. list is all connections
+// of the server, read before. A client name that several of them have has no holder: they
+// are at two of its ports, or it reports one name for two addresses.
+func (w Selector) WithHolders(ctx context.Context, of FindHolders, server string, list []mysql.Connection) (Selector, error) {
+	seen := make(map[string]bool, len(list))
+	w.twice = make(map[string]bool)
+	for i := range list {
+		if seen[list[i].Host] {
+			w.twice[list[i].Host] = true
+		}
+		seen[list[i].Host] = true
+	}
 	return w.readHolders(ctx, of, server)
 }
 
-// Refresh returns the selector with the holders that [Selector.Selects] needs: of one app
-// only, unless connections without a known holder are included.
+// Refresh returns the selector with the holders that [Selector.Selects] needs, read anew:
+// of one app only, unless connections without a known holder are included. With an error it
+// is as it was.
 func (w Selector) Refresh(ctx context.Context, of FindHolders, server string) (Selector, error) {
 	if w.App != "" && !w.IncludeUnheld {
 		return w.readHolders(ctx, of, server, w.App)
@@ -50,6 +62,8 @@ func (w Selector) Refresh(ctx context.Context, of FindHolders, server string) (S
 	return w.readHolders(ctx, of, server)
 }
 
+// readHolders returns the selector with the holders of a server's connections; as it is if
+// there is no function that finds them, or with an error.
 func (w Selector) readHolders(ctx context.Context, of FindHolders, server string, only ...string) (Selector, error) {
 	if of == nil {
 		return w, nil // no holder is known
@@ -62,21 +76,24 @@ func (w Selector) readHolders(ctx context.Context, of FindHolders, server string
 	return w, nil
 }
 
-// Selects reports whether the holder of a connection is the one that is selected.
+// Selects reports whether the holder of a connection is the app that is selected, or is not
+// known and such are included. Without an app every connection is selected.
 func (w Selector) Selects(c mysql.Connection) bool {
 	h := w.Holder(c)
 	return w.App == "" || h.App == w.App || h.App == "" && w.IncludeUnheld
 }
 
-// Holder returns the holder of a connection; none before [Selector.WithHolders].
+// Holder returns the holder of a connection; the zero Holder if it is not known, and
+// before [Selector.WithHolders].
 func (w Selector) Holder(c mysql.Connection) Holder {
-	if w.holders == nil {
+	if w.holders == nil || w.twice[c.Host] {
 		return Holder{}
 	}
 	return w.holders.Of(c.Host)
 }
 
-// WhyIncomplete returns why not all of the app's connections are known; "": they are.
+// WhyIncomplete returns why not all of the app's connections are known, also that no
+// holders were read; "" if they are.
 func (w Selector) WhyIncomplete() string {
 	if w.holders == nil {
 		return "holders of connections are not read"
@@ -84,10 +101,11 @@ func (w Selector) WhyIncomplete() string {
 	return w.holders.Incomplete(w.App)
 }
 
-// Unheld reports whether the holder of a connection is unknown.
+// Unheld reports whether no watched app is known to hold a connection.
 func (w Selector) Unheld(c mysql.Connection) bool { return w.Holder(c).App == "" }
 
-// HoldingApps returns the watched apps that hold some of the connections.
+// HoldingApps returns the watched apps that hold some of the connections, sorted, each
+// once.
 func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 	for _, c := range list {
 		if h := w.Holder(c); h.App != "" && !slices.Contains(out, h.App) {
@@ -98,14 +116,15 @@ func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 	return out
 }
 
-// RefuseUnheld returns why n connections whose holder is unknown are left alone.
+// RefuseUnheld returns the refusal for n leaked connections, none of which is known to be
+// held by the app.
 func (w Selector) RefuseUnheld(n int) action.Refusal {
 	why := cmp.Or(w.WhyIncomplete(), "they belong to another process or host, or use a UNIX socket, a proxy or an address other than that of the dsn")
 	return action.Refuse(action.CodeUnheld, "%d connections are leaked, but none of them is known to belong to a process of app %s on this host: %s", n, w.App, why)
 }
 
-// SameDatabase reports whether two names of the section mysql lead to one
-// server, by what the servers report; me is a session on the first.
+// SameDatabase reports whether two names of the section mysql lead to one server, by what
+// the servers report. me is a session on the first. An error means that it is not known.
 func SameDatabase(ctx context.Context, x, y string, db func(name string) Database, me Session) (bool, error) {
 	if x == y {
 		return true, nil

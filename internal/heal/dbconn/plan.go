@@ -17,8 +17,8 @@ type Prepared[C any] struct {
 	Victims  []mysql.Connection
 }
 
-// PreparedOf returns the private part of a plan, and [action.ErrNotPlanned] for a plan that
-// was refused or comes from the journal.
+// PreparedOf returns the private part of a plan. [action.ErrNotPlanned]: the plan was
+// refused or comes from the journal.
 func PreparedOf[C any](p action.Plan) (Prepared[C], error) {
 	private, ok := p.Private.(Prepared[C])
 	if !ok || !p.Refused.IsZero() {
@@ -27,8 +27,8 @@ func PreparedOf[C any](p action.Plan) (Prepared[C], error) {
 	return private, nil
 }
 
-// Reopen opens a session of the server for which a plan was made, and returns
-// [ErrRestarted] where that is another process by now. The caller closes the session.
+// Reopen opens a session of the server for which a plan was made, which the caller
+// closes. [ErrRestarted]: the server is another process by now.
 func (p *Prepared[C]) Reopen(ctx context.Context, s *Sleepers, database func(name string) Database) (Session, error) {
 	db, err := s.Open(ctx, database)
 	if err != nil {
@@ -41,8 +41,8 @@ func (p *Prepared[C]) Reopen(ctx context.Context, s *Sleepers, database func(nam
 	return db, nil
 }
 
-// PlannedIDs returns the ids of victims, if they were ids of this process of
-// the server; those of another one are gone with it.
+// PlannedIDs returns the ids of victims, if they were ids of this process of the server;
+// empty if they were of another one, since its connections are gone with it.
 func PlannedIDs(victims []action.Victim, server string) map[uint64]bool {
 	out := make(map[uint64]bool)
 	for _, v := range victims {

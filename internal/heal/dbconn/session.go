@@ -50,7 +50,7 @@ func MySQL(s *mysql.Server) Database { return database{s} }
 
 type database struct{ server *mysql.Server }
 
-// Session implements [Database].
+// Session implements [Database]: a session on the server, which the caller closes.
 func (d database) Session(ctx context.Context) (Session, error) {
 	s, err := d.server.Session(ctx)
 	if err != nil {
@@ -59,8 +59,9 @@ func (d database) Session(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// IsProtected reports whether a user is the server itself. No list of users in the
-// configuration may name one.
+// IsProtected reports whether a user is "" or a name that the server shows for its own threads or for
+// a login in progress (system user, event_scheduler, unauthenticated user), in whatever case. No
+// list of users in the configuration may name one.
 func IsProtected(user string) bool {
 	switch strings.ToLower(strings.TrimSpace(user)) {
 	case "", "system user", "event_scheduler", "unauthenticated user":
@@ -69,7 +70,9 @@ func IsProtected(user string) bool {
 	return false
 }
 
-// CheckUsers returns why nothing may be ended with a list of users; zero: something may.
+// CheckUsers returns why a list of users must not be used to end anything: it is empty, or has
+// a user of the server's own threads, a wildcard or own, the exporter's user ("": not known
+// yet). zero: it may be used.
 func CheckUsers(users []string, own string) action.Refusal {
 	for _, u := range users {
 		switch {
@@ -87,7 +90,8 @@ func CheckUsers(users []string, own string) action.Refusal {
 	return action.Refusal{}
 }
 
-// ShareOf returns a fraction of n, rounded down.
+// ShareOf returns a fraction of n, rounded down, at most n; 0 for a fraction or an n that
+// is not above 0.
 func ShareOf(fraction float64, n int) int {
 	if !(fraction > 0) || n <= 0 {
 		return 0
@@ -95,21 +99,23 @@ func ShareOf(fraction float64, n int) int {
 	return int(math.Floor(min(fraction, 1)*float64(n) + 1e-9))
 }
 
-// SortOldestFirst sorts connections by the time in their present state, the longest first.
+// SortOldestFirst sorts connections in place by the time in their present state, the
+// longest first.
 func SortOldestFirst(list []mysql.Connection) {
 	slices.SortFunc(list, func(a, b mysql.Connection) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-// IsRollingBack reports whether a connection was ended and rolls back its changes.
+// IsRollingBack reports whether a connection was ended and is still listed, or rolls back
+// its changes.
 func IsRollingBack(c mysql.Connection) bool {
 	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
 }
 
-// SameStatement reports whether two readings are of one connection that has begun
-// nothing new between them. Only MariaDB numbers its statements; in MySQL the time
-// must not have restarted.
+// SameStatement reports whether two readings have one connection id, user, host and number
+// of the last statement, and the time of the second is not shorter. Only MariaDB numbers
+// its statements: in MySQL a new one that lasts as long is not noticed.
 func SameStatement(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && now.Time >= before.Time

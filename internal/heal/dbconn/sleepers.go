@@ -36,8 +36,9 @@ type Victims interface {
 	WhyConnection(server string, id uint64) string
 }
 
-// FindPool sets the pool that the settings or the alert's labels name. It returns why
-// there is none.
+// FindPool sets the pool that the settings or the alert's labels name, or the only one of
+// the app if neither names one. It returns a refusal if neither names a configured app, if
+// the pool is unknown or one of several, or if labels and settings differ.
 func (s *Sleepers) FindPool(apps []config.App, a action.Alert, app, pool string) (refused action.Refusal) {
 	appName, refused := action.NameFrom(a, "app", app)
 	if !refused.IsZero() {
@@ -60,8 +61,8 @@ func (s *Sleepers) FindPool(apps []config.App, a action.Alert, app, pool string)
 	return action.Refuse(action.CodeUnknownPool, "neither the rule nor the alert names a pool of the app")
 }
 
-// FindTarget sets the pool of a target that [Sleepers.Target] returned, and reports
-// whether it is still in the configuration.
+// FindTarget sets the pool of a target that [Sleepers.Target] returned. It reports
+// whether the pool is still in the configuration.
 func (s *Sleepers) FindTarget(apps []config.App, target string) bool {
 	for _, app := range apps {
 		for _, pool := range app.Pools {
@@ -74,7 +75,8 @@ func (s *Sleepers) FindTarget(apps []config.App, target string) bool {
 	return false
 }
 
-// setPool sets what depends on the pool, and returns the target.
+// setPool sets the app, the pool, its server, and what the settings leave out. It returns
+// the target.
 func (s *Sleepers) setPool(app string, p config.Pool) (target string) {
 	s.App, s.Pool, s.Server = app, p.Name, p.MySQL
 	s.Owner.App = app
@@ -87,15 +89,17 @@ func (s *Sleepers) setPool(app string, p config.Pool) (target string) {
 	return s.Target()
 }
 
-// Target returns the target of cooldowns and leases.
+// Target returns the target of cooldowns and leases: "app:shop/pool:main".
 func (s *Sleepers) Target() string { return "app:" + s.App + "/pool:" + s.Pool }
 
-// TargetOf returns the target as far as the settings and the alert's labels name it.
+// TargetOf returns the target as far as the settings and the alert's labels name it, with
+// "?" for a part that they do not.
 func TargetOf(a action.Alert, app, pool string) string {
 	return "app:" + action.TargetName(a, "app", app) + "/pool:" + action.TargetName(a, "pool", pool)
 }
 
-// Open opens a session on the pool's server.
+// Open opens a session on the pool's server, which the caller closes. A server that is
+// not in the configuration is an error.
 func (s *Sleepers) Open(ctx context.Context, database func(name string) Database) (Session, error) {
 	server := database(s.Server)
 	if server == nil {
@@ -104,28 +108,32 @@ func (s *Sleepers) Open(ctx context.Context, database func(name string) Database
 	return server.Session(ctx)
 }
 
-// Allowed reports whether a connection is of the users that may be touched.
+// Allowed reports whether a connection is of one of Users. Those of protected users
+// ([IsProtected]), the exporter's own and one with the id 0 never are allowed.
 func (s *Sleepers) Allowed(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !IsProtected(c.User) && slices.Contains(s.Users, c.User)
 }
 
-// Asleep reports whether a connection of these users sleeps in a transaction for too
-// long. It lists what may be ended, not the exceptions: a list of exceptions is never
+// Asleep reports whether an allowed connection has slept in a transaction for longer than
+// MinIdle. It lists what may be ended, not the exceptions: a list of exceptions is never
 // complete.
 func (s *Sleepers) Asleep(c mysql.Connection) bool {
 	return s.Allowed(c) && SleepsInTransaction(c) && c.Time > s.MinIdle
 }
 
-// SleepsInTransaction reports whether a connection does nothing and has a transaction
-// open that is neither committed nor rolled back at the moment.
+// SleepsInTransaction reports whether a connection has the command Sleep, was not ended,
+// and has a transaction open in the state RUNNING, so that it is not rolled back at the
+// moment.
 func SleepsInTransaction(c mysql.Connection) bool {
 	return c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !IsRollingBack(c)
 }
 
-// HasTooManyRows reports whether the transaction of a connection has changed too many rows.
+// HasTooManyRows reports whether the transaction of a connection has changed more rows
+// than MaxRows, of which a negative one counts as 0.
 func (s *Sleepers) HasTooManyRows(c mysql.Connection) bool { return c.Rows > uint64(max(s.MaxRows, 0)) }
 
-// Victim returns a connection as it is in a plan.
+// Victim returns a connection as a plan shows it. server identifies the process of the
+// server, of which the connection's id is.
 func (s *Sleepers) Victim(c mysql.Connection, server string) action.Victim {
 	info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
 	if worker := s.Owner.Holder(c).Worker; worker != "" {
@@ -134,8 +142,9 @@ func (s *Sleepers) Victim(c mysql.Connection, server string) action.Victim {
 	return action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info}
 }
 
-// EndEach calls end for each connection, with a pause between two, and returns how many
-// were ended.
+// EndEach calls end for each connection, with a pause between two, until an error or,
+// seen in a pause, the end of ctx. It returns how many were ended, also with an error,
+// which is that of end or the cause of ctx.
 func EndEach(ctx context.Context, victims []mysql.Connection, end func(mysql.Connection) (bool, error)) (done int, err error) {
 	for i, c := range victims {
 		if i > 0 && !retry.Sleep(ctx, VictimPause) {
@@ -152,8 +161,9 @@ func EndEach(ctx context.Context, victims []mysql.Connection, end func(mysql.Con
 	return done, nil
 }
 
-// End reads a connection again, and ends it if it is the planned one and has slept since.
-// It reports whether it was ended.
+// End reads a connection again, and ends it if it is still the planned one, has slept since
+// and may be ended. true: KILL, or the call of the procedure, succeeded. false: it was left
+// alone, or is gone.
 func (s *Sleepers) End(ctx context.Context, db Session, holders FindHolders, planned mysql.Connection) (bool, error) {
 	now, there, err := db.Connection(ctx, planned.ID)
 	if err != nil {
@@ -181,13 +191,15 @@ func (s *Sleepers) End(ctx context.Context, db Session, holders FindHolders, pla
 	return done, nil
 }
 
-// stillAsleep reports whether a connection has slept without a break between two
-// readings.
+// stillAsleep reports whether two readings are of the same statement ([SameStatement]) and
+// the same transaction. That the connection sleeps is not checked.
 func stillAsleep(before, now mysql.Connection) bool {
 	return SameStatement(before, now) && before.Transaction == now.Transaction
 }
 
-// Remaining returns those victims that roll back, and counts those that still sleep.
+// Remaining returns those of the planned connections that were ended or roll back
+// ([IsRollingBack]), and how many of the other planned ones are still allowed and asleep
+// ([Sleepers.Asleep]).
 func (s *Sleepers) Remaining(list []mysql.Connection, planned map[uint64]bool) (rolling []mysql.Connection, asleep int) {
 	for _, c := range list {
 		switch {
@@ -201,9 +213,9 @@ func (s *Sleepers) Remaining(list []mysql.Connection, planned map[uint64]bool) (
 	return rolling, asleep
 }
 
-// RollbackOutcome reads the connections again after a second, and compares: it is
-// progress when one has gone, has not begun to roll back yet, or has fewer changes left
-// to undo.
+// RollbackOutcome reads the connections again after a second. InProgress: one has gone,
+// does not roll back (not yet, or no longer), or has fewer changes left to undo.
+// Unchanged: none of that, and with an error.
 func RollbackOutcome(ctx context.Context, db Session, before []mysql.Connection) (action.Outcome, error) {
 	if !retry.Sleep(ctx, rollbackInterval) {
 		return action.Unchanged, context.Cause(ctx)

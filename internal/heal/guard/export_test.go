@@ -18,6 +18,7 @@ type Past struct {
 	Last, Known map[string]time.Time
 	Spent       int
 	Failures    map[string]int
+	InRow       int            // actions and causes with failures in a row
 	Acts        map[string]int // acts that did something, or may have, by key
 	Human       []string
 	Waiting     []string // runs that would act when their turn comes
@@ -70,7 +71,8 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 		}
 	}
 	p.Last, p.Known, p.Spent, p.Bad, p.Rotate = c.last, c.dedup, len(c.applied), c.Bad, c.Rotate
-	p.Human = slices.Sorted(maps.Keys(c.human))
+	p.InRow = len(c.inRow)
+	p.Human = slices.Sorted(maps.Keys(c.calls))
 	p.Failures, p.Acts = make(map[string]int), make(map[string]int)
 	for key, list := range c.acts {
 		p.Acts[key] = len(list)

@@ -25,13 +25,13 @@ type Guards struct {
 	planned map[string][]time.Time // dry-run's plans, by rule
 }
 
-// NewGuards returns guards without a state.
+// NewGuards returns guards that remember nothing, so that they block nothing.
 func NewGuards() *Guards {
 	return &Guards{memory: newMemory(), planned: make(map[string][]time.Time)}
 }
 
-// Check returns the first of breaker, cooldown and budget that keeps an action from a
-// key now, and why; "": none does.
+// Check returns the first of breaker, cooldown and budget that blocks an action on a key
+// now, and why as a sentence; "" and "": none does.
 func (g *Guards) Check(set *Settings, action, key string, now time.Time) (journal.Decision, string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -52,22 +52,24 @@ func (g *Guards) Check(set *Settings, action, key string, now time.Time) (journa
 // Rounded returns a duration as text, in whole seconds.
 func Rounded(d time.Duration) string { return d.Round(time.Second).String() }
 
-// IsDuplicate reports whether an alert was accepted before, within its window.
+// IsDuplicate reports whether an alert with this key was accepted before, and its window
+// is not over.
 func (g *Guards) IsDuplicate(key string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.memory.dedup[key].After(now)
 }
 
-// DedupSize returns how many alerts are kept for de-duplication.
+// DedupSize returns how many alerts are kept for de-duplication, also those that are over
+// and not pruned yet.
 func (g *Guards) DedupSize() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.memory.dedup)
 }
 
-// Accepted records an alert as a duplicate until a moment, and the plan that will be
-// made for it.
+// Accepted records that an alert was accepted: it is a duplicate until a moment, and
+// counts as one plan of the rule.
 func (g *Guards) Accepted(key, rule string, until, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -76,7 +78,8 @@ func (g *Guards) Accepted(key, rule string, until, now time.Time) {
 	g.planned[rule] = list[max(0, len(list)-MaxPlans):]
 }
 
-// PlansLeft returns how many plans dry-run may still make for a rule.
+// PlansLeft returns how many plans dry-run may still make for a rule now: MaxPlans without
+// those of the last PlansPer.
 func (g *Guards) PlansLeft(rule string, now time.Time) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -85,14 +88,14 @@ func (g *Guards) PlansLeft(rule string, now time.Time) int {
 	return MaxPlans - len(recent)
 }
 
-// Prune removes what is over: alerts that are no duplicates any more.
+// Prune removes the alerts that are no duplicates any more.
 func (g *Guards) Prune(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	maps.DeleteFunc(g.memory.dedup, func(_ string, until time.Time) bool { return !until.After(now) })
 }
 
-// Began records that a step begins to act on a key.
+// Began records that a step begins to act on a key, for cooldown and budget.
 func (g *Guards) Began(set *Settings, key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -102,7 +105,7 @@ func (g *Guards) Began(set *Settings, key string, at time.Time) {
 	}
 }
 
-// Did records that something was done to a key, or may have been.
+// Did records that something was done to a key, or may have been, for [Guards.ActsOf].
 func (g *Guards) Did(key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -116,21 +119,35 @@ func (g *Guards) Escalated(key string, at time.Time) {
 	g.memory.last[key] = at
 }
 
-// Settled records how a step that acted ended. One that its action refused is none.
-func (g *Guards) Settled(run journal.Run, d journal.Decision, now time.Time) {
+// Settled records how a step that acted ended, and whether it helped. One that its action
+// refused, or could not do here, is no failure; one that only observed is verified and did
+// not help.
+func (g *Guards) Settled(run journal.Run, d journal.Decision, helped bool, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch d {
 	case journal.DecisionVerified:
 		delete(g.memory.failures, run.Action)
-		delete(g.memory.human, run.Rule)
-	case journal.DecisionRefused:
+		if helped {
+			g.memory.calls.end(run.Rule, run.Alert.Fingerprint)
+		}
+	case journal.DecisionRefused, journal.DecisionUnavailable:
 	default:
 		g.memory.failed(run.Action, now)
 	}
+	g.memory.learn(run.Action, run.Alert.Cause(), d, now)
 }
 
-// ActsOf returns when an action was done, the oldest first, by target.
+// FailedInRow returns how often in a row an action failed for a cause, since it helped
+// last; at most twice MaxInRow are counted. 0 too if it is not kept any more.
+func (g *Guards) FailedInRow(action, cause string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.memory.inRow[action+"/"+cause])
+}
+
+// ActsOf returns when an action was done, the oldest first, by target: the last
+// journal.MaxActs times of each. The caller must not change the lists.
 func (g *Guards) ActsOf(action string) map[string][]time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,35 +164,32 @@ func (g *Guards) ActsOf(action string) map[string][]time.Time {
 func (g *Guards) NeedPerson(rule, fingerprint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.memory.human[rule] = fingerprint
+	g.memory.calls.add(rule, fingerprint)
 }
 
-// Resolved reports whether a rule needed a person for an alert, and no longer does.
+// Resolved reports whether a rule needed a person for an alert, and ends that need. It is
+// false too for a need that was not kept, beyond maxCalls.
 func (g *Guards) Resolved(rule, fingerprint string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if needed, ok := g.memory.human[rule]; !ok || needed != fingerprint {
-		return false
-	}
-	delete(g.memory.human, rule)
-	return true
+	return g.memory.calls.end(rule, fingerprint)
 }
 
-// KeepRules forgets which rules need a person that are no longer in the settings.
+// KeepRules removes the calls for a person of rules that are no longer in the settings.
 func (g *Guards) KeepRules(set *Settings) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	maps.DeleteFunc(g.memory.human, func(rule, _ string) bool { return set.RuleNamed(rule) == nil })
+	maps.DeleteFunc(g.memory.calls, func(rule string, _ map[string]bool) bool { return set.RuleNamed(rule) == nil })
 }
 
-// RulesInNeed returns the rules that need a person, sorted.
+// RulesInNeed returns the names of the rules that need a person, sorted.
 func (g *Guards) RulesInNeed() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Sorted(maps.Keys(g.memory.human))
+	return slices.Sorted(maps.Keys(g.memory.calls))
 }
 
-// OpenBreakers returns the actions whose breaker is open, sorted.
+// OpenBreakers returns the names of the actions whose breaker is open, sorted; nil: of none.
 func (g *Guards) OpenBreakers(set *Settings, now time.Time) (open []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -187,7 +201,8 @@ func (g *Guards) OpenBreakers(set *Settings, now time.Time) (open []string) {
 	return open
 }
 
-// Restore replaces the state by that of the journal.
+// Restore replaces all that the guards remember by what the journal says, without what is
+// over.
 func (g *Guards) Restore(set *Settings, m Memory, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -195,7 +210,8 @@ func (g *Guards) Restore(set *Settings, m Memory, now time.Time) {
 	g.memory = m
 }
 
-// Entries returns the lines with which a file of the journal begins.
+// Entries returns the lines with which a new file of the journal begins, at least one: all
+// that the guards remember, without acts, cooldowns and duplicates that are over.
 func (g *Guards) Entries(set *Settings, now time.Time) []journal.Entry {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func after(d time.Duration) time.Time { return journaltest.Noon().Add(d) }
 
 // settled adds the end of a step of an action of a rule to guards.
 func settled(g *guard.Guards, d journal.Decision, at time.Time) {
-	g.Settled(journal.Run{Rule: "leaked", Action: config.ActionKillLeaked}, d, at)
+	g.Settled(journal.Run{Rule: "leaked", Action: config.ActionKillLeaked, Alert: journal.Subject{Fingerprint: "f3"}}, d, d == journal.DecisionVerified, at)
 }
 
 // An action on a key is allowed again after the longest cooldown of the rules with the action.
@@ -192,8 +193,8 @@ func TestPlansLeft(t *testing.T) {
 	}
 }
 
-// A rule needs a person for one alert, until that is resolved, its step is verified,
-// or the rule is gone.
+// A rule needs a person for each of its alerts, until that is resolved, a step for it is
+// verified, or the rule is gone.
 func TestRulesInNeed(t *testing.T) {
 	t.Parallel()
 	set := compiled(t, nil)
@@ -218,9 +219,22 @@ func TestRulesInNeed(t *testing.T) {
 	if len(g.RulesInNeed()) != 1 {
 		t.Error("a failure needs nobody")
 	}
-	settled(g, journal.DecisionVerified, after(0))
-	if len(g.RulesInNeed()) != 0 {
+	g.NeedPerson("leaked", "f4")
+	settled(g, journal.DecisionVerified, after(0)) // for f3
+	if len(g.RulesInNeed()) != 1 {
+		t.Error("the success for one app ends the call for another")
+	}
+	if !g.Resolved("leaked", "f4") || g.Resolved("leaked", "f3") || len(g.RulesInNeed()) != 0 {
 		t.Error("somebody is needed after a success")
+	}
+	for i := range 2000 {
+		g.NeedPerson("leaked", strconv.Itoa(i))
+	}
+	for i := range 2000 {
+		g.Resolved("leaked", strconv.Itoa(i))
+	}
+	if len(g.RulesInNeed()) != 0 {
+		t.Error("more alerts than are kept leave a call behind")
 	}
 }
 

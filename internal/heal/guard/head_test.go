@@ -91,8 +91,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// A contradicted line that says that it acted counts as an act, and no run that waits goes
-// on after it.
+// A contradicted line that says that it acted counts as an act, and no waiting run
+// continues after it.
 func TestContradiction(t *testing.T) {
 	t.Parallel()
 	ago := journaltest.Noon().Add(-time.Minute)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -12,8 +13,9 @@ const (
 	keepLast = 7 * 24 * time.Hour   // a longer cooldown may come with a reload
 )
 
-// entries returns the lines with which a file of the journal begins: all that is still
-// in force.
+// entries returns the lines with which a file of the journal begins: all that is
+// remembered, without acts, cooldowns and duplicates that are over. Failures are kept
+// whatever their age.
 func (m *Memory) entries(set *Settings, now time.Time) []journal.Entry {
 	p := parts{current: &journal.GuardState{}}
 	m.addActs(&p, set, now)
@@ -23,9 +25,19 @@ func (m *Memory) entries(set *Settings, now time.Time) []journal.Entry {
 			put(&p.current.Failures, k, slices.Clone(list))
 		}
 	}
-	for k, fingerprint := range m.human {
-		p.reserve(len(k)+len(fingerprint), 1)
-		put(&p.current.Human, k, fingerprint)
+	for k, list := range m.inRow {
+		p.reserve(len(k), len(list))
+		put(&p.current.InRow, k, list)
+	}
+	for rule, alerts := range m.calls {
+		for fingerprint := range alerts {
+			p.reserve(len(rule)+len(fingerprint), 1)
+			put(&p.current.Calls, rule, append(p.current.Calls[rule], fingerprint))
+		}
+	}
+	for k, h := range m.holds {
+		p.reserve(len(k)+holdSize(h), 3)
+		put(&p.current.Holds, k, h)
 	}
 	for k, until := range m.dedup {
 		if until.After(now) {
@@ -36,7 +48,17 @@ func (m *Memory) entries(set *Settings, now time.Time) []journal.Entry {
 	return p.entries(now)
 }
 
-// addActs adds what was done to which target.
+// holdSize returns about how many bytes of text a temporary setting has.
+func holdSize(h action.Hold) int {
+	n := 300 + len(h.Action) + len(h.Target) + len(h.Rule) + len(h.Run) + len(h.Fingerprint)
+	for k, v := range h.Info {
+		n += len(k) + len(v) + 8
+	}
+	return n
+}
+
+// addActs adds to the parts what was done to which target, without cooldowns that are
+// long over.
 func (m *Memory) addActs(p *parts, set *Settings, now time.Time) {
 	for k, t := range m.last {
 		if now.Sub(t) < keepLast || m.cooldownUntil(set, k).After(now) {
@@ -74,7 +96,8 @@ type parts struct {
 	full    []*journal.GuardState
 }
 
-// reserve begins the next part where this one has no room for a key and times.
+// reserve begins the next part if the present one has no room for a key and so many
+// times.
 func (p *parts) reserve(key, times int) {
 	need := key + 16 + 40*times
 	if p.size+need > partSize && p.size > 0 {
@@ -84,7 +107,7 @@ func (p *parts) reserve(key, times int) {
 	p.size += need
 }
 
-// entries returns a line for each part.
+// entries returns a journal line for each part, numbered.
 func (p *parts) entries(now time.Time) []journal.Entry {
 	all := append(p.full, p.current)
 	out := make([]journal.Entry, len(all))

@@ -28,7 +28,7 @@ type Recovery struct {
 	Ended        map[string]bool // ids of runs that ended
 	head         fileHead
 	lines        int
-	Bad          int
+	Bad          int  // lines, and temporary settings among the guards, that were skipped
 	lastBad      int  // number of the last broken line
 	Rotate       bool // the file in use has broken lines, or times in the future
 }
@@ -48,15 +48,20 @@ type fileHead struct {
 	closed  bool // it is whole, or there is none
 }
 
-// NewRecovery returns an empty recovery at a moment.
+// NewRecovery returns a recovery that has read no line yet; now is the time by which it
+// judges what is over.
 func NewRecovery(set *Settings, now time.Time) *Recovery {
 	return &Recovery{Memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), Ended: make(map[string]bool)}
 }
 
-// Add applies one line.
+// Add applies one line of the journal. A line that is broken or contradicts those before
+// it is counted in Bad.
 func (c *Recovery) Add(l journal.Line) {
 	c.lines++
-	c.Rotate = c.Rotate || l.Current && (!l.OK || l.Clamped)
+	c.Rotate = c.Rotate || l.Current && (!l.OK || l.Clamped || l.Dropped > 0)
+	if l.OK {
+		c.Bad += l.Dropped
+	}
 	if l.Current && !c.head.closed {
 		if l.OK && c.head.accepts(l.Entry) {
 			if c.head.complete() {
@@ -73,7 +78,8 @@ func (c *Recovery) Add(l journal.Line) {
 	c.apply(l.Entry)
 }
 
-// accepts reports whether an entry is the next one of a head.
+// accepts reports whether an entry is the next one of a file's head, and adds it then: first
+// the parts of the state, in order, then runs that have not ended.
 func (h *fileHead) accepts(e journal.Entry) bool {
 	switch n := len(h.entries); {
 	case e.Guards != nil:
@@ -88,10 +94,12 @@ func (h *fileHead) accepts(e journal.Entry) bool {
 	return true
 }
 
+// complete reports whether the lines that the first one counts are there, no more and no
+// fewer; false before the first one.
 func (h *fileHead) complete() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
 
-// applyHead sets the state of the guards to the head of the file in use: it was
-// written with what the lines before it said.
+// applyHead replaces what is remembered by the head of the file in use: it was written
+// with what the lines before it said.
 func (c *Recovery) applyHead() {
 	entries := c.head.entries
 	c.head = fileHead{closed: true}
@@ -112,8 +120,8 @@ func (c *Recovery) applyHead() {
 	}
 }
 
-// flushHead adds what there is of a head that is not whole to what the lines before
-// it said.
+// flushHead adds the entries of a head that is not whole to what the lines before it
+// said.
 func (c *Recovery) flushHead() {
 	entries := c.head.entries
 	c.head = fileHead{closed: true}
@@ -122,19 +130,27 @@ func (c *Recovery) flushHead() {
 	}
 }
 
-// apply applies an entry.
+// apply applies an entry: of the guards, a run, a temporary setting or a call for a
+// person.
 func (c *Recovery) apply(e journal.Entry) {
 	switch {
 	case e.Guards != nil:
 		c.merge(e.Guards, c.now.Add(c.set.dedupWindow()))
 	case e.Run != nil:
 		c.applyRun(*e.Run)
-	case e.Alert != nil && e.Decision == journal.DecisionResolved && c.human[e.Rule] == e.Alert.Fingerprint:
-		delete(c.human, e.Rule)
+	case e.Hold != nil && e.Decision == journal.DecisionHeld:
+		c.hold(TargetKey(e.Hold.Rule, e.Hold.Action, e.Hold.Target), *e.Hold)
+	case e.Hold != nil:
+		delete(c.holds, TargetKey(e.Hold.Rule, e.Hold.Action, e.Hold.Target))
+	case e.Alert != nil && e.Decision == journal.DecisionEscalated:
+		c.calls.add(e.Rule, e.Alert.Fingerprint)
+	case e.Alert != nil && e.Decision == journal.DecisionResolved:
+		c.calls.end(e.Rule, e.Alert.Fingerprint)
 	}
 }
 
-// applyRun applies the next line of a run.
+// applyRun applies the next line of a run. One that contradicts the lines before it
+// counts as broken.
 func (c *Recovery) applyRun(run journal.Run) {
 	if run.State.Inflight() && run.Applied.IsZero() {
 		run.Applied = run.Updated
@@ -166,8 +182,8 @@ func (c *Recovery) applyRun(run journal.Run) {
 	c.trim(&run)
 }
 
-// contradicted skips a line that contradicts those before it. An act that it has counts
-// all the same.
+// contradicted counts a line that contradicts those before it as broken. The act that is in
+// it is still recorded.
 func (c *Recovery) contradicted(run *journal.Run) {
 	c.Bad++
 	c.lastBad, c.Rotate = c.lines, true
@@ -176,8 +192,8 @@ func (c *Recovery) contradicted(run *journal.Run) {
 	}
 }
 
-// applyBroken skips a broken line. An act that can be read from it counts: a cooldown too
-// many does no harm.
+// applyBroken counts a broken line. An act that can be read from it is still recorded: a
+// cooldown too many does no harm.
 func (c *Recovery) applyBroken(text []byte) {
 	c.Bad++
 	c.lastBad = c.lines
@@ -203,7 +219,8 @@ func (c *Recovery) applyBroken(text []byte) {
 	c.rememberAct(TargetKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
 }
 
-// restoreDedup records the alert of a run as a duplicate for as long as it was one before.
+// restoreDedup records the alert of a run as a duplicate for as long as it was one before
+// the restart.
 func (c *Recovery) restoreDedup(run *journal.Run) {
 	rl := c.set.RuleNamed(run.Rule)
 	if rl == nil || len(c.dedup) >= MaxDedup {
@@ -214,7 +231,8 @@ func (c *Recovery) restoreDedup(run *journal.Run) {
 	}
 }
 
-// trim keeps what is held in memory of the runs bounded.
+// trim removes the evidence of older runs and, beyond a bound, runs that have ended from
+// memory.
 func (c *Recovery) trim(run *journal.Run) {
 	if len(run.Facts) > 0 && (len(c.withEvidence) == 0 || c.withEvidence[len(c.withEvidence)-1] != run.ID) {
 		if c.withEvidence = append(c.withEvidence, run.ID); len(c.withEvidence) > maxEvidence {
@@ -235,14 +253,16 @@ func (c *Recovery) trim(run *journal.Run) {
 	c.order = slices.DeleteFunc(c.order, func(id string) bool { return c.runs[id] == nil })
 }
 
+// remove removes a run.
 func (c *Recovery) remove(id string) {
 	delete(c.runs, id)
 	c.order = slices.DeleteFunc(c.order, func(other string) bool { return other == id })
 }
 
-// Finish returns all runs in their order. Of those that had not ended, one that
-// was acting may have done something; one that waited goes on only when no line
-// after its last one is broken, for that could say that it acted.
+// Finish returns all runs that are kept, ended or not, in the order of their first lines.
+// One that was acting keeps its state, and the guards count it as an act. One that waited
+// is cancelled, and counts as one too, if a line after its last one is broken: that could
+// say that it acted. Of those that have not ended, all beyond 1,000 are cancelled.
 func (c *Recovery) Finish() []journal.Run {
 	if !c.head.closed {
 		c.flushHead()

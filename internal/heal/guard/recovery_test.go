@@ -77,9 +77,9 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 	}
 }
 
-// A step that was interrupted counts as one that did something, though no victim is known:
-// as the current step of a run, as an earlier one, and in the journal of an old version,
-// which tells it by the beginning of the reason only.
+// A step that was interrupted counts as one that acted, though no victim is known: as the
+// current step of a run, as an earlier one, and in the journal of an old version, in
+// which the beginning of the reason shows it.
 func TestInterruptedStepCounts(t *testing.T) {
 	t.Parallel()
 	const oldReason = "the exporter ended in the middle of it; the step was not repeated; no improvement within 1m0s"
@@ -109,13 +109,39 @@ func TestInterruptedStepCounts(t *testing.T) {
 	}
 }
 
+// A step that was refused when it was applied, or could not be done here, is no failure:
+// neither for the breaker nor of the action for the cause, also after a restart.
+func TestNothingDoneIsNoFailure(t *testing.T) {
+	t.Parallel()
+	ago := journaltest.Noon().Add(-time.Minute)
+	for d, want := range map[journal.Decision]int{journal.DecisionRefused: 0, journal.DecisionUnavailable: 0, journal.DecisionFailed: 1} {
+		g := guard.NewGuards()
+		for i := range 3 {
+			settled(g, d, after(time.Duration(i)*time.Second))
+		}
+		row, open := g.FailedInRow(config.ActionKillLeaked, journal.Subject{}.Cause()), g.OpenBreakers(compiled(t, nil), after(time.Minute))
+		if row != 3*want || len(open) != want {
+			t.Errorf("%s: %d in a row, open are %v", d, row, open)
+		}
+		earlier := journaltest.RunLine("r-1", "escalated", ago, time.Time{})
+		earlier.Run.Step, earlier.Run.Action = 2, config.ActionEscalate
+		earlier.Run.Before = []journal.StepResult{{Action: config.ActionKillLeaked, Target: "app:shop/pool:main", Result: d, Applied: ago, Ended: ago}}
+		for place, line := range map[string]journal.Entry{"current": journaltest.RunLine("r-1", d, ago, ago), "earlier": earlier} {
+			p, err := guard.Recall(section(), journaltest.Noon(), [2][]byte{nil, journaltest.Lines(line)})
+			if err != nil || p.Bad != 0 || len(p.Failures) != want || p.InRow != want || p.Spent != 1 {
+				t.Errorf("%s, %s step: failures %v, %d in a row, %d spent, %d bad, %v", d, place, p.Failures, p.InRow, p.Spent, p.Bad, err)
+			}
+		}
+	}
+}
+
 // FuzzRecall: any two files are read to their end within limits, and broken lines allow
 // nothing that the other lines forbid.
 func FuzzRecall(f *testing.F) {
 	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "failed", ago, ago)
 	head := `{"at":"2026-03-04T11:00:00Z","decision":"carried","guards":{"part":1,"parts":1,"open":1,"last":{"x/y":"2026-03-04T11:59:00Z"},` +
-		`"applied":["2026-03-04T11:59:00Z"],"failures":{"x":["2026-03-04T11:59:00Z"]},"human":{"leaked":"f"},"known":{"00":"2026-03-04T12:05:00Z"}}}` + "\n"
+		`"applied":["2026-03-04T11:59:00Z"],"failures":{"x":["2026-03-04T11:59:00Z"]},"calls":{"leaked":["f"]},"known":{"00":"2026-03-04T12:05:00Z"}}}` + "\n"
 	f.Add(journaltest.Lines(queued, acts), []byte(head+string(journaltest.Lines(queued))))
 	f.Add(journaltest.Lines(queued, acts, done), append([]byte("x\n"), journaltest.Lines(journaltest.RunLine("r-2", "escalated", ago, ago))...))
 	f.Add(journaltest.Lines(queued), []byte(strings.Replace(head, `"open":1`, `"open":0`, 1)+journaltest.Broken(acts, `"step":0`, `"step":-1`)))

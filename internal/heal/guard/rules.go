@@ -28,8 +28,8 @@ type Settings struct {
 	Rules []*Rule
 }
 
-// Compile returns the settings of a checked section; build returns the action of a
-// step.
+// Compile returns the settings of a checked section. build returns the action of a step.
+// The error names the rule, or the step that build cannot build.
 func Compile(h config.Healing, build func(config.HealingStep) (action.Action, error)) (*Settings, error) {
 	s := &Settings{Healing: h}
 	for _, r := range h.Rules {
@@ -57,7 +57,7 @@ func Compile(h config.Healing, build func(config.HealingStep) (action.Action, er
 // directory is never opened.
 func (s *Settings) Used() bool { return len(s.Rules) > 0 || s.TokenFile != "" }
 
-// RuleFor returns the first rule that matches an alert, or nil.
+// RuleFor returns the first rule that matches an alert; nil if none does.
 func (s *Settings) RuleFor(a action.Alert) *Rule {
 	for _, r := range s.Rules {
 		if r.matches(a) {
@@ -67,7 +67,7 @@ func (s *Settings) RuleFor(a action.Alert) *Rule {
 	return nil
 }
 
-// RuleNamed returns the rule of a name, or nil.
+// RuleNamed returns the rule of a name; nil if there is none.
 func (s *Settings) RuleNamed(name string) *Rule {
 	for _, r := range s.Rules {
 		if r.Name == name {
@@ -77,7 +77,7 @@ func (s *Settings) RuleNamed(name string) *Rule {
 	return nil
 }
 
-// dedupWindow returns the longest of the rules' windows.
+// dedupWindow returns the longest of the rules' windows; 0 without a rule.
 func (s *Settings) dedupWindow() (longest time.Duration) {
 	for _, r := range s.Rules {
 		longest = max(longest, r.DedupWindow())
@@ -85,8 +85,8 @@ func (s *Settings) dedupWindow() (longest time.Duration) {
 	return longest
 }
 
-// matches reports whether each label of an alert is as the rule wants it. A rule
-// without matchers matches nothing: an empty selector must never mean everything.
+// matches reports whether each label of an alert is as the rule wants it; a missing one counts as
+// empty. A rule without matchers matches nothing: an empty selector must never mean everything.
 func (r *Rule) matches(a action.Alert) bool {
 	for label, ok := range r.match {
 		if !ok(a.Labels[label]) {
@@ -96,23 +96,23 @@ func (r *Rule) matches(a action.Alert) bool {
 	return len(r.match) > 0
 }
 
-// Escalation returns the index of the step escalate; -1: the rule has none.
+// Escalation returns the index of the rule's step escalate; -1 if it has none.
 func (r *Rule) Escalation() int {
 	return slices.IndexFunc(r.Steps, func(s config.HealingStep) bool { return s.Action == config.ActionEscalate })
 }
 
-// DedupWindow returns for how long an alert is a duplicate of one that was accepted:
-// the cooldown, and two minutes for a second sender that comes late.
+// DedupWindow returns for how long an alert is a duplicate of one that was accepted: for
+// the cooldown and two minutes, as a second sender may come late.
 func (r *Rule) DedupWindow() time.Duration { return r.Cooldown + 2*time.Minute }
 
-// FirstKey returns the guard key of the first step, as far as settings and labels
-// tell its target.
+// FirstKey returns the guard key of the first step, as far as settings and labels name its
+// target; [action.TargetName] has what stands for the rest.
 func (r *Rule) FirstKey(a action.Alert) string {
 	return TargetKey(r.Name, r.Steps[0].Action, r.Actions[0].Target(a))
 }
 
-// TargetKey returns the key of cooldowns and leases: the action and its target. URLs,
-// commands and calls for a person have no name of their own, so their rule's is added.
+// TargetKey returns the key of cooldowns and leases: "action/target". URLs, commands and
+// calls for a person have no name of their own, so ":" and their rule's name are added.
 func TargetKey(rule, action, target string) string {
 	if target == "url" || target == "command" || target == "" {
 		target += ":" + rule

@@ -37,7 +37,10 @@ type handedAlert struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// encode returns the object for an alert.
+// encode returns the JSON object that is handed over for an alert, with at most 32 of its
+// labels, the first by name. Values are cut to 256 bytes; labels whose names are longer
+// than 64 bytes, or have other characters than those of Prometheus, are left out and do not
+// count.
 func encode(run, name, target string, a action.Alert) ([]byte, error) {
 	h := payload{RunID: run, Action: name, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
@@ -61,7 +64,8 @@ type Handover struct {
 	ok bool // it was done, and succeeded
 }
 
-// New returns what is handed over of a request: its body is JSON of a bounded size.
+// New returns what a program or a call gets of a request: the id of the run, cut to 64
+// bytes, and a body, which is JSON of a bounded size.
 func New(req action.PlanRequest, name, target string) (*Handover, error) {
 	h := &Handover{alert: req.Alert, Run: text.Clip(req.RunID, maxHandedName)}
 	var err error
@@ -76,8 +80,9 @@ func (h *Handover) Succeed() {
 	h.ok = true
 }
 
-// Outcome returns the outcome of a program or a call: only a success counts, and where a
-// condition is measured it must be gone too.
+// Outcome returns Verified if the program or the call succeeded and, if a condition is
+// measured, that has gone too; else Unchanged, with the error if the condition cannot be
+// measured. After a restart it is Unchanged: how it went is not known any more.
 func Outcome(ctx context.Context, c action.Condition, p action.Plan) (action.Outcome, error) {
 	h, ours := p.Private.(*Handover)
 	if !ours {

@@ -36,9 +36,20 @@ type Checker struct {
 	Master, Worker procid.Identity
 }
 
-// Prepare returns the program that imports the app, and runs nothing. It returns neither
-// a program nor a refusal when the master has loaded the app already. An error means that
-// the processes could not be read. The caller closes the program.
+// Needed reports whether [Checker.Prepare] has a program to run, and returns its refusal
+// and error. It runs nothing.
+func (i Checker) Needed() (bool, action.Refusal, error) {
+	p, refused, err := i.Prepare()
+	if err != nil {
+		return false, action.Refusal{}, err
+	}
+	defer p.Close()
+	return p != nil, refused, nil
+}
+
+// Prepare returns the program that imports the app, and runs nothing; the caller closes it.
+// Neither a program nor a refusal: the master has loaded the app already. A refusal: the
+// program must not be run. An error: the processes could not be read, or have changed.
 func (i Checker) Prepare() (p *program.Program, refused action.Refusal, err error) {
 	before, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	if err != nil || !refused.IsZero() {
@@ -52,7 +63,7 @@ func (i Checker) Prepare() (p *program.Program, refused action.Refusal, err erro
 	if err != nil {
 		return nil, action.Refusal{}, fmt.Errorf("read the working directory of the master: %w", process.WithoutPath(err))
 	}
-	// If the owners are equal before and after, all that was read in between is of the same processes
+	// If the owners are equal before and after, all that was read in between is of the same
 	// two processes: neither has ended, nor changed its user.
 	after, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	switch {
@@ -73,8 +84,8 @@ func (i Checker) Prepare() (p *program.Program, refused action.Refusal, err erro
 	return p, action.Refusal{}, nil
 }
 
-// Run runs a prepared program. It returns why the next worker might not start; zero: the
-// app imports.
+// Run runs a prepared program. The zero refusal: the app imports. A refusal: it does not,
+// or that is not known, as the program did not end in time or cannot be run.
 func Run(ctx context.Context, p *program.Program) (refused action.Refusal) {
 	_, err := p.Run(ctx) // its output may have secrets of the app, and is not shown
 	var exit *program.ExitError
@@ -89,7 +100,10 @@ func Run(ctx context.Context, p *program.Program) (refused action.Refusal) {
 	return action.Refuse(action.CodeImportUnchecked, "the import check cannot run: %s", program.WithoutPath(err))
 }
 
-// preloaded reports whether the master has loaded the app before it forks.
+// preloaded reports whether the master is taken to have loaded the app before it forks, so
+// that a new worker need not import it: uWSGI unless it may be lazy, any other server with
+// the argument --preload on its command line or in GUNICORN_CMD_ARGS. Gunicorn's file of
+// settings is not read.
 func (i Checker) preloaded(l procid.Launch) bool {
 	if i.Server == cmdline.UWSGI {
 		return !lazy(l)
@@ -116,9 +130,9 @@ var (
 	uwsgiLazy   = regexp.MustCompile(`^UWSGI_(?:.*LAZY.*|INI|YAML|YML|JSON|XML|INCLUDE|INHERIT|CONFIG|EMPEROR)$`)
 )
 
-// lazy reports whether uWSGI's workers may load the app themselves: lazy-apps or
-// lazy are on the command line, in the environment or in a file. It reports true for a
-// file that cannot be read.
+// lazy reports whether uWSGI's workers may load the app themselves: lazy-apps or lazy are
+// on the command line, in the environment or in a file. It is true too if not all
+// settings can be read: the command line, a file, or what a file includes.
 func lazy(l procid.Launch) bool {
 	if len(l.Argv) < 2 { // a title: the arguments are not known
 		return true
@@ -139,8 +153,9 @@ func lazy(l procid.Launch) bool {
 	return !known
 }
 
-// uwsgiFiles returns the files of settings on a command line, in the app's
-// directory where they are relative; false: there are others.
+// uwsgiFiles returns the files of settings on a command line of uWSGI, without the sections
+// behind their names; a relative one is in the app's directory. false: there may be
+// settings elsewhere.
 func uwsgiFiles(l procid.Launch) (files []string, all bool) {
 	for i, a := range l.Argv[1:] {
 		before := l.Argv[i] // the argument before a
@@ -164,16 +179,16 @@ func uwsgiFiles(l procid.Launch) (files []string, all bool) {
 	return files, true
 }
 
-// readSmall reads a regular file of at most 64 KiB, whoever owns it: it only decides
-// whether the app is imported before.
+// readSmall returns the text of a regular file of at most 64 KiB, whoever owns it: the
+// text decides only whether the app is imported before. Any other file is an error.
 func readSmall(name string) (string, error) {
 	b, err := safefile.Read(name, safefile.Policy{MaxBytes: program.MaxOutput, AnyOwner: true})
 	return string(b), err
 }
 
 // command returns the program that imports the app: that of the configuration, or
-// gunicorn itself with --check-config behind its own command line, which loads
-// settings and app, and ends.
+// gunicorn itself with --check-config behind its own command line, which loads settings
+// and app, and ends. A refusal: the program must not be run.
 func (i Checker) command(master procid.Launch, o owners) (p *program.Program, refused action.Refusal) {
 	as, refused := o.runAs()
 	if !refused.IsZero() {
@@ -191,7 +206,9 @@ func (i Checker) command(master procid.Launch, o owners) (p *program.Program, re
 	return p, action.Refusal{}
 }
 
-// gunicornCommand returns gunicorn as the master was started, with --check-config.
+// gunicornCommand returns gunicorn as the master was started, with --check-config. A refusal: the server is not
+// gunicorn, its command line is not known, its interpreter or directory is not there any more, it might not find the
+// same files, the app sees another system or is confined, or it runs as root from what others can change.
 func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Program, refused action.Refusal) {
 	if master.Dir == "" {
 		return nil, noDirectory()
@@ -206,7 +223,8 @@ func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Pro
 	if i.Server != cmdline.Gunicorn || at < 0 || len(master.Env) == 0 {
 		return nil, action.Refuse(action.CodeNotReadable, "the command line of the app cannot be read (a process title hides it, or the server is uWSGI): set import_check to a command that imports the app")
 	}
-	if dir := cmdline.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || cmdline.Option(master.Argv[at+1:], "--chroot") != "" {
+	words := gunicornWords(master.Argv[at+1:], master.Env)
+	if dir := cmdline.Option(words, "--chdir"); dir != "" && !filepath.IsAbs(dir) || cmdline.Option(words, "--chroot") != "" {
 		return nil, action.Refuse(action.CodeImportDirectory, "gunicorn was started with a relative --chdir or a --chroot: set import_check to a command that imports the app")
 	}
 	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: appEnv(master.Env)}
@@ -219,8 +237,8 @@ func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Pro
 	return p, action.Refusal{}
 }
 
-// gunicornIndex returns the index of gunicorn's program or module on a command line of
-// Python; -1: it is another program, for which --check-config could mean anything.
+// gunicornIndex returns the index of gunicorn's program or module on a command line of Python; -1 for
+// another program, for which --check-config could mean anything, and for a relative path of gunicorn.
 func gunicornIndex(argv []string) int {
 	for i := 1; i < len(argv); i++ {
 		switch a := argv[i]; {
@@ -243,8 +261,9 @@ func gunicornIndex(argv []string) int {
 	return -1
 }
 
-// interpreter returns the Python that the master was started with, by the name
-// that it was started by: Python finds its virtual environment by the name.
+// interpreter returns the Python that the master was started with, by the name that it
+// was started by: Python finds its virtual environment by the name. A refusal: that name
+// leads to another file by now, or to none.
 func interpreter(master procid.Launch) (file string, refused action.Refusal) {
 	name := master.Argv[0]
 	if !filepath.IsAbs(name) {
@@ -257,7 +276,8 @@ func interpreter(master procid.Launch) (file string, refused action.Refusal) {
 	return name, action.Refusal{}
 }
 
-// lookPath returns the path of a program by the PATH of an environment; "": not found.
+// lookPath returns the path of a program by the PATH of an environment, of which relative
+// directories do not count; "" if it is not found, or name is a path itself.
 func lookPath(name string, env []string) string {
 	if strings.Contains(name, "/") {
 		return ""

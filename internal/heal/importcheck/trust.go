@@ -25,13 +25,16 @@ type owners struct {
 	confined       error // of the master or the worker, unlike the exporter
 }
 
+// equal reports whether both are the same processes, with the same programs and
+// credentials.
 func (o owners) equal(b owners) bool {
 	return o.master.Same(b.master) && o.worker.Same(b.worker) && o.master.Exe == b.master.Exe && o.worker.Exe == b.worker.Exe &&
 		o.master.Equal(b.master.Credentials) && o.worker.Equal(b.worker.Credentials)
 }
 
-// readOwners reads the users and groups of master and worker. It returns an error unless
-// they are the planned processes, and a refusal unless their users agree.
+// readOwners returns the users and groups of master and worker, and what confines them.
+// An error: they cannot be read, or are not the planned master and a worker of it
+// ([process.ErrChanged]). A refusal: their users or groups differ.
 func readOwners(root string, master, worker procid.Identity) (o owners, refused action.Refusal, err error) {
 	if o.master, err = procid.Read(root, master.PID); err != nil {
 		return o, action.Refusal{}, err
@@ -51,8 +54,8 @@ func readOwners(root string, master, worker procid.Identity) (o owners, refused 
 	return o, action.Refusal{}, nil
 }
 
-// runAs returns the worker's user and groups, as which the app is imported; nil: they are
-// the exporter's own.
+// runAs returns the worker's user and groups, as which the app is imported; nil if the
+// exporter is not root and is that user itself. A refusal: it is neither.
 func (o owners) runAs() (as *syscall.Credential, refused action.Refusal) {
 	me := os.Geteuid()
 	switch {
@@ -64,9 +67,9 @@ func (o owners) runAs() (as *syscall.Credential, refused action.Refusal) {
 	return nil, action.Refuse(action.CodeImportUser, "the app is imported only as its own user: run the exporter as that user or as root, or start gunicorn with --preload")
 }
 
-// configuredCommand returns the program of the configuration. Where the app sees
-// another system, or is confined, it gets nothing of the app's environment or
-// directory, as it runs on the exporter's system.
+// configuredCommand returns the program of the configuration, or why it must not be run.
+// If the app sees another system, or is confined, the program gets nothing of its
+// environment or directory, since it runs on the exporter's system.
 func configuredCommand(argv []string, master procid.Launch, o owners) (p *program.Program, refused action.Refusal) {
 	if !filepath.IsAbs(argv[0]) {
 		return nil, action.Refuse(action.CodeProgramPath, "import_check does not begin with an absolute path")
@@ -97,8 +100,9 @@ func noDirectory() action.Refusal {
 	return action.Refuse(action.CodeImportNoDirectory, "the working directory of the app no longer exists: a new worker would not find its code")
 }
 
-// checkProgram returns why a program must not be run as a user: it, or a directory above
-// it, belongs to somebody else than root, the exporter or that user.
+// checkProgram returns why a program must not be run as a user; zero: it may. It cannot
+// be opened, is no file of at most 1 GiB, is not executable, or somebody else than root,
+// the exporter or that user can change it or a directory above it.
 func checkProgram(name string, uid uint32) (refused action.Refusal) {
 	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
 	if err != nil {
@@ -112,8 +116,9 @@ func checkProgram(name string, uid uint32) (refused action.Refusal) {
 	return action.Refusal{}
 }
 
-// asRoot restricts a check that runs as root to what nobody but root can change:
-// interpreter, script, directory, module path and settings.
+// asRoot returns the program of a check that runs as root, restricted to what nobody but
+// root can change: interpreter, script, directory, module path and settings. A refusal:
+// others can change one of these, or that cannot be read.
 func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program, action.Refusal) {
 	refuse := func(what string) action.Refusal {
 		return action.Refuse(action.CodeImportRoot, "the app runs as root, and others can change what the import check would run (%s): set import_check", what)
@@ -122,20 +127,20 @@ func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program,
 	if _, why := program.Resolve(p.Path); !why.IsZero() {
 		return nil, refuse("its interpreter")
 	}
-	args := slices.Clone(master.Argv[at+1:])
-	for _, v := range p.Env {
-		if more, ok := strings.CutPrefix(v, "GUNICORN_CMD_ARGS="); ok {
-			args = append(args, strings.Fields(more)...)
-		}
+	args := gunicornWords(master.Argv[at+1:], p.Env)
+	if abbreviates(args) {
+		return nil, refuse("an abbreviated option")
 	}
 	paths := []string{master.Dir}
 	if filepath.IsAbs(master.Argv[at]) {
 		paths = append(paths, master.Argv[at])
 	}
-	if conf := cmdline.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
-		paths = append(paths, strings.TrimPrefix(conf, "file:"))
+	for _, conf := range cmdline.Options(args, "-c", "--config") {
+		if conf != "" && !strings.HasPrefix(conf, "python:") {
+			paths = append(paths, strings.TrimPrefix(conf, "file:"))
+		}
 	}
-	for _, list := range []string{cmdline.Option(args, "--chdir"), cmdline.Option(args, "--pythonpath"), cmdline.Option(args, "--paste", "--paster")} {
+	for _, list := range cmdline.Options(args, "--chdir", "--pythonpath", "--paste", "--paster") {
 		paths = append(paths, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
 	}
 	for _, name := range paths {
@@ -149,8 +154,33 @@ func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program,
 	return p, action.Refusal{}
 }
 
-// ownedByRoot reports whether a file or directory is root's, and nobody else can change
-// or replace it.
+// gunicornWords returns the words of GUNICORN_CMD_ARGS and of the command line, of which the
+// later ones count.
+func gunicornWords(args, env []string) (words []string) {
+	for _, v := range env {
+		if more, ok := strings.CutPrefix(v, "GUNICORN_CMD_ARGS="); ok {
+			words = append(words, strings.Fields(more)...)
+		}
+	}
+	return append(words, args...)
+}
+
+// abbreviates reports whether one of the words may be the beginning of an option that names
+// a file, which Python's argparse takes for the option.
+func abbreviates(words []string) bool {
+	for _, w := range words {
+		name, _, _ := strings.Cut(w, "=")
+		for _, full := range []string{"--config", "--chdir", "--pythonpath", "--paster"} {
+			if len(name) > 2 && name != full && name != "--paste" && strings.HasPrefix(full, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ownedByRoot reports whether a file or directory is root's, and nobody else but the
+// exporter's user can change or replace it; false if that cannot be read.
 func ownedByRoot(name string) bool {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -167,8 +197,9 @@ func ownedByRoot(name string) bool {
 	return ok && st.Uid == 0 && info.Mode()&0o022 == 0
 }
 
-// rootEnv returns the part of an environment that a check gets that runs as root: known
-// variables only, and of their directories only those that are root's.
+// rootEnv returns the part of an environment that a check gets that runs as root:
+// [program.BasePath], known variables only, and of the directories in HOME and PYTHONPATH
+// only those that are root's ([ownedByRoot]).
 func rootEnv(env []string) []string {
 	out := []string{noBytecode, noUserSite, program.BasePath}
 	for _, v := range env {
@@ -200,7 +231,8 @@ const noUserSite = "PYTHONNOUSERSITE=1"
 const noBytecode = "PYTHONDONTWRITEBYTECODE=1"
 
 // appEnv returns the app's own environment, without the variables that would connect the
-// check to the sockets, notifications and files of the running server.
+// check to the sockets, notifications and files of the running server, and with
+// [program.BasePath] if it has no PATH.
 func appEnv(env []string) []string {
 	out := []string{noBytecode}
 	path := false

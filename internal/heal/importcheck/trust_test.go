@@ -25,30 +25,42 @@ func TestCheckOfRoot(t *testing.T) {
 	if err := errors.Join(os.Mkdir(theirs, 0o755), os.Chown(theirs, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "own.py"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	python, err := filepath.EvalSymlinks("/bin/sh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
 		dir, args string
+		env       string // GUNICORN_CMD_ARGS
 		uid       uint32
 		argv      []string
 		confined  error
 		want      action.Code
 	}{
-		"root's own":               {dir: dir},
-		"a stranger's directory":   {dir: theirs, want: action.CodeImportRoot},
-		"module path":              {dir: dir, args: "--pythonpath /usr/lib," + theirs, want: action.CodeImportRoot},
-		"settings":                 {dir: dir, args: "-c theirs/gunicorn.conf.py", want: action.CodeImportRoot},
-		"settings, by file":        {dir: dir, args: "--config=file:" + theirs + "/x.py", want: action.CodeImportRoot},
-		"chdir":                    {dir: dir, args: "--chdir " + theirs, want: action.CodeImportRoot},
-		"a stranger's, as himself": {dir: theirs, uid: 65534},
-		"confined":                 {dir: dir, uid: 65534, confined: errors.New("confined"), want: action.CodeImportConfined},
-		"confined, configured":     {dir: theirs, uid: 65534, confined: errors.New("confined"), argv: []string{"/bin/true"}},
-		"configured, his own":      {dir: theirs, uid: 65534, argv: []string{filepath.Join(theirs, "run")}},
-		"configured, another's":    {dir: dir, uid: 65533, argv: []string{filepath.Join(theirs, "run")}, want: action.CodeProgramUntrusted},
-		"configured, as root":      {dir: dir, argv: []string{filepath.Join(theirs, "run")}, want: action.CodeProgramUntrusted},
-		"configured, in his place": {dir: theirs, argv: []string{"/bin/true"}, want: action.CodeImportRoot},
+		"root's own":                                {dir: dir},
+		"a stranger's directory":                    {dir: theirs, want: action.CodeImportRoot},
+		"module path":                               {dir: dir, args: "--pythonpath /usr/lib," + theirs, want: action.CodeImportRoot},
+		"settings":                                  {dir: dir, args: "-c theirs/gunicorn.conf.py", want: action.CodeImportRoot},
+		"settings, by file":                         {dir: dir, args: "--config=file:" + theirs + "/x.py", want: action.CodeImportRoot},
+		"settings, the second of two":               {dir: dir, args: "-c own.py -c theirs/gunicorn.conf.py", want: action.CodeImportRoot},
+		"settings, the first of two":                {dir: dir, args: "-c theirs/gunicorn.conf.py -c own.py", want: action.CodeImportRoot},
+		"settings beside root's in the environment": {dir: dir, args: "-c theirs/gunicorn.conf.py", env: "-c own.py", want: action.CodeImportRoot},
+		"settings in the environment":               {dir: dir, args: "-c own.py", env: "--config theirs/gunicorn.conf.py", want: action.CodeImportRoot},
+		"root's settings":                           {dir: dir, args: "-c own.py --config own.py", env: "-c=own.py"},
+		"abbreviated":                               {dir: dir, args: "--conf theirs/gunicorn.conf.py", want: action.CodeImportRoot},
+		"abbreviated, in the environment":           {dir: dir, env: "--pyth=" + theirs, want: action.CodeImportRoot},
+		"a relative chdir in the environment":       {dir: dir, env: "--chdir theirs", want: action.CodeImportDirectory},
+		"chdir":                                     {dir: dir, args: "--chdir " + theirs, want: action.CodeImportRoot},
+		"a stranger's, as himself":                  {dir: theirs, uid: 65534},
+		"confined":                                  {dir: dir, uid: 65534, confined: errors.New("confined"), want: action.CodeImportConfined},
+		"confined, configured":                      {dir: theirs, uid: 65534, confined: errors.New("confined"), argv: []string{"/bin/true"}},
+		"configured, his own":                       {dir: theirs, uid: 65534, argv: []string{filepath.Join(theirs, "run")}},
+		"configured, another's":                     {dir: dir, uid: 65533, argv: []string{filepath.Join(theirs, "run")}, want: action.CodeProgramUntrusted},
+		"configured, as root":                       {dir: dir, argv: []string{filepath.Join(theirs, "run")}, want: action.CodeProgramUntrusted},
+		"configured, in his place":                  {dir: theirs, argv: []string{"/bin/true"}, want: action.CodeImportRoot},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := filepath.Join(theirs, "run")
@@ -57,7 +69,7 @@ func TestCheckOfRoot(t *testing.T) {
 			}
 			l := procid.Launch{
 				Argv: append([]string{"/bin/sh", "/bin/gunicorn", "shop:app"}, strings.Fields(c.args)...), Program: python, Dir: c.dir, SameFiles: true,
-				Env: []string{"LD_PRELOAD=/x", "PYTHONPATH=" + dir},
+				Env: []string{"LD_PRELOAD=/x", "PYTHONPATH=" + dir, "GUNICORN_CMD_ARGS=" + c.env},
 			}
 			l.Argv = slices.DeleteFunc(l.Argv, func(s string) bool { return s == "" })
 			if c.uid == 0 { // gunicorn's program must be there

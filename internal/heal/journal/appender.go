@@ -26,6 +26,8 @@ type appender struct {
 	guards func() []Entry   // the guards, with which a file begins; nil: with the open runs
 }
 
+// newAppender opens the journal of a state directory, makes it if there is none, and cuts
+// a torn last line off. size is the length in bytes at which it is rotated.
 func newAppender(dir *stateDir, size int64) (*appender, error) {
 	a := &appender{dir: dir, size: size, open: make(map[string]Entry)}
 	f, err := dir.open(journalFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, maxJournal)
@@ -46,14 +48,15 @@ func newAppender(dir *stateDir, size int64) (*appender, error) {
 	return a, nil
 }
 
-// bytes returns the size of both files.
+// bytes returns the size of both files in bytes.
 func (a *appender) bytes() int64 { return a.older + a.length }
 
+// setFile makes f, of that length in bytes, the file that lines are appended to.
 func (a *appender) setFile(f *os.File, length int64) {
 	a.file, a.out, a.length, a.torn = f, f, length, false
 }
 
-// cutTornLine cuts off a last line that was not written to its end.
+// cutTornLine removes the last line of the file if it was not written completely.
 func (a *appender) cutTornLine() error {
 	for at := a.length; at > 0; {
 		n := min(at, 4096)
@@ -69,6 +72,7 @@ func (a *appender) cutTornLine() error {
 	return a.truncate(0)
 }
 
+// truncate cuts the file off at a length.
 func (a *appender) truncate(length int64) error {
 	if length == a.length {
 		return nil
@@ -80,6 +84,9 @@ func (a *appender) truncate(length int64) error {
 	return nil
 }
 
+// checkHeld returns nil if the lock is held, and the file is the one that was opened, of
+// the length that was written; the rest of a line that failed is cut off. ErrClosed: it is
+// closed. ErrLost: it was replaced or changed by others.
 func (a *appender) checkHeld() error {
 	if a.file == nil {
 		return ErrClosed
@@ -106,7 +113,10 @@ func (a *appender) checkHeld() error {
 	return fmt.Errorf("%w: %s was changed by another process", ErrLost, journalFile)
 }
 
-// write appends lines and syncs them. The directory must be held before and after.
+// write appends lines and syncs them. ErrLost: the directory or the file was replaced or
+// changed by others, before or meanwhile. Another error: nothing was written, or a torn
+// line that is cut off later, unless only the check after the write failed: then all are
+// written.
 func (a *appender) write(data []byte) error {
 	if err := a.checkHeld(); err != nil {
 		return err
@@ -134,9 +144,9 @@ func (a *appender) write(data []byte) error {
 	return a.checkHeld()
 }
 
-// track keeps what the next file must begin with. It follows what is
-// written, not the state in memory: a line that has less than the one before
-// it would let an action be done twice.
+// track records which runs the next file must begin with. It follows what is written, not
+// the state in memory: a line with less than the one before it would let an action be
+// done twice.
 func (a *appender) track(e Entry) {
 	switch {
 	case e.Run == nil: // no transition
@@ -147,9 +157,9 @@ func (a *appender) track(e Entry) {
 	}
 }
 
-// beginFile begins the next file with the guards and the runs that have not ended,
-// so that neither is lost with the file before the last. When it cannot, the file
-// in use grows on.
+// beginFile starts the next file with the guards and the runs that have not ended, so
+// that neither is lost when the file before the last is removed. If that fails, the file
+// in use continues to grow.
 func (a *appender) beginFile() {
 	open := slices.SortedFunc(maps.Values(a.open), func(x, y Entry) int { return x.Run.Created.Compare(y.Run.Created) })
 	var entries []Entry
@@ -179,8 +189,8 @@ func (a *appender) beginFile() {
 	a.setFile(f, int64(len(data)))
 }
 
-// encode returns entries as lines of at most [LineSize] bytes each. A run whose line
-// would be longer is written without its evidence and the victims of its plan.
+// encode returns entries as lines. A run whose line would be longer than [LineSize] is
+// written without its evidence and the victims of its plan, even if it is still too long.
 func encode(entries []Entry) ([]byte, error) {
 	var out bytes.Buffer
 	for _, e := range entries {

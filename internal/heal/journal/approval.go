@@ -18,7 +18,7 @@ type Approval struct {
 	Victims []string `json:"victims,omitempty"` // [action.Victim.Key], of those that the plan names
 }
 
-// ApprovalOf returns the approval of a plan as it was shown.
+// ApprovalOf returns the approval of a plan as it was shown, with the keys of its victims.
 func ApprovalOf(p action.Plan) *Approval {
 	a := &Approval{Plan: p.ID, Action: p.Action, Target: p.Target, Scope: p.Scope, Total: p.Total}
 	for _, v := range p.Victims {
@@ -27,9 +27,9 @@ func ApprovalOf(p action.Plan) *Approval {
 	return a
 }
 
-// Covers returns "" when a plan touches nothing but what was approved, else what
-// is new in it. Victims that a plan counts and does not name are covered only by
-// an approval that named none either, up to its number.
+// Covers returns "" if a plan touches nothing but what was approved, else what is new in
+// the plan. Victims that the plan counts and does not name are covered only by an
+// approval that named none either, up to its number.
 func (a *Approval) Covers(p action.Plan) string {
 	if p.Action != a.Action || p.Target != a.Target || p.Scope != a.Scope {
 		return "its target or its settings have changed"

@@ -138,8 +138,8 @@ func TestGuardBounds(t *testing.T) {
 		"a key of failures":   {512, func(g *journal.GuardState, n int) { g.Failures = map[string][]time.Time{text(n): nil} }},
 		"acts of a key":       {journal.MaxActs, func(g *journal.GuardState, n int) { g.Acts = map[string][]time.Time{"k": times(n)} }},
 		"failures of a key":   {journal.MaxActs, func(g *journal.GuardState, n int) { g.Failures = map[string][]time.Time{"k": times(n)} }},
-		"a rule in need":      {128, func(g *journal.GuardState, n int) { g.Human = map[string]string{text(n): "f"} }},
-		"the alert of a rule": {128, func(g *journal.GuardState, n int) { g.Human = map[string]string{"r": text(n)} }},
+		"a rule in need":      {128, func(g *journal.GuardState, n int) { g.Calls = map[string][]string{text(n): {"f"}} }},
+		"the alert of a rule": {128, func(g *journal.GuardState, n int) { g.Calls = map[string][]string{"r": {text(n)}} }},
 	} {
 		for _, n := range []int{c.most, c.most + 1} {
 			g := &journal.GuardState{Part: 1, Parts: 2}
@@ -184,7 +184,7 @@ func TestDecisionsAreKnown(t *testing.T) {
 		t.Errorf("decisions on alerts: %v", alerts)
 	}
 	open, inflight := "queued awaiting_approval running verifying step_failed unwritten", "running verifying"
-	for d := range strings.FieldsSeq(open + " paused off warmup breaker cooldown budget fleet lease dry_run cleared refused unplanned cancelled expired verified failed escalated not_mine unmatched duplicate resolved queue_full carried x") {
+	for d := range strings.FieldsSeq(open + " paused off warmup breaker cooldown budget fleet lease dry_run cleared refused unplanned unavailable cancelled expired verified failed escalated not_mine unmatched duplicate resolved queue_full carried x") {
 		of := journal.Decision(d)
 		isRun := !strings.Contains(" not_mine unmatched duplicate resolved queue_full carried x ", " "+d+" ")
 		if l := readOne(t, journaltest.RunLine("r-1", of, journaltest.Noon(), time.Time{})); l.OK != isRun {

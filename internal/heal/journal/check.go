@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,9 +30,11 @@ var runID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 type checker struct {
 	now     time.Time
 	clamped bool
+	dropped int // temporary settings that were removed from a part
 }
 
-// clamp sets times in the future to now: a guard that counts from one must end.
+// clamp sets those of the times that are in the future to now, and c.clamped: a guard
+// that counts from one must end.
 func (c *checker) clamp(times ...*time.Time) {
 	for _, t := range times {
 		if t.After(c.now) {
@@ -40,7 +43,8 @@ func (c *checker) clamp(times ...*time.Time) {
 	}
 }
 
-// checkEntry reports whether every value of a line is within its bounds.
+// checkEntry reports whether a line has a known decision, what belongs to it and nothing
+// else, and every value within its bounds. Times in the future are set to now.
 func (c *checker) checkEntry(e *Entry) bool {
 	c.clamp(&e.At)
 	if !e.Decision.known() || !AllShort(MaxName, e.Rule, e.Action) || !AllShort(MaxKey, e.Target) || !AllShort(4*action.MaxText, e.Reason) {
@@ -51,10 +55,14 @@ func (c *checker) checkEntry(e *Entry) bool {
 		return false
 	case e.Guards != nil:
 		return c.checkGuards(e.Guards)
+	case e.Decision.ofHold() != (e.Hold != nil), e.Hold != nil && (e.Run != nil || e.Alert != nil || !c.checkHold(e.Hold)):
+		return false
 	}
 	return (e.Alert == nil || e.Alert.bounded()) && (e.Run == nil || e.Decision == e.Run.State && c.checkRun(e.Run))
 }
 
+// checkRun reports whether a run has a state of runs and all its values are within their bounds. It
+// clamps its times, cuts the texts of its plan, and removes evidence that is too large.
 func (c *checker) checkRun(r *Run) bool {
 	c.clamp(&r.Created, &r.Updated, &r.Applied, &r.Settled)
 	switch {
@@ -87,7 +95,9 @@ func (c *checker) checkRun(r *Run) bool {
 	return true
 }
 
-// checkGuards checks a part of what a file begins with.
+// checkGuards reports whether one part of the state at the beginning of a file is within
+// its bounds. It clamps its times, but not the ends of duplicates, and drops invalid
+// temporary settings, which do not count.
 func (c *checker) checkGuards(g *GuardState) bool {
 	if g.Part < 1 || g.Parts < g.Part || g.Parts > maxParts || g.Open < 0 || g.Open > maxNumber {
 		return false
@@ -97,15 +107,50 @@ func (c *checker) checkGuards(g *GuardState) bool {
 		c.clamp(&t)
 		g.Last[k] = t
 	}
-	for k, fingerprint := range g.Human {
-		if !AllShort(MaxName, k, fingerprint) {
+	c.dropHolds(g)
+	for rule, alerts := range g.Calls {
+		if !AllShort(MaxName, rule) || !AllShort(MaxName, alerts...) {
 			return false
 		}
 	}
-	return len(g.Applied) <= MaxApplied && shortKeys(g.Last) && shortKeys(g.Known) && shortKeys(g.Acts) && shortKeys(g.Failures) && c.checkLists(g.Acts) && c.checkLists(g.Failures)
+	return len(g.Applied) <= MaxApplied && shortKeys(g.Last) && shortKeys(g.Known) && shortKeys(g.Acts) && shortKeys(g.Failures) && c.checkLists(g.Acts) && c.checkLists(g.Failures) && shortKeys(g.InRow) && c.checkLists(g.InRow)
 }
 
-// shortKeys reports whether all keys are within their bound.
+// dropHolds removes and counts the temporary settings of a part that are out of bounds, and
+// those beyond the first MaxHolds valid ones by key; in the others, future times become now.
+// The part itself stays valid: an act could begin too early if it were not read.
+func (c *checker) dropHolds(g *GuardState) {
+	for i, k := range slices.Sorted(maps.Keys(g.Holds)) {
+		h := g.Holds[k]
+		if i-c.dropped >= action.MaxHolds || !AllShort(MaxKey, k) || !c.checkHold(&h) {
+			delete(g.Holds, k)
+			c.dropped++
+			continue
+		}
+		g.Holds[k] = h
+	}
+}
+
+// checkHold reports whether a temporary setting has an action and a target, and every
+// value is within its bounds. Times in the future are set to now.
+func (c *checker) checkHold(h *action.Hold) bool {
+	c.clamp(&h.Since, &h.Fired)
+	switch {
+	case h.For < 0 || h.For > action.MaxHold, h.From < 0 || h.From > maxNumber, h.To < 0 || h.To > maxNumber, h.Action == "" || h.Target == "":
+		return false
+	case len(h.Info) > action.MaxInfo || !AllShort(MaxName, h.Action, h.Rule, h.Run, h.Fingerprint) || !AllShort(MaxKey, h.Target):
+		return false
+	}
+	for k, v := range h.Info {
+		if !AllShort(MaxName, k) || !AllShort(action.MaxHoldInfo, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// shortKeys reports whether all keys are at most MaxKey bytes long and without control
+// characters.
 func shortKeys[V any](m map[string]V) bool {
 	for k := range m {
 		if !AllShort(MaxKey, k) {
@@ -115,6 +160,7 @@ func shortKeys[V any](m map[string]V) bool {
 	return true
 }
 
+// checkLists reports whether no list has more than MaxActs times, and clamps them.
 func (c *checker) checkLists(m map[string][]time.Time) bool {
 	for _, list := range m {
 		if len(list) > MaxActs {
@@ -125,19 +171,21 @@ func (c *checker) checkLists(m map[string][]time.Time) bool {
 	return true
 }
 
+// clampAll clamps all times of a list.
 func (c *checker) clampAll(list []time.Time) {
 	for i := range list {
 		c.clamp(&list[i])
 	}
 }
 
-// bounded reports whether an approval is as [ApprovalOf] makes it.
+// bounded reports whether every value of an approval is within the bounds of a line.
 func (a *Approval) bounded() bool {
 	return a.Total >= 0 && a.Total <= maxNumber && len(a.Victims) <= action.MaxVictims &&
 		AllShort(MaxKey, a.Plan, a.Action, a.Target, a.Scope) && AllShort(MaxKey, a.Victims...)
 }
 
-// bounded reports whether a subject is as [SubjectOf] makes it.
+// bounded reports whether every value of a subject is within the bounds of a line, which
+// are wider than those of [SubjectOf].
 func (s *Subject) bounded() bool {
 	if !AllShort(2*action.MaxValue, s.Name) || !AllShort(MaxName, s.Fingerprint) || len(s.Labels) > maxLabels {
 		return false
@@ -156,8 +204,9 @@ func AllShort(limit int, texts ...string) bool {
 	return !slices.ContainsFunc(texts, func(s string) bool { return len(s) > limit || strings.ContainsFunc(s, unicode.IsControl) })
 }
 
-// Follows reports whether a line of a run may follow another one of it: it must not
-// revoke that an action was begun.
+// Follows reports whether a line of a run may come after an earlier one of the same run:
+// it must have the same rule and alert, no earlier step, in the same step the same
+// action, and must not revoke that an action was begun.
 func (r *Run) Follows(before *Run) bool {
 	switch {
 	case r.Rule != before.Rule || r.Alert.Fingerprint != before.Alert.Fingerprint:

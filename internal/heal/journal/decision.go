@@ -46,11 +46,21 @@ const (
 	DecisionCleared   Decision = "cleared"   // measured again, nothing is to be done
 	DecisionRefused   Decision = "refused"   // the plan must not be carried out
 	DecisionUnplanned Decision = "unplanned" // the action could not read the state
+	// DecisionUnavailable: what the step needs is not there; the next one begins.
+	DecisionUnavailable Decision = "unavailable"
+
 	DecisionCancelled Decision = "cancelled" // the alert was resolved, or the rule is gone
 	DecisionExpired   Decision = "expired"   // it was not approved in time
 	DecisionVerified  Decision = "verified"
 	DecisionFailed    Decision = "failed"
 	DecisionEscalated Decision = "escalated"
+)
+
+// The temporary settings, which are no states of a run: a run may end long before what it
+// set is set back.
+const (
+	DecisionHeld     Decision = "held"     // written before it is set or set back
+	DecisionReleased Decision = "released" // it is set back, or no longer the exporter's to set back
 )
 
 // DecisionCarried marks the lines of the guards at the beginning of a file.
@@ -63,32 +73,37 @@ func AlertDecisions() []Decision {
 	}, Guards())
 }
 
-// Guards returns the guards, in the order in which they are asked.
+// Guards returns the guards, in the order in which they are checked.
 func Guards() []Decision {
 	return []Decision{
 		DecisionPaused, DecisionOff, DecisionWarmup, DecisionBreaker, DecisionCooldown, DecisionBudget, DecisionFleet, DecisionLease,
 	}
 }
 
-// Open reports whether a run in this state has not ended.
+// Open reports whether d is the state of a run that has not ended. It is false for
+// decisions that are no states.
 func (d Decision) Open() bool {
 	return slices.Contains([]Decision{
 		DecisionQueued, DecisionAwaiting, DecisionRunning, DecisionVerifying, DecisionStepFailed, DecisionUnwritten,
 	}, d)
 }
 
-// Inflight reports whether an action may have been applied and not yet checked.
+// Inflight reports whether in this state of a run its action may have been applied and not
+// yet checked.
 func (d Decision) Inflight() bool { return d == DecisionRunning || d == DecisionVerifying }
 
-// ofRun reports whether it is the state of a run.
+// ofRun reports whether a decision is a state of a run.
 func (d Decision) ofRun() bool {
 	return d.Open() || slices.Contains(Guards(), d) || slices.Contains([]Decision{
-		DecisionDryRun, DecisionCleared, DecisionRefused, DecisionUnplanned, DecisionCancelled, DecisionExpired,
+		DecisionDryRun, DecisionCleared, DecisionRefused, DecisionUnplanned, DecisionUnavailable, DecisionCancelled, DecisionExpired,
 		DecisionVerified, DecisionFailed, DecisionEscalated,
 	}, d)
 }
 
-// known reports whether it is one of all decisions.
+// ofHold reports whether a decision is about a temporary setting.
+func (d Decision) ofHold() bool { return d == DecisionHeld || d == DecisionReleased }
+
+// known reports whether a decision is one that a line can have.
 func (d Decision) known() bool {
-	return d == DecisionCarried || d.ofRun() || slices.Contains(AlertDecisions(), d)
+	return d == DecisionCarried || d.ofHold() || d.ofRun() || slices.Contains(AlertDecisions(), d)
 }

@@ -1,6 +1,10 @@
 package journal
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+)
 
 // GuardState is a part of the guards as they stood when a file of the journal was
 // begun. Every part is a line; the runs that had not ended follow, a line each.
@@ -12,7 +16,9 @@ type GuardState struct {
 	Acts     map[string][]time.Time `json:"acts,omitempty"`     // when it did something
 	Applied  []time.Time            `json:"applied,omitempty"`  // all acts
 	Failures map[string][]time.Time `json:"failures,omitempty"` // by action
-	Human    map[string]string      `json:"human,omitempty"`    // rules that call for a person
+	InRow    map[string][]time.Time `json:"in_row,omitempty"`   // failures since it helped last, by action and cause
+	Calls    map[string][]string    `json:"calls,omitempty"`    // the alerts for which a rule calls for a person, by the rule: their fingerprints
+	Holds    map[string]action.Hold `json:"holds,omitempty"`    // temporary settings in force
 	Known    map[string]time.Time   `json:"known,omitempty"`    // alerts that were accepted, as hashes, and until when they are duplicates
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// Inspect reports what keeps the state directory at path from being used, and
-// how many lines of its journal are broken. It neither locks nor changes anything.
-// A directory that is not there is fine where it can be made.
+// Inspect returns how many lines of the journal in the directory at path, or temporary
+// settings in one, are broken. The error says why the directory cannot be used. It
+// neither locks nor changes anything. A missing directory is no error if it can be made.
 func Inspect(path string, now time.Time) (bad int, err error) {
 	root, err := safefile.OpenRoot(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,8 +42,8 @@ func Inspect(path string, now time.Time) (bad int, err error) {
 	return bad, nil
 }
 
-// inspect reports why a file of the directory is refused, and how many of its
-// lines are broken where it is one of the journal.
+// inspect returns how many lines of a file of the directory are broken, if it is one of
+// the journal. The error says why the file is refused; a missing file is none.
 func (d *stateDir) inspect(name string, now time.Time) (bad int, err error) {
 	journal := name == olderFile || name == journalFile
 	limit := int64(maxPause)
@@ -59,7 +59,7 @@ func (d *stateDir) inspect(name string, now time.Time) (bad int, err error) {
 	}
 	if journal {
 		err = ReadLines(io.LimitReader(file, limit), now, func(l Line) {
-			if !l.OK {
+			if bad += l.Dropped; !l.OK {
 				bad++
 			}
 		})

@@ -13,6 +13,8 @@ type journal struct {
 	size atomic.Int64 // of both files, in bytes
 }
 
+// openJournal opens the journal of a state directory and makes it if there is none. size
+// is the length in bytes at which it is rotated.
 func openJournal(dir *stateDir, size int64) (*journal, error) {
 	a, err := newAppender(dir, size)
 	if err != nil {
@@ -23,13 +25,13 @@ func openJournal(dir *stateDir, size int64) (*journal, error) {
 	return j, nil
 }
 
-// Bytes returns the size of both files.
+// Bytes returns the size of both files in bytes.
 func (j *journal) Bytes() int64 { return j.size.Load() }
 
-// Append writes entries, all or none. When it fails nothing of them is in the
-// file, or at most a torn line that the next start cuts off. It returns [ErrLost]
-// when the file that it writes to is not, or no longer, the journal of the
-// directory at the path.
+// Append writes entries, all or none. With an error nothing of them is in the file, or a
+// torn line that the next start cuts off, unless only the check after the write failed:
+// then all are. [ErrLost]: the file that is written to is not the journal of the directory
+// at the path, no longer, or was changed by others.
 func (j *journal) Append(entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -51,22 +53,22 @@ func (j *journal) Append(entries ...Entry) error {
 	return nil
 }
 
-// Probe writes an empty line, and returns what keeps the journal from being written.
+// Probe writes an empty line, and returns the error if that fails.
 func (j *journal) Probe() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.file.write([]byte("\n"))
 }
 
-// CheckHeld returns what keeps the journal from being the one at the path: [ErrLost]
-// where that is for good.
+// CheckHeld returns an error unless the lock is held, and the journal is still the file at
+// the path, unchanged by others. [ErrLost]: it was replaced or changed, for good.
 func (j *journal) CheckHeld() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.file.checkHeld()
 }
 
-// Rotate begins the next file now, which leaves broken lines behind.
+// Rotate starts the next file now. Broken lines remain in the old one.
 func (j *journal) Rotate() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -76,8 +78,8 @@ func (j *journal) Rotate() {
 	}
 }
 
-// SetHead sets what the next file begins with: the lines of guards, which is called
-// for each file, and those of the runs that have not ended.
+// SetHead sets the beginning of the next file: the lines of guards, which is called for
+// each file, and those of the runs that have not ended.
 func (j *journal) SetHead(runs []Run, guards func() []Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -89,6 +91,7 @@ func (j *journal) SetHead(runs []Run, guards func() []Entry) {
 	}
 }
 
+// close closes the file. A second call does nothing.
 func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

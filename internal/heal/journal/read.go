@@ -17,12 +17,14 @@ type Line struct {
 	Entry   Entry
 	OK      bool   // it is an entry within all bounds
 	Clamped bool   // a time in it was in the future
+	Dropped int    // invalid temporary settings that were removed from it
 	Text    []byte // of a broken line; valid until the next one; empty where it is too long
 	Current bool   // it is of the file in use
 }
 
-// Replay calls visit with every line of both files, the oldest first. Times after
-// now are set to now.
+// Replay calls visit with every line of both files that is not empty, the oldest first,
+// broken ones too. Times after now are set to now. An error means that a file cannot be
+// read; one that does not exist has no lines.
 func (j *journal) Replay(now time.Time, visit func(Line)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -48,8 +50,8 @@ func (j *journal) Replay(now time.Time, visit func(Line)) error {
 	return nil
 }
 
-// ReadLines calls visit with each line that is not empty. Times after now are
-// set to now.
+// ReadLines calls visit with each line of r that is not empty, broken ones too. Times after
+// now are set to now. The error is that of r.
 func ReadLines(r io.Reader, now time.Time, visit func(Line)) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var text []byte
@@ -80,7 +82,8 @@ func ReadLines(r io.Reader, now time.Time, visit func(Line)) error {
 	}
 }
 
-// parseLine reads one line. One that is not whole is broken.
+// parseLine returns a line with its entry. OK is false if it is not whole, no JSON or one
+// that is nested too deep, or does not pass checkEntry.
 func parseLine(text []byte, whole bool, now time.Time) Line {
 	l := Line{Text: text}
 	if !whole || TooDeep(text) || json.Unmarshal(text, &l.Entry) != nil {
@@ -88,12 +91,12 @@ func parseLine(text []byte, whole bool, now time.Time) Line {
 	}
 	c := checker{now: now}
 	l.OK = c.checkEntry(&l.Entry)
-	l.Clamped = c.clamped
+	l.Clamped, l.Dropped = c.clamped, c.dropped
 	return l
 }
 
-// TooDeep reports whether objects and lists are nested deeper than in any line that
-// is written.
+// TooDeep reports whether objects and lists in a JSON text are nested more than 64 deep,
+// deeper than in any line that is written.
 func TooDeep(text []byte) bool {
 	const most = 64
 	depth, quoted := 0, false

@@ -18,6 +18,7 @@ import (
 // The bounds of a run in the journal, so that a line is bounded.
 const (
 	maxLabels   = 32
+	maxCause    = 100      // bytes
 	MaxEvidence = 64 << 10 // bytes
 )
 
@@ -69,8 +70,9 @@ type StepResult struct {
 // NewRunID returns a new id of a run: "r-" and twelve random letters or digits.
 func NewRunID() string { return "r-" + strings.ToLower(rand.Text()[:12]) }
 
-// SubjectOf returns the part of an alert, within bounds, that is needed to act on it after
-// a restart.
+// SubjectOf returns the part of an alert that is needed to act on it after a restart. Labels
+// with a name or a value beyond its bound are left out, then all but the first 32 by name;
+// name and fingerprint are cut.
 func SubjectOf(a action.Alert) Subject {
 	s := Subject{Name: text.Clip(a.Name(), action.MaxValue), Fingerprint: text.Clip(a.Fingerprint, 64), StartsAt: a.StartsAt, Labels: make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
@@ -85,16 +87,32 @@ func SubjectOf(a action.Alert) Subject {
 	return s
 }
 
-// Alert returns the alert for an action. It has no annotations.
+// Alert returns the alert for an action, with a copy of the labels; it lacks the
+// annotations, which are not stored, and its end.
 func (s Subject) Alert() action.Alert {
 	return action.Alert{Labels: maps.Clone(s.Labels), StartsAt: s.StartsAt, Fingerprint: s.Fingerprint}
 }
 
-// Terminal reports whether the run has ended.
+// Cause returns what an alert is about, by which it is counted what helps against it: the
+// label cause, or without one the alert's name, cut to 100 bytes.
+func (s Subject) Cause() string {
+	if c := s.Labels["cause"]; c != "" {
+		return text.Clip(c, maxCause)
+	}
+	return text.Clip(s.Name, maxCause)
+}
+
+// Acted reports whether this step or one before may have changed anything.
+func (r *Run) Acted() bool {
+	acted := func(s StepResult) bool { return !s.Applied.IsZero() || s.Interrupted }
+	return !r.Applied.IsZero() || r.Interrupted || slices.ContainsFunc(r.Before, acted)
+}
+
+// Terminal reports whether the run has ended; true too for a state that no run has.
 func (r *Run) Terminal() bool { return !r.State.Open() }
 
-// DedupKey returns the key by which an alert is a duplicate: a hash of its fingerprint and
-// its start, the rule, and the key of the rule's first target.
+// DedupKey returns the key by which an alert is a duplicate, 32 hexadecimal digits: a hash
+// of its fingerprint and its start, the rule, and the key of the rule's first target.
 func (s Subject) DedupKey(rule, what string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
 	return hex.EncodeToString(sum[:16])

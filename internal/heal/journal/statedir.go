@@ -37,7 +37,6 @@ var (
 	// ErrLost is permanent: another exporter may have the directory now and act on the same alerts.
 	ErrLost   = errors.New("the state directory is no longer the one that was opened; healing stays off until the exporter is restarted")
 	ErrClosed = errors.New("the state directory is closed")
-	errLinks  = errors.New("it has several hard links")
 )
 
 // stateDir is the open and locked state directory. Every file in it is opened,
@@ -49,8 +48,8 @@ type stateDir struct {
 	lock *os.File // locked too: older versions lock nothing else
 }
 
-// openState opens and locks the directory at path, which it makes if its parent
-// is there.
+// openState opens and locks the directory at path, which it makes if its parent is there.
+// ErrLocked: another exporter holds it.
 func openState(path string) (*stateDir, error) {
 	root, err := safefile.MakeRoot(path)
 	if err != nil {
@@ -63,7 +62,9 @@ func openState(path string) (*stateDir, error) {
 	return d, nil
 }
 
-// lockAll locks the directory and the lock file.
+// lockAll locks the directory and the lock file, and tries to remove the rights of group
+// and others on the directory. ErrLocked: another process, or this one, holds one of the
+// two.
 func (d *stateDir) lockAll() (err error) {
 	if d.self, err = d.root.Open("."); err != nil {
 		return fmt.Errorf("state directory: %w", err)
@@ -86,6 +87,7 @@ func (d *stateDir) lockAll() (err error) {
 	return nil
 }
 
+// close closes the directory's descriptors, which releases the locks.
 func (d *stateDir) close() error {
 	err := d.root.Close()
 	for _, f := range []*os.File{d.lock, d.self} {
@@ -96,66 +98,31 @@ func (d *stateDir) close() error {
 	return err
 }
 
-// open opens a file of the directory. It must be a regular one of at most limit
-// bytes with one name, which nobody but root and the exporter's user can write.
+// open opens a file of the directory as [safefile.OpenOwn] does. ErrLost: meanwhile the
+// name leads to another file, or to none.
 func (d *stateDir) open(name string, flag int, limit int64) (*os.File, error) {
-	info, err := d.root.Lstat(name)
-	if err == nil {
-		err = acceptable(info, limit)
-	} else if flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	f, err := safefile.OpenOwn(d.root, name, flag, limit)
+	if errors.Is(err, safefile.ErrReplaced) {
+		return nil, fmt.Errorf("%w: %s was replaced", ErrLost, name)
 	}
-	if err != nil {
-		return nil, unusable(name, err)
-	}
-	f, err := d.root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if info, err = f.Stat(); err == nil {
-		err = acceptable(info, limit)
-	}
-	if err == nil {
-		err = d.checkSame(name, f)
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, unusable(name, err)
+	if err := d.checkSame(name, f); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// acceptable returns why a file of the state directory is not used; nil: it is.
-func acceptable(info fs.FileInfo, limit int64) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.Mode().IsRegular() || !ok:
-		return safefile.ErrNotRegular
-	case info.Size() > limit:
-		return fmt.Errorf("%w: %d bytes, at most %d are read", safefile.ErrTooLarge, info.Size(), limit)
-	case st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()):
-		return fmt.Errorf("%w: user id %d", safefile.ErrOwner, st.Uid)
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%w: its mode is %04o", safefile.ErrMode, info.Mode().Perm())
-	case st.Nlink > 1:
-		return errLinks
-	}
-	return nil
-}
-
-func unusable(name string, err error) error {
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
-		return err
-	}
-	return &fs.PathError{Op: "open safely", Path: name, Err: err}
-}
-
-// checkSame returns ErrLost unless the open file is the one that has the name now.
+// checkSame returns ErrLost unless the open file is the one that has the name now; another
+// error if that cannot be read.
 func (d *stateDir) checkSame(name string, f *os.File) error {
 	at, err := d.root.Lstat(name)
 	return checkSameFile(name, at, err, f)
 }
 
+// checkSameFile returns nil if the file that is now at a name is the open one; at and err are
+// of a stat of the name. ErrLost if it was removed or replaced; else the error of a stat.
 func checkSameFile(name string, at fs.FileInfo, err error, f *os.File) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%w: %s was removed", ErrLost, name)
@@ -173,8 +140,9 @@ func checkSameFile(name string, at fs.FileInfo, err error, f *os.File) error {
 	return nil
 }
 
-// checkHeld returns ErrLost unless the path still leads to the directory that is
-// locked, and its lock file is the one that is locked.
+// checkHeld returns nil if the path still leads to the directory that is locked, its mode
+// lets neither group nor others write, and its lock file is the one that is locked.
+// ErrLost: one of the two was replaced or removed.
 func (d *stateDir) checkHeld() error {
 	at, err := os.Stat(d.path)
 	if err := checkSameFile("the directory", at, err, d.self); err != nil {
@@ -186,7 +154,8 @@ func (d *stateDir) checkHeld() error {
 	return d.checkSame(lockFile, d.lock)
 }
 
-// write writes a new file, which is on the disk when it returns.
+// write writes a new file in place of one of that name, and returns it open once it is on
+// the disk.
 func (d *stateDir) write(name string, data []byte) (*os.File, error) {
 	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

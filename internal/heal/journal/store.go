@@ -33,10 +33,10 @@ type Store struct {
 	dir *stateDir
 }
 
-// Open opens and locks the directory, which it makes if its parent is
-// there. It returns [ErrLocked] when another exporter holds it, and an error
-// when the directory or a file in it can be shaped by another user. size is that
-// of one file of the journal in bytes, before the next is begun; see [FileSize].
+// Open opens and locks the directory at path, which it makes if its parent is there.
+// [ErrLocked]: another exporter holds it. It is an error too if another user can shape
+// the directory or a file in it. size is after how many bytes a file of the journal is
+// followed by the next; see [FileSize].
 func Open(path string, size int64) (*Store, error) {
 	dir, err := openState(path)
 	if err != nil {
@@ -49,11 +49,12 @@ func Open(path string, size int64) (*Store, error) {
 	return &Store{journal: j, dir: dir}, nil
 }
 
-// Close unlocks the directory.
+// Close closes the files and unlocks the directory.
 func (s *Store) Close() error { return errors.Join(s.close(), s.dir.close()) }
 
-// Pause returns the pause; nil: there is none. One that cannot be read counts as
-// one without an end known, for an hour: a person wanted it.
+// Pause returns the stored pause, which may be over, and lasts 30 days from now at most;
+// nil if there is none. One that cannot be read, or has no end, is returned as a pause of
+// an hour from now: a person wanted one.
 func (s *Store) Pause(now time.Time) *Pause {
 	p, err := s.readPause()
 	switch {
@@ -72,6 +73,8 @@ func (s *Store) Pause(now time.Time) *Pause {
 	return &p
 }
 
+// readPause returns the pause that was saved. The error wraps [fs.ErrNotExist] if there is
+// none.
 func (s *Store) readPause() (p Pause, err error) {
 	f, err := s.dir.open(pauseFile, os.O_RDONLY, maxPause)
 	if err != nil {
@@ -85,7 +88,8 @@ func (s *Store) readPause() (p Pause, err error) {
 	return p, json.Unmarshal(data, &p)
 }
 
-// SetPause writes the pause, or removes it, so that it survives a crash.
+// SetPause stores a pause so that it survives a crash; nil removes the stored one.
+// [ErrLost]: the directory was replaced, and nothing is written.
 func (s *Store) SetPause(p *Pause) error {
 	if err := s.dir.checkHeld(); err != nil {
 		return err

@@ -10,8 +10,9 @@ import (
 // ErrNotConfigured means that a Redis is not in the configuration.
 var ErrNotConfigured = errors.New("the Redis is not in the configuration")
 
-// Same reports whether two names of the section redis lead to one
-// database of one server. Two names are asked for what the servers report.
+// Same reports whether two names of the section redis lead to one database of one server.
+// If the names differ it compares what of returns for them. An error means that it is not
+// known.
 func Same(ctx context.Context, x, y string, of func(ctx context.Context, name string) (string, error)) (bool, error) {
 	if x == y {
 		return true, nil

@@ -36,8 +36,10 @@ type Handle struct {
 	fd   int
 }
 
-// Open opens the process of an identity, or returns [ErrChanged]. The descriptor is opened
-// first and the process compared after it, so that a reused pid does no harm.
+// Open returns a handle of the process of an identity, which the caller closes.
+// [ErrChanged]: it has ended, or is another one. Another error: [CheckSignalable] refuses
+// it, or it cannot be read. The descriptor is opened first and the process compared after
+// it, so that a reused pid does no harm.
 func Open(root string, id procid.Identity) (*Handle, error) {
 	if err := CheckSignalable(root, id.PID); err != nil {
 		return nil, err
@@ -57,8 +59,8 @@ func Open(root string, id procid.Identity) (*Handle, error) {
 	return g, nil
 }
 
-// CheckSignalable returns an error unless a pid under root may be signalled: it is neither
-// init nor the exporter, and of the exporter's PID namespace.
+// CheckSignalable returns an error unless a pid may be signalled: it is neither init nor the
+// exporter, and root is the /proc of the exporter's PID namespace. Whether it runs is not checked.
 func CheckSignalable(root string, pid int) error {
 	if pid <= 1 || pid == os.Getpid() {
 		return fmt.Errorf("process %d is never signalled", pid)
@@ -73,7 +75,8 @@ func CheckSignalable(root string, pid int) error {
 	return nil
 }
 
-// Check returns [ErrChanged] unless start and parent are those of the identity.
+// Check returns nil if the process still runs, with the start and the parent of the
+// identity; [ErrChanged] if it does not, or is a zombie. Another error: it cannot be read.
 func (g *Handle) Check() error {
 	now, err := procid.Identify(g.root, g.ID.PID)
 	switch {
@@ -87,7 +90,11 @@ func (g *Handle) Check() error {
 	return nil
 }
 
-// Signal sends a signal to the process that is held.
+// MaySignal returns an error unless the kernel lets this process signal that of the handle:
+// EPERM if it does not, ESRCH if it has ended. No signal is sent.
+func (g *Handle) MaySignal() error { return unix.PidfdSendSignal(g.fd, 0, nil, 0) }
+
+// Signal sends a signal to the process of the handle. [ErrChanged]: it has ended.
 func (g *Handle) Signal(s syscall.Signal) error {
 	err := unix.PidfdSendSignal(g.fd, s, nil, 0)
 	switch {
@@ -101,8 +108,8 @@ func (g *Handle) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// WaitEnded waits until the process has ended, at most for limit. It reports false when it
-// has not, or when ctx ends first.
+// WaitEnded waits until the process has ended, at most for limit, and returns true then.
+// false: it has not, ctx ended first, or its descriptor cannot be polled.
 func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 	end := time.Now().Add(limit)
 	for {
@@ -121,16 +128,18 @@ func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 // Close closes the descriptor.
 func (g *Handle) Close() { _ = unix.Close(g.fd) }
 
-// Info returns a process as it is in a plan, for people and for [IdentityFrom].
+// Info returns a process as a plan shows it, with the time now, for people and for
+// [IdentityFrom].
 func Info(id procid.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
-// IdentityOf returns the text of a process for [action.Victim.Identity].
+// IdentityOf returns "pid:start" of a process, for [action.Victim.Identity].
 func IdentityOf(id procid.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
-// IdentityFrom returns the process in the text of [Info], with names that begin with
-// prefix. An interrupted run finds its processes by it.
+// IdentityFrom returns the process that [Info] wrote into info, under names that begin with
+// prefix. An interrupted run finds its processes by it. false: info has none, a pid below
+// 2, or no valid start. Only its PID and start are set.
 func IdentityFrom(info map[string]string, prefix string) (procid.Identity, bool) {
 	pid, err := strconv.Atoi(info[prefix+"pid"])
 	if err != nil || pid <= 1 {
@@ -140,7 +149,8 @@ func IdentityFrom(info map[string]string, prefix string) (procid.Identity, bool)
 	return procid.Identity{PID: pid, Start: start}, err == nil
 }
 
-// PlannedAt returns when the plan with this information was made.
+// PlannedAt returns when the plan with the information of [Info] was made, to the second;
+// the zero time if info does not say.
 func PlannedAt(info map[string]string) time.Time {
 	n, err := strconv.ParseInt(info["planned"], 10, 64)
 	if err != nil {
@@ -149,7 +159,8 @@ func PlannedAt(info map[string]string) time.Time {
 	return time.Unix(n, 0)
 }
 
-// WithoutPath returns an error of a file without its path.
+// WithoutPath returns what is inside an error of a file, without the path; any other
+// error unchanged.
 func WithoutPath(err error) error {
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		return path.Err

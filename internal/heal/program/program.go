@@ -67,8 +67,8 @@ type tailBuffer struct {
 	buf []byte
 }
 
-// Write implements [io.Writer]. It keeps at most twice the bound for a moment,
-// so that the end is moved seldom.
+// Write implements [io.Writer]; it returns the length of b and no error. Between calls at
+// most twice MaxOutput bytes are kept, so that the end is moved seldom.
 func (r *tailBuffer) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,16 +80,18 @@ func (r *tailBuffer) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// String returns the bytes that are kept.
+// String returns the end of the output, at most MaxOutput bytes.
 func (r *tailBuffer) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return string(r.buf[max(0, len(r.buf)-MaxOutput):])
 }
 
-// Run runs the program to its end and returns the end of its output. When ctx
-// ends, its whole process group ends: SIGTERM, and SIGKILL after five seconds.
-// The group is killed in any case when the program has ended.
+// Run runs the program to its end, at most ten minutes, and returns the last MaxOutput
+// bytes of what it wrote to standard output and error, also with an error. An [ExitError]
+// says that it failed. When ctx ends, its whole process group ends: SIGTERM, and SIGKILL
+// after five seconds; the error is then that of ctx. The group is killed in any case when
+// the program has ended.
 func (p Program) Run(ctx context.Context) (output string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestProgram)
 	defer cancel()
@@ -130,9 +132,9 @@ func (p Program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
 	}
 }
 
-// namespaceFlags returns the flags of clone(2) for a confined program: it is the first of
-// a PID namespace, so that all that it started ends with it, whatever group or
-// session that went to. It takes root.
+// namespaceFlags returns the flags of clone(2) for a confined program: it is the first of a
+// PID namespace, so that all that it started ends with it, whatever group or session that
+// went to. It takes root: 0 without, and for other programs.
 func (p Program) namespaceFlags() uintptr {
 	if p.Confined && os.Geteuid() == 0 {
 		return syscall.CLONE_NEWPID
@@ -140,8 +142,12 @@ func (p Program) namespaceFlags() uintptr {
 	return 0
 }
 
-// start starts the program from a thread that has dropped its ambient capabilities, and
-// that ends afterwards.
+// timerSlack is by how many nanoseconds the kernel may delay a timer of a program: what it
+// has without the exporter, which may have more.
+const timerSlack = 50_000
+
+// start starts the program from a thread that has dropped its ambient capabilities and has
+// the slack of timers that the program inherits, and that ends afterwards.
 func (p Program) start(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {
@@ -157,6 +163,7 @@ func (p Program) start(cmd *exec.Cmd) error {
 				return
 			}
 		}
+		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) // best effort
 		if p.Nice != 0 {
 			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.Nice) // best effort
 		}
@@ -166,7 +173,8 @@ func (p Program) start(cmd *exec.Cmd) error {
 }
 
 // supervise waits until the program has ended, without reaping it, so that its pid is not
-// reused before its group is killed. It returns why the program was ended early.
+// reused before its group is killed, which it does last. nil: it ended by itself. The error of
+// ctx: it got SIGTERM, and after programGrace SIGKILL.
 func supervise(ctx context.Context, pid int) error {
 	ended := make(chan struct{})
 	go func() {
@@ -199,7 +207,8 @@ func supervise(ctx context.Context, pid int) error {
 // ExitError is the exit status of a program that ran and failed.
 type ExitError = exec.ExitError
 
-// WithoutPath returns an error of a file or a program without its path.
+// WithoutPath returns what is inside an error of a file or a program, without the path;
+// any other error unchanged.
 func WithoutPath(err error) error {
 	if program, ok := errors.AsType[*exec.Error](err); ok {
 		return program.Err
@@ -207,8 +216,8 @@ func WithoutPath(err error) error {
 	return process.WithoutPath(err)
 }
 
-// Resolve returns the file of an absolute path without symbolic links, or why it must not
-// be run: somebody else could change it.
+// Resolve returns the file of an absolute path without symbolic links, or why it must not be run: name is not
+// absolute or not clean, it does not exist, is no executable file, or somebody else could change it.
 func Resolve(name string) (file string, refused action.Refusal) {
 	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
 		return "", action.Refuse(action.CodeProgramPath, "the program has no absolute path")
@@ -234,8 +243,9 @@ func Resolve(name string) (file string, refused action.Refusal) {
 	return file, action.Refusal{}
 }
 
-// safePath reports whether no other user could replace the file at name: neither in
-// the directories above it, nor in those of the symbolic links it goes through.
+// safePath reports whether no other user could replace the file at name: neither in the
+// directories above it, nor in those of the symbolic links it goes through. It is false if
+// that cannot be read, or there are ten links or more.
 func safePath(name string) bool {
 	for range 10 {
 		for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
@@ -270,8 +280,8 @@ var (
 	outputBearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
 )
 
-// LastLine returns the last line of a program's output, shortened, and without what may
-// be a secret.
+// LastLine returns the last line of a program's output that is not blank, cut to 200 bytes,
+// and without what may be a secret; "" for no output.
 func LastLine(output string) string {
 	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(output, "�"), "\r\n\t "), "\n")
 	s := lines[len(lines)-1]

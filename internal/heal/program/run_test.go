@@ -1,15 +1,19 @@
 package program_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/program"
@@ -228,4 +232,55 @@ func TestLastLineIsBounded(t *testing.T) {
 		t.Errorf("the directory is open after Close: %v", err)
 	}
 	(*program.Program)(nil).Close()
+}
+
+// A program has the usual slack of timers, also if all threads of the process that starts
+// it have more: that process is one of its own, whose threads inherit the slack.
+func TestTimerSlack(t *testing.T) {
+	t.Parallel()
+	const said, starts = "TEST_OF_SLACK", "TEST_OF_SLACK_FROM"
+	if name := os.Getenv(said); name != "" {
+		sayTimerSlack(name)
+		return
+	}
+	self := []string{os.Args[0], "-test.run=^TestTimerSlack$"}
+	if dir := os.Getenv(starts); dir != "" {
+		sayTimerSlack(dir + "/exporter")
+		for name, change := range map[string]func(*program.Program){"plain": func(*program.Program) {}, "confined": confine} {
+			p := program.Program{Path: self[0], Argv: self, Env: []string{said + "=" + dir + "/" + name}, Dir: "/"}
+			change(&p)
+			_, err := p.Run(t.Context())
+			try(t, err)
+		}
+		return
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), self[0], self[1:]...)
+	cmd.Env = append(os.Environ(), starts+"="+dir)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: it has the slack
+		err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1_000_000, 0, 0, 0)
+		if err == nil {
+			err = cmd.Run()
+		}
+		done <- err
+	}()
+	try(t, <-done)
+	for name, want := range map[string]string{"exporter": "1000000", "plain": "50000", "confined": "50000"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %s ns, %v; want %s", name, got, err, want)
+		}
+	}
+}
+
+// sayTimerSlack writes the slack of the main thread's timers to a file, in nanoseconds.
+func sayTimerSlack(name string) {
+	b, err := os.ReadFile("/proc/self/timerslack_ns")
+	if err == nil {
+		err = os.WriteFile(name, bytes.TrimSpace(b), 0o600)
+	}
+	if err != nil {
+		panic(err)
+	}
 }

@@ -18,9 +18,9 @@ var (
 	sqlNumber = regexp.MustCompile(`\b(?:0x[0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?)\b`)
 )
 
-// JSON returns evidence for the journal: without the values of keys
-// that sound secret, literals of statements and logins in addresses, and at most
-// limit bytes of it. It returns nil for what is no JSON.
+// JSON returns evidence for the journal: without the values of keys that sound secret,
+// literals of statements and logins in addresses. If it has more than limit bytes, it is an
+// object with a note. nil: raw is empty, or no JSON.
 func JSON(raw json.RawMessage, limit int) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -38,6 +38,9 @@ func JSON(raw json.RawMessage, limit int) json.RawMessage {
 	return out
 }
 
+// value returns a value without secrets: "<removed>" if its key is that of a secret; a text
+// whose key is that of a statement without its literals, any other text without the logins
+// in its addresses. It changes maps and lists in place.
 func value(key string, v any) any {
 	if secretKey.MatchString(key) {
 		return "<removed>"

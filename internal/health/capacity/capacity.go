@@ -34,8 +34,8 @@ type Input struct {
 	Host    config.Thresholds // for the host
 }
 
-// Advice returns a sentence about an app that is nearly always in use, in which the
-// time counts as useful; "" where the app has room, or that is not known.
+// Advice returns a sentence about an app that is nearly always busy with useful work: what it would
+// need. "": the app has room, few requests or no workers, or its use or requests are not known.
 func Advice(in Input) string {
 	u, r := measures.Waits(in.State, in.App), measures.Requests(in.State, in.App)
 	if u == nil || u.Utilization == nil || *u.Utilization < highUse || u.Saturation == nil || r == nil || r.Rate == nil || *r.Rate < leastRate || in.Workers == 0 {
@@ -56,7 +56,7 @@ func Advice(in Input) string {
 
 func plural(n float64, one string) string { return text.Plural(n, one, one+"s") }
 
-// round rounds a rate: to a whole number from 10 on, else to a tenth.
+// round returns a rate rounded to a whole number from 10 on, below that to a tenth.
 func round(v float64) float64 {
 	if v >= 10 {
 		return math.Round(v)
@@ -81,7 +81,10 @@ func (in *Input) threads() float64 {
 	return max(float64(n), in.Workers)
 }
 
-// more returns what the app needs that is used that much.
+// more returns in words what the app needs: less CPU time if its CPU or that of the host is
+// at the warning, more threads if it has more than workers and no worker is known to use a
+// whole core, else more workers, as far as memory is known to allow them. use is the part
+// of its threads' time in which they are busy.
 func (in *Input) more(threads, use float64) string {
 	if cpu, of := in.cpu(); cpu >= math.Min(in.Limits.CPU.Warning, 1) {
 		return of + " is at " + text.Percent(cpu) + ", so more workers would not help; reduce the CPU time of its requests, or give it more CPU"
@@ -106,8 +109,8 @@ func (in *Input) more(threads, use float64) string {
 	return fmt.Sprintf("%s would do, but memory allows no more of up to %s each; threads share the memory of a worker", plural(want, "worker"), text.Bytes(bytes))
 }
 
-// cpu returns the CPU that is used of what the app may use, or of the host, whichever
-// is more, and the name of that; 0 where it is not known.
+// cpu returns the CPU usage of the app, of what it may use, or that of the host if that
+// is more, from 0 to 1, and whose it is in words; 0 and "" if neither is known.
 func (in *Input) cpu() (use float64, of string) {
 	if a := measures.App(in.State, in.App); a != nil && a.CPU != nil {
 		use, of = *a.CPU, "its CPU"
@@ -118,9 +121,9 @@ func (in *Input) cpu() (use float64, of string) {
 	return use, of
 }
 
-// fit returns how many more workers fit into the memory of the app and of the host below
-// their warning thresholds, and the bytes of the largest worker; false if that is not
-// known.
+// fit returns how many more workers fit into memory below the warning thresholds of the
+// app and the host, and the bytes of the largest worker. known is false if no memory or
+// limit is known.
 func (in *Input) fit() (n, bytes float64, known bool) {
 	m := measures.Memory(in.State, in.App)
 	if m == nil {

@@ -25,7 +25,8 @@ const (
 	Critical
 )
 
-// String returns the word that /api/v1/status uses.
+// String returns the word for the level that /api/v1/status uses, e.g. "healthy"; "level N"
+// for any other number.
 func (l Level) String() string {
 	switch l {
 	case Healthy:
@@ -39,7 +40,7 @@ func (l Level) String() string {
 	}
 }
 
-// MarshalText implements [encoding.TextMarshaler].
+// MarshalText implements [encoding.TextMarshaler]: it returns what String does.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText implements [encoding.TextUnmarshaler]. It returns an error for an
@@ -54,21 +55,23 @@ func (l *Level) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown health level %q", text)
 }
 
-// Rises returns the level of a value that must stay below its limits, and its
-// level by limits lowered by [Margin].
+// Rises returns the level of a value that is bad when high: of the worst limit that it
+// reaches, and as release that by limits lowered by [Margin], a share of them. A worse
+// level is kept until release is lower.
 func Rises(v float64, l config.Limit) (level, release Level) {
 	at := func(share float64) Level { return Of(v >= l.Critical*share, v >= l.Warning*share) }
 	return at(1), at(1 - Margin)
 }
 
-// Falls returns the level of a value that must stay above its limits, and its
-// level by limits raised by [Margin].
+// Falls returns the level of a value that is bad when low: of the worst limit that it is
+// below, and as release that by limits raised by [Margin], a share of them. A worse level
+// is kept until release is lower.
 func Falls(v float64, l config.Limit) (level, release Level) {
 	at := func(share float64) Level { return Of(v < l.Critical*share, v < l.Warning*share) }
 	return at(1), at(1 + Margin)
 }
 
-// Of returns the worst level of which the condition holds.
+// Of returns the worst level whose condition holds; Healthy if none does.
 func Of(critical, warning bool) Level {
 	switch {
 	case critical:
@@ -79,13 +82,13 @@ func Of(critical, warning bool) Level {
 	return Healthy
 }
 
-// Enough reports whether at least that many were counted. A number that is not known
-// is enough.
+// Enough reports whether at least least things were counted; true if the count is not
+// known.
 func Enough(counted *float64, least float64) bool { return counted == nil || *counted >= least }
 
-// Present returns the levels of a value of five minutes that are still present: no
-// worse than those of the last minute, if enough was counted in it. Otherwise a fault of
-// a few seconds would be reported for five minutes.
+// Present returns the levels of a value of five minutes, as Rises does, but no worse than
+// those of the last minute, if enough was counted in that. Otherwise a fault of a few
+// seconds would be reported for five minutes.
 func Present(v float64, last, counted *float64, l config.Limit) (level, release Level) {
 	level, release = Rises(v, l)
 	if last == nil || counted == nil || *counted < leastLast {

@@ -23,8 +23,8 @@ type Blocker struct {
 // Waiter is a worker that waits for a blocker.
 type Waiter struct{ App, Slot string }
 
-// Find returns the connection at the end of the chain for which most others wait on
-// a server; nil if none is known.
+// Find returns the connection of a MySQL server that holds locks and for which most
+// others wait, directly or behind others, with these; nil if no holder is known.
 func Find(s *model.State, server string) *Blocker {
 	var waits []*model.LockWait
 	holds := make(map[uint64]*model.LockWait) // by the waiter's connection
@@ -55,8 +55,9 @@ func Find(s *model.State, server string) *Blocker {
 	return most
 }
 
-// rootOfWait returns the last wait of the chain that begins with w, by waits for
-// each waiter's connection. Of a circle it returns one of its waits, after steps.
+// rootOfWait returns the last wait of the chain of waits that begins with w. of has the
+// wait of each waiting connection. Of a circle it returns the wait at which it is after
+// steps.
 func rootOfWait(w *model.LockWait, of map[uint64]*model.LockWait, steps int) *model.LockWait {
 	for range steps {
 		next, waiting := of[w.Blocker.ID]
@@ -68,7 +69,7 @@ func rootOfWait(w *model.LockWait, of map[uint64]*model.LockWait, steps int) *mo
 	return w
 }
 
-// add counts one that waits, directly or behind another.
+// add counts a wait of a connection for b, directly or behind another one.
 func (b *Blocker) add(w *model.LockWait) {
 	if b.Waiting == nil {
 		b.Waiting = make(map[uint64]bool)
@@ -80,13 +81,14 @@ func (b *Blocker) add(w *model.LockWait) {
 	}
 }
 
-// HoldsUp reports whether a worker waits for b.
+// HoldsUp reports whether a worker waits for b; false if b is nil.
 func (b *Blocker) HoldsUp(app, slot string) bool {
 	return b != nil && slices.Contains(b.Waiters, Waiter{app, slot})
 }
 
-// FindTable returns the connections that wait for the lock of a table on a server,
-// with the connection that is likely to hold it; nil if none waits.
+// FindTable returns the connections that wait for a table's lock on a server (those whose
+// blocker is not reported), as those of the connection that is likely to hold it. Its ID is
+// 0 if none is suspected. nil: nobody waits for such a lock.
 func FindTable(s *model.State, server string) *Blocker {
 	var b *Blocker
 	for i := range s.LockWaits {

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Listeners returns the accept queues of an app.
+// Listeners returns the accept queues of an app; nil if none is known.
 func Listeners(s *model.State, app string) []model.Listener {
 	i := slices.IndexFunc(s.Listeners, func(l model.AppListeners) bool { return l.App == app })
 	if i < 0 {
@@ -16,7 +16,8 @@ func Listeners(s *model.State, app string) []model.Listener {
 	return s.Listeners[i].Listeners
 }
 
-// QueueLength returns how many connections wait at all listeners of an app.
+// QueueLength returns how many connections wait at all listeners of an app together whose
+// length is known; nil if none is.
 func QueueLength(s *model.State, app string) *float64 {
 	var sum *float64
 	for _, l := range Listeners(s, app) {
@@ -31,8 +32,8 @@ func QueueLength(s *model.State, app string) *float64 {
 	return sum
 }
 
-// Fullest returns the queue that is nearest to its limit, and of several that are
-// equally near the longest. It returns nil where no length is known.
+// Fullest returns the queue that is nearest to its limit; of several equally near, the
+// longest. One without a known limit counts as empty. nil: no length is known.
 func Fullest(qs []model.Listener) *model.Listener {
 	var worst *model.Listener
 	for i := range qs {
@@ -44,7 +45,7 @@ func Fullest(qs []model.Listener) *model.Listener {
 	return worst
 }
 
-// Longest returns the queue in which most connections wait; nil: none is known.
+// Longest returns the queue in which most connections wait; nil if no length is known.
 func Longest(qs []model.Listener) *model.Listener {
 	var most *model.Listener
 	for i := range qs {
@@ -55,6 +56,7 @@ func Longest(qs []model.Listener) *model.Listener {
 	return most
 }
 
+// orZero returns the value, 0 for nil.
 func orZero(v *float64) float64 {
 	if v == nil {
 		return 0

@@ -36,8 +36,8 @@ type PerformanceMetrics struct {
 	CacheHitRate      *float64  `json:"cache_hit_rate"`      // of 5 minutes; the lowest of the caches that it is connected to
 }
 
-// Resources returns the resources of an app from the state of a gather at that
-// time.
+// Resources returns how much of its resources an app uses, by the state of a gather at
+// that time. What is not known is nil.
 func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
 	out := ResourceMetrics{
 		Timestamp: at, MemoryUsageMB: times(AppMemory(s, app), 1e-6), DiskUsagePercent: times(fullestDisk(s), 100),
@@ -52,8 +52,8 @@ func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
 	return out
 }
 
-// Performance returns the performance of an app from the state of a gather at that
-// time.
+// Performance returns how an app performs, by the state of a gather at that time. What is
+// not known is nil.
 func Performance(s *model.State, app string, at time.Time) PerformanceMetrics {
 	out := PerformanceMetrics{Timestamp: at, DatabaseQueryTime: longestQuery(s, app), CacheHitRate: hitRate(s, app)}
 	if r := Requests(s, app); r != nil {
@@ -107,11 +107,12 @@ func Waits(s *model.State, app string) *model.AppWaits {
 	return &s.Waits[i]
 }
 
-// IsConnected reports whether a worker of app has a connection to a component, such as
-// "mysql:main".
+// IsConnected reports whether a worker of app has a connection to a component such as
+// "mysql:main"; false also if its connections are not known.
 func IsConnected(s *model.State, app, component string) bool { return isConnected(s, app, component) }
 
-// fullestDisk returns the usage of the fullest file system, a ratio.
+// fullestDisk returns the usage of the fullest file system, from 0 to 1; nil if none is
+// known.
 func fullestDisk(s *model.State) *float64 {
 	var out *float64
 	for i := range s.Disks {
@@ -120,7 +121,8 @@ func fullestDisk(s *model.State) *float64 {
 	return out
 }
 
-// utilization returns the highest utilization of an app's pools, a ratio.
+// utilization returns the highest utilization of an app's pools, from 0 to 1; nil if none
+// is known.
 func utilization(s *model.State, app string) *float64 {
 	var out *float64
 	for i := range s.Pools {
@@ -131,8 +133,8 @@ func utilization(s *model.State, app string) *float64 {
 	return out
 }
 
-// longestQuery returns the age of the oldest statement on the MySQL servers to
-// which a worker of app has a connection.
+// longestQuery returns the age in seconds of the oldest statement on the MySQL servers to
+// which a worker of app has a connection; nil if that is not known.
 func longestQuery(s *model.State, app string) *float64 {
 	var out *float64
 	for i := range s.MySQL {
@@ -143,8 +145,8 @@ func longestQuery(s *model.State, app string) *float64 {
 	return out
 }
 
-// hitRate returns the lowest hit rate of the caches to which a worker of app has a
-// connection.
+// hitRate returns the lowest hit rate of the Redis caches to which a worker of app has a
+// connection, from 0 to 1; nil if none is known.
 func hitRate(s *model.State, app string) *float64 {
 	var out *float64
 	for i := range s.Redis {
@@ -156,16 +158,16 @@ func hitRate(s *model.State, app string) *float64 {
 	return out
 }
 
-// isConnected reports whether a worker of app has a connection to a component.
+// isConnected reports whether a worker of app has a connection to a component such as
+// "mysql:main"; false also if its connections are not known.
 func isConnected(s *model.State, app, component string) bool {
 	return slices.ContainsFunc(s.Connections, func(x model.WorkerConnections) bool {
 		return x.App == app && x.Component == component && x.Count > 0
 	})
 }
 
-// AppMemory returns the bytes that app holds: its proportional share where
-// the kernel tells it, else what is resident, which counts shared pages once a
-// process. It is nil where neither is known.
+// AppMemory returns the bytes of memory of an app: its PSS if that is known, else its
+// RSS, which counts shared pages once a process; nil if neither is known.
 func AppMemory(s *model.State, app string) *float64 {
 	m := Memory(s, app)
 	if m == nil {
@@ -177,6 +179,7 @@ func AppMemory(s *model.State, app string) *float64 {
 	return m.RSS
 }
 
+// times returns the product, nil for nil.
 func times(v *float64, by float64) *float64 {
 	if v == nil {
 		return nil
@@ -185,7 +188,7 @@ func times(v *float64, by float64) *float64 {
 	return &x
 }
 
-// greater returns the greater of two numbers, or the one that is known.
+// greater returns the greater of two numbers; the known one if the other is nil.
 func greater(a, b *float64) *float64 {
 	if a == nil || b != nil && *b > *a {
 		return b

@@ -2,8 +2,8 @@ package measures
 
 import "github.com/resp-exporter/resp-exporter/internal/model"
 
-// Queries returns the statements that run longest on a server, the longest
-// first.
+// Queries returns the long statements on a MySQL server in the order of the state, which
+// has the longest first; nil if there is none.
 func Queries(s *model.State, server string) []*model.Query {
 	var out []*model.Query
 	for i := range s.Queries {
@@ -14,7 +14,7 @@ func Queries(s *model.State, server string) []*model.Query {
 	return out
 }
 
-// QueryOf returns the statement that a worker runs; nil if none is known.
+// QueryOf returns the statement that a worker runs on a server; nil if none is known.
 func QueryOf(s *model.State, server, app, slot string) *model.Query {
 	if slot == "" {
 		return nil

@@ -11,6 +11,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
+// maxUser bounds the name of a database user in a sentence, in bytes.
+const maxUser = 100
+
+// User returns the name of a database user for a sentence, cut to maxUser bytes, in
+// quotes unless it is a plain word.
+func User(name string) string { return text.Quoted(name, maxUser) }
+
 // Owner returns whose a connection is, e.g. " of worker 2 of shop" or " of user
 // ann from 10.0.0.7"; "" where that is not known.
 func Owner(x *model.Connection) string {
@@ -20,15 +27,15 @@ func Owner(x *model.Connection) string {
 	case x.Slot != "":
 		return " of worker " + x.Slot + " of " + x.App
 	case x.User != "" && x.Host != "":
-		return " of user " + x.User + " from " + x.Host
+		return " of user " + User(x.User) + " from " + x.Host
 	case x.User != "":
-		return " of user " + x.User
+		return " of user " + User(x.User)
 	}
 	return ""
 }
 
-// Statement returns a statement by its keyword, e.g. "an UPDATE", or "a
-// statement".
+// Statement returns a statement by its keyword, e.g. "an UPDATE"; "a statement" if that
+// is not known.
 func Statement(q *model.Query) string {
 	switch word := q.Statement; {
 	case word == "" || word == "statement":
@@ -40,8 +47,8 @@ func Statement(q *model.Query) string {
 	}
 }
 
-// DoNotEnd returns a sentence that names the workers that only wait and should
-// not be ended; "" if none is known.
+// DoNotEnd returns a sentence, after a space, that names the workers that wait for b, at
+// most 8, and should not be ended; "" if none is known.
 func DoNotEnd(b *locks.Blocker) string {
 	if len(b.Waiters) == 0 {
 		return ""
@@ -49,7 +56,8 @@ func DoNotEnd(b *locks.Blocker) string {
 	return " Do not end " + workerList(b.Waiters) + ": " + Choose(len(b.Waiters) == 1, "it waits", "they wait") + " for it."
 }
 
-// workerList returns workers as an enumeration of at most 8, grouped by app.
+// workerList returns workers as an enumeration grouped by app, of at most 8 and how many
+// more there are.
 func workerList(waiters []locks.Waiter) string {
 	const upTo = 8
 	sorted := slices.Clone(waiters)
@@ -79,7 +87,8 @@ func workerList(waiters []locks.Waiter) string {
 	return text.Enumerate(out)
 }
 
-// CompareSlots orders the slots of workers: 2 before 10.
+// CompareSlots compares two slots of workers for a sort, by length, then as texts: "2" is
+// before "10".
 func CompareSlots(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }

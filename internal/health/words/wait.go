@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Wait returns a wait in words, e.g. "waits for MySQL main", for one worker or
-// several; "" where it is not known.
+// Wait returns a wait in words, e.g. "waits for MySQL main", or "wait for …" unless one is
+// set; "" if it is not known, or is of another kind than these, such as "other".
 func Wait(x *model.Wait, one bool) string {
 	if x == nil {
 		return ""
@@ -40,11 +40,15 @@ func Wait(x *model.Wait, one bool) string {
 	return ""
 }
 
+// storeName returns the word for a kind of store and the name in its peer: "MySQL main" for
+// mysql:main. A peer of another form, such as an address, follows the word whole; for "" it
+// is the word alone.
 func storeName(word, kind, peer string) string {
 	name, _ := strings.CutPrefix(peer, kind+":")
 	return strings.TrimSpace(word + " " + name)
 }
 
+// orText returns s, or otherwise if s is empty.
 func orText(s, otherwise string) string {
 	if s == "" {
 		return otherwise

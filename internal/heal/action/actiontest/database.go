@@ -34,7 +34,8 @@ type Database struct {
 	looks         int
 }
 
-// HoldersOf is a [dbconn.FindHolders] for the server main.
+// HoldersOf returns the database itself as holders of the server "main", as a
+// [dbconn.FindHolders] does, and an error for other servers.
 func (f *Database) HoldersOf(_ context.Context, server string, _ ...string) (dbconn.Holders, error) {
 	if f.looks++; server != "main" {
 		return nil, errors.New("another server")
@@ -42,7 +43,8 @@ func (f *Database) HoldersOf(_ context.Context, server string, _ ...string) (dbc
 	return f, nil
 }
 
-// Of implements [dbconn.Holders].
+// Of implements [dbconn.Holders]: the entry of f.Holders, else worker 3 of shop for
+// 127.0.0.1:40001, and shop without a worker for any other.
 func (f *Database) Of(host string) dbconn.Holder {
 	if h, ok := f.Holders[host]; ok {
 		return h
@@ -56,7 +58,7 @@ func (f *Database) Of(host string) dbconn.Holder {
 // Incomplete implements [dbconn.Holders].
 func (f *Database) Incomplete(string) string { return f.WhyIncomplete }
 
-// Session implements [dbconn.Database].
+// Session implements [dbconn.Database]: it returns the database itself.
 func (f *Database) Session(context.Context) (dbconn.Session, error) {
 	f.Open++
 	f.opened++
@@ -72,12 +74,13 @@ func (f *Database) Server() string { return f.ServerID }
 // User implements [dbconn.Session].
 func (f *Database) User() string { return f.Login }
 
-// Version implements [dbconn.Session].
+// Version implements [dbconn.Session]: 10.11.
 func (f *Database) Version() mysql.Version {
 	return mysql.Version{MariaDB: f.MariaDB, Major: 10, Minor: 11}
 }
 
-// Connections implements [dbconn.Session].
+// Connections implements [dbconn.Session]: a copy of f.List, and from the second time on
+// f.Later, if that is set.
 func (f *Database) Connections(context.Context) ([]mysql.Connection, error) {
 	list := slices.Clone(f.List)
 	if f.Later != nil {
@@ -91,7 +94,7 @@ func (f *Database) At(id uint64) int {
 	return slices.IndexFunc(f.List, func(c mysql.Connection) bool { return c.ID == id })
 }
 
-// Connection implements [dbconn.Session].
+// Connection implements [dbconn.Session]: the entry of f.List; false if there is none.
 func (f *Database) Connection(_ context.Context, id uint64) (mysql.Connection, bool, error) {
 	if f.Before != nil {
 		f.Before(id)
@@ -102,7 +105,7 @@ func (f *Database) Connection(_ context.Context, id uint64) (mysql.Connection, b
 	return mysql.Connection{}, false, nil
 }
 
-// Statement implements [dbconn.Session].
+// Statement implements [dbconn.Session]: the entry of f.Texts; false if there is none.
 func (f *Database) Statement(_ context.Context, c mysql.Connection) (string, bool, error) {
 	s, ok := f.Texts[c.ID]
 	return s, ok, nil
@@ -116,6 +119,8 @@ func (f *Database) Waits(context.Context) ([]mysql.ConnectionWait, error) {
 	return slices.DeleteFunc(slices.Clone(f.Waiting), func(w mysql.ConnectionWait) bool { return slices.Contains(f.Ended, w.Blocker) }), nil
 }
 
+// end records the call and removes a connection from the list; false if it is not there, or
+// with Disagree. With Refuse it returns that error.
 func (f *Database) end(how string, id uint64) (bool, error) {
 	f.Calls = append(f.Calls, how)
 	if f.Refuse != nil {
@@ -149,7 +154,8 @@ func (f *Database) CallKillQuery(_ context.Context, procedure string, c mysql.Co
 	return f.end("CALL "+procedure, c.ID)
 }
 
-// Apps returns a configuration with one app and one pool.
+// Apps returns a configuration with the app shop, which has one pool and one store of
+// sessions, and the app blog, which has neither.
 func Apps() []config.App {
 	return []config.App{
 		{
@@ -161,7 +167,7 @@ func Apps() []config.App {
 	}
 }
 
-// Databases returns f as the server main, and no other.
+// Databases returns f as the server main, and nil for any other name.
 func Databases(f *Database) func(string) dbconn.Database {
 	return func(name string) dbconn.Database {
 		if name == "main" {

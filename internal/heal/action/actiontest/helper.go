@@ -22,7 +22,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Script writes a program for a shell, in a directory that only we may write to.
+// Script returns the path of a program for a shell, which it writes to a directory that
+// only we may write to.
 func Script(t *testing.T, lines ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "resp-actions-") //nolint:usetesting // ours alone, whatever the umask
@@ -37,17 +38,17 @@ func Script(t *testing.T, lines ...string) string {
 	return file
 }
 
-// WriteProgram writes a file that is to be run. No process is started meanwhile:
-// a child of a parallel test would have the file open for writing until its exec,
-// and the kernel would refuse to run it (ETXTBSY, "text file busy").
+// WriteProgram writes an executable file. It lets no process start meanwhile: a child of
+// a parallel test would have the file open for writing until its exec, and the kernel
+// would refuse to run it (ETXTBSY, "text file busy").
 func WriteProgram(path string, code []byte, mode os.FileMode) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(path, code, mode)
 }
 
-// Payloads are label values that mean something to a shell, SQL, a template, a
-// path or a URL.
+// Payloads returns label values that have a meaning in a shell, SQL, a template, a path
+// or a URL.
 func Payloads() map[string]string {
 	return map[string]string{
 		"alertname": "Sick; touch /tmp/pwned", "a": "$(id)", "b": "`id`", "c": "'; DROP TABLE users; --", "d": "{{ .Secret }}${jndi:ldap://x}",
@@ -56,7 +57,8 @@ func Payloads() map[string]string {
 	}
 }
 
-// Command runs the action to its end.
+// Command plans and applies the action, and returns the plan, how many victims are done,
+// and the error of Apply. The test fails unless the plan has one victim and is not refused.
 func Command(t *testing.T, ctx context.Context, a action.Action, labels map[string]string) (action.Plan, int, error) { //nolint:revive // t is first in tests
 	t.Helper()
 	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: labels}, RunID: "r-1"})
@@ -71,16 +73,26 @@ func Command(t *testing.T, ctx context.Context, a action.Action, labels map[stri
 type Processes struct {
 	Snap discovery.Snapshot
 	Err  error
+
+	signals string // the file with the signals of the master, see StartMaster
 }
 
-// Snapshot implements [process.Snapshotter].
+// Signals returns the signals that a master of [StartMaster] got, TTIN and TTOU, in order,
+// one on each line; "" for none.
+func (f *Processes) Signals() string {
+	b, _ := os.ReadFile(f.signals) // it is made with the first
+	return strings.TrimSpace(string(b))
+}
+
+// Snapshot implements [process.Snapshotter]: a copy of f.Snap, and f.Err.
 func (f *Processes) Snapshot(context.Context) (*discovery.Snapshot, error) {
 	s := f.Snap
 	return &s, f.Err
 }
 
-// StartWorkers starts three workers of an app whose master is this process. Each of them
-// has the open files that prove that it is a worker.
+// StartWorkers starts three workers of an app, shop, whose master is this process, and
+// returns what is seen of them and the commands, by slot. Each worker has the open files
+// that prove that it is one.
 func StartWorkers(t *testing.T, server cmdline.Server, does ...string) (*Processes, []*exec.Cmd) {
 	t.Helper()
 	app := discovery.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
@@ -96,9 +108,10 @@ func StartWorkers(t *testing.T, server cmdline.Server, does ...string) (*Process
 	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}, kids
 }
 
-// StartMaster starts a master with options on its command line and three workers:
-// of the role "deaf" they ignore TERM and HUP, of "exec" they become another program
-// at a TERM.
+// StartMaster starts the master of an app, shop, with options on its command line and three
+// workers, and returns what is seen of them: of the role "deaf" the workers ignore TERM and
+// HUP, of "exec" they become another program at a TERM. It records the signals TTIN and
+// TTOU, and does nothing about them.
 func StartMaster(t *testing.T, server cmdline.Server, role string, options ...string) *Processes {
 	t.Helper()
 	ready := t.TempDir() + "/ready"
@@ -117,7 +130,7 @@ func StartMaster(t *testing.T, server cmdline.Server, role string, options ...st
 	if len(app.Workers) != masterWorkers {
 		t.Fatal(strconv.Itoa(len(app.Workers)) + " workers")
 	}
-	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}
+	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}, signals: ready + ".signals"}
 }
 
 // WaitFor waits for something that happens soon, on a busy machine too.
@@ -141,7 +154,7 @@ func Changed(c mysql.Connection, f func(*mysql.Connection)) mysql.Connection {
 	return c
 }
 
-// IDs returns the numbers of a plan's victims.
+// IDs returns the numbers of a plan's victims, in their order; 0 for one without a number.
 func IDs(p action.Plan) (out []uint64) {
 	for _, v := range p.Victims {
 		id, _ := strconv.ParseUint(v.ID, 10, 64)
@@ -150,7 +163,8 @@ func IDs(p action.Plan) (out []uint64) {
 	return out
 }
 
-// Alive reports whether a process is there, and no zombie.
+// Alive reports whether a process is there, and no zombie. It is false too if pid is no
+// number, or the process cannot be read.
 func Alive(pid string) bool {
 	n, err := strconv.Atoi(strings.TrimSpace(pid))
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 // SleepLine is a command line that sleeps for five minutes.
 const SleepLine = "exec /bin/sleep 300"
 
-// StartShell starts a shell with a command line, as a child of this process.
+// StartShell starts a shell with a command line, as a child of this process, and returns
+// the running command. It is killed at the end of the test.
 func StartShell(t *testing.T, line string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
@@ -28,7 +29,8 @@ func StartShell(t *testing.T, line string) *exec.Cmd {
 	return cmd
 }
 
-// StartHelper starts a helper process with open files, as a child of this process.
+// StartHelper starts a helper process with open files, as a child of this process, and
+// returns the running command. It is killed at the end of the test.
 func StartHelper(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -43,7 +45,8 @@ func StartHelper(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	return cmd
 }
 
-// Listener returns the socket of a listener.
+// Listener returns the socket of a TCP listener on the loopback, which is closed at the end
+// of the test.
 func Listener(t *testing.T) *os.File {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

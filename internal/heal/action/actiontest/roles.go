@@ -35,7 +35,7 @@ func Main(m *testing.M) {
 	time.Sleep(5 * time.Minute)
 }
 
-// exitOnSignal ends with a status that stands for the first signal.
+// exitOnSignal exits at the first signal, with a status that stands for it.
 func exitOnSignal(ready string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGABRT)
@@ -66,6 +66,7 @@ const masterWorkers = 3
 // master starts three workers of a role, with the files that it was started with: the listener, and one for each
 // worker. They end with it.
 func master(ready, role string) {
+	record(ready+".signals", syscall.SIGTTIN, syscall.SIGTTOU)
 	runtime.LockOSThread() // a child ends with the thread that started it
 	for fd := range 4 + masterWorkers {
 		syscall.CloseOnExec(fd) // a worker has the file of no other one
@@ -82,13 +83,29 @@ func master(ready, role string) {
 	time.Sleep(5 * time.Minute)
 }
 
+// record appends the names of signals to a file as they come.
+func record(file string, list ...os.Signal) {
+	c := make(chan os.Signal, 10)
+	signal.Notify(c, list...)
+	go func() {
+		for s := range c {
+			f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+			if err != nil {
+				os.Exit(1)
+			}
+			_, _ = fmt.Fprintln(f, map[os.Signal]string{syscall.SIGTTIN: "TTIN", syscall.SIGTTOU: "TTOU"}[s])
+			_ = f.Close()
+		}
+	}()
+}
+
 // deaf makes this process ignore the signals after which a worker ends by itself.
 func deaf(ready string) {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 	writeReady(ready)
 }
 
-// execOnTerm becomes another program at a TERM, with the same pid and open files.
+// execOnTerm executes another program on SIGTERM, with the same pid and open files.
 func execOnTerm(ready string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM)

@@ -51,10 +51,11 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.CallHTTP) *Action { return &Action{d: d, c: c} }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "url" for every alert.
 func (*Action) Target(action.Alert) string { return "url" }
 
-// Plan implements [action.Action]. Nothing is sent.
+// Plan implements [action.Action]. Nothing is sent. It is cleared if the condition no
+// longer holds, and refused if the URL or the token cannot be used.
 func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionCallHTTP, Target: "url", Measure: 1}
 	u, refused := c.url()
@@ -76,7 +77,8 @@ func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// url returns the configured URL, or a refusal that does not contain it.
+// url returns the configured URL, or a refusal that does not contain it: it is no URL of
+// http or https with a host, or has a login.
 func (c *Action) url() (*url.URL, action.Refusal) {
 	u, err := url.Parse(c.c.URL)
 	switch {
@@ -88,7 +90,10 @@ func (c *Action) url() (*url.URL, action.Refusal) {
 	return u, action.Refusal{}
 }
 
-// token reads the token for each request, so that it may change without a reload.
+// token returns the token in token_file without spaces around it, "" if none is configured,
+// or a refusal if the file cannot be read, is empty, or has more than one word or a character
+// that is not printable ASCII. It is read for each request, so that the token may change
+// without a reload.
 func (c *Action) token() (string, action.Refusal) {
 	if c.c.TokenFile == "" {
 		return "", action.Refusal{}
@@ -104,7 +109,9 @@ func (c *Action) token() (string, action.Refusal) {
 	return token, action.Refusal{}
 }
 
-// Apply implements [action.Action]. It sends one request and follows no redirect.
+// Apply implements [action.Action]. It sends one request and follows no redirect. done is 1, also
+// with an error, unless the request cannot be made or no connection be opened: [ErrCall] without a
+// response, [StatusError] for a status other than 2xx.
 func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	h, ok := p.Private.(*handover.Handover)
 	if !ok {
@@ -114,7 +121,7 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	defer cancel()
 	token, refused := c.token()
 	if !refused.IsZero() {
-		return 0, errors.New(refused.Reason)
+		return 0, refused
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.c.URL, bytes.NewReader(h.Body))
 	if err != nil {
@@ -161,7 +168,8 @@ func (c *Action) client() *http.Client {
 	}
 }
 
-// withoutURL returns an error without its URL, whose path may be a secret.
+// withoutURL returns what is inside an error of net/http, which has no URL in it: the path
+// may be a secret. Any other error is returned as it is.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
@@ -169,7 +177,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-// Verify implements [action.Action].
+// Verify implements [action.Action], by [handover.Outcome]: Verified if the call succeeded and the
+// condition, if there is one, no longer holds; else, with an error or after a restart, Unchanged.
 func (c *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	return handover.Outcome(ctx, c.d.Condition, p)
 }

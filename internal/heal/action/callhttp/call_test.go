@@ -102,8 +102,27 @@ func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 	}
 }
 
+// timed is a context whose time is over when done is closed.
+type timed struct {
+	context.Context
+
+	done <-chan struct{}
+}
+
+func (c timed) Done() <-chan struct{} { return c.done }
+
+func (c timed) Err() error {
+	select {
+	case <-c.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 func TestCallHTTPFails(t *testing.T) {
 	t.Parallel()
+	called := make(chan struct{})
 	elsewhere, others := hook(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
@@ -114,7 +133,7 @@ func TestCallHTTPFails(t *testing.T) {
 			http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 		}, callhttp.StatusError(http.StatusTemporaryRedirect)},
 		"headers":       {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, callhttp.ErrCall},
-		"no answer":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, context.DeadlineExceeded},
+		"no answer":     {func(_ http.ResponseWriter, r *http.Request) { close(called); <-r.Context().Done() }, context.DeadlineExceeded},
 		"no HTTP":       {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") }, callhttp.ErrCall},
 		"hangs up once": {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "") }, callhttp.ErrCall},
 	} {
@@ -122,12 +141,11 @@ func TestCallHTTPFails(t *testing.T) {
 			t.Parallel()
 			url, calls := hook(t, c.answer)
 			a := callHTTP(url+"/secret-path", "")
-			limit := 30 * time.Second
-			if name == "no answer" {
-				limit = 3 * time.Second
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
+			if name == "no answer" {
+				ctx = timed{ctx, called}
+			}
 			p, _, err := actiontest.Command(t, ctx, a, nil)
 			if !errors.Is(err, c.want) || strings.Contains(err.Error(), "secret-path") {
 				t.Errorf("%v", err)

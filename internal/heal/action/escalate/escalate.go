@@ -20,15 +20,15 @@ func New(call func(rule, fingerprint string)) *Action { return &Action{call} }
 // need is the private part of a plan.
 type need struct{ rule, fingerprint string }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "", one target for each rule.
 func (*Action) Target(action.Alert) string { return "" }
 
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is never cleared or refused, and has no victims.
 func (*Action) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
 	return action.Plan{Action: config.ActionEscalate, Summary: "ask an operator for help", Private: need{req.Rule, req.Alert.Fingerprint}}, nil
 }
 
-// Apply implements [action.Action]. It has no victims.
+// Apply implements [action.Action]. It calls a person, and returns 0, as there are no victims.
 func (a *Action) Apply(_ context.Context, p action.Plan) (int, error) {
 	n, ok := p.Private.(need)
 	if !ok {
@@ -38,7 +38,8 @@ func (a *Action) Apply(_ context.Context, p action.Plan) (int, error) {
 	return 0, nil
 }
 
-// Verify implements [action.Action]. Only the person can tell whether it helped.
+// Verify implements [action.Action]: always Unchanged. Only the person can know whether it
+// helped.
 func (*Action) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	return action.Unchanged, nil
 }

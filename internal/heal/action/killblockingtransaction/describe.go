@@ -6,7 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
-// describe sets the sentences and figures of a plan.
+// describe sets the summary, the figures and the victims of a plan.
 func describe(p *action.Plan, r *criteria, found chains, victims []root) {
 	blocked := make(map[uint64]bool)
 	for _, x := range victims {
@@ -39,7 +39,7 @@ func refusal(r *criteria, x root) action.Refusal {
 	return because(r, x).Within(fmt.Sprintf("connection %d, for which %d connections wait, is not ended", x.ID, len(x.blocked)))
 }
 
-// because returns the obstacle of a root as a refusal.
+// because returns the obstacle of a root as a refusal; zero if it has none.
 func because(r *criteria, x root) action.Refusal {
 	switch x.obstacle {
 	case unknownRoot:
@@ -64,12 +64,14 @@ func because(r *criteria, x root) action.Refusal {
 	return action.Refusal{}
 }
 
-// onlyWaits returns the refusal for a root whose worker only waits because of a fault elsewhere.
+// onlyWaits returns the refusal for a root whose worker only waits because of a fault
+// elsewhere; why names the fault.
 func onlyWaits(why string) action.Refusal {
 	return action.Refuse(action.CodeVictim, "its worker waits for somebody else: %s", why)
 }
 
-// becauseOther returns why a connection is not proven to be the app's.
+// becauseOther returns why a connection is not proven to be the app's: another app holds
+// it, its holder is not known, or no process holds it.
 func becauseOther(r *criteria, x root) action.Refusal {
 	if !r.Owner.Unheld(x.Connection) {
 		return action.Refuse(action.CodeOtherApp, "app %s holds it, not app %s", r.Owner.Holder(x.Connection).App, r.App)
@@ -80,7 +82,8 @@ func becauseOther(r *criteria, x root) action.Refusal {
 	return action.Refuse(action.CodeUnheld, "no process of app %s on this host holds it", r.App)
 }
 
-// state returns what a connection does, of a bounded set of words.
+// state returns what a connection does: "asleep without a transaction"; if it sleeps in one,
+// the state of the transaction, such as "RUNNING"; else its command, such as "Query".
 func state(x root) string {
 	switch {
 	case x.Command == "Sleep" && !x.InTransaction:

@@ -37,13 +37,14 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.KillBlocking) *Action { return &Action{d: d, c: c} }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "app:NAME/pool:NAME", with "?" for a name that neither the
+// settings nor the alert have.
 func (k *Action) Target(a action.Alert) string { return dbconn.TargetOf(a, k.c.App, k.c.Pool) }
 
 // prepared is the private part of a plan.
 type prepared = dbconn.Prepared[criteria]
 
-// settings returns the criteria of the settings, for no pool yet.
+// settings returns the criteria of the settings. They have no pool yet: FindPool sets it.
 func (k *Action) settings() criteria {
 	return criteria{
 		Sleepers:   dbconn.Sleepers{Users: k.c.Users, MinIdle: k.c.MinIdle, MaxRows: k.c.MaxTrxRows, Procedure: k.c.Procedure},
@@ -51,7 +52,9 @@ func (k *Action) settings() criteria {
 	}
 }
 
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is cleared if no connection waits for a lock, and
+// refused if some wait and no root may be ended, for the reason of the first one, or since all
+// wait in a circle; or if a setting cannot be used, or names no pool or another one than the alert.
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionKillBlocking}
 	rule := k.settings()
@@ -90,7 +93,8 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// look reads who waits for whom now, and who holds the roots.
+// look returns the current lock waits as chains, with the processes that hold the roots.
+// rule gets these holders.
 func (k *Action) look(ctx context.Context, db dbconn.Session, rule *criteria) (chains, error) {
 	waits, err := db.Waits(ctx)
 	if err != nil {
@@ -101,7 +105,7 @@ func (k *Action) look(ctx context.Context, db dbconn.Session, rule *criteria) (c
 		return chains{}, fmt.Errorf("list of connections: %w", err)
 	}
 	// The list is read first: a port that the app has only now belongs to a later connection.
-	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server); err != nil {
+	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server, list); err != nil {
 		return chains{}, err
 	}
 	rule.onlyWait = nil
@@ -112,7 +116,8 @@ func (k *Action) look(ctx context.Context, db dbconn.Session, rule *criteria) (c
 	return found, nil
 }
 
-// victims returns why roots that may be ended only wait themselves, by their ids.
+// victims returns why roots only wait for somebody else, by their ids, without those that
+// do not; nil if no root may be ended anyway, or that cannot be asked.
 func (k *Action) victims(ctx context.Context, rule *criteria, found chains) map[uint64]string {
 	free := func(x root) bool { return x.obstacle == "" }
 	if k.d.Victims == nil || !slices.ContainsFunc(found.roots, free) {
@@ -128,8 +133,9 @@ func (k *Action) victims(ctx context.Context, rule *criteria, found chains) map[
 	return out
 }
 
-// Apply implements [action.Action]. It reads and ends connections on one session, which
-// breaks when the server restarts.
+// Apply implements [action.Action]. It returns how many connections were ended; 0 and a
+// refusal if one was spared because it only waits and none was ended. It reads and ends
+// connections on one session, which breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, err := dbconn.PreparedOf[criteria](p)
 	if err != nil || len(private.Victims) == 0 {

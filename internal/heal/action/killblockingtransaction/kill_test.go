@@ -41,8 +41,8 @@ func waiter(id uint64) mysql.Connection {
 	return actiontest.Changed(actiontest.Asleep(id, 20), func(c *mysql.Connection) { c.Command, c.TrxState = "Query", "LOCK WAIT" })
 }
 
-// server has connections that wait, 10 to 19, and connections asleep: 1 for 70 s, 2 for
-// 90 s, 3 for 30 s.
+// server returns a server with connections that wait, 10 to 19, and connections asleep: 1
+// for 70 s, 2 for 90 s, 3 for 30 s.
 func server(pairs ...uint64) *actiontest.Database {
 	f := &actiontest.Database{ServerID: "s", Login: "resp", Waiting: waits(pairs...)}
 	f.List = append(f.List, actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 30))
@@ -321,8 +321,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Whatever the server lists, only connections of the app that sleep in a transaction, for
-// which others wait and that wait for nobody, are in a plan, and only these end.
+// For any list of the server, a plan has only connections of the app that sleep in a
+// transaction, for which others wait and that wait for no other, and only these end.
 func TestTouchesNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -50,7 +50,8 @@ type chains struct {
 	roots   []root // the one that blocks most first, then the one that has slept longest
 }
 
-// find returns the chains of the waits, with what forbids to end each of the roots.
+// find returns how many connections wait, how many of them in a circle, and the roots, those
+// that block the most first, each with its obstacle: what forbids to end it, or "".
 func (r *criteria) find(list []mysql.Connection, waits []mysql.ConnectionWait) chains {
 	rootsOf := rootsByWaiter(waits)
 	out := chains{waiting: len(rootsOf)}
@@ -84,7 +85,8 @@ func (r *criteria) find(list []mysql.Connection, waits []mysql.ConnectionWait) c
 	return out
 }
 
-// rootsByWaiter returns the connections at the ends of the chains of each waiter.
+// rootsByWaiter returns for each waiter the connections at the ends of its chains; none
+// if they are circles.
 func rootsByWaiter(waits []mysql.ConnectionWait) map[uint64][]uint64 {
 	blockers := make(map[uint64][]uint64)
 	for _, w := range waits {
@@ -117,8 +119,8 @@ func rootsOfWaiter(waiter uint64, blockers map[uint64][]uint64) (roots []uint64)
 	return roots
 }
 
-// obstacleOf returns why a root may not be ended, whoever waits for it. It lists what may
-// be ended, as [dbconn.Sleepers.Asleep] does.
+// obstacleOf returns what forbids to end a root, whoever waits for it; "" if nothing
+// does.
 func (r *criteria) obstacleOf(c mysql.Connection) obstacle {
 	switch {
 	case c.ID == 0:
@@ -139,8 +141,9 @@ func (r *criteria) obstacleOf(c mysql.Connection) obstacle {
 	return ""
 }
 
-// obstacleOfWaiters returns why it would not help to end a root: who waits for it also
-// waits for a root that may not be ended, or too few wait.
+// obstacleOfWaiters returns why it would not help to end a root: tooFew if fewer than
+// min_blocked wait for it, shared if enough do, but fewer of them wait for no root that may
+// not be ended; "" if it helps.
 func (r *criteria) obstacleOfWaiters(x *root, rootsOf map[uint64][]uint64, at map[uint64]*root) obstacle {
 	stays := func(id uint64) bool { return r.obstacleOf(at[id].Connection) != "" }
 	freed := 0
@@ -159,7 +162,8 @@ func (r *criteria) obstacleOfWaiters(x *root, rootsOf map[uint64][]uint64, at ma
 	}
 }
 
-// victims returns the roots that may be ended, within the bound.
+// victims returns the first of the roots that may be ended, at most max_victims and
+// [dbconn.MaxVictims].
 func (r *criteria) victims(found chains) (out []root) {
 	for _, x := range found.roots {
 		if x.obstacle == "" && len(out) < min(max(r.maxVictims, 0), dbconn.MaxVictims) {
@@ -169,7 +173,8 @@ func (r *criteria) victims(found chains) (out []root) {
 	return out
 }
 
-// check returns why nothing may be done with these criteria; zero: something may.
+// check returns why nothing may be done with these criteria: max_victims, max_trx_rows or
+// min_blocked is missing, or min_idle is below a second; zero: something may.
 func (r *criteria) check() action.Refusal {
 	switch {
 	case r.maxVictims < 1 || r.MaxRows < 0 || r.minBlocked < 1:

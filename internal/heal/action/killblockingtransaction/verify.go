@@ -11,8 +11,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Verify implements [action.Action]: the connections are gone, and no connection waits for them.
-// It needs of the plan its target and its victims only.
+// Verify implements [action.Action]: while some of the planned connections roll back,
+// [dbconn.RollbackOutcome]; else Verified if they are gone, as after a restart of the server, and
+// none waits for them; else, and with an error, Unchanged. It needs of the plan its target and its
+// victims only.
 func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	rule := k.settings()
 	if !rule.FindTarget(k.d.Apps(), p.Target) {

@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// sharedDB has five leaked connections of one user: one belongs to another app and one has
-// no known holder.
+// sharedDB returns a server with five leaked connections of one user: one belongs to
+// another app and one has no known holder.
 func sharedDB() *actiontest.Database {
 	return &actiontest.Database{
 		ServerID: "s", Login: "resp", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 80), actiontest.Asleep(4, 99), actiontest.Asleep(5, 1)},
@@ -51,7 +51,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 	}
 }
 
-// A connection whose port has another holder when it is to be ended is not ended.
+// A connection whose port has another holder right before the kill is not ended.
 func TestKillLeakedRechecksHolders(t *testing.T) {
 	t.Parallel()
 	f := sharedDB()

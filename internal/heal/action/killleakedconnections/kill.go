@@ -35,13 +35,14 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.KillLeaked) *Action { return &Action{d: d, c: c} }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "app:NAME/pool:NAME", with "?" for a name that neither the
+// settings nor the alert have.
 func (k *Action) Target(a action.Alert) string { return dbconn.TargetOf(a, k.c.App, k.c.Pool) }
 
 // prepared is the private part of a plan.
 type prepared = dbconn.Prepared[criteria]
 
-// settings returns the criteria of the settings, for no pool yet.
+// settings returns the criteria of the settings. They have no pool yet: FindPool sets it.
 func (k *Action) settings() criteria {
 	return criteria{
 		Sleepers: dbconn.Sleepers{
@@ -52,7 +53,9 @@ func (k *Action) settings() criteria {
 	}
 }
 
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is cleared if no connection has leaked, and refused
+// if some have and none may be ended, none is known to be the app's, a setting cannot be used
+// or differs from the alert, or with clients: user another app may have the same user.
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionKillLeaked}
 	rule := k.settings()
@@ -81,7 +84,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
 	// The list is read first: a port that the app has only now belongs to a later connection.
-	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server); err != nil {
+	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server, list); err != nil {
 		return p, err
 	}
 	picked := rule.choose(list, k.victims(ctx, &rule, list))
@@ -90,7 +93,8 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// victims returns why leaked connections of a list only wait, by their ids.
+// victims returns why connections of a list only wait for somebody else, by their ids;
+// empty if none does, none has slept in a transaction for long, or that cannot be asked.
 func (k *Action) victims(ctx context.Context, r *criteria, list []mysql.Connection) map[uint64]string {
 	out := make(map[uint64]string)
 	if k.d.Victims == nil || !slices.ContainsFunc(list, r.Asleep) {
@@ -137,8 +141,9 @@ func describe(p *action.Plan, r *criteria, picked selection, server string) {
 	}
 }
 
-// Apply implements [action.Action]. It reads and ends connections on one session, which
-// breaks when the server restarts.
+// Apply implements [action.Action]. It returns how many connections were ended; 0 and a
+// refusal if one was spared because it only waits and none was ended. It reads and ends
+// connections on one session, which breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, err := dbconn.PreparedOf[criteria](p)
 	if err != nil || len(private.Victims) == 0 {
@@ -165,7 +170,8 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	return 0, onlyWait(waits)
 }
 
-// onlyWait returns the refusal for leaked connections that only wait for somebody else.
+// onlyWait returns the refusal for leaked connections that only wait for somebody else;
+// why names whom.
 func onlyWait(why string) action.Refusal {
 	return action.Refuse(action.CodeVictim, "what has leaked only waits for somebody else: %s", why)
 }

@@ -119,8 +119,8 @@ func TestKillLeakedPlanText(t *testing.T) {
 	}
 }
 
-// A connection that was idle at the time of the plan and is active before it is to be ended
-// is not ended.
+// A connection that was idle in the plan and is active right before the kill is not
+// ended.
 func TestKillLeakedRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*mysql.Connection){

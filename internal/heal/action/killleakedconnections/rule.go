@@ -16,7 +16,8 @@ type criteria struct {
 	maxFraction float64
 }
 
-// selects reports whether a connection is of the users that may be touched, and the app's.
+// selects reports whether a connection is one that may be ended: its user is allowed, and its
+// holder is the app, or with clients: user not known.
 func (r *criteria) selects(c mysql.Connection) bool { return r.Allowed(c) && r.Owner.Selects(c) }
 
 // selection is the result of criteria for a list of connections.
@@ -30,8 +31,10 @@ type selection struct {
 	victims     []mysql.Connection
 }
 
-// choose returns the victims, within all caps, the oldest first. waits has what those
-// wait for that are not to blame, by their ids.
+// choose returns what was counted, and the victims, the oldest first: at most max_victims,
+// max_fraction of the app's connections, and [dbconn.MaxVictims]. Left out are those that have
+// changed too many rows, and those that waits names: not to blame, by id, with what they wait
+// for.
 func (r *criteria) choose(list []mysql.Connection, waits map[uint64]string) selection {
 	var p selection
 	for _, c := range list {
@@ -61,7 +64,8 @@ func (r *criteria) choose(list []mysql.Connection, waits map[uint64]string) sele
 	return p
 }
 
-// check returns why nothing may be done with these criteria; zero: something may.
+// check returns why nothing may be done with these criteria: a limit is missing, min_idle is
+// below a second, or [dbconn.CheckUsers] refuses the users; zero: something may.
 func (r *criteria) check() action.Refusal {
 	switch {
 	case r.maxVictims < 1 || !(r.maxFraction > 0) || r.MaxRows < 0:

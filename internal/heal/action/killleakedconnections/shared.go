@@ -9,8 +9,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
-// sharedUser returns why connections whose holder is unknown must not be ended
-// by their user: pools of two apps have it on one server.
+// sharedUser returns why connections whose holder is unknown must not be ended by their
+// user: pools of two apps have that user on one server, or that cannot be excluded, as for
+// a pool without a user. zero: no pool of another app in the configuration has it.
 func sharedUser(ctx context.Context, r *dbconn.Sleepers, apps []config.App, db func(name string) dbconn.Database, me dbconn.Session) action.Refusal {
 	for _, a := range apps {
 		for _, p := range a.Pools {

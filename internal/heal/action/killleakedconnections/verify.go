@@ -9,8 +9,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
-// Verify implements [action.Action]. It needs of the plan its target, its victims and
-// its measure only.
+// Verify implements [action.Action]: while some of the planned roll back,
+// [dbconn.RollbackOutcome]; else Verified if no connection is leaked now, or fewer are than when it
+// was planned and one of the planned is no longer; else, and with an error, Unchanged. What counts
+// as leaked is in the private part of the plan, and without one in the settings.
 func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	rule, ok := k.plannedCriteria(p)
 	if !ok {
@@ -46,7 +48,8 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 }
 
-// plannedCriteria returns the criteria of a plan; after a crash those of its target.
+// plannedCriteria returns the criteria of a plan; for one from the journal those of its
+// target. false: the target is no longer in the configuration.
 func (k *Action) plannedCriteria(p action.Plan) (criteria, bool) {
 	if private, ok := p.Private.(prepared); ok {
 		return private.Criteria, true

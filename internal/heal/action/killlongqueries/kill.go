@@ -40,7 +40,8 @@ func New(d Deps, c config.KillLong) *Action {
 	return &Action{d: d, c: c, seed: maphash.MakeSeed()}
 }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "mysql:NAME", with "?" for the name if neither the
+// settings nor the alert have one.
 func (k *Action) Target(a action.Alert) string {
 	return "mysql:" + action.TargetName(a, "mysql", k.c.MySQL)
 }
@@ -69,15 +70,18 @@ type prepared struct {
 	victims []longQuery
 }
 
-// candidate reports whether a connection runs something of an allowed user for too
-// long. One that waits for a lock is left alone: the holder of the lock is the cause.
+// candidate reports whether a connection runs something of an allowed user, not the server's or
+// the exporter's own, for longer than min_time, and does not roll back. One that waits for a lock
+// is left alone: the holder of the lock is the cause.
 func (k *Action) candidate(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !dbconn.IsProtected(c.User) && slices.Contains(k.c.Users, c.User) &&
 		(c.Command == "Query" || c.Command == "Execute") && c.Time > k.c.MinTime &&
 		!dbconn.IsRollingBack(c) && c.TrxState != "LOCK WAIT" && !strings.HasPrefix(c.State, "Waiting for ")
 }
 
-// find returns the long statements at this moment.
+// find returns the long statements of the selected connections at this moment, with the
+// plain SELECTs among them, the longest first, and their hashes. Of more than
+// [dbconn.MaxVictims] only the longest are read; unread has the number of the others.
 func (k *Action) find(ctx context.Context, db dbconn.Session, w dbconn.Selector, list []mysql.Connection) (selection, error) {
 	var p selection
 	var candidates []mysql.Connection
@@ -106,8 +110,9 @@ func (k *Action) find(ctx context.Context, db dbconn.Session, w dbconn.Selector,
 	return p, nil
 }
 
-// readStatement returns a hash of the statement that a connection runs, and whether it is
-// a plain SELECT. The text is not kept.
+// readStatement returns a hash of the statement that a connection runs, and whether it is a
+// whole, plain SELECT; false too if there is no statement, or it is cut. The text is not
+// kept.
 func (k *Action) readStatement(ctx context.Context, db dbconn.Session, c mysql.Connection) (hash uint64, plain bool, err error) {
 	text, whole, err := db.Statement(ctx, c)
 	if err != nil {
@@ -131,7 +136,9 @@ func (k *Action) server(a action.Alert) (name string, db dbconn.Database, refuse
 	return name, db, action.Refusal{}
 }
 
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is cleared if none of the long statements that find reads is a
+// plain SELECT, and refused if several apps hold their connections, or none is selected and the
+// holders are not known, a label differs from the rule, or a setting is missing or cannot be used.
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionKillLong}
 	name, server, refused := k.server(req.Alert)
@@ -162,7 +169,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if p.Refused = refused; !refused.IsZero() {
 		return p, nil
 	}
-	if w, err = w.WithHolders(ctx, k.d.Holders, name); err != nil {
+	if w, err = w.WithHolders(ctx, k.d.Holders, name, list); err != nil {
 		return p, err
 	}
 	picked, err := k.find(ctx, db, w, list)
@@ -173,8 +180,9 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// owner returns the selector of connections: those of the app that the rule or
-// the alert names, or else all that log in as one of the users.
+// owner returns the selector of connections: those of the app that the rule names, or that the
+// alert names if it is known to be watched; else all that log in as one of the users. It returns
+// a refusal if rule and alert differ.
 func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, action.Refusal) {
 	app, refused := action.NameFrom(a, "app", k.c.App)
 	if !refused.IsZero() || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
@@ -183,7 +191,7 @@ func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, ac
 	return dbconn.Selector{}, action.Refusal{} // a label of that name may be about anything
 }
 
-// describe sets the sentences, figures and victims of a plan.
+// describe sets the summary, the figures and the victims of a plan.
 func (k *Action) describe(p *action.Plan, name string, picked selection, of prepared) {
 	victims := picked.plain[:min(len(picked.plain), k.c.MaxVictims)]
 	of.victims = victims
@@ -217,7 +225,8 @@ func (k *Action) describe(p *action.Plan, name string, picked selection, of prep
 	}
 }
 
-// plannedServer returns the server of a plan.
+// plannedServer returns the server of a plan. It is an error if it is no longer in the
+// configuration.
 func (k *Action) plannedServer(p action.Plan) (dbconn.Database, error) {
 	if name, ok := strings.CutPrefix(p.Target, "mysql:"); ok {
 		if db := k.d.Database(name); db != nil {
@@ -227,7 +236,8 @@ func (k *Action) plannedServer(p action.Plan) (dbconn.Database, error) {
 	return nil, errors.New("the server is no longer in the configuration")
 }
 
-// Apply implements [action.Action]. It reads and ends statements on one session, which
+// Apply implements [action.Action]. It returns how many statements the server was asked to end and
+// did not report as over, see endStatement. It reads and ends statements on one session, which
 // breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(prepared)
@@ -264,8 +274,10 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	return done, nil
 }
 
-// endStatement reads a statement again, and ends it if it is the planned one. It reports
-// whether it was ended.
+// endStatement reads a statement again, and asks the server to end it if it is still the planned
+// one. true: the server did so without an error. false: it is over, another one runs, it waits
+// for a lock or rolls back now, the procedure refuses, or its connection is not known to be the
+// app's any more.
 func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepared, planned longQuery) (bool, error) {
 	hash, plain, err := k.readStatement(ctx, db, planned.Connection)
 	if err != nil {
@@ -296,8 +308,10 @@ func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepare
 	return done, nil
 }
 
-// Verify implements [action.Action]. It needs of the plan its target, its victims and
-// its measure only.
+// Verify implements [action.Action]: InProgress while one that was ended rolls back; else Verified
+// if find reads no plain SELECT now, or fewer than when it was planned and one of the planned is
+// over; else, and with an error, Unchanged. It needs of the plan its target, its victims and its
+// measure only.
 func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	server, err := k.plannedServer(p)
 	if err != nil {

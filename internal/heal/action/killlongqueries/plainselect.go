@@ -2,11 +2,10 @@ package killlongqueries
 
 import "strings"
 
-// PlainSelect reports whether a statement of MySQL or MariaDB is a SELECT that
-// can be ended without harm: it takes no locks of its own (FOR UPDATE, FOR
-// SHARE, LOCK IN SHARE MODE), writes to no file or variable (INTO), and is not
-// inside of a stored program (NAME_CONST). What it cannot read with certainty,
-// such as comments that a server executes, is not plain.
+// PlainSelect reports whether a statement of MySQL or MariaDB is a SELECT that locks no rows
+// (FOR UPDATE or SHARE, LOCK IN SHARE MODE), has no INTO, and is not inside of a stored program
+// (NAME_CONST); functions that it calls are not examined. It is false for what cannot be read
+// with certainty, such as comments that a server executes, and for a SELECT after WITH.
 func PlainSelect(text string) bool {
 	if !plainSelect(text, true) {
 		return false
@@ -16,6 +15,9 @@ func PlainSelect(text string) bool {
 	return !strings.Contains(text, `\`) || plainSelect(text, false)
 }
 
+// plainSelect reports whether a text is one statement that begins with SELECT, or "(" before it,
+// without the words INTO, NAME_CONST, FOR UPDATE, FOR SHARE and LOCK IN, and without a part that
+// is not understood; false for one with WITH. escapes: a backslash escapes in strings.
 func plainSelect(text string, escapes bool) bool {
 	l := sqlLexer{rest: text, escapes: escapes}
 	first := ""
@@ -78,6 +80,8 @@ func (l *sqlLexer) next() string {
 	return ""
 }
 
+// comment skips a comment at the start of the rest. One that does not end, or that the
+// server executes, makes the statement odd.
 func (l *sqlLexer) comment() {
 	body := l.rest[2:]
 	_, rest, ended := strings.Cut(body, "*/")
@@ -88,6 +92,8 @@ func (l *sqlLexer) comment() {
 	l.rest = rest
 }
 
+// quoted skips a quoted text at the start of the rest. One that does not end makes the
+// statement odd.
 func (l *sqlLexer) quoted(mark byte) {
 	for i := 1; i < len(l.rest); i++ {
 		switch {
@@ -104,6 +110,8 @@ func (l *sqlLexer) quoted(mark byte) {
 	l.odd = true
 }
 
+// word returns the word at the start of the rest in upper case. A number with letters
+// behind it, other than 0x1F or 1e5, makes the statement odd, and is returned as "".
 func (l *sqlLexer) word() string {
 	n := 1
 	for n < len(l.rest) && isWordByte(l.rest[n]) {
@@ -126,8 +134,9 @@ func isNumber(word string) bool {
 	return strings.Trim(word, "0123456789") == ""
 }
 
-// isExponent reports whether a word ends a number such as 2.5e0 or 1e-05, as drivers write
-// those with a fraction. The digits behind a sign are a word of their own.
+// isExponent reports whether word ends a number such as 2.5e0 or 1e-05, as drivers write
+// those with a fraction. rest is what follows: the digits behind a sign are a word of
+// their own.
 func isExponent(word, rest string) bool {
 	i := strings.IndexAny(word, "eE")
 	if i < 0 || strings.Trim(word[:i], "0123456789") != "" {
@@ -139,6 +148,7 @@ func isExponent(word, rest string) bool {
 	return len(rest) > 1 && (rest[0] == '+' || rest[0] == '-') && rest[1] >= '0' && rest[1] <= '9'
 }
 
+// isWordByte reports whether a byte may be part of a word in SQL.
 func isWordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '$' || c >= 0x80
 }

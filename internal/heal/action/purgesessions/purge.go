@@ -47,7 +47,8 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.Purge) *Action { return &Action{d: d, c: c} }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "app:NAME/redis:NAME", with "?" for a name that
+// neither the settings nor the alert have.
 func (p *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", p.c.App) + "/redis:" + action.TargetName(a, "redis", p.c.Redis)
 }
@@ -59,9 +60,12 @@ type criteria struct {
 	query sessions.NoExpiryQuery
 }
 
+// target returns the target of guards: app:NAME/redis:NAME.
 func (r criteria) target() string { return "app:" + r.app + "/redis:" + r.redis }
 
-// criteria returns the criteria of the settings and an alert, or why there are none.
+// criteria returns which sessions the settings and an alert mean, or a refusal that says
+// why that is not clear. Without the name of a redis it is the only one in which the app
+// keeps sessions.
 func (p *Action) criteria(a action.Alert) (r criteria, refused action.Refusal) {
 	appName, refused := action.NameFrom(a, "app", p.c.App)
 	if !refused.IsZero() {
@@ -84,6 +88,8 @@ func (p *Action) criteria(a action.Alert) (r criteria, refused action.Refusal) {
 	return r, action.Refuse(action.CodeUnknownRedis, "neither the rule nor the alert names a redis in which the app keeps sessions")
 }
 
+// criteriaOf returns which sessions of an app may be purged. Without a setting, the idle
+// time is the lifetime of the sessions, and the grace is the default.
 func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
 	q := sessions.NoExpiryQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
 	if q.MinIdle == 0 {
@@ -95,7 +101,8 @@ func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
 	return criteria{app, s.Redis, q}
 }
 
-// check returns why nothing may be done with these criteria; zero: something may.
+// check returns why nothing may be done with these criteria: max_keys or max_fraction is
+// missing, or neither min_idle nor the sessions' lifetime is set; zero: something may.
 func (p *Action) check(r criteria) action.Refusal {
 	switch {
 	case p.c.MaxKeys < 1 || !(p.c.MaxFraction > 0):
@@ -106,8 +113,9 @@ func (p *Action) check(r criteria) action.Refusal {
 	return action.Refusal{}
 }
 
-// sharedPrefix returns why the owner of the sessions is not certain: an app of the
-// configuration has some in the same database, under a prefix that overlaps.
+// sharedPrefix returns why the owner of the sessions is not certain; zero if it is. Another
+// app of the configuration has some in the same database, under a prefix that overlaps,
+// or that cannot be excluded.
 func (p *Action) sharedPrefix(ctx context.Context, r criteria) action.Refusal {
 	for _, app := range p.d.Apps() {
 		for _, s := range app.Sessions {
@@ -131,7 +139,9 @@ func (p *Action) sharedPrefix(ctx context.Context, r criteria) action.Refusal {
 	return action.Refusal{}
 }
 
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is cleared if no session matches, and refused if more
+// than max_fraction do, another app may own the keys, the Redis refuses the scan, or a setting
+// is missing. Its total is at most max_keys, its measure the estimate for all keys.
 func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	out := action.Plan{Action: config.ActionPurge}
 	rule, refused := p.criteria(req.Alert)
@@ -159,7 +169,9 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return out, nil
 }
 
-// count counts the sessions at this moment.
+// count returns how many sessions there are and match at this moment, in the part of the
+// keys that a scan of at most countBudget reads. An error means that the Redis cannot be
+// read, or is not in the configuration; a [sessions.Refusal] that it refuses the scan.
 func (p *Action) count(ctx context.Context, r criteria) (sessions.NoExpiryCount, error) {
 	store := p.d.Store(r.redis)
 	if store == nil {
@@ -174,7 +186,9 @@ func (p *Action) count(ctx context.Context, r criteria) (sessions.NoExpiryCount,
 	return count, nil
 }
 
-// budget returns how long a scan may take so that it ends before ctx does.
+// budget returns how long a scan may last so that it ends before ctx does: three quarters
+// of what is left, at most most unless that is 0, and at least a millisecond. If ctx has no
+// end it is most.
 func budget(ctx context.Context, most time.Duration) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -187,8 +201,8 @@ func budget(ctx context.Context, most time.Duration) time.Duration {
 	return max(left, time.Millisecond)
 }
 
-// estimate returns how many sessions there are in all, from those in the part that was
-// read.
+// estimate returns how many sessions match in all, from those in the part of the keys that
+// was read; their number itself if that was all, or the part is not known.
 func estimate(c sessions.NoExpiryCount) float64 {
 	if c.Coverage <= 0 || c.Coverage >= 1 {
 		return float64(c.Matching)
@@ -196,7 +210,8 @@ func estimate(c sessions.NoExpiryCount) float64 {
 	return math.Round(float64(c.Matching) / c.Coverage)
 }
 
-// describe sets the sentences and figures of a plan.
+// describe sets the summary and the figures of a plan. The plan is refused if more than
+// max_fraction of the sessions match.
 func (p *Action) describe(out *action.Plan, r criteria, c sessions.NoExpiryCount) {
 	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Matching, p.c.MaxKeys), c.Matching == 0
 	does := "set an expiry of " + r.query.Grace.String() + " to"
@@ -213,8 +228,9 @@ func (p *Action) describe(out *action.Plan, r criteria, c sessions.NoExpiryCount
 	}
 }
 
-// Apply implements [action.Action]. It walks anew: a session that was planned and is
-// used meanwhile is not touched, and one that was not seen before may be.
+// Apply implements [action.Action]. It returns how many sessions were changed, also with an
+// error; at most as many as planned. It walks anew: a session that was planned and is used
+// meanwhile is not touched, and one that was not seen before may be.
 func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err error) {
 	rule, ok := plan.Private.(criteria)
 	if !ok || !plan.Refused.IsZero() {
@@ -224,7 +240,7 @@ func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err err
 		return 0, nil
 	}
 	if refused := p.sharedPrefix(ctx, rule); !refused.IsZero() {
-		return 0, errors.New(refused.Reason)
+		return 0, refused
 	}
 	store := p.d.Store(rule.redis)
 	if store == nil {
@@ -239,8 +255,10 @@ func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err err
 	return count.Changed, nil
 }
 
-// Verify implements [action.Action]. It counts anew, and needs of the plan its target,
-// its total and its measure only.
+// Verify implements [action.Action]: Verified if no session matches any more in the part of the
+// keys that is read, or the estimate has fallen by half of the planned; else, and with an error,
+// Unchanged. It counts anew what the private part of the plan says, and without one the settings;
+// it also needs its target, its total and its measure.
 func (p *Action) Verify(ctx context.Context, plan action.Plan) (action.Outcome, error) {
 	rule, ok := p.plannedCriteria(plan)
 	if !ok {
@@ -257,7 +275,8 @@ func (p *Action) Verify(ctx context.Context, plan action.Plan) (action.Outcome, 
 	return action.Unchanged, nil
 }
 
-// plannedCriteria returns the criteria of a plan; after a crash those of its target.
+// plannedCriteria returns the criteria of a plan; for one from the journal those of its
+// target. false: the target is no longer in the configuration.
 func (p *Action) plannedCriteria(plan action.Plan) (criteria, bool) {
 	if rule, ok := plan.Private.(criteria); ok {
 		return rule, true

@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/workers"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
@@ -25,9 +26,6 @@ const (
 	graceMargin = 5 * time.Second
 	// terminateStep is between two signals that kill.
 	terminateStep = 5 * time.Second
-	// minUptime is how long a new worker must have lived, and its master with it:
-	// gunicorn's master exits seconds after a worker that does not boot.
-	minUptime = 5 * time.Second
 	// minGain is the fraction by which the new worker must be smaller than the largest was.
 	minGain = 0.05
 )
@@ -50,15 +48,8 @@ type Deps struct {
 	ProcRoot string // "/proc"; where it is mounted
 }
 
-// Victims are the workers that wait for somebody else, and those that they wait for,
-// at one moment.
-type Victims interface {
-	// WhyWorker returns what a worker waits for that is not its fault, as a sentence; ""
-	// where it is no victim.
-	WhyWorker(app, slot string, pid int) string
-	// HoldsUp reports whether others wait for a worker.
-	HoldsUp(app, slot string, pid int) bool
-}
+// Victims are the workers that wait for somebody else, and those that they wait for.
+type Victims = workers.Victims
 
 // Action is the action recycle_worker: it lets one worker of gunicorn or uWSGI
 // finish its requests and end, so that its master starts a new one. It never
@@ -71,7 +62,8 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.Recycle) *Action { return &Action{d: d, c: c} }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "app:NAME/workers", with "?" for the name if neither
+// the settings nor the alert have one.
 func (r *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", r.c.App) + "/workers"
 }
@@ -93,7 +85,8 @@ type candidate struct {
 	of     string  // what the value is: "rss", "pss", "leaked", "leaking" or "stuck"
 }
 
-// String returns why a worker was chosen.
+// String returns why a worker was chosen, as the end of a sentence; that it is the largest if
+// of is a kind of memory.
 func (p candidate) String() string {
 	switch p.of {
 	case "leaked":
@@ -104,14 +97,4 @@ func (p candidate) String() string {
 		return fmt.Sprintf("which has been stuck for %.0f s", p.value)
 	}
 	return fmt.Sprintf("the largest, with %.0f MiB", p.value/(1<<20))
-}
-
-// findApp returns an app of a snapshot, running or not; nil: there is none.
-func findApp(snap *discovery.Snapshot, name string) *discovery.App {
-	for i := range snap.Apps {
-		if snap.Apps[i].Name == name && name != "" {
-			return &snap.Apps[i]
-		}
-	}
-	return nil
 }

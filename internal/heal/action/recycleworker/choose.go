@@ -11,13 +11,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/heal/workers"
 )
 
 // choose returns the worst of the workers that are proved to be workers, with the proof,
 // or why the app may not lose one for a while. It returns neither a worker nor a refusal
 // when there is nothing to do.
-func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *proven, action.Refusal, error) {
+func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *workers.Proven, action.Refusal, error) {
 	if refused := r.notReady(app); !refused.IsZero() {
 		return nil, nil, refused, nil
 	}
@@ -25,17 +25,17 @@ func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *p
 	if !refused.IsZero() || err != nil {
 		return nil, nil, refused, err
 	}
-	known, err := r.prove(ctx, app)
+	known, err := workers.Prove(ctx, r.d.ProcRoot, app)
 	if err != nil {
 		return nil, nil, action.Refusal{}, err
 	}
-	sure := known.onlyProven(app)
+	sure := known.Only(app)
 	if n := max(r.c.MinWorkers, minWorkers); len(sure.Workers) < n {
-		return nil, nil, action.Refuse(action.CodeUnproven, "only %d of %d processes are proved to be workers, minimum %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
+		return nil, nil, action.Refuse(action.CodeUnproven, "only %d of %d processes are proved to be workers, minimum %d: %s", len(sure.Workers), len(app.Workers), n, known.Doubt), nil
 	}
-	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
+	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.Workers[p.worker.PID] })
 	if len(fit) == 0 && len(list) > 0 {
-		return nil, nil, action.Refuse(action.CodeUnproven, "no candidate is proved to be a worker: %s", known.doubt), nil
+		return nil, nil, action.Refuse(action.CodeUnproven, "no candidate is proved to be a worker: %s", known.Doubt), nil
 	}
 	waiting := r.victims(ctx, fit)
 	fit, refused = r.notVictims(app, fit, waiting)
@@ -55,7 +55,8 @@ type nobody struct{}
 func (nobody) WhyWorker(string, string, int) string { return "" }
 func (nobody) HoldsUp(string, string, int) bool     { return false }
 
-// victims returns who only waits now, where there is a candidate.
+// victims returns who only waits for others now; nobody if there is no candidate, or that
+// cannot be asked.
 func (r *Action) victims(ctx context.Context, fit []candidate) Victims {
 	if r.d.Victims == nil || len(fit) == 0 {
 		return nobody{}
@@ -63,9 +64,9 @@ func (r *Action) victims(ctx context.Context, fit []candidate) Victims {
 	return r.d.Victims(ctx)
 }
 
-// notVictims returns the candidates that are no victims of somebody else's fault, or
-// why none may be recycled. Of those that are picked for being stuck the others remain;
-// if the largest one or the one that leaks most waits, nobody is recycled in its place.
+// notVictims returns the candidates that are not slow because of another component, or
+// why none may be recycled. Of stuck workers it removes only the victims. If the largest
+// worker, or the one that leaks most, is a victim, it returns none.
 func (r *Action) notVictims(app *discovery.App, list []candidate, v Victims) (fit []candidate, refused action.Refusal) {
 	slices.SortStableFunc(list, byValue)
 	for i := range list {
@@ -88,7 +89,8 @@ func (r *Action) notVictims(app *discovery.App, list []candidate, v Victims) (fi
 	return fit, refused
 }
 
-// byValue orders candidates, the worst first, of several the oldest.
+// byValue compares two candidates, the worst first, of equal ones the oldest, as
+// slices.SortFunc takes it.
 func byValue(x, y candidate) int {
 	switch {
 	case x.value > y.value:
@@ -99,7 +101,9 @@ func byValue(x, y candidate) int {
 	return x.worker.Start.Compare(y.worker.Start)
 }
 
-// candidates returns the workers that may be picked, as far as discovery knows.
+// candidates returns the workers that pick allows, as far as discovery knows; there may be
+// none. A refusal: it is not known which are stuck, lose memory or leak, or pick is unknown.
+// An error: the leaks could not be read.
 func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidate, action.Refusal, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
@@ -128,8 +132,9 @@ func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidat
 }
 
 // oldEnough returns the worst of the workers, or a refusal when it is too young: then its
-// predecessor was recycled without effect. One other worker must be able to serve, or
-// wait for the worst.
+// predecessor was recycled without effect. It is refused too unless another worker is idle, busy
+// or in an unknown state, or only waits for somebody while the worst holds others up. It returns
+// neither for an empty list.
 func (r *Action) oldEnough(app *discovery.App, list []candidate, v Victims) (*candidate, action.Refusal, error) {
 	if len(list) == 0 {
 		return nil, action.Refusal{}, nil
@@ -149,38 +154,28 @@ func (r *Action) oldEnough(app *discovery.App, list []candidate, v Victims) (*ca
 	return nil, action.Refuse(action.CodeNoneServes, "no other worker is able to serve requests"), nil
 }
 
-// notReady returns why no worker of an app may be recycled now; zero: one may.
+// notReady returns why no worker of an app may be recycled now: it is down, not served by gunicorn
+// or uWSGI, has fewer than min_workers, or its workers come and go; zero: none of that.
 func (r *Action) notReady(app *discovery.App) action.Refusal {
 	switch {
 	case !app.Up:
-		return action.Refuse(action.CodeAppDown, "the app is down")
+		return action.Refuse(action.CodeAppDown, "no process of the app is found: it is down, or the exporter may not see it")
 	case app.Server != cmdline.Gunicorn && app.Server != cmdline.UWSGI:
 		return action.Refuse(action.CodeNoReplacement, "the app is served by %s: only gunicorn and uWSGI replace a worker that ends", app.Server)
 	case len(app.Workers) < max(r.c.MinWorkers, minWorkers):
 		return action.Refuse(action.CodeTooFewWorkers, "there are %d workers, minimum %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
-	case app.Unslotted > 0 || app.Dropped > 0:
-		return action.Refuse(action.CodeReplacing, "workers are being replaced, or there are too many")
 	}
-	for _, w := range app.Workers {
-		switch {
-		case w.State == discovery.Booting:
-			return action.Refuse(action.CodeStarting, "worker %d is still starting: only one worker is recycled at a time", w.Slot)
-		case w.PID == app.PID:
-			return action.Refuse(action.CodeNoReplacement, "the app has no master process to start a new worker")
-		}
-		if id, err := procid.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
-			return action.Refuse(action.CodeSeveralMasters, "the workers have more than one master: an upgrade is in progress, or the app runs twice")
-		}
-	}
-	return action.Refusal{}
+	return workers.CheckSteady(r.d.ProcRoot, app)
 }
 
+// largest returns each worker with its memory in bytes: its share of it, or its RSS unless
+// the share of all is known.
 func largest(app *discovery.App) []candidate {
 	shared := !slices.ContainsFunc(app.Workers, func(w discovery.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
 	var out []candidate
 	for _, w := range app.Workers {
 		if shared {
-			out = append(out, candidate{w, shareOf(w), "pss"})
+			out = append(out, candidate{w, workers.Share(w), "pss"})
 		} else {
 			out = append(out, candidate{w, float64(w.RSS), "rss"})
 		}
@@ -188,12 +183,7 @@ func largest(app *discovery.App) []candidate {
 	return out
 }
 
-// shareOf returns a worker's proportional share of memory in bytes, as last sampled,
-// with what it has grown since.
-func shareOf(w discovery.Worker) float64 {
-	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))
-}
-
+// stuck returns the stuck workers, with how long they have been so in seconds.
 func stuck(app *discovery.App) []candidate {
 	var out []candidate
 	for _, w := range app.Workers {
@@ -204,7 +194,8 @@ func stuck(app *discovery.App) []candidate {
 	return out
 }
 
-// losing returns the workers that lose memory.
+// losing returns the workers that are suspected of a leak, with the memory that they lose
+// in bytes a second.
 func losing(app *discovery.App, slope func(app string, slot, pid int) (float64, bool)) []candidate {
 	var out []candidate
 	for _, w := range app.Workers {
@@ -215,6 +206,7 @@ func losing(app *discovery.App, slope func(app string, slot, pid int) (float64, 
 	return out
 }
 
+// leaking returns the workers with leaked connections, with their number. leaks is by slot.
 func leaking(app *discovery.App, leaks map[int]int) []candidate {
 	var out []candidate
 	for _, w := range app.Workers {

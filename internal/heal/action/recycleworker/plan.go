@@ -8,9 +8,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/workers"
 )
 
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is cleared if no worker is to be recycled by the
+// settings, and refused if the app is unknown or may not lose one, see choose and target; its
+// only victim is the worst one.
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionRecycle, Target: "app:?/workers"}
 	name, refused := action.NameFrom(req.Alert, "app", r.c.App)
@@ -22,7 +25,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if err != nil {
 		return action.Plan{}, err
 	}
-	app := findApp(snap, name)
+	app := workers.FindApp(snap, name)
 	if app == nil {
 		p.Refused = action.Refuse(action.CodeUnknownApp, "neither the rule nor the alert names a known app")
 		return p, nil
@@ -54,7 +57,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	info["workers"], info["of"], info["state"] = strconv.Itoa(len(app.Workers)), victim.of, string(victim.worker.State)
 	if info["import_check"] = "not needed"; t.checkImport {
 		info["import_check"] = "not run yet"
-		p.Summary += "; the app is imported first as a check, but not for a plan"
+		p.Summary += "; before that, the app is imported as a check"
 	}
 	p.Victims = []action.Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: process.IdentityOf(t.worker), Info: info}}
 	p.Private = t

@@ -14,8 +14,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// target reads the processes, and how to check whether the next worker would start.
-// nil: refused.
+// target returns the worker and its master, and whether the app must be imported before.
+// nil with a refusal: the worker may not be signalled, the timeout of the step is too
+// short, or the check cannot be made.
 func (r *Action) target(ctx context.Context, app *discovery.App, w discovery.Worker) (*target, action.Refusal, error) {
 	t := &target{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
 	var err error
@@ -31,23 +32,22 @@ func (r *Action) target(ctx context.Context, app *discovery.App, w discovery.Wor
 	if refused := t.readGrace(ctx, r); !refused.IsZero() {
 		return nil, refused, nil
 	}
-	check, refused, err := r.importer(t).Prepare() // read, and not run
-	if err != nil {
-		return nil, action.Refusal{}, err
+	needed, refused, err := r.importer(t).Needed()
+	if err != nil || !refused.IsZero() {
+		return nil, refused, err
 	}
-	defer check.Close()
-	if t.checkImport = check != nil; !refused.IsZero() {
-		return nil, refused, nil
-	}
+	t.checkImport = needed
 	return t, action.Refusal{}, nil
 }
 
+// importer returns the check whether the app of a target can be imported.
 func (r *Action) importer(t *target) importcheck.Checker {
 	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
 }
 
-// readGrace sets how long a worker may take to end by itself. A stuck one is killed
-// after that; it returns a refusal when the timeout of the step is too short for both.
+// readGrace sets how long a worker may take to end by itself: the 0 to 3600 s that the
+// command line of its master has, else gracefulTimeout. A stuck one is killed after that;
+// it returns a refusal when the timeout of the step is too short for both.
 func (t *target) readGrace(ctx context.Context, r *Action) action.Refusal {
 	option := "--graceful-timeout"
 	if t.server == cmdline.UWSGI {

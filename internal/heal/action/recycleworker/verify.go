@@ -10,10 +10,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/workers"
 )
 
-// Verify implements [action.Action]. It uses the public part of the plan only: the run
-// may have been interrupted.
+// Verify implements [action.Action]: Worse if the master has ended, InProgress while the
+// old worker lives, Unchanged if the plan cannot be read or, with an error, the app is not
+// found, "" and an error if the processes cannot be read, else what [Action.verifyReplaced]
+// returns. It uses the public part of the plan only: the run may have been interrupted.
 func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	if len(p.Victims) != 1 {
 		return action.Unchanged, nil
@@ -43,8 +46,10 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	return action.Unchanged, fmt.Errorf("process %d no longer belongs to a known app", master.PID)
 }
 
-// verifyReplaced returns whether a new worker serves in place of the old one, and whether
-// that has helped.
+// verifyReplaced returns InProgress until a new worker has served for MinUptime in place of the old
+// one and its memory was sampled, or cannot be (then its RSS counts); then Verified if it has less
+// memory or fewer leaked connections than the old one, else Unchanged. In place of a stuck worker,
+// or of one suspected of a leak, every new one is Verified.
 func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
 	var next *discovery.Worker
 	for i := range app.Workers {
@@ -54,7 +59,7 @@ func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, be
 			next = w
 		}
 	}
-	if next == nil || len(app.Workers) < before || !serves(*next) || time.Since(next.Start) < minUptime {
+	if next == nil || len(app.Workers) < before || !workers.Serves(*next) || time.Since(next.Start) < workers.MinUptime {
 		return action.InProgress, nil
 	}
 	switch p.Victims[0].Info["of"] {
@@ -62,7 +67,7 @@ func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, be
 		if next.Taken.IsZero() && app.MemoryErr == nil {
 			return action.InProgress, nil
 		}
-		return verifySmaller(shareOf(*next), p.Measure), nil
+		return verifySmaller(workers.Share(*next), p.Measure), nil
 	case "rss":
 		return verifySmaller(float64(next.RSS), p.Measure), nil
 	case "leaked":
@@ -71,19 +76,8 @@ func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, be
 	return action.Verified, nil
 }
 
-// serves reports whether a worker accepts requests, as far as its state is readable.
-func serves(w discovery.Worker) bool {
-	switch w.State {
-	case discovery.Idle, discovery.Busy:
-		return true
-	case discovery.StateUnknown:
-		return !w.HasBeat || w.Heartbeat < minUptime
-	default:
-		return false
-	}
-}
-
-// verifySmaller returns Verified when memory is smaller by more than chance explains.
+// verifySmaller returns Verified if memory has fallen by the share minGain or more, which chance
+// does not explain, else Unchanged.
 func verifySmaller(now, before float64) action.Outcome {
 	if now <= before*(1-minGain) {
 		return action.Verified
@@ -91,6 +85,8 @@ func verifySmaller(now, before float64) action.Outcome {
 	return action.Unchanged
 }
 
+// verifyLeaks compares the leaks of a slot with those before: verified if there are fewer,
+// or if they are not measured; else unchanged.
 func (r *Action) verifyLeaks(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
 	if r.d.Leaks == nil || r.c.Pick != config.PickLeaked {
 		return action.Verified, nil // the worker is new, and leaks are not measured

@@ -42,8 +42,8 @@ func blaming(f *actiontest.Processes, c config.Recycle, b *blame, leaks map[int]
 	}, c)
 }
 
-// A worker that waits for somebody else is never picked; the one that holds the
-// others up may be, even if nobody else can serve.
+// A worker that waits for another component is never picked; the one for which the others
+// wait may be, even if no other worker can serve.
 func TestRecycleNoVictim(t *testing.T) {
 	t.Parallel()
 	largest, leaked, stuck := config.Recycle{Pick: config.PickLargest}, config.Recycle{Pick: config.PickLeaked}, config.Recycle{Pick: config.PickStuck}

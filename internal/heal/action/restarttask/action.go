@@ -1,5 +1,6 @@
 // Package restarttask is the action restart_task: it ends one worker process of RQ or
-// Celery that makes no progress.
+// Celery that makes no progress, or asks a worker of an app to restart a background task
+// inside of it, by the app's control file.
 package restarttask
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/followers"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
@@ -28,10 +30,13 @@ type Deps struct {
 	Processes process.Snapshotter
 	ProcRoot  string // "/proc"; where it is mounted
 	Host      string // this host's name, as os.Hostname returns it
+
+	// Of tasks that apps run inside themselves.
+	Followers followers.Finder
+	Control   Control
 }
 
-// Action is the action restart_task: it ends one worker process of RQ or
-// Celery that makes no progress, so that its supervisor starts a new one.
+// Action is the action restart_task.
 type Action struct {
 	d Deps
 	c config.RestartTask
@@ -42,8 +47,12 @@ func New(d Deps, c config.RestartTask) *Action {
 	return &Action{d: d, c: c}
 }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "app:NAME/queue:NAME", or "app:NAME/task:NAME" for a
+// task inside of an app, with "?" for a name that neither the settings nor the alert have.
 func (r *Action) Target(a action.Alert) string {
+	if r.isInside(a) {
+		return inside{action.TargetName(a, "app", r.c.App), action.TargetName(a, "task", r.c.Task)}.target()
+	}
 	return "app:" + action.TargetName(a, "app", r.c.App) + "/queue:" + action.TargetName(a, "queue", r.c.Queue)
 }
 
@@ -53,6 +62,7 @@ type queue struct {
 	user                   string // that its workers run as; "": not configured
 }
 
+// target returns the target of guards: app:NAME/queue:NAME.
 func (q queue) target() string { return "app:" + q.app + "/queue:" + q.name }
 
 // stuckTask is a worker process that makes no progress.

@@ -25,10 +25,14 @@ var errOtherServer = errors.New("the Redis is another server or has restarted si
 // errProgress means that a worker makes progress again.
 var errProgress = errors.New("the worker has made progress since the plan was made")
 
-// Apply implements [action.Action]. The worker is asked to end after its task (SIGTERM),
-// then to end at once, then it is killed, with the processes that it leaves behind: they
-// would continue a task that another worker will start again.
+// Apply implements [action.Action], for a task inside of an app by applyInside. It returns
+// 1 once the worker has had its first signal, with an error if it has not ended. It signals
+// it to end after its task, then at once, then kills it, with the processes that it leaves
+// behind: they would continue a task that another worker will start again.
 func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
+	if a, ok := p.Private.(*askedInside); ok {
+		return r.applyInside(ctx, a)
+	}
 	t, ok := p.Private.(*prepared)
 	if !ok {
 		return 0, action.ErrNotPlanned
@@ -67,14 +71,16 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	return 1, nil
 }
 
-// recheck reads again whether the worker makes no progress.
+// recheck returns nil if the worker still makes no progress. errProgress: it makes some
+// again, has another job or has ended, or no job waits. errOtherServer: the Redis has restarted
+// or is another. Another error: it is refused now, or cannot be read.
 func (r *Action) recheck(ctx context.Context, t *prepared) error {
 	f, err := r.find(ctx, t.queue)
 	switch {
 	case err != nil:
 		return err
 	case !f.refused.IsZero():
-		return errors.New(f.refused.Reason)
+		return f.refused
 	case f.server != t.server && len(f.stuck) > 0:
 		return errOtherServer
 	}
@@ -86,8 +92,9 @@ func (r *Action) recheck(ctx context.Context, t *prepared) error {
 	return errProgress
 }
 
-// endWorker waits for the end of a worker that has had its first signal, and signals again
-// where it does not end.
+// endWorker waits for the end of a worker that has had its first signal, and signals
+// again if it does not end. nil: it has ended. An error: it has not, or could not be
+// signalled.
 func endWorker(ctx context.Context, g *process.Handle, kind string) error {
 	// A stopped process handles no signal until it continues.
 	if g.ID.State == 'T' {
@@ -115,9 +122,10 @@ func endWorker(ctx context.Context, g *process.Handle, kind string) error {
 	return errors.New("the worker has not ended after SIGKILL: it is blocked in the kernel")
 }
 
-// openDescendants opens the processes below a worker: of RQ the one that
-// does the job, of Celery the pool. One that has other users or groups, such as
-// a job's child behind sudo, is left alone.
+// openDescendants returns handles of at most 64 processes below a worker, which the caller
+// closes: of RQ the one that does the job, of Celery the pool. Those that cannot be opened,
+// or have other users or groups, such as a job's child behind sudo, are left out, with what
+// is below them. An error: the worker cannot be read.
 func openDescendants(root string, pid int) ([]*process.Handle, error) {
 	worker, err := procid.Read(root, pid)
 	if err != nil {
@@ -138,8 +146,8 @@ func openDescendants(root string, pid int) ([]*process.Handle, error) {
 	return out, nil
 }
 
-// openDescendant opens a child that has its worker's users and groups; nil: it
-// has not, or has ended.
+// openDescendant returns a handle of a child that has its worker's users and groups; nil if
+// it has others, has ended, or cannot be read.
 func openDescendant(root string, kid, parent int, worker procid.Process) *process.Handle {
 	id, err := procid.Identify(root, kid)
 	if err != nil || id.Parent != parent {

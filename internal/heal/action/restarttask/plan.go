@@ -9,19 +9,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
-// After the n-th restart in a row on one queue, nothing is done to it for
-// firstBackoff × 2^(n−1). A row ends when the queue needed none for that long and wellFor.
-const (
-	firstBackoff = 30 * time.Second
-	maxBackoff   = 30 * time.Minute
-	wellFor      = 10 * time.Minute
-)
-
-// Plan implements [action.Action].
+// Plan implements [action.Action]. It is cleared if all workers make progress or nothing
+// waits, and refused for what queue and find refuse or if the last restart was too recent;
+// its only victim is the worker that has made none for the longest time.
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
+	if r.isInside(req.Alert) {
+		return r.planInside(ctx, req)
+	}
 	p := action.Plan{Action: config.ActionRestartTask, Target: "app:?/queue:?"}
 	q, refused := r.queue(req.Alert)
 	if !refused.IsZero() {
@@ -54,13 +50,11 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// queue returns the queue that rule and alert name.
+// queue returns the queue that the rule and the alert name. A refusal: a setting is
+// missing, they differ, or they name none or several.
 func (r *Action) queue(a action.Alert) (q queue, refused action.Refusal) {
-	switch {
-	case !r.c.Idempotent:
-		return q, action.Refuse(action.CodeNotIdempotent, "set idempotent: true if the jobs of the queue may run twice: a job that is interrupted is run again")
-	case r.c.MinStuck < time.Second:
-		return q, action.Refuse(action.CodeSettingMissing, "min_stuck is missing")
+	if refused := r.checkSettings(); !refused.IsZero() {
+		return q, refused
 	}
 	appName, refused := action.NameFrom(a, "app", r.c.App)
 	if !refused.IsZero() {
@@ -81,7 +75,8 @@ func (r *Action) queue(a action.Alert) (q queue, refused action.Refusal) {
 	return all[0], action.Refusal{}
 }
 
-// queuesOf returns the queues of an app of that name; "": all.
+// queuesOf returns the queues of an app that have a name, or all of them if the name is "",
+// in the order of the configuration.
 func queuesOf(app config.App, name string) []queue {
 	var out []queue
 	for _, t := range app.Tasks {
@@ -94,7 +89,9 @@ func queuesOf(app config.App, name string) []queue {
 	return out
 }
 
-// find returns the workers without progress.
+// find returns the workers of a queue on this host that make no progress, the worst first,
+// or in the result's field refused why none may be ended. An error: Redis or the processes
+// cannot be read.
 func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 	server := r.d.Queues(q.redis)
 	if server == nil {
@@ -107,36 +104,4 @@ func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 		return r.findCelery(ctx, server, q)
 	}
 	return r.findRQ(ctx, server, q)
-}
-
-// backoff returns for how long nothing is done after n restarts in a row.
-func backoff(n int) time.Duration {
-	return retry.Backoff{First: firstBackoff, Max: maxBackoff}.Delay(n)
-}
-
-// tooSoon returns why a queue that was restarted at these times, the oldest first, is left
-// alone for now; zero: it is not.
-func tooSoon(restarts []time.Time, now time.Time) action.Refusal {
-	n, wait := backoffLeft(restarts, now)
-	if wait <= 0 {
-		return action.Refusal{}
-	}
-	ago := now.Sub(restarts[len(restarts)-1])
-	return action.Refuse(action.CodeBackoff, "it was restarted %d times in a row, the last time %.0f s ago: the next restart is allowed in %.0f s", n, ago.Seconds(), wait.Seconds())
-}
-
-// backoffLeft returns how many of the restarts at these times, the oldest first, are in a
-// row, and for how long nothing is done after them.
-func backoffLeft(restarts []time.Time, now time.Time) (n int, wait time.Duration) {
-	var last time.Time
-	for _, at := range restarts {
-		if at.Sub(last) > backoff(n)+wellFor {
-			n = 0
-		}
-		n, last = n+1, at
-	}
-	if n == 0 {
-		return 0, 0
-	}
-	return n, max(0, last.Add(backoff(n)).Sub(now))
 }

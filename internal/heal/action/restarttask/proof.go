@@ -42,8 +42,8 @@ type claim struct {
 	name  string // RQ's name of the worker; "" of Celery, whose workers have none in Redis
 }
 
-// disprove returns why a process is not believed to be a worker; zero: it is
-// proved. An error means that it could not be read.
+// disprove returns why a process is not believed to be a worker of its claim; zero: it is
+// proved. An error means that a server or ctx failed.
 func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (action.Refusal, error) {
 	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
 	if err != nil {
@@ -73,18 +73,21 @@ func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (act
 	return r.unconnected(ctx, id.PID, c)
 }
 
+// notReadable returns the refusal for a worker whose process the exporter may not read.
 func notReadable() action.Refusal {
 	return action.Refuse(action.CodeNotReadable, "the worker's process cannot be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
 }
 
-// isPython reports whether the file that a process executes is an interpreter of
-// Python. The kernel reports it, not the process.
+// isPython reports whether the name of the file that a process executes begins with python or
+// pypy. The kernel reports it, not the process.
 func isPython(exe string) bool {
 	name := filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
 	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "pypy")
 }
 
-// otherUser returns why the user of a process is not one of the app; zero: it is.
+// otherUser returns why a process belongs to another app, has several users or groups, or does not
+// run as the user that the configuration names for the tasks, else for the app; if it names none,
+// what differsFromApp returns. zero: none of that. It is refused too if that user is not known.
 func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) action.Refusal {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
@@ -113,8 +116,9 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) 
 	return r.differsFromApp(p, q.app, snap)
 }
 
-// differsFromApp returns why the user of a process differs from those of the app's server:
-// of its workers, if it has some, as a master may be root's.
+// differsFromApp returns why the user or group of a process differs from those of the app's
+// server: of its workers, if it has some, as a master may be root's. zero: neither does. It
+// is refused too if one of them cannot be read, or none is left.
 func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Snapshot) action.Refusal {
 	seen := 0
 	for _, pid := range appProcesses(app, snap) {
@@ -137,7 +141,7 @@ func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Sn
 }
 
 // appProcesses returns at most 64 pids of the workers of an app, or of its processes if it
-// has no workers.
+// has no workers; nil if it is down.
 func appProcesses(app string, snap *discovery.Snapshot) (pids []int) {
 	i := slices.IndexFunc(snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	if i < 0 {
@@ -154,8 +158,8 @@ func appProcesses(app string, snap *discovery.Snapshot) (pids []int) {
 	return pids[:min(len(pids), maxAppProcesses)]
 }
 
-// unconnected returns why a process is not believed to be connected to the Redis
-// of its queue.
+// unconnected returns why a process is not believed to be connected to the Redis of its
+// queue, also if its sockets cannot be read; zero: it is connected. An error: ctx has ended.
 func (r *Action) unconnected(ctx context.Context, pid int, c claim) (action.Refusal, error) {
 	held, err := conns.ConnectionsOf(ctx, r.d.ProcRoot, pid, endpoints(c.at))
 	if err != nil {
@@ -170,7 +174,8 @@ func (r *Action) unconnected(ctx context.Context, pid int, c claim) (action.Refu
 // maxEndpoints bounds the addresses of a server to which a worker may be connected.
 const maxEndpoints = 16
 
-// endpoints returns the ports and paths at which the server reports to be reached.
+// endpoints returns the ports and paths at which the server reports to be reached, each
+// once, at most maxEndpoints of each kind.
 func endpoints(at redis.ServerState) (e conns.Endpoints) {
 	port := func(n uint16) {
 		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
@@ -191,8 +196,10 @@ func endpoints(at redis.ServerState) (e conns.Endpoints) {
 	return e
 }
 
-// disconnected returns why no connection of a process is in the server's list of
-// clients; zero: one is.
+// disconnected returns why the connections of a process do not prove a claim: none is in
+// the server's list of clients, none of these is at its database, or they have only other
+// names, or none and another client has its name; zero: they do. Where the list may not be
+// read, a connection to the exporter's address is enough.
 func disconnected(held conns.ProcessConnections, c claim) action.Refusal {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
@@ -245,9 +252,10 @@ func reaches(held conns.ProcessConnections, at redis.ServerState) bool {
 	return false
 }
 
-// isClient reports whether a client of the list is a connection of the process:
-// both ends are the same. On a loopback that is a proof only where process,
-// exporter and server share it.
+// isClient reports whether a client of the list is a connection of the process: their local ends
+// are the same, and the remote end is the client's or the address that the exporter uses. On a
+// loopback that is a proof only where process, exporter and server share it. Of UNIX sockets the
+// paths must agree, and the claim's name or, if it has none, the configured path.
 func isClient(held conns.ProcessConnections, c claim, x redis.Client) bool {
 	near := held.OurNet && (c.at.Path != "" || conns.IsOwnAddress(c.at.Peer.Addr()))
 	for _, s := range held.List {
@@ -265,8 +273,9 @@ func isClient(held conns.ProcessConnections, c claim, x redis.Client) bool {
 	return false
 }
 
-// sharedQueue returns why the owner of a queue is not certain: an
-// app of the configuration has one of that name in the same database.
+// sharedQueue returns why the owner of a queue is not certain; zero if it is. Another app
+// of the configuration has one of that name and kind in the same database, or that cannot
+// be excluded.
 func (r *Action) sharedQueue(ctx context.Context, q queue) action.Refusal {
 	for _, app := range r.d.Apps() {
 		for _, t := range app.Tasks {
@@ -290,5 +299,5 @@ func (r *Action) sharedQueue(ctx context.Context, q queue) action.Refusal {
 	return action.Refusal{}
 }
 
-// workerName returns RQ's name of the worker with an entry.
+// workerName returns the name that RQ gives the worker of an entry.
 func workerName(w tasks.RQWorker) string { return strings.TrimPrefix(w.Key, "rq:worker:") }

@@ -11,10 +11,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Verify implements [action.Action]. It uses the public part of the plan only.
+// Verify implements [action.Action]: for a task inside of an app, what verifyInside returns; else
+// Unchanged if the plan cannot be read or the Redis is gone from the configuration, InProgress
+// while the old worker lives, then what verifyRQ or verifyCelery returns. It uses the public part
+// of the plan only.
 func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	if len(p.Victims) != 1 {
 		return action.Unchanged, nil
+	}
+	if isPlanInside(p) {
+		return r.verifyInside(ctx, p)
 	}
 	info := p.Victims[0].Info
 	old, ok := process.IdentityFrom(info, "")
@@ -32,7 +38,9 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	return r.verifyRQ(ctx, server, q, planned)
 }
 
-// verifyRQ returns whether a new worker is there, and works.
+// verifyRQ returns Verified if the first live worker that has come on this host since the
+// plan has a job or has ended one, or no job waits; InProgress if it does nothing yet;
+// Unchanged if none has started yet; "" with an error.
 func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {
 	snapshot, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
@@ -53,6 +61,9 @@ func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, plann
 	return action.Unchanged, nil // the new one has not started yet
 }
 
+// verifyCelery returns Verified if a worker of the queue on this host has started since planned, and
+// no job waits or some worker of the broker holds a message that it took since then, of whatever
+// queue; InProgress while neither; Unchanged if no worker has started; "" with an error.
 func (r *Action) verifyCelery(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {

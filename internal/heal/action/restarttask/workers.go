@@ -30,9 +30,10 @@ const (
 	commonCauseWorkers = 3
 )
 
-// findRQ returns the workers of an RQ queue that make no progress: that work on one job
-// of this queue for too long, or write no heartbeat, while jobs wait. The processor time
-// of a job is no evidence: one that spins makes no progress either.
+// findRQ returns the workers of an RQ queue that make no progress: that work on one job of
+// this queue for too long, or write no heartbeat, while jobs wait; zero if none waits. It is
+// refused if most of commonCauseWorkers or more hang, if all that hang are elsewhere or must
+// not be ended, or there is no worker. Processor time of a job is no evidence of progress.
 func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
 	snapshot, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
@@ -85,15 +86,17 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 	return f, nil
 }
 
-// hasEnded reports whether a worker of this host has ended without removing its entry,
-// which expires after some minutes.
+// hasEnded reports whether no process has the pid of w, which must be a worker of this host:
+// it ended without removing its entry, which expires after some minutes. False if the pid
+// is in use again, or could not be read.
 func (r *Action) hasEnded(w tasks.RQWorker) bool {
 	_, err := procid.Identify(r.d.ProcRoot, w.PID)
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// stalledFor returns for how long a worker has made no progress, and by which evidence;
-// "": it makes progress, or works on another queue.
+// stalledFor returns for how long a worker has made no progress, and by which evidence; "": it
+// works on another queue, or has neither worked on one job for min_stuck nor been silent for that
+// and for silentAtWork, or silentAtRest without a job.
 func (r *Action) stalledFor(w tasks.RQWorker, queue string, now time.Time) (time.Duration, string) {
 	silence, limit := now.Sub(w.Heartbeat), silentAtRest
 	if w.Job != "" {
@@ -113,10 +116,10 @@ func (r *Action) stalledFor(w tasks.RQWorker, queue string, now time.Time) (time
 // rqTitle matches the process title that RQ sets where it can.
 var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 
-// rqProcess returns the process of a worker, and why it must not be ended. Anybody who
-// may write to the Redis may have written the entry: the process
-// must be one of RQ's by its own command line, as old as the entry says, and
-// proved to be this queue's.
+// rqProcess returns the process of a worker, and why it must not be ended; zero: it may.
+// Anybody who may write to the Redis may have written the entry: the process must be one of
+// RQ's by its own command line, as old as the entry says, and proved to be this queue's. An
+// error: its age cannot be read, or [Action.disprove] failed.
 func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id procid.Identity, refused action.Refusal, err error) {
 	id, err = procid.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
@@ -142,7 +145,8 @@ func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id p
 	return id, r.unsupervised(id), nil
 }
 
-// isRQ reports whether a command line is that of a worker of RQ.
+// isRQ reports whether a command line is that of a worker of RQ: Python with RQ's process title,
+// or among its first four words rqworker, or rq (or -m rq.cli) and behind it worker or worker-pool.
 func isRQ(l procid.Launch) bool {
 	if len(l.Argv) == 0 || !isPython(l.Program) {
 		return false
@@ -163,7 +167,9 @@ func isRQ(l procid.Launch) bool {
 	return false
 }
 
-// unsupervised returns why a process must not be ended: nothing would restart it.
+// unsupervised returns why a process must not be ended: it may not be signalled, is traced,
+// or nothing would restart it. zero: it may be ended. Unless it runs in a terminal, a
+// parent other than process 1 counts as its supervisor.
 func (r *Action) unsupervised(id procid.Identity) action.Refusal {
 	if err := process.CheckSignalable(r.d.ProcRoot, id.PID); err != nil {
 		return action.Refuse(action.CodeNotSignalable, "%s", err)
@@ -179,8 +185,9 @@ func (r *Action) unsupervised(id procid.Identity) action.Refusal {
 	return action.Refusal{}
 }
 
-// supervisedByInit reports whether process 1 restarts its children, as in a
-// container whose only program is a supervisor.
+// supervisedByInit reports whether process 1 has the name of one of six supervisors, such as
+// supervisord, in the first three words of its command line, as in a container with no other
+// program; false for systemd, any other program, or if its command line cannot be read.
 func (r *Action) supervisedByInit() bool {
 	l, err := procid.LaunchOf(r.d.ProcRoot, 1)
 	if err != nil {
@@ -194,8 +201,10 @@ func (r *Action) supervisedByInit() bool {
 	return false
 }
 
-// findCelery returns the worker of a Celery queue that makes no progress: messages wait,
-// and none was fetched for min_stuck, though workers hold some.
+// findCelery returns the workers of a Celery queue on this host if they make no progress: messages
+// wait, and no message that workers of the broker hold now was taken within min_stuck; else the
+// zero lookup. It is refused if commonCauseWorkers or more hang, no worker holds a message, or
+// none of this host is proved.
 func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
 	in, err := server.CeleryIntake(ctx, q.name, time.Now().Add(-r.c.MinStuck))
 	if err != nil {
@@ -239,8 +248,9 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 	return f, nil
 }
 
-// celeryProcess returns why a worker must not be ended. Its command line
-// names queues and no broker, so its connections must prove the broker.
+// celeryProcess returns the process of a worker as a task that is stuck, and why it must
+// not be ended; zero: it may. Its command line names queues and no broker, so its connections
+// must prove the broker. It must serve no other queue, and have run for min_stuck.
 func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused action.Refusal, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
 		return t, action.Refuse(action.CodeOtherQueues, "the worker also serves other queues, whose tasks would be interrupted"), nil

@@ -27,10 +27,11 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.RunCommand) *Action { return &Action{d: d, c: c} }
 
-// Target implements [action.Action].
+// Target implements [action.Action]: "command" for every alert.
 func (*Action) Target(action.Alert) string { return "command" }
 
-// Plan implements [action.Action]. The program is checked, not run.
+// Plan implements [action.Action]. The program is checked, not run. It is cleared if the
+// condition no longer holds, and refused if the program may not be run.
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionRunCommand, Target: "command", Measure: 1}
 	if len(r.c.Argv) == 0 {
@@ -51,7 +52,8 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// Apply implements [action.Action].
+// Apply implements [action.Action]. It returns 1 if the program ran, or ctx has ended, also with
+// an error: it failed, or was stopped; 0 if it may not be or was not started.
 func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	h, ok := p.Private.(*handover.Handover)
 	if !ok {
@@ -59,7 +61,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	}
 	file, refused := program.Resolve(r.c.Argv[0])
 	if !refused.IsZero() {
-		return 0, errors.New(refused.Reason)
+		return 0, refused
 	}
 	out, err := program.Program{Path: file, Argv: r.c.Argv, Env: []string{program.BasePath}, Dir: "/", Stdin: string(h.Body)}.Run(ctx)
 	var exit *program.ExitError
@@ -75,7 +77,8 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	return 0, fmt.Errorf("the program did not run: %w", err)
 }
 
-// Verify implements [action.Action].
+// Verify implements [action.Action], by [handover.Outcome]: Verified if the program succeeded and the
+// condition, if there is one, no longer holds; else, with an error or after a restart, Unchanged.
 func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	return handover.Outcome(ctx, r.d.Condition, p)
 }

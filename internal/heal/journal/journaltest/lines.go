@@ -19,7 +19,8 @@ func RunLine(id string, state journal.Decision, at, applied time.Time) journal.E
 	return journal.Entry{At: at, Decision: state, Rule: r.Rule, Action: r.Action, Target: r.Target, Run: r}
 }
 
-// Broken changes one line as text.
+// Broken returns the line of an entry with the first from in its text replaced by to. It
+// panics if there is none.
 func Broken(e journal.Entry, from, to string) string {
 	text := string(Lines(e))
 	if changed := strings.Replace(text, from, to, 1); changed != text {
@@ -28,6 +29,7 @@ func Broken(e journal.Entry, from, to string) string {
 	panic(from + " is not in " + text)
 }
 
+// many returns n labels as the inside of a JSON object, each with a comma behind it.
 func many(n int) string {
 	var labels strings.Builder
 	for i := range n {

@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Replacements returns ways in which the directory is no longer the one that was opened.
+// Replacements returns functions, by what they do to a state directory, after which it is
+// no longer the one that was opened.
 func Replacements() map[string]func(dir string) error {
 	file := func(name string, do func(path string) error) func(string) error {
 		return func(dir string) error { return do(filepath.Join(dir, name)) }

@@ -1,11 +1,11 @@
-package doctor_test
+package holder_test
 
 import (
 	"net"
 	"path/filepath"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/doctor"
+	"github.com/resp-exporter/resp-exporter/internal/doctor/holder"
 )
 
 // Sockets are found by their address, and the holder is never the doctor itself.
@@ -29,10 +29,10 @@ func TestHolder(t *testing.T) {
 	for listen, want := range map[string]int{
 		"udp://" + udp.LocalAddr().String(): 1, "unixgram://" + path: 1, "tcp://" + tcp.Addr().String(): 1, "udp://127.0.0.1:x": 0, "unixgram:///no/such": 0, "": 0,
 	} {
-		if got := doctor.Inodes("/proc", listen); len(got) != want {
+		if got := holder.Inodes("/proc", listen); len(got) != want {
 			t.Errorf("%s has sockets %v, want %d", listen, got, want)
 		}
-		if pid := doctor.Holder("/proc", listen); pid != 0 {
+		if pid := holder.Of("/proc", listen).PID; pid != 0 {
 			t.Errorf("%s is held by %d", listen, pid)
 		}
 	}

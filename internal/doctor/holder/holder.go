@@ -1,4 +1,5 @@
-package doctor
+// Package holder finds the process that holds a socket address, such as the one of StatsD.
+package holder
 
 import (
 	"os"
@@ -12,64 +13,65 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// exporterName is the kernel's name for the exporter's processes.
-const exporterName = "resp-exporter"
+// Exporter is the kernel's name for the exporter's processes.
+const Exporter = "resp-exporter"
 
-// holder is a process that holds an address.
-type holder struct {
-	pid  int
-	name string
-	sure bool // its descriptor was seen; else it is only an exporter that runs
+// Holder is a process that holds an address.
+type Holder struct {
+	PID  int
+	Name string
+	Sure bool // its descriptor was seen; else it is only an exporter that runs
 }
 
-// holderOf returns who listens on "udp://host:port", "unixgram:///path" or
-// "tcp://host:port" of this network namespace; the zero holder if it is not
-// known. Of several processes an exporter comes first. If the descriptors of
-// other users' processes cannot be read, it returns another running exporter.
-func holderOf(procRoot, listen string) holder {
+// Of returns who listens on "udp://host:port", "unixgram:///path" or "tcp://host:port" of
+// this network namespace, on whatever host; the zero Holder if it is not known. Of several
+// processes an exporter comes first. If no process is known to hold it, it returns another
+// running exporter whose descriptors cannot be read, without Sure.
+func Of(procRoot, listen string) Holder {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil {
-		return holder{}
+		return Holder{}
 	}
 	inodes := inodesOf(fs, procRoot, listen)
 	if len(inodes) == 0 {
-		return holder{}
+		return Holder{}
 	}
 	all, err := fs.AllProcs()
 	if err != nil {
-		return holder{}
+		return Holder{}
 	}
-	var perhaps, another holder
+	var perhaps, another Holder
 	for _, p := range all {
 		h, refused := ownsSocket(p, inodes)
 		switch {
-		case h.sure && h.name == exporterName:
+		case h.Sure && h.Name == Exporter:
 			return h
-		case h.sure: // systemd holds the sockets that it hands out, too
+		case h.Sure: // systemd holds the sockets that it hands out, too
 			another = h
-		case refused && perhaps.pid == 0 && h.name == exporterName:
+		case refused && perhaps.PID == 0 && h.Name == Exporter:
 			perhaps = h
 		}
 	}
-	if another.pid != 0 {
+	if another.PID != 0 {
 		return another
 	}
 	return perhaps
 }
 
-// ownsSocket returns the process, which is sure to hold one of these sockets if
-// its field sure is set; refused is true if its descriptors cannot be read.
-func ownsSocket(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
+// ownsSocket returns the process as a Holder; the zero Holder for this process and one whose
+// name cannot be read. Its field Sure is set if one of its descriptors is one of these
+// sockets. refused is true if its descriptors cannot be read.
+func ownsSocket(p procfs.Proc, inodes []uint64) (h Holder, refused bool) {
 	name, err := p.Comm()
 	if err != nil || p.PID == os.Getpid() {
-		return holder{}, false
+		return Holder{}, false
 	}
-	h = holder{pid: p.PID, name: name}
+	h = Holder{PID: p.PID, Name: name}
 	targets, err := p.FileDescriptorTargets()
 	if err != nil {
 		return h, true
 	}
-	h.sure = slices.ContainsFunc(targets, func(t string) bool {
+	h.Sure = slices.ContainsFunc(targets, func(t string) bool {
 		number, ok := strings.CutPrefix(strings.TrimSuffix(t, "]"), "socket:[")
 		inode, err := strconv.ParseUint(number, 10, 64)
 		return ok && err == nil && slices.Contains(inodes, inode)
@@ -77,8 +79,8 @@ func ownsSocket(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
 	return h, false
 }
 
-// inodesOf returns the sockets at an address; none if the kernel's tables cannot
-// be read.
+// inodesOf returns the sockets at the path or port of an address, on whatever host; none if
+// the kernel's tables cannot be read, or the port is no number.
 func inodesOf(fs procfs.FS, procRoot, listen string) []uint64 {
 	if path, ok := strings.CutPrefix(listen, "unixgram://"); ok {
 		return unixInodes(fs, path)
@@ -93,6 +95,7 @@ func inodesOf(fs procfs.FS, procRoot, listen string) []uint64 {
 	return tcpInodes(procRoot, port)
 }
 
+// unixInodes returns the inodes of the UNIX sockets at a path, nil if they cannot be read.
 func unixInodes(fs procfs.FS, path string) []uint64 {
 	sockets, err := fs.NetUNIX()
 	if err != nil {
@@ -107,6 +110,8 @@ func unixInodes(fs procfs.FS, path string) []uint64 {
 	return out
 }
 
+// udpInodes returns the inodes of the UDP sockets with a port, of IPv4 and IPv6; those
+// that cannot be read are left out.
 func udpInodes(fs procfs.FS, port uint64) []uint64 {
 	var out []uint64
 	for _, read := range []func() (procfs.NetUDP, error){fs.NetUDP, fs.NetUDP6} {
@@ -120,6 +125,8 @@ func udpInodes(fs procfs.FS, port uint64) []uint64 {
 	return out
 }
 
+// tcpInodes returns the inodes of the TCP listeners with a port, of IPv4 and IPv6; those
+// that cannot be read are left out.
 func tcpInodes(procRoot string, port uint64) []uint64 {
 	var out []uint64
 	for _, name := range []string{"tcp", "tcp6"} {

@@ -1,4 +1,6 @@
-package heal
+// Package counts has the counters of healing: alerts by decision, runs by result, how long
+// they took.
+package counts
 
 import (
 	"maps"
@@ -10,8 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// maxSeries bounds the combinations that are counted: rules may come and go
-// with each reload.
+// maxSeries bounds the combinations that are counted: rules may come and go with each reload.
 const maxSeries = 1000
 
 // RunKey is what runs are counted by: one step of a rule, and how it ended.
@@ -28,16 +29,17 @@ type Durations struct {
 	Count   uint64
 }
 
-// DurationBounds returns the upper bounds of the buckets, in seconds.
+// DurationBounds returns the upper bounds of the buckets, in seconds, rising.
 func DurationBounds() []float64 { return []float64{1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800} }
 
-// Stats are the counters of a [Runner], since its start.
+// Stats are the counters of a runner, since its start.
 type Stats struct {
 	Alerts      map[journal.Decision]uint64
 	Blocked     map[journal.Decision]uint64 // by guard; alerts and runs that were to begin
 	Runs        map[RunKey]uint64
 	Dropped     uint64 // counts of Runs for which there was no room
 	BadLines    uint64 // of the journal, passed over at the start
+	Storms      uint64 // that this exporter began
 	Durations   Durations
 	Victims     map[string]uint64    // by action
 	LastSuccess map[string]time.Time // by action
@@ -49,17 +51,21 @@ type Stats struct {
 	Mode         string // in force
 	NeedsHuman   map[string]bool
 	Awaiting     map[string]int // runs that wait for approval, by rule
+	Holds        map[string]int // temporary settings in force, by action
 	JournalBytes int64          // 0: there is no journal
+	StormLeft    *time.Duration // for which nothing begins, for the fleet's sake; nil: without a fleet
 }
 
-// counters have the counters of [Stats], which only grow.
-type counters struct {
+// Counters has the counters of [Stats], which only grow. Its methods may be called by
+// several goroutines.
+type Counters struct {
 	mu sync.Mutex
 	s  Stats
 }
 
-func newCounters() *counters {
-	c := &counters{s: Stats{
+// New returns counters that are 0.
+func New() *Counters {
+	c := &Counters{s: Stats{
 		Alerts: make(map[journal.Decision]uint64), Blocked: make(map[journal.Decision]uint64), Runs: make(map[RunKey]uint64),
 		Durations: Durations{Buckets: make([]uint64, len(DurationBounds())+1)},
 		Victims:   make(map[string]uint64), LastSuccess: make(map[string]time.Time),
@@ -73,21 +79,23 @@ func newCounters() *counters {
 	return c
 }
 
-func (c *counters) countAlert(d journal.Decision) {
+// Alert counts the decision on one alert.
+func (c *Counters) Alert(d journal.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s.Alerts[d]++
 	c.countBlocked(d)
 }
 
-func (c *counters) countBlocked(d journal.Decision) {
+// countBlocked counts a decision if it is that of a guard.
+func (c *Counters) countBlocked(d journal.Decision) {
 	if _, guard := c.s.Blocked[d]; guard {
 		c.s.Blocked[d]++
 	}
 }
 
-// countStep counts one step of a run.
-func (c *counters) countStep(k RunKey, done int, at time.Time) {
+// Step counts one step of a run.
+func (c *Counters) Step(k RunKey, done int, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.countBlocked(k.Result)
@@ -104,7 +112,8 @@ func (c *counters) countStep(k RunKey, done int, at time.Time) {
 	c.s.Runs[k]++
 }
 
-func (c *counters) observe(d time.Duration) {
+// Observe counts how long a step took that acted.
+func (c *Counters) Observe(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, _ := slices.BinarySearch(DurationBounds(), d.Seconds())
@@ -113,14 +122,23 @@ func (c *counters) observe(d time.Duration) {
 	c.s.Durations.Count++
 }
 
-// countBadLines counts lines of the journal that were passed over.
-func (c *counters) countBadLines(n int) {
+// Storm counts a storm that this exporter began.
+func (c *Counters) Storm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.Storms++
+}
+
+// BadLines adds n to the lines of the journal that were skipped.
+func (c *Counters) BadLines(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s.BadLines += uint64(n) //nolint:gosec // a count
 }
 
-func (c *counters) copy() Stats {
+// Copy returns a copy of the counters as they are now. The fields of [Stats] that are "as
+// it is now" are not set.
+func (c *Counters) Copy() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.s
@@ -130,10 +148,10 @@ func (c *counters) copy() Stats {
 	return s
 }
 
-// initialize sets the results of a step that have not occurred to 0: increase() does not
-// count the first event of a series that begins with it.
-func (s *Stats) initialize(rule, action string, hasNext bool) {
-	results := []journal.Decision{journal.DecisionVerified, journal.DecisionFailed, journal.DecisionRefused, journal.DecisionUnplanned, journal.DecisionCleared, journal.DecisionDryRun}
+// Initialize adds 0 to each result that a step can have, so that its series exists:
+// increase() does not count the first event of a series that begins with it.
+func (s *Stats) Initialize(rule, action string, hasNext bool) {
+	results := []journal.Decision{journal.DecisionVerified, journal.DecisionFailed, journal.DecisionRefused, journal.DecisionUnplanned, journal.DecisionUnavailable, journal.DecisionCleared, journal.DecisionDryRun}
 	switch {
 	case action == config.ActionEscalate:
 		results = []journal.Decision{journal.DecisionEscalated}
