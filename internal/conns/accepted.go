@@ -50,8 +50,8 @@ type Accepted struct {
 	next      time.Time       // no query before: by the clock, not by the time of the scan
 }
 
-// pause returns the end of the pause after the query; the zero time if there was
-// none.
+// pause returns when the kernel may be queried again after this query; the zero time if
+// at once.
 func (f *Accepted) pause() time.Time {
 	if f == nil {
 		return time.Time{}
@@ -59,10 +59,10 @@ func (f *Accepted) pause() time.Time {
 	return f.next
 }
 
-// Accepted returns the accepted connections of a namespace. It queries the kernel
-// at most once a scan, else it returns an earlier answer; nil if the kernel does
-// not answer. lacks reports whether an earlier answer lacks what the caller
-// needs.
+// Accepted returns the accepted connections of a namespace; nil if the kernel cannot be
+// queried or does not answer. After an answer it queries at most once a scan, and not within
+// a pause that grows with the CPU time of the queries: until then it returns that answer, not
+// Fresh. lacks reports whether that lacks what the caller needs, which shortens the pause.
 func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted) bool) *Accepted {
 	old := n.lastAccepted
 	if old != nil && old.scan == at.Number+1 {
@@ -107,8 +107,8 @@ func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted)
 	return found
 }
 
-// served returns the ports and the socket paths at which the apps of a namespace
-// listen.
+// served returns the ports, each once, and the socket paths at which the apps of a
+// namespace listen.
 func (at Scan) served(n *Namespace) (ports []uint16, paths []string) {
 	for i := range at.Apps {
 		a := &at.Apps[i]

@@ -51,7 +51,7 @@ const (
 	maxOthersNamespaces = 64
 )
 
-// NewNamespaces returns Namespaces that read /proc by r.
+// NewNamespaces returns Namespaces that read /proc by r. It opens no socket.
 func NewNamespaces(r *procfs.FS) *Namespaces {
 	s := &Namespaces{r: r, nets: make(map[uint64]*Namespace), user: procfs.OwnUserNS()}
 	var st unix.Stat_t
@@ -62,11 +62,10 @@ func NewNamespaces(r *procfs.FS) *Namespaces {
 }
 
 // Get returns the namespace of a process and marks it as used until the next
-// [Namespaces.Sweep]. ino is its inode number, 0 if it is not known; owner is the
-// owner of the process. A namespace that may not be read is taken for the
-// exporter's own: most processes are in it, and a wrong guess finds no socket.
-// Beyond 256 namespaces, or 64 of one account other than root's, the result is
-// one without sockets.
+// [Namespaces.Sweep]. ino is its inode number, 0 if it is not known; owner is the owner
+// of the process. For a namespace that may not be read it returns the exporter's own:
+// most processes are in it, and a wrong guess finds no socket. Beyond 256 namespaces, or
+// 64 of one account other than root's, it returns one without sockets.
 func (s *Namespaces) Get(pid int, ino uint64, owner procfs.Account) *Namespace {
 	if ino == 0 {
 		ino = s.own
@@ -90,8 +89,8 @@ func (s *Namespaces) Get(pid int, ino uint64, owner procfs.Account) *Namespace {
 // GetOwn returns the exporter's own namespace; pid is a process in it.
 func (s *Namespaces) GetOwn(pid int) *Namespace { return s.Get(pid, s.own, 0) }
 
-// Listens reports whether a socket of a namespace was listening at the last
-// refresh; both are inode numbers.
+// Listens reports whether a socket of a namespace was listening at the last refresh; both
+// are inode numbers. False also for a namespace that is not known.
 func (s *Namespaces) Listens(ino, socket uint64) bool {
 	n := s.nets[ino]
 	if n == nil {
@@ -113,8 +112,9 @@ func (s *Namespaces) Refresh(ctx context.Context, now time.Time) (news []sockdia
 	return news
 }
 
-// NewListeners returns the listening sockets, as of the last refresh, that
-// [Namespaces.AcknowledgeNew] was not called for.
+// NewListeners returns the listening sockets of all namespaces that are kept, in no order,
+// that were new at the last refresh of each: [Namespaces.AcknowledgeNew] was not called for
+// them before it.
 func (s *Namespaces) NewListeners() (news []sockdiag.Listener) {
 	for _, n := range s.nets {
 		news = append(news, n.fresh...)
@@ -122,8 +122,8 @@ func (s *Namespaces) NewListeners() (news []sockdiag.Listener) {
 	return news
 }
 
-// AcknowledgeNew sets that the holders of the new listening sockets were looked
-// for.
+// AcknowledgeNew marks the new listening sockets as seen, once their holders were looked
+// for: they are not returned as new again.
 func (s *Namespaces) AcknowledgeNew() {
 	for _, n := range s.nets {
 		for _, l := range n.fresh {
@@ -142,9 +142,8 @@ func (s *Namespaces) count(a procfs.Account) (n int) {
 	return n
 }
 
-// refreshOne lists the listening sockets of one namespace: by sock_diag or,
-// without limits and with the queues of TCP only, from /proc/PID/net. Why
-// sock_diag fails is in n.Err.
+// refreshOne sets the listening sockets of one namespace: by sock_diag or, without limits
+// and with the queues of TCP only, from /proc/PID/net. Why sock_diag fails is in n.Err.
 func (s *Namespaces) refreshOne(ctx context.Context, n *Namespace, now time.Time) {
 	list, err := s.queryListeners(ctx, n, now)
 	if err != nil {
@@ -169,7 +168,8 @@ func (s *Namespaces) refreshOne(ctx context.Context, n *Namespace, now time.Time
 	}
 }
 
-// queryListeners returns the listening sockets of a namespace by sock_diag.
+// queryListeners returns the listening sockets of a namespace by sock_diag. If some were
+// listed, an error of the rest is dropped.
 func (s *Namespaces) queryListeners(ctx context.Context, n *Namespace, now time.Time) ([]sockdiag.Listener, error) {
 	if err := s.open(n, now); err != nil {
 		return nil, err
@@ -182,8 +182,9 @@ func (s *Namespaces) queryListeners(ctx context.Context, n *Namespace, now time.
 	return list, nil
 }
 
-// open dials sock_diag in a namespace unless that was done; a failure is repeated
-// after a minute.
+// open opens a sock_diag socket in a namespace, unless it is open. After a failure it
+// tries again after a minute, and returns the last error until then. One beyond the bounds of
+// [Namespaces.Get] is never opened.
 func (s *Namespaces) open(n *Namespace, now time.Time) error {
 	if n.conn != nil {
 		return nil
@@ -200,8 +201,8 @@ func (s *Namespaces) open(n *Namespace, now time.Time) error {
 	return nil
 }
 
-// dial returns a sock_diag connection in a namespace; outside of the exporter's
-// own it takes CAP_SYS_ADMIN.
+// dial returns a sock_diag connection in a namespace, which the caller closes. Outside of
+// the exporter's own namespace it takes CAP_SYS_ADMIN.
 func (s *Namespaces) dial(n *Namespace) (*sockdiag.Conn, error) {
 	if n.Inode == s.own {
 		return sockdiag.Dial(0)
@@ -234,7 +235,8 @@ func (s *Namespaces) readNetFiles(n *Namespace) []sockdiag.Listener {
 	return all
 }
 
-// Sweep closes the namespaces that were not used since the last sweep.
+// Sweep closes the namespaces that were not used since the last sweep, except the
+// exporter's own.
 func (s *Namespaces) Sweep() {
 	for ino, n := range s.nets {
 		if !n.used && ino != s.own {
@@ -245,7 +247,7 @@ func (s *Namespaces) Sweep() {
 	}
 }
 
-// drop closes a namespace and forgets it.
+// drop closes a namespace and removes it from the list.
 func (s *Namespaces) drop(n *Namespace) {
 	if n.conn != nil {
 		n.conn.Close()

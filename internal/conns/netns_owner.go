@@ -48,9 +48,9 @@ func (s *Namespaces) enter(n *Namespace) (fd int, err error) {
 	return fd, nil
 }
 
-// ownerOf returns who owns a namespace (NS_GET_USERNS of ioctl_ns(2));
-// ownerForeign if that cannot be read. It is not cached: inode numbers of
-// namespaces are reused.
+// ownerOf returns who owns a namespace (NS_GET_USERNS of ioctl_ns(2)): ownerSelf for the
+// exporter's own, ownerHost if the exporter's user namespace owns it, else ownerForeign,
+// also if that cannot be read. It is not cached: inode numbers of namespaces are reused.
 func (s *Namespaces) ownerOf(n *Namespace) netnsOwner {
 	if n.Inode == s.own {
 		return ownerSelf
@@ -78,7 +78,9 @@ type addressTrust struct {
 	hostAddrs []netip.Addr // of the interfaces in the exporter's namespace; for ownerHost only
 }
 
-// trustOf returns the addressTrust of a namespace.
+// trustOf returns whether addresses of a namespace's connections prove anything: its
+// owner and, if that is the host's user namespace, the addresses of this host. If these
+// cannot be read, nothing is proven.
 func (s *Namespaces) trustOf(n *Namespace) addressTrust {
 	p := addressTrust{owner: s.ownerOf(n)}
 	if p.owner == ownerHost {
@@ -90,9 +92,9 @@ func (s *Namespaces) trustOf(n *Namespace) addressTrust {
 	return p
 }
 
-// proves reports whether the client's address of a TCP connection may be compared
-// with what a server reports. Another namespace has a loopback of its own and no
-// address of this host.
+// proves reports whether the client's address of a TCP connection may be compared with what
+// a server reports. In our own namespace any valid one may; in another of our user namespace
+// those that are neither loopback nor of this host; in a foreign one, see ownerForeign, none.
 func (p addressTrust) proves(local netip.AddrPort) bool {
 	switch p.owner {
 	case ownerForeign:

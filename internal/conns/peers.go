@@ -91,8 +91,8 @@ func (s *Namespaces) forgetPeers(waits []SocketWait) {
 	}
 }
 
-// wanted returns the inodes of the sockets that workers wait for, by namespace,
-// without those that the sample of connections has.
+// wanted returns the inodes of the sockets that workers wait for and that a query has to
+// name, by namespace. Those of the sample of connections and accepted ones are left out.
 func (by *peerNamer) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 	wanted := make(map[*Namespace]map[uint64]bool)
 	for i := range waits {
@@ -110,8 +110,9 @@ func (by *peerNamer) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 	return wanted
 }
 
-// queryPeers brings the peer cache of a namespace up to date, as far as its share
-// of the CPU permits, and drops what is not wanted any more.
+// queryPeers adds to the peer cache of a namespace the other ends of the wanted sockets
+// that it lacks, as far as its share of the CPU permits, and removes the entries that are
+// no longer wanted.
 func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
 	if n.peers == nil {
 		n.peers = &peerCache{byInode: make(map[uint64]sockdiag.Peer)}
@@ -156,8 +157,8 @@ func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[ui
 	book.next = time.Now().Add(peersShare * (procfs.ThreadTime() - began))
 }
 
-// queryAccepted adds the sockets that were accepted from a listener of the apps,
-// which the other queries leave out.
+// queryAccepted adds to the peer cache the wanted sockets that were accepted from a
+// listener of the apps, which the other queries leave out.
 func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
 	var found *Accepted
 	for inode := range wanted {
@@ -175,7 +176,8 @@ func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map
 	}
 }
 
-// sampled returns the connection that the sample has for a socket of an app.
+// sampled returns the connection that the sample has for a socket of an app. ok is false
+// if it has none of that app, or one that does not say where it leads.
 func (by *peerNamer) sampled(a *AppListeners, s WaitSocket) (c *Connection, ok bool) {
 	i, ok := by.sample.byInode[s.Inode]
 	if !ok {
@@ -185,9 +187,9 @@ func (by *peerNamer) sampled(a *AppListeners, s WaitSocket) (c *Connection, ok b
 	return c, c.App == a.Name && (c.Remote.IsValid() || c.Vouched && strings.Contains(c.Component, ":"))
 }
 
-// nameAll returns what a wait for several sockets is for. Sockets without a name,
-// such as the ends of a pair within one process, do not count; the others must
-// agree.
+// nameAll returns what a wait for several sockets is for, and the name of the other end, ""
+// if their names differ. Sockets that are not known, such as the ends of a pair within one
+// process, do not count. OnOther and "": none is known, or they are not for the same.
 func (by *peerNamer) nameAll(u *SocketWait) (on, peer string) {
 	for _, s := range u.Sockets {
 		is, name := by.nameSocket(u.App, s)
@@ -207,8 +209,9 @@ func (by *peerNamer) nameAll(u *SocketWait) (on, peer string) {
 	return on, peer
 }
 
-// nameSocket returns what a wait for one socket is for; OnOther if it is not
-// known.
+// nameSocket returns what a wait for one socket is for, and the name of the other end: for a
+// connection that the app accepted OnClient and "". OnOther and "": it is not known, or was
+// accepted at a path where the app does not listen.
 func (by *peerNamer) nameSocket(a *AppListeners, s WaitSocket) (on, peer string) {
 	if s.Accepted {
 		return OnClient, ""
@@ -248,9 +251,11 @@ func (by *peerNamer) trustOf(n *Namespace) addressTrust {
 	return p
 }
 
-// nameConnection returns what a wait for a connection is for. component is what
-// its address stands for: a configured server, which counts only where the
-// addresses prove it, a kind of server, or "".
+// nameConnection returns what a wait at a connection is for, OnMySQL, OnRedis or OnUpstream,
+// and the name of the other end: component if it is a configured server and proven; else
+// "app:" and the app of this host that listens there (with OnUpstream); else the address, with
+// the kind of server in parentheses for OnUpstream if known. component is "" or what the
+// address belongs to: a configured server or a kind of server.
 func (at Scan) nameConnection(a *AppListeners, component string, proven bool, c sockdiag.Connection) (on, peer string) {
 	kind, server, _ := strings.Cut(component, ":")
 	on = OnUpstream
@@ -273,8 +278,9 @@ func (at Scan) nameConnection(a *AppListeners, component string, proven bool, c 
 	return on, peer
 }
 
-// address returns the address or the path of the other end. A relative path
-// begins with "./", so that it cannot be mistaken for another kind of name.
+// address returns the address "host:port" or the path, at most 128 bytes, of the other
+// end of a connection. A relative path begins with "./", so that it cannot be mistaken
+// for another kind of name.
 func address(c sockdiag.Connection) string {
 	switch {
 	case c.Path == "":
@@ -286,9 +292,9 @@ func address(c sockdiag.Connection) string {
 	}
 }
 
-// appListeningAt returns the name of the one app that listens where a connection of
-// an app leads to, in the same network namespace, which may be the app itself; "" if
-// there is none or several.
+// appListeningAt returns the name of the one app that is up and listens where a connection
+// of an app leads to, in the same network namespace, which may be the app itself; "" if there
+// is none or several, or TCP leads to another address than a loopback or the local one.
 func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 	if c.Path == "" && !c.Remote.Addr().IsLoopback() && c.Remote.Addr() != c.Local.Addr() {
 		return ""
@@ -307,7 +313,8 @@ func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 	return name
 }
 
-// listensAt reports whether a listener accepts connections to the remote end.
+// listensAt reports whether a listener accepts connections to the remote end, by its path or
+// by its port and address: all addresses of IPv6 are taken to include those of IPv4.
 func listensAt(l sockdiag.Listener, c sockdiag.Connection) bool {
 	if c.Path != "" || l.Network == sockdiag.Unix {
 		return c.Path != "" && l.Network == sockdiag.Unix && l.Path == c.Path

@@ -16,9 +16,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// ConnectionsNow reads the connections of these apps now, or of all apps without
-// a name, to the servers whose component is wanted, as far as they are proven. It
-// waits for the kernel and is not for a scrape.
+// ConnectionsNow reads the connections of these apps now, or of all apps if none is named, to
+// the servers whose component is wanted. Only proven, unambiguous ones are returned, so none of
+// a UNIX socket; why those of an app are not known, or not all, is in Errs. With an error there
+// is no sample; more than 20,000 connections, or 5,000 of the apps of an account other than
+// root's, are one. It waits for the kernel and is not for a scrape.
 func (c *Sampler) ConnectionsNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Sample, error) {
 	c.directMu.Lock()
 	defer c.directMu.Unlock()
@@ -44,7 +46,9 @@ func (c *Sampler) ConnectionsNow(ctx context.Context, wanted func(component stri
 		}
 		if byNet[h.NetNS] == nil {
 			byNet[h.NetNS] = s.socketsOf(ctx, h, c.directServices)
+			all := byNet[h.NetNS].inodes()
 			byNet[h.NetNS].keep(wanted)
+			s.dropAmbiguous(ctx, h, byNet[h.NetNS], all)
 		}
 		if spent[h.Owner] == nil {
 			spent[h.Owner] = newQuota(h.Owner)
@@ -55,12 +59,21 @@ func (c *Sampler) ConnectionsNow(ctx context.Context, wanted func(component stri
 		return nil, err // the sample may be incomplete
 	}
 	if out.Dropped > 0 {
-		return nil, fmt.Errorf("the apps have more than %d connections to databases and Redis", maxConnections)
+		return nil, fmt.Errorf("the apps have more than %d connections to databases and Redis, or those of one user more than %d", maxConnections, maxOthersConnections)
 	}
 	return out, nil
 }
 
-// keep drops connections that are not proven or not wanted.
+// inodes returns the inodes of all connections of f.
+func (f *netnsSockets) inodes() map[uint64]bool {
+	out := make(map[uint64]bool, len(f.byInode))
+	for inode := range f.byInode {
+		out[inode] = true
+	}
+	return out
+}
+
+// keep removes from f the connections that are not proven or not wanted.
 func (f *netnsSockets) keep(wanted func(component string) bool) {
 	maps.DeleteFunc(f.byInode, func(_ uint64, s serviceSocket) bool {
 		return !f.trust.proves(s.Local) || !wanted(s.component)
@@ -83,10 +96,11 @@ type Endpoints struct {
 
 // ConnectionsOf returns the established connections of a process to a remote port
 // or a UNIX socket of a server. It takes the right to read the descriptors of the
-// process. A process with more than 65,536 descriptors is an error. In a network
-// namespace that a foreign user namespace owns no connection proves anything; in
-// one that the exporter's owns none from a loopback or from an address of this
-// host does.
+// process. A process with more than 65,536 descriptors is an error; what the kernel
+// listed before an error is returned without it. Connections that prove nothing are
+// only counted in Unproven: all in a network namespace that a foreign user namespace
+// owns, and in one that the exporter's owns those from a loopback or from an address
+// of this host.
 func ConnectionsOf(ctx context.Context, root string, pid int, at Endpoints) (ProcessConnections, error) {
 	c := &Sampler{r: procfs.New(root), now: time.Now}
 	c.nets = NewNamespaces(c.r)

@@ -121,8 +121,8 @@ func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler 
 	}
 }
 
-// Latest returns the last sample; an empty one with a zero time if there was none
-// yet. There are no samples before the first call.
+// Latest returns the last sample; an empty one with a zero time if there was none yet.
+// The first call starts the sampling.
 func (c *Sampler) Latest() *Sample {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,8 +141,8 @@ func (c *Sampler) namingData() (*serviceIndex, *Sample) {
 	return c.resolvedServices, c.last
 }
 
-// Request schedules a sample, at the earliest 5 s after the last one, and
-// returns at once.
+// Request schedules a sample, at the earliest 5 s after the last one, and returns at
+// once.
 func (c *Sampler) Request() {
 	c.mu.Lock()
 	c.requested = true
@@ -174,8 +174,8 @@ func (c *Sampler) wakeUp() {
 	}
 }
 
-// SetApps sets whose connections are sampled. A process that the last sample does
-// not have requests another one.
+// SetApps sets the apps whose connections are sampled. If one has a process that the last
+// sample does not have, a sample is requested.
 func (c *Sampler) SetApps(apps []AppProcesses) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -218,7 +218,8 @@ func (c *Sampler) Run(ctx context.Context) {
 	}
 }
 
-// due returns the time until the next sample, 0 for now.
+// due returns the time until the next sample, 0 for now. It is an hour while nobody has
+// called Latest, and while there was no sample and there are no apps.
 func (c *Sampler) due() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -233,7 +234,7 @@ func (c *Sampler) due() time.Duration {
 	return max(wait, c.next.Sub(now), 0)
 }
 
-// sample takes one sample and keeps it.
+// sample reads the connections once and stores them as the last sample.
 func (c *Sampler) sample(ctx context.Context) {
 	c.mu.Lock()
 	apps, services := c.apps, c.services
@@ -261,7 +262,8 @@ func (c *Sampler) sample(ctx context.Context) {
 	c.next = ended.Add(connectionsShare * cost)
 }
 
-// collect fills in one sample. A panic is logged and costs this sample only.
+// collect adds the connections of the apps to out. A panic is logged and costs this
+// sample only.
 func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *serviceIndex, out *Sample) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -287,7 +289,7 @@ func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *se
 	c.nets.Sweep()
 }
 
-// index makes the connections findable by the inode of their socket.
+// index records where each connection is in the list, by the inode of its socket.
 func (c *Sample) index() {
 	c.byInode = make(map[uint64]int, len(c.List))
 	for i := range c.List {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,6 +214,22 @@ func TestSampleOfReusedPID(t *testing.T) {
 	}
 }
 
+// connectFrom connects from a port that another connection may have (IP_LOCAL_PORT_RANGE,
+// Linux 6.3); 0: from any.
+func connectFrom(t *testing.T, to net.Addr, port int) net.Conn {
+	t.Helper()
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		_ = c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, 51, port<<16|port) })
+		return err
+	}}
+	c, err := d.DialContext(t.Context(), "tcp4", to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 // ConnectionsNow has the connections of the wanted apps and components only, as they are
 // at the call.
 func TestConnectionsNow(t *testing.T) {
@@ -250,6 +267,15 @@ func TestConnectionsNow(t *testing.T) {
 	}
 	if got := now(mysql, "none"); len(got) != 0 {
 		t.Errorf("of no app: %+v", got)
+	}
+	same := connectFrom(t, cache.Addr(), c.LocalAddr().(*net.TCPAddr).Port)
+	if got := now(mysql); len(got) != 0 {
+		t.Errorf("from an address that a connection to another server has too: %+v", got)
+	}
+	_ = same.Close()
+	other := connect(t, db)
+	if got := now(mysql, "shop"); len(got) == 0 || got[len(got)-1].Local.String() != other.LocalAddr().String() && got[0].Local.String() != other.LocalAddr().String() {
+		t.Errorf("after that: %+v", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

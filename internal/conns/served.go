@@ -36,11 +36,10 @@ type ServerProcess struct {
 	Works bool
 }
 
-// ReadServer reads the connections of the process that answers at an address, "host:port"
-// or the path of a UNIX socket, which must be one of this host, and watches its main
-// thread for 0.1 s. The pid may be wrong: the kernel must show that the process listens
-// there, else the error is [ErrNotServer]. Reading takes the right to list its
-// descriptors (CAP_SYS_PTRACE).
+// ReadServer returns the connections of the process that answers at an address of this
+// host, "IP:port" or the path of a UNIX socket, and whether its main thread works, by
+// 0.1 s of watching. [ErrNotServer]: the process pid does not listen there, or it is no such
+// address. Reading takes the right to list its descriptors (CAP_SYS_PTRACE).
 func ReadServer(ctx context.Context, procRoot string, pid int, at string) (ServerProcess, error) {
 	r := procfs.New(procRoot)
 	inodes, err := r.SocketInodes(pid)
@@ -83,7 +82,8 @@ func ReadServer(ctx context.Context, procRoot string, pid int, at string) (Serve
 	return out, err
 }
 
-// answersAt reports whether a listener is at an address of this host.
+// answersAt reports whether a listener answers at a path or an "IP:port" of this host; false
+// for an address of another host, and for the name of a host.
 func answersAt(l sockdiag.Listener, at string) bool {
 	to, err := netip.ParseAddrPort(at)
 	if err != nil {
@@ -93,8 +93,9 @@ func answersAt(l sockdiag.Listener, at string) bool {
 	return listensAt(l, sockdiag.Connection{Remote: netip.AddrPortFrom(addr, to.Port())}) && IsOwnAddress(addr)
 }
 
-// works reports whether the main thread of a process computes in user mode, or sleeps
-// for a time (stat and syscall of /proc/PID/task/PID).
+// works reports whether the main thread of a process computes, in user mode more than in
+// the kernel, or sleeps for a time (stat and syscall of /proc/PID/task/PID). False in any
+// other system call.
 func works(ctx context.Context, r *procfs.FS, pid int) (bool, error) {
 	task := "task/" + strconv.Itoa(pid) + "/"
 	b, err := r.Read(pid, task+"syscall")
@@ -125,6 +126,8 @@ func works(ctx context.Context, r *procfs.FS, pid int) (bool, error) {
 	return after.State == 'R' && user > system, nil
 }
 
+// statOf returns the stat file of a process, or of one of its tasks: task is "" or
+// "task/N/".
 func statOf(r *procfs.FS, pid int, task string) (procfs.Stat, error) {
 	b, err := r.Read(pid, task+"stat")
 	if err != nil {
@@ -142,7 +145,7 @@ func statOf(r *procfs.FS, pid int, task string) (procfs.Stat, error) {
 // have been answered, at the end of its turn. Where another one came within 0.2 s, or
 // the server has answered anybody since, it is not known which one; ok is false then.
 // Requests that came since wait in the queues of their sockets, which proves that the
-// server reads nothing.
+// server reads nothing: if none waits there and it is not busy, ok is false too.
 func TakenRequest(list []sockdiag.Served, since time.Duration, busy bool) (taken sockdiag.Served, ok bool) {
 	answered := since
 	if !busy {
@@ -169,7 +172,8 @@ func TakenRequest(list []sockdiag.Served, since time.Duration, busy bool) (taken
 }
 
 // lastAnswer returns when the server last answered any connection, at most since, as
-// time before now, and whether a request waits in the queue of a socket.
+// time before now, and whether a request waits in the queue of a socket. A connection on which
+// it has never sent anything, or whose times are not known, does not count as answered.
 func lastAnswer(list []sockdiag.Served, since time.Duration) (answered time.Duration, queued bool) {
 	answered = since
 	for i := range list {

@@ -23,7 +23,7 @@ type Service struct {
 
 // wellKnown has the default ports of kinds of servers.
 var wellKnown = map[uint16]string{ //nolint:gochecknoglobals // a table that nothing changes
-	3306: "mysql", 6033: "mysql", 33060: "mysql", // the protocol, ProxySQL's front, the X protocol
+	3306: "mysql", 6033: "mysql", // the protocol, ProxySQL's front; the X protocol's 33060 is also a client's port
 	5432: "postgresql", 6432: "postgresql", // and PgBouncer's front
 	6379: "redis", 6380: "redis", 26379: "redis", // plain, TLS, Sentinel
 	11211: "memcached",
@@ -63,8 +63,8 @@ func newServiceIndex(services []Service) *serviceIndex {
 // errNoLookup means that a host is a name and names are not looked up.
 var errNoLookup = errors.New("host name lookup is disabled")
 
-// unresolvedIndex returns an index of services without those whose host is a
-// name.
+// unresolvedIndex returns an index of services that looks up no name: one whose host is a
+// name has only its port and its kind.
 func unresolvedIndex(services []Service) *serviceIndex {
 	d := &serviceIndex{services: services}
 	d.rebuild(func(host string) ([]netip.Addr, error) {
@@ -82,8 +82,8 @@ func (d *serviceIndex) snapshot() *serviceIndex {
 	return &serviceIndex{exact: d.exact, paths: d.paths, kinds: d.kinds}
 }
 
-// resolve brings the addresses up to date, at most once a minute. A name that
-// cannot be resolved keeps its port, so that its connections keep their kind.
+// resolve updates the addresses, at most once a minute. A service whose name cannot be
+// resolved keeps its port, so that its connections keep their kind.
 func (d *serviceIndex) resolve(ctx context.Context, now time.Time) {
 	if d.exact != nil && now.Sub(d.resolved) < resolveAge {
 		return
@@ -92,7 +92,7 @@ func (d *serviceIndex) resolve(ctx context.Context, now time.Time) {
 	d.rebuild(func(host string) ([]netip.Addr, error) { return d.addresses(ctx, host) })
 }
 
-// rebuild makes the maps anew, with the addresses of hosts that find returns.
+// rebuild builds new maps, with the addresses of hosts that find returns.
 func (d *serviceIndex) rebuild(find func(host string) ([]netip.Addr, error)) {
 	before := d.exact
 	d.exact, d.paths, d.kinds = make(map[netip.AddrPort]string), make(map[string]string), maps.Clone(wellKnown)
@@ -106,8 +106,9 @@ func (d *serviceIndex) rebuild(find func(host string) ([]netip.Addr, error)) {
 	}
 }
 
-// add enters one host:port of a service; before has the addresses of the last
-// time, which stay while a resolver is down.
+// add adds one host:port of a service. before has the addresses of the last time, which
+// are kept if find fails, as while a resolver is down. An address that cannot be parsed
+// is skipped.
 func (d *serviceIndex) add(s Service, address string, before map[netip.AddrPort]string, find func(host string) ([]netip.Addr, error)) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -138,8 +139,8 @@ func (d *serviceIndex) add(s Service, address string, before map[netip.AddrPort]
 	}
 }
 
-// literalAddresses returns the addresses of a host that needs no lookup; nil for
-// a name.
+// literalAddresses returns the addresses of a host that needs no lookup: an IP address or
+// localhost (127.0.0.1 and ::1); nil for any other name.
 func literalAddresses(host string) []netip.Addr {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}
@@ -150,7 +151,8 @@ func literalAddresses(host string) []netip.Addr {
 	return nil
 }
 
-// addresses returns the addresses of a host, looked up if it is a name.
+// addresses returns the addresses of a host. A name is looked up, for at most
+// resolveLimit.
 func (d *serviceIndex) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddresses(host); len(addrs) > 0 {
 		return addrs, nil
@@ -163,8 +165,8 @@ func (d *serviceIndex) addresses(ctx context.Context, host string) ([]netip.Addr
 // ports returns the remote ports at which a server may be, sorted.
 func (d *serviceIndex) ports() []uint16 { return slices.Sorted(maps.Keys(d.kinds)) }
 
-// component returns what a TCP connection leads to: the configured server with
-// that address ("mysql:main"), else the kind of server by the port ("mysql"),
+// component returns the component at the address of a TCP connection: the configured
+// server with that address ("mysql:main"), else the kind of server by the port ("mysql"),
 // else "".
 func (d *serviceIndex) component(to netip.AddrPort) string {
 	if c := d.exact[to]; c != "" {
@@ -173,8 +175,8 @@ func (d *serviceIndex) component(to netip.AddrPort) string {
 	return d.kinds[to.Port()]
 }
 
-// pathComponent returns what the path of a UNIX socket leads to, as component
-// does.
+// pathComponent returns what the path of a UNIX socket leads to: the configured server
+// with that path, else the kind of server by the file's name, else "".
 func (d *serviceIndex) pathComponent(p string) string {
 	if c := d.paths[p]; c != "" {
 		return c

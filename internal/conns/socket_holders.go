@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,7 @@ type serviceSocket struct {
 // netnsSockets is the connections to servers in one network namespace.
 type netnsSockets struct {
 	byInode map[uint64]serviceSocket
+	unix    bool // those over UNIX sockets were read; /proc/PID/net has TCP alone
 	trust   addressTrust
 	err     error // why some or all are not known
 }
@@ -31,7 +34,7 @@ type netnsSockets struct {
 // local returns how many connections over UNIX sockets lead to each configured server; nil
 // if that is not known.
 func (f *netnsSockets) local() map[string]int {
-	if f == nil || f.err != nil {
+	if f == nil || f.err != nil || !f.unix {
 		return nil
 	}
 	out := make(map[string]int)
@@ -43,8 +46,9 @@ func (f *netnsSockets) local() map[string]int {
 	return out
 }
 
-// socketsOf returns the connections to servers in the namespace of an app: by
-// sock_diag or, TCP only, from /proc/PID/net.
+// socketsOf returns the connections to servers in the namespace of an app: by sock_diag or,
+// TCP only and without an error for the others, from /proc/PID/net. If what is read there
+// cannot be read, or not all, err of the result is set.
 func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, services *serviceIndex) *netnsSockets {
 	found := &netnsSockets{byInode: make(map[uint64]serviceSocket)}
 	n := c.nets.Get(h.Members[0].PID, h.NetNS, 0)
@@ -63,6 +67,7 @@ func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, services *serv
 	if n.conn == nil {
 		return found
 	}
+	found.unix = true
 	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return services.pathComponent(path) != "" })
 	if err != nil {
 		found.err = cmp.Or(found.err, err)
@@ -73,8 +78,8 @@ func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, services *serv
 	return found
 }
 
-// queryKernel returns the established TCP connections to any of ports in a
-// namespace, by sock_diag.
+// queryKernel returns the established TCP connections to any of ports in a namespace, by
+// sock_diag. If some were listed, an error of the rest is dropped.
 func (c *Sampler) queryKernel(ctx context.Context, n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
 	if err := c.nets.open(n, c.now()); err != nil {
 		return nil, err
@@ -86,18 +91,60 @@ func (c *Sampler) queryKernel(ctx context.Context, n *Namespace, ports []uint16)
 	return list, err
 }
 
-// readNetFiles returns the same from /proc/PID/net; an error if the process has
-// left the namespace meanwhile, as one without privileges cannot come back to it.
+// readNetFiles returns the TCP connections to any of ports in a namespace, from
+// /proc/PID/net; those of one file without an error if the other cannot be read. It is an
+// error if the process has left the namespace meanwhile, as one without privileges cannot
+// come back to it.
 func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
+	list, err := c.netFiles(n, func(r io.Reader) ([]sockdiag.Connection, error) { return sockdiag.ParseProcNetConnections(r, ports) })
+	if len(list) > 0 {
+		return list, nil // what one file has, where the other cannot be parsed
+	}
+	return list, err
+}
+
+// localFromFiles returns the TCP connections of a namespace from these local ports, also
+// those that one end has closed, from /proc/PID/net. With an error it returns what was read
+// until then, which may be nothing.
+func (c *Sampler) localFromFiles(n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
+	return c.netFiles(n, func(r io.Reader) ([]sockdiag.Connection, error) { return sockdiag.ParseProcNetLocal(r, ports) })
+}
+
+// maxQueryPorts is how many ports one query of the kernel has.
+const maxQueryPorts = 256
+
+// atPorts returns the TCP connections of a namespace from these local ports, also those that
+// one end has closed. Any error means that some may be missing.
+func (c *Sampler) atPorts(ctx context.Context, n *Namespace, ports []uint16) (out []sockdiag.Connection, err error) {
+	if n.conn == nil {
+		return c.localFromFiles(n, ports)
+	}
+	for some := range slices.Chunk(ports, maxQueryPorts) {
+		list, err := n.conn.AtLocalPorts(ctx, some)
+		switch {
+		case errors.Is(err, sockdiag.ErrTooMany):
+			return nil, err
+		case err != nil:
+			return c.localFromFiles(n, ports)
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// netFiles returns what parse returns for net/tcp and net/tcp6 of a namespace; if one of them
+// cannot be read, the rest with the error. It is an error, without any, if the process that is
+// read has left the namespace.
+func (c *Sampler) netFiles(n *Namespace, parse func(io.Reader) ([]sockdiag.Connection, error)) ([]sockdiag.Connection, error) {
 	if n.Inode == c.nets.own {
-		return c.readNetDir("/proc/self", ports)
+		return parseNetDir("/proc/self", parse)
 	}
 	fd, err := c.nets.enter(n)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = unix.Close(fd) }() // until then its inode number is not reused
-	list, err := c.readNetDir(c.r.Path(n.pid, ""), ports)
+	list, err := parseNetDir(c.r.Path(n.pid, ""), parse)
 	if again, moved := c.nets.enter(n); moved != nil {
 		return nil, moved
 	} else if unix.Close(again) != nil {
@@ -106,32 +153,29 @@ func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connect
 	return list, err
 }
 
-// readNetDir returns the connections in net/tcp and net/tcp6 of the directory of
-// one process.
-func (c *Sampler) readNetDir(dir string, ports []uint16) ([]sockdiag.Connection, error) {
+// parseNetDir returns what parse returns for net/tcp and net/tcp6 in the directory of one
+// process. With an error it returns what was read. A kernel without IPv6 has the first
+// file only.
+func parseNetDir(dir string, parse func(io.Reader) ([]sockdiag.Connection, error)) ([]sockdiag.Connection, error) {
 	var all []sockdiag.Connection
 	var errs []error
 	for _, name := range []string{"net/tcp", "net/tcp6"} {
 		f, err := os.Open(filepath.Join(dir, name))
 		if err != nil {
-			errs = append(errs, err)
+			if name == "net/tcp" || !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
 			continue
 		}
-		list, err := sockdiag.ParseProcNetConnections(f, ports)
+		list, err := parse(f)
 		f.Close()
-		all = append(all, list...)
-		if err != nil {
-			errs = append(errs, err)
-		}
+		all, errs = append(all, list...), append(errs, err)
 	}
-	if len(all) > 0 || len(errs) < 2 { // a kernel without IPv6 has one of the files
-		return all, nil
-	}
-	return nil, errors.Join(errs...)
+	return all, errors.Join(errs...)
 }
 
-// join appends the connections that the processes of an app hold to out, each
-// with its holder.
+// join appends to out the connections of found that the processes of an app hold, each
+// with its holder. What is beyond the quota is counted in out.
 func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *Sample) {
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
@@ -165,9 +209,9 @@ func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *S
 	}
 }
 
-// holder returns the holder of a connection that was known to be held by before
-// (if shared) and is held by pid too; 0 for several. Of processes that share one,
-// as forks do what their master opened, it is the one worker among them, or none.
+// holder returns the holder of a connection that was known to be held by before (if shared)
+// and is held by pid too; 0 for several. Of processes that share one, as forks do what their
+// master opened, it is the one worker among them; none if two others came before it.
 func (h *AppProcesses) holder(before int, shared bool, pid int) int {
 	switch {
 	case !shared:
@@ -181,8 +225,9 @@ func (h *AppProcesses) holder(before int, shared bool, pid int) int {
 	}
 }
 
-// socketsHeld returns the inodes of the wanted sockets that a process holds, each
-// once, and how many of its descriptors were not read.
+// socketsHeld returns the inodes of the wanted sockets that a process holds, each once,
+// and how many of its descriptors the quota left unread. There are none, and no error, if
+// another process has taken the pid.
 func (c *Sampler) socketsHeld(m ProcessKey, wanted map[uint64]serviceSocket, of *quota) (out []uint64, left int, err error) {
 	b, err := c.r.Read(m.PID, "stat")
 	if err != nil {
@@ -207,6 +252,9 @@ func (c *Sampler) socketsHeld(m ProcessKey, wanted map[uint64]serviceSocket, of 
 	seen := make(map[uint64]bool)
 	for _, e := range list {
 		link, err := c.r.FDLink(m.PID, e.N)
+		if procfs.Denied(err) { // CAP_DAC_READ_SEARCH alone lists the directory, but reads no link in it
+			return nil, 0, err
+		}
 		if err != nil {
 			continue // closed meanwhile
 		}

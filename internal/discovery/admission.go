@@ -43,6 +43,7 @@ func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 			p.Names().ID = w.idOf(p)
 		}
 	}
+	roots = slices.DeleteFunc(roots, func(p *table.Process) bool { return p.Names().Pending() }) // the next scan names them
 	slices.SortFunc(roots, func(x, y *table.Process) int {
 		return cmp.Or(cmp.Compare(x.Owner.Tier, y.Owner.Tier), cmp.Compare(x.Owner.Account, y.Owner.Account), appname.CompareIDs(&x.Names().ID, &y.Names().ID), table.Oldest(x, y))
 	})
@@ -69,7 +70,8 @@ func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 	}
 }
 
-// createApp makes a new app of a root; false: there is no room for it.
+// createApp adds a new app with p as its root; false: there is no room or no name for it.
+// true without an app if p was rejected before and has ended.
 func (w *Watcher) createApp(p *table.Process, id appname.ID, now time.Time) bool {
 	if p.Rejected && w.table.RereadStat(p) && p.Ended() {
 		return true
@@ -87,8 +89,8 @@ func (w *Watcher) createApp(p *table.Process, id appname.ID, now time.Time) bool
 	return true
 }
 
-// evictFor reports whether there is room for a new app of p's account, after
-// another one has made room if it must.
+// evictFor reports whether there is room for a new app of p's account, if need be after it has
+// removed the app that has to make room. False: none has to.
 func (w *Watcher) evictFor(p *table.Process, now time.Time) bool {
 	held := 0
 	for _, a := range w.apps {
@@ -112,9 +114,9 @@ func (w *Watcher) evictFor(p *table.Process, now time.Time) bool {
 	return true
 }
 
-// evictionCandidate returns the app that has to make room for p: one that has
-// ended of the same account, else the last one of an account that has more apps,
-// or as many of a lower tier; nil for none.
+// evictionCandidate returns the app that makes room for p: the last of the same account if it has
+// ended, else, unless own, the last of an account with more apps than held and p, or as many of a
+// lower tier; nil for none. Configured apps never do, those of root only beyond rootQuota.
 func (w *Watcher) evictionCandidate(p *table.Process, held int, own bool) *app {
 	byAccount := make(map[procfs.Account][]*app)
 	for _, a := range w.apps {
@@ -142,8 +144,8 @@ func (w *Watcher) evictionCandidate(p *table.Process, held int, own bool) *app {
 	return last
 }
 
-// lastAdmitted returns the last app of the account with the most apps, and its
-// round.
+// lastAdmitted returns the app that was admitted last in the latest round, and that round
+// from 0: the last one of the account with the most apps. nil: there is no app.
 func lastAdmitted(byAccount map[procfs.Account][]*app) (last *app, lastRound int) {
 	for owner, list := range byAccount {
 		round, a := len(list)-1, list[len(list)-1]
@@ -154,8 +156,8 @@ func lastAdmitted(byAccount map[procfs.Account][]*app) (last *app, lastRound int
 	return last, lastRound
 }
 
-// precedence orders the apps of one account: established ones first, ended ones
-// last.
+// precedence compares two apps of one account: established ones come first, then those that
+// run, then the older.
 func precedence(x, y *app) int {
 	ended := func(a *app) int {
 		if len(a.roots) == 0 {

@@ -250,3 +250,19 @@ func BenchmarkAdmitStrangers(b *testing.B) {
 		discoverAt(w, i)
 	}
 }
+
+// A root whose files could not be looked at becomes an app when a later scan has looked at
+// them, or has tried often enough.
+func TestAdmitsWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	w := host(t)
+	pending, named := server(w, 8001, 1001, "shop"), server(w, 8002, 1002, "blog")
+	pending.Names().Tries = 1
+	w.table.Budget.Spend(pending.Owner.Account, table.CostLink, 1<<17)
+	for second, want := range []int{1, 2} {
+		discoverAt(w, second)
+		if len(w.apps) != want || named.Member == nil || (pending.Member != nil) != (want == 2) {
+			t.Errorf("scan %d: %d apps, %+v", second, len(w.apps), pending.Names())
+		}
+	}
+}

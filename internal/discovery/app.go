@@ -49,7 +49,7 @@ type app struct {
 	skippedMost int       // the most there were at once
 }
 
-// memberOf returns the app that a process belongs to; nil: none.
+// memberOf returns the app that a process belongs to; nil if it belongs to none.
 func memberOf(p *table.Process) *app {
 	a, _ := p.Member.(*app)
 	return a
@@ -70,8 +70,8 @@ func (a *app) root() *table.Process {
 	return a.roots[0]
 }
 
-// countCPU adds the CPU time that each member used since it was last read. What a
-// process used between the last reading and its end is not counted; what it used
+// countCPU adds to an app and its slots the CPU time that each member used since it was last
+// read. What a process used between the last reading and its end is not counted; what it used
 // before the first one is.
 func (a *app) countCPU(now time.Time, bySlot map[*table.Process]*slots.Slot) {
 	for _, p := range a.members {

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// byName returns the app of that name; nil for none.
+// byName returns the app of that name; nil if there is none.
 func (w *Watcher) byName(name string) *app {
 	for _, a := range w.apps {
 		if a.name == name {
@@ -20,7 +20,7 @@ func (w *Watcher) byName(name string) *app {
 	return nil
 }
 
-// remove drops an app.
+// remove removes an app, whose processes then belong to none.
 func (w *Watcher) remove(a *app) {
 	w.apps = slices.DeleteFunc(w.apps, func(b *app) bool { return a == b })
 	for _, m := range a.members {
@@ -39,7 +39,7 @@ func (a *app) adopt(members []*table.Process) {
 	}
 }
 
-// hadRoot reports whether p is the last root of an app.
+// hadRoot reports whether p is the process that was an app's root last.
 func (a *app) hadRoot(p *table.Process) bool {
 	return a.last != nil && a.last.PID == p.PID && a.last.Start == p.Start
 }
@@ -51,8 +51,8 @@ func (a *app) mayContinueAs(p *table.Process) bool {
 	return a.owner == p.Owner.Account && (a.unit == "" || a.unit == p.Owner.Unit)
 }
 
-// reserve keeps the name of an app that is dropped, if it was established. It
-// returns true.
+// reserve reserves the name of an app that is dropped, if the name was established. It
+// always returns true.
 func (w *Watcher) reserve(a *app, now time.Time) bool {
 	if a.established {
 		w.reserved.Reserve(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now})
@@ -60,7 +60,7 @@ func (w *Watcher) reserve(a *app, now time.Time) bool {
 	return true
 }
 
-// lock takes the watcher's lock, or returns an error when ctx ends first.
+// lock acquires the watcher's lock, or returns an error when ctx ends first.
 func (w *Watcher) lock(ctx context.Context) error {
 	select {
 	case <-w.token:

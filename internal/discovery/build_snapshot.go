@@ -16,7 +16,7 @@ import (
 // buildSnapshot returns a snapshot of the apps, each worker inspected.
 func (w *Watcher) buildSnapshot(ctx context.Context, now time.Time) *Snapshot {
 	s := &Snapshot{Time: now, Dropped: w.rejectedApps, Celery: w.celeryWorkers(), DroppedFDs: w.table.SkippedFDs,
-		DroppedProcesses: w.table.SkippedProcesses, LeftOut: w.rejectedUsers()}
+		DroppedProcesses: w.table.SkippedProcesses, RefusedSettings: w.namer.Refused(), LeftOut: w.rejectedUsers()}
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.buildApp(ctx, a, now))
 	}
@@ -27,7 +27,7 @@ func (w *Watcher) buildSnapshot(ctx context.Context, now time.Time) *Snapshot {
 	return s
 }
 
-// buildApp returns the snapshot of one app.
+// buildApp returns the snapshot of one app; of one that is down only its name and counters.
 func (w *Watcher) buildApp(ctx context.Context, a *app, now time.Time) App {
 	out := App{
 		Name: a.name, Configured: a.matchIndex >= 0, Restarts: float64(a.Restarts), Unslotted: len(a.Waiting), Dropped: a.Dropped,
@@ -63,14 +63,14 @@ func (w *Watcher) buildApp(ctx context.Context, a *app, now time.Time) App {
 	return out
 }
 
-// countFiles keeps the process that is nearest to its limit of open files: the
-// limit is one of a process, and a sum would hide it.
+// countFiles reads how many files a process has open, or −1, and sets those of the app if this
+// process is the nearest to its limit: the limit applies to each process.
 func (w *Watcher) countFiles(out *App, p *table.Process, now time.Time) {
 	n, err := w.table.CountFDs(p.PID)
+	if denied := cmp.Or(err, p.FDs().Err); procfs.Denied(denied) {
+		out.FDsErr = denied // also where they can be counted, but not read
+	}
 	if err != nil {
-		if procfs.Denied(err) {
-			out.FDsErr = err
-		}
 		p.Usage().Open = -1
 		return
 	}
@@ -89,7 +89,7 @@ func nearness(n int, limit uint64) float64 {
 	return float64(n) / float64(limit)
 }
 
-// buildWorkers returns the workers in their slots.
+// buildWorkers returns the workers that have a slot, by slot, without those that ended just now.
 func (w *Watcher) buildWorkers(ctx context.Context, a *app, out *App, now time.Time) []Worker {
 	var ws []Worker
 	for i, s := range a.Slots {
@@ -116,7 +116,7 @@ func (w *Watcher) buildWorkers(ctx context.Context, a *app, out *App, now time.T
 	return ws
 }
 
-// note keeps why the state of a worker is not known.
+// note records why the state of a worker is not known.
 func (out *App) note(err error) {
 	switch {
 	case errors.Is(err, ErrAllowance):
@@ -126,7 +126,8 @@ func (out *App) note(err error) {
 	}
 }
 
-// inspect sets what the worker in a slot does.
+// inspect sets in x what the worker in a slot does now, and the slot's state of inspection;
+// neither without an inspector. ErrAllowance: not inspected, for want of CPU time.
 func (w *Watcher) inspect(ctx context.Context, a *app, s *slots.Slot, x *Worker, now time.Time) error {
 	if w.inspector == nil {
 		return nil
@@ -137,7 +138,7 @@ func (w *Watcher) inspect(ctx context.Context, a *app, s *slots.Slot, x *Worker,
 	return err
 }
 
-// countArrived counts the states of the workers that have no slot yet.
+// countArrived adds to out the states of the workers that have no slot yet.
 func (w *Watcher) countArrived(ctx context.Context, a *app, out *App, now time.Time) {
 	for _, p := range a.workers {
 		arrived := a.Waiting[p]
@@ -160,7 +161,8 @@ func (w *Watcher) countArrived(ctx context.Context, a *app, out *App, now time.T
 	}
 }
 
-// toInspect returns the argument of an inspection, valid until the next call.
+// toInspect returns what an inspection of a process needs to know. It is valid until the next
+// call.
 func (w *Watcher) toInspect(a *app, p *table.Process, t slots.Tracker, now time.Time) *Inspected {
 	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().Program.Server, cmdline.Other), Listeners: a.listeners, Namespace: a.namespace}
 	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: cmp.Or(w.stuckOf[a.name], w.stuck), Now: now}

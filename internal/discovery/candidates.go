@@ -6,9 +6,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// candidates returns the processes that could belong to an app, as of the table's
-// last change, the oldest first: a master comes before its workers when an
-// allowance does not permit to read all.
+// candidates returns the processes that could belong to an app, as of the table's last
+// change, the oldest first: a master comes before its workers when an allowance does not
+// permit to read all. The slice is used again after the next change.
 func (w *Watcher) candidates() []*table.Process {
 	if w.candidateGen == w.table.Generation && w.candidateList != nil {
 		return w.candidateList
@@ -33,8 +33,8 @@ func (w *Watcher) candidate(p *table.Process) bool {
 	return p.Match&^w.alone != 0
 }
 
-// matchBits returns the configured matches that hold for a process, as far as
-// they depend on it alone, one bit each.
+// matchBits returns the configured matches that hold for a process, as far as they depend
+// on it alone, one bit each; of a program that changes its user only those in w.alone.
 func (w *Watcher) matchBits(p *table.Process) uint64 {
 	var bits uint64
 	var groups []string

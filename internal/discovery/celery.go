@@ -25,8 +25,8 @@ type CeleryWorker struct {
 	Processes int      // that run tasks: those of its pool, or 1 where the pool is of threads or none
 }
 
-// celeryWorkers returns Celery's workers of this host, oldest first, at most 256.
-// It goes through the table after a change of it only, and reads nothing.
+// celeryWorkers returns Celery's workers of this host, oldest first, at most 256, and 64 of each
+// account but root. It goes through the table after a change of it only, and reads nothing.
 func (w *Watcher) celeryWorkers() []CeleryWorker {
 	if w.celeryGen == w.table.Generation {
 		return w.celery
@@ -53,7 +53,8 @@ func (w *Watcher) celeryWorkers() []CeleryWorker {
 	return w.celery
 }
 
-// celeryMains returns the main processes of Celery's workers, oldest first.
+// celeryMains returns the main processes of Celery's workers, without those of their pools,
+// oldest first.
 func (w *Watcher) celeryMains() []*table.Process {
 	var mains []*table.Process
 	for _, p := range w.table.Processes {

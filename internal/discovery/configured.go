@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// findConfigured finds the processes of the configured apps.
+// findConfigured sets the root processes of each configured app by its match.
 func (w *Watcher) findConfigured(now time.Time) {
 	w.rejectedBy = nil
 	for i := range w.matchers {
@@ -36,8 +36,8 @@ func (w *Watcher) findConfigured(now time.Time) {
 	}
 }
 
-// matching returns the processes for which the whole of a match holds; bit is the
-// one of the match in Process.Match.
+// matching returns the processes for which the whole of a match holds; why none can be found is
+// in a.matchErr. bit is the bit of the match in Process.Match.
 func (w *Watcher) matching(a *app, m *match.Matcher, bit uint64, now time.Time) []*table.Process {
 	var among []*table.Process
 	a.matchErr = nil
@@ -63,8 +63,8 @@ func (w *Watcher) matching(a *app, m *match.Matcher, bit uint64, now time.Time) 
 	return out
 }
 
-// assignRoots makes those of the matching processes the app's roots that belong
-// to one user. The others are strangers, whatever their command lines say.
+// assignRoots sets the app's roots to those of the matching processes that belong to one user.
+// The others become its strangers, whatever their command lines say.
 func (w *Watcher) assignRoots(a *app, tops []*table.Process, now time.Time) {
 	a.roots, a.strangers = a.roots[:0], nil
 	owner, ok := w.ownerOf(a, tops, now)
@@ -88,11 +88,10 @@ func (w *Watcher) assignRoots(a *app, tops []*table.Process, now time.Time) {
 	}
 }
 
-// ownerOf returns the user whose processes are the app: the one before, else of
-// those that listen one that root vouches for, else the one whose process is the
-// oldest. A server of root or of a system user or service comes before any other
-// user's that was there earlier. While an established app is down, only such a
-// server, or one of the user before, may replace it within an hour.
+// ownerOf returns the account whose processes are the app: the one before, unless that is a user's and
+// a server of root or of a system user is there; else that of the first process of tops, where one that
+// may serve comes before the others, and then the one of the lowest tier. false: none may be the app
+// now, see isReservedFrom.
 func (w *Watcher) ownerOf(a *app, tops []*table.Process, now time.Time) (procfs.Account, bool) {
 	var known, best *table.Process
 	var bestServes bool
@@ -116,8 +115,9 @@ func (w *Watcher) ownerOf(a *app, tops []*table.Process, now time.Time) (procfs.
 	return 0, false
 }
 
-// isReservedFrom reports whether an established app that is down is reserved from
-// a process of another user.
+// isReservedFrom reports whether an app is kept from a process of another user. That is so for an
+// established app that has not been down for more than an hour, unless the process serves and
+// belongs to the system or to the user before.
 func (a *app) isReservedFrom(p *table.Process, serves bool, now time.Time) bool {
 	if !a.established || !a.downSince.IsZero() && now.Sub(a.downSince) > forgetAfter {
 		return false
@@ -126,8 +126,8 @@ func (a *app) isReservedFrom(p *table.Process, serves bool, now time.Time) bool 
 	return !serves || p.Owner.Tier == table.TierUser && !back
 }
 
-// listensAt reports whether a process listens where a match says; true if it says
-// nothing.
+// listensAt reports whether a process listens where a match says; true if the match says
+// nothing. Where descriptors may not be read, its command line counts.
 func (w *Watcher) listensAt(p *table.Process, want string) bool {
 	if want == "" {
 		return true
@@ -139,10 +139,9 @@ func (w *Watcher) listensAt(p *table.Process, want string) bool {
 	return slices.ContainsFunc(w.listenersOf(p), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
 }
 
-// findByListener returns the processes that hold the listener that a match
-// consists of. While the holder lives nothing is searched, and a search without a
-// result is repeated after half a minute, unless a listener at that address has
-// appeared.
+// findByListener returns the processes that hold the listener that a match consists of, without
+// those that changed their user. While a holder lives nothing is searched. A search without a result
+// is repeated after half a minute, or when a listener at that address has appeared.
 func (w *Watcher) findByListener(a *app, m *match.Matcher, now time.Time) []*table.Process {
 	var alive []*table.Process
 	for _, p := range a.roots {
@@ -168,7 +167,8 @@ func (w *Watcher) findByListener(a *app, m *match.Matcher, now time.Time) []*tab
 	return alive
 }
 
-// hasNewListener reports whether a listener at that address is new.
+// hasNewListener reports whether one of the new listening sockets is at the address that a
+// match wants.
 func (w *Watcher) hasNewListener(want string) bool {
 	return slices.ContainsFunc(w.namespaces.NewListeners(), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// discover finds the apps of a host without a configuration: every process tree
-// that listens and runs a Python server or script.
+// discover updates the roots of the apps without a configuration: each process tree that
+// listens and runs a Python server or script. It removes apps that have been down for long and
+// adds new ones.
 func (w *Watcher) discover(now time.Time) {
 	roots := w.findRoots()
 	w.roots = roots
@@ -29,7 +30,7 @@ func (w *Watcher) discover(now time.Time) {
 	})
 }
 
-// findRoots returns the topmost processes of all trees that serve.
+// findRoots returns the topmost processes of all trees that serve (see dropRoots); no new one whose parent is unread.
 func (w *Watcher) findRoots() map[*table.Process]bool {
 	for _, a := range w.apps {
 		for _, p := range a.roots {
@@ -50,9 +51,9 @@ func (w *Watcher) findRoots() map[*table.Process]bool {
 	return roots
 }
 
-// dropRoots drops what has ended, and what only keeps the sockets of others: if
-// that was taken for an app before its servers had started, the app is dropped
-// too.
+// dropRoots removes from roots the processes that have ended, and those that only keep the
+// sockets of others. If such a root was taken for an app before its servers had started, the
+// app is removed too.
 func (w *Watcher) dropRoots(roots map[*table.Process]bool) {
 	for p := range roots {
 		if p.Member == nil && !p.Rejected && w.table.RereadStat(p) && p.Ended() {

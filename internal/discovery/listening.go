@@ -17,8 +17,8 @@ import (
 // maxListeners is how many listening sockets of one process are kept.
 const maxListeners = 1024
 
-// listenersOf returns the listening sockets that a process has open, by inode,
-// without those that take no requests by their path or the command line.
+// listenersOf returns the listening sockets that a process has open, by inode, without those for
+// control, by path or command line; at most 1,024, until the next scan. nil also if not read.
 func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
 	d := p.Descriptors
 	if d != nil && d.Held.Scan == w.scanNumber+1 {
@@ -44,8 +44,8 @@ func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
 	return d.Held.List
 }
 
-// shareListener reports whether two processes have a listening socket in common,
-// as a server and its forks do.
+// shareListener reports whether two processes have a listening socket, other than for control, in
+// common, as a server and its forks do; false also if the descriptors of one are not known.
 func (w *Watcher) shareListener(p, q *table.Process) bool {
 	return slices.ContainsFunc(w.listenersOf(p), func(l sockdiag.Listener) bool {
 		_, ok := q.FDs().Sockets[l.Inode]
@@ -53,9 +53,9 @@ func (w *Watcher) shareListener(p, q *table.Process) bool {
 	})
 }
 
-// mayServe reports whether a process may be part of an app that listens: it has a
-// listening socket open or, where its descriptors may not be read, its command
-// line is a server's.
+// mayServe reports whether a process may be part of an app that listens: it has a listening socket,
+// other than for control, open. If its descriptors may not be read, it must run a known server, not an
+// auxiliary process, and be older than minUnseenAge; false if they cannot be read for another reason.
 func (w *Watcher) mayServe(p *table.Process) bool {
 	if p.FDs().Err != nil {
 		return procfs.Denied(p.FDs().Err) && p.Program.Known() && !p.Program.Aux && w.scanTime.Sub(w.table.StartTime(p)) > minUnseenAge
@@ -67,14 +67,15 @@ func (w *Watcher) mayServe(p *table.Process) bool {
 // that only prints its version has ended by then.
 const minUnseenAge = 3 * time.Second
 
-// netOf returns the network namespace of a process, and keeps its number.
+// netOf returns the network namespace of a process by [conns.Namespaces.Get], and sets its number in p.NetNS.
 func (w *Watcher) netOf(p *table.Process) *conns.Namespace {
 	n := w.namespaces.Get(p.PID, p.NetNS, p.Owner.Account)
 	p.NetNS = n.Inode
 	return n
 }
 
-// bindOf returns where a process listens, see naming.StableBind.
+// bindOf returns where a process listens, by those of its listeners that a child holds too, else by
+// all, as the text of an app's identity; "" if there is none or it may change, see naming.StableBind.
 func (w *Watcher) bindOf(p *table.Process) string {
 	held := w.listenersOf(p)
 	mine := held

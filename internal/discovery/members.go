@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// update brings one app up to date: its process tree, its workers in their slots,
-// its listeners and its counters.
+// update sets what a scan knows of one app: its process tree, its workers in their slots, its
+// listeners and its counters.
 func (w *Watcher) update(a *app, now time.Time) {
 	for _, p := range a.members {
 		p.Member = nil
@@ -60,9 +60,8 @@ func (w *Watcher) update(a *app, now time.Time) {
 // maxMembers is how many processes of one app are read.
 const maxMembers = 1024
 
-// collectMembers adds root and its descendants to the app, the nearest first, and
-// reads the stat of each. One that has ended is left out, and so is what is
-// beyond the bound of an app or the allowance of its user.
+// collectMembers adds root and its descendants to the app, the nearest first, with the stat of
+// each. One that has ended is left out. Those beyond a bound are counted in a.skipped.
 func (w *Watcher) collectMembers(a *app, root *table.Process) {
 	for queue := []*table.Process{root}; len(queue) > 0; queue = queue[1:] {
 		p := queue[0]
@@ -86,7 +85,7 @@ func (w *Watcher) collectMembers(a *app, root *table.Process) {
 	}
 }
 
-// appendChildren appends the children of p that belong to its app.
+// appendChildren appends to queue the children of p that belong to its app, and returns it.
 func (w *Watcher) appendChildren(p *table.Process, queue []*table.Process) []*table.Process {
 	for _, kid := range w.table.Children[p.PID] {
 		if !w.isSeparate(p, kid) {
@@ -96,13 +95,13 @@ func (w *Watcher) appendChildren(p *table.Process, queue []*table.Process) []*ta
 	return queue
 }
 
-// isSeparate reports whether a child is a server of its own that p merely
-// started.
+// isSeparate reports whether a child is a server of its own that p merely started: a root,
+// or a known server of another kind that is known to listen.
 func (w *Watcher) isSeparate(p, kid *table.Process) bool {
 	return w.roots[kid] || kid.Program.Known() && kid.Program.Server != p.Program.Server && len(w.listenersOf(kid)) > 0
 }
 
-// rereadHeartbeats reads the descriptors of young gunicorn workers again until
+// rereadHeartbeats reads the descriptors of young gunicorn workers again, at each call until
 // the heartbeat file is found.
 func (w *Watcher) rereadHeartbeats(a *app, now time.Time) {
 	for _, p := range a.workers {
@@ -113,9 +112,8 @@ func (w *Watcher) rereadHeartbeats(a *app, now time.Time) {
 	}
 }
 
-// updateListeners sets the listening sockets at which the app takes requests: of
-// those that its masters and workers have open or, where descriptors may not be
-// read, that the command line names.
+// updateListeners sets the listening sockets at which the app takes requests: those that its
+// masters and workers have open or, if that may not be read, that the command line names.
 func (w *Watcher) updateListeners(a *app, now time.Time) {
 	seen := make(map[uint64]bool)
 	add := func(l sockdiag.Listener) {

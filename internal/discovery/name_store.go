@@ -19,8 +19,8 @@ type NameStore interface {
 // MaxNames is how many records are saved.
 const MaxNames = appname.MaxReserved + MaxApps
 
-// nameRecords returns the names of established apps and the reserved ones, by
-// name.
+// nameRecords returns a record of each name that an established app without a match has, or that
+// is reserved with an identity, in the order of the names.
 func (w *Watcher) nameRecords(now time.Time) []appname.Record {
 	var out []appname.Record
 	for _, a := range w.apps {
@@ -37,8 +37,8 @@ func (w *Watcher) nameRecords(now time.Time) []appname.Record {
 	return out
 }
 
-// restoreNames reserves the names of saved records. A record that cannot be one
-// of nameRecords is left out.
+// restoreNames reserves the names of saved records. It skips a record that nameRecords
+// cannot have written.
 func (w *Watcher) restoreNames(list []appname.Record, now time.Time) {
 	for _, r := range list {
 		if len(w.reserved) >= appname.MaxReserved {
@@ -56,7 +56,8 @@ func (w *Watcher) restoreNames(list []appname.Record, now time.Time) {
 	}
 }
 
-// loadNames restores the saved names, as far as they can be read.
+// loadNames reserves the names in the store. If they cannot be read, it logs that and uses what
+// was read.
 func (w *Watcher) loadNames() {
 	if w.store == nil {
 		return
@@ -75,7 +76,7 @@ const (
 	saveTimeout = 2 * time.Second
 )
 
-// saveNamesEvery saves the names when they have changed, until ctx ends and then
+// saveNamesEvery saves the names at intervals if they have changed, until ctx ends and then
 // once more.
 func (w *Watcher) saveNamesEvery(ctx context.Context) {
 	if w.store == nil {
@@ -94,7 +95,8 @@ func (w *Watcher) saveNamesEvery(ctx context.Context) {
 	}
 }
 
-// saveNames saves the names if they have changed.
+// saveNames saves the names if they have changed. If that fails it is logged, and tried again
+// at the next call.
 func (w *Watcher) saveNames(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()

@@ -6,7 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// scan returns the apps of this scan with their listening sockets.
+// scan returns the apps of this scan with their listening sockets, until the next scan.
 func (w *Watcher) scan() conns.Scan {
 	if w.scanOf != w.scanNumber+1 {
 		w.scanOf, w.scanned = w.scanNumber+1, w.scanned[:0]
@@ -17,7 +17,7 @@ func (w *Watcher) scan() conns.Scan {
 	return conns.Scan{Number: w.scanNumber, Apps: w.scanned}
 }
 
-// watchConnections sets whose connections are sampled.
+// watchConnections sets the apps and processes whose connections are sampled.
 func (w *Watcher) watchConnections() {
 	var apps []conns.AppProcesses
 	for _, a := range w.apps {
@@ -36,7 +36,7 @@ func (w *Watcher) watchConnections() {
 	w.connections.SetApps(apps)
 }
 
-// watchMemory sets whose memory is sampled.
+// watchMemory sets the processes whose memory is sampled, by the apps of this scan.
 func (w *Watcher) watchMemory() {
 	procs := make(map[pss.Key]pss.Process)
 	for _, a := range w.apps {

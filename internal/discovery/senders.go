@@ -8,10 +8,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// Senders returns the apps that sent from these proven sources, as far as they
-// are known: by the process id that came with a UNIX datagram, if the app has a
-// process of that user too, or by who holds the UDP socket. Nil if the processes
-// cannot be listed.
+// Senders returns the apps that sent from these proven sources, without the sources whose
+// app is not known: by the process id that came with a UNIX datagram, if the app has a
+// process of that user too, or by who holds the UDP socket. Nil if the processes cannot be
+// listed or ctx ends.
 func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[ingest.Source]string {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil
@@ -38,8 +38,8 @@ func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[inge
 	return out
 }
 
-// Users returns the user ids of the processes of each app; none for an app that
-// is down. Nil if the processes cannot be listed.
+// Users returns the user ids of the processes of each app; none for an app that is down.
+// Nil if the processes cannot be listed or ctx ends.
 func (w *Watcher) Users(ctx context.Context) map[string][]uint32 {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil
@@ -66,9 +66,8 @@ func (a *app) users() []uint32 {
 	return out
 }
 
-// holderOf returns the name of the app that holds a socket; "" for none. For an
-// unknown socket the descriptors of all apps are read again, at most once a
-// second.
+// holderOf returns the name of the app that holds a socket; "" if none is known to. For
+// an unknown socket the descriptors of all apps are read again, at most once a second.
 func (w *Watcher) holderOf(inode uint64) string {
 	if name := w.holderName(inode); name != "" {
 		return name
@@ -85,8 +84,8 @@ func (w *Watcher) holderOf(inode uint64) string {
 	return ""
 }
 
-// holderName returns the name of the app that is known to hold a socket; "" for
-// none.
+// holderName returns the name of the app that is known to hold a socket; "" if none is. Nothing
+// is read.
 func (w *Watcher) holderName(inode uint64) string {
 	for _, a := range w.apps {
 		for _, p := range a.members {

@@ -10,9 +10,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// workersOf returns the processes that answer the requests of one root: those of
-// its children that are workers. A server without such children is its own
-// worker, unless it is one that always forks.
+// workersOf returns the processes that answer the requests of one root: its workers, those of
+// the new master of an upgrade, and itself if it serves beside them; of a reloader, only those
+// of its server. A root without any is its own worker, but a gunicorn or other master has none.
 func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 	var out []*table.Process
 	for _, kid := range w.table.Children[root.PID] {
@@ -46,9 +46,9 @@ func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 	return out
 }
 
-// hasOtherUser reports whether a child runs as another user than its master. Only
-// root's master can change the user of its workers; a child of another one is a
-// setuid program.
+// hasOtherUser reports whether a child runs as another user than its master, or has changed its
+// user. False under root's master, which alone can change the user of its workers; a child of
+// another one is a setuid program.
 func (w *Watcher) hasOtherUser(root, kid *table.Process) bool {
 	master := w.table.Owner(root)
 	if master.Account == 0 {
@@ -58,9 +58,9 @@ func (w *Watcher) hasOtherUser(root, kid *table.Process) bool {
 	return o.Changed || o.Account != master.Account
 }
 
-// isNewMaster reports whether a gunicorn child is the new master of an upgrade
-// (USR2): it was started by exec with the old one's pid in its environment, which
-// a worker, being a fork, is not.
+// isNewMaster reports whether a child of gunicorn is the new master of an upgrade (USR2): its title
+// says master or, if it says neither that nor worker, it has children and its environment, if
+// readable, the old master's pid: it was started by exec; a worker is a fork.
 func (w *Watcher) isNewMaster(root, kid *table.Process) bool {
 	if root.Program.Server != cmdline.Gunicorn || kid.Program.Worker {
 		return false
@@ -78,9 +78,9 @@ func (w *Watcher) isNewMaster(root, kid *table.Process) bool {
 	return *kid.TookOver
 }
 
-// dropRouters drops uWSGI's gateways. They are forks of the same program with the
-// same command line, but each holds other sockets, and waits for up to 64 events
-// at once where a worker waits for one.
+// dropRouters returns the children of uWSGI without its gateways: those that share no listener with
+// some other child and once waited in epoll_wait for more than one event, where a worker waits for
+// one. It changes kids. All stay if all share a socket; so does one whose wait cannot be read.
 func (w *Watcher) dropRouters(kids []*table.Process) []*table.Process {
 	if len(kids) < 2 || w.shareOneListener(kids) {
 		return kids
@@ -96,7 +96,7 @@ func (w *Watcher) dropRouters(kids []*table.Process) []*table.Process {
 	})
 }
 
-// shareOneListener reports whether all have one listening socket in common.
+// shareOneListener reports whether all of ps, at least one, have one listening socket in common.
 func (w *Watcher) shareOneListener(ps []*table.Process) bool {
 	return slices.ContainsFunc(w.listenersOf(ps[0]), func(l sockdiag.Listener) bool {
 		return !slices.ContainsFunc(ps, func(p *table.Process) bool {
@@ -106,9 +106,8 @@ func (w *Watcher) shareOneListener(ps []*table.Process) bool {
 	})
 }
 
-// isServingMaster reports whether a uWSGI process that has workers below it is a
-// worker too, as it is without --master: then it waits for connections. Once seen
-// it stays so.
+// isServingMaster reports whether a uWSGI process that has workers below it is a worker too, as
+// it is without --master: then it waits for connections. Once seen, that stays true.
 func (w *Watcher) isServingMaster(root *table.Process) bool {
 	if root.ServesToo || root.Program.Master {
 		return root.ServesToo

@@ -18,6 +18,7 @@ type Snapshot struct {
 
 	DroppedFDs       uint64    // descriptors beyond the bound of one process, which were not read, since the start
 	DroppedProcesses uint64    // processes beyond a bound or an allowance, which were not read, since the start
+	RefusedSettings  uint64    // times that a settings file of a server was there and was not read, since the start
 	LeftOut          []LeftOut // users whose apps were not admitted; at most 8
 }
 
@@ -82,6 +83,7 @@ type Worker struct {
 	Spare          bool          // though it is busy or stuck, it has a thread for another request
 	Heartbeat      time.Duration // age; see HasBeat
 	HasBeat        bool
+	HeartbeatFD    int     // the descriptor of its heartbeat file; see HasBeat
 	CPUTime        float64 // seconds, of all the processes that were in this slot
 	CPU            float64 // cores in use, mean of the last minute; see CPUKnown
 	CPUKnown       bool

@@ -7,11 +7,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// refreshSockets brings up to date who holds which listening socket: the
-// descriptors of a candidate are read when it is new, and again when a listening
-// socket of its user has appeared. A socket without a known holder may be held by
-// a program that was replaced by exec long after its start, so all of its user's
-// processes are read again, at most once in rereadPause.
+// refreshSockets updates which process holds which listening socket. It reads the
+// descriptors of a candidate when it is new, and again when a listening socket of its
+// user has appeared. A socket without a known holder may be held by a program that was
+// replaced by exec long after its start, so it reads all processes of that user again, at
+// most once in rereadPause.
 func (w *Watcher) refreshSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
 	w.namespaces.GetOwn(w.table.Self)
@@ -36,9 +36,8 @@ func (w *Watcher) refreshSockets(ctx context.Context, now time.Time, first bool)
 	w.namespaces.AcknowledgeNew()
 }
 
-// readDescriptors reads the descriptors of those that were never read, or may
-// hold a new socket of one of these users. What the allowances do not permit is
-// read in a later scan.
+// readDescriptors reads the descriptors of processes that were never read, or may hold a new
+// socket of one of the users in news. What exceeds the allowances is read in a later scan.
 func (w *Watcher) readDescriptors(candidates []*table.Process, news table.Users) {
 	for _, p := range candidates {
 		if !p.FDs().Known || p.FDsStale || len(news) > 0 && news.MayHold(p) {
@@ -47,8 +46,8 @@ func (w *Watcher) readDescriptors(candidates []*table.Process, news table.Users)
 	}
 }
 
-// noteUnclaimed keeps the owners of new listening sockets that no candidate
-// holds.
+// noteUnclaimed records the users of new listening sockets that no candidate holds, so that
+// their processes are read again.
 func (w *Watcher) noteUnclaimed() {
 	missing := make(map[uint64]uint32)
 	for _, l := range w.namespaces.NewListeners() {

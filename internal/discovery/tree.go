@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// parentInApp returns the parent of p if it belongs to the same app, else nil. A
-// known server does not belong to a script that started it.
+// parentInApp returns p's parent if both hold one listening socket and are not different scripts, p is its
+// --reuse-port worker or, with sockets unreadable, both run one server; else nil, as for a server below a script.
 func (w *Watcher) parentInApp(p *table.Process) *table.Process {
 	q := w.table.Processes[p.Stat.PPID]
 	if q == nil || q.Program.Aux || q.Ended() || !w.candidate(q) || p.Program.Known() && !q.Program.Known() {
@@ -27,14 +27,14 @@ func (w *Watcher) parentInApp(p *table.Process) *table.Process {
 	return nil
 }
 
-// isReusePortWorker reports whether p is a gunicorn worker that listens on a
-// socket of its own (--reuse-port), which its master q does not have.
+// isReusePortWorker reports whether p can be a gunicorn worker of q that has a socket of its own
+// (--reuse-port): by their titles or equal command lines, and the account; no socket is looked at.
 func (w *Watcher) isReusePortWorker(p, q *table.Process) bool {
 	return p.Program.Server == cmdline.Gunicorn && q.Program.Server == cmdline.Gunicorn && (p.Program.Worker && q.Program.Master || slices.Equal(p.Argv, q.Argv)) &&
 		w.table.Owner(p).Account == w.table.Owner(q).Account
 }
 
-// topOf returns the topmost process of the app that p belongs to.
+// topOf returns the topmost process of the app that p belongs to; p if no parent belongs to it.
 func (w *Watcher) topOf(p *table.Process) *table.Process {
 	for q := w.parentInApp(p); q != nil; q = w.parentInApp(p) {
 		p = q
@@ -53,16 +53,16 @@ func (w *Watcher) undecided(p *table.Process) bool {
 	return w.candidate(q) && !q.FDs().Known
 }
 
-// isOtherScript reports whether p is another script than its parent, which only
-// started it.
+// isOtherScript reports whether p is another script than its parent, which only started it; false
+// if the parent accepts connections, or p is a process of multiprocessing or has no script's name.
 func isOtherScript(p, q *table.Process) bool {
 	return p.Program.Server == cmdline.Script && q.Program.Server == cmdline.Script && p.Program.Script != q.Program.Script &&
 		p.Program.Script != "python" && !cmdline.Spawned(p.Argv) && !q.Accepts
 }
 
-// keepsSocketsOnly reports whether a script only keeps the listening sockets of
-// the servers that it started, each of them a root of the same user: then it is
-// no app.
+// keepsSocketsOnly reports whether a script only keeps listening sockets, each of them
+// held, now or once, by a child that is a root of the same user: then it is no app. False
+// if its descriptors cannot be read.
 func (w *Watcher) keepsSocketsOnly(q *table.Process, roots map[*table.Process]bool) bool {
 	if q.Program.Known() || q.FDs().Err != nil || q.Accepts || len(w.table.Children[q.PID]) == 0 && len(q.HandedOn) == 0 || len(w.listenersOf(q)) == 0 {
 		return false
@@ -70,8 +70,8 @@ func (w *Watcher) keepsSocketsOnly(q *table.Process, roots map[*table.Process]bo
 	return !slices.ContainsFunc(w.listenersOf(q), func(l sockdiag.Listener) bool { return !w.isHandedOn(q, l, roots) })
 }
 
-// isHandedOn reports whether a child of q that is an app of its own holds q's
-// socket, or once did: its successor will.
+// isHandedOn reports whether a child of q that is an app of its own, of the same user,
+// holds q's socket, or once did: its successor will. It remembers the first maxListeners.
 func (w *Watcher) isHandedOn(q *table.Process, l sockdiag.Listener, roots map[*table.Process]bool) bool {
 	if q.HandedOn[l.Inode] {
 		return true

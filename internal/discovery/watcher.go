@@ -95,7 +95,8 @@ type Watcher struct {
 	taken time.Time // when last was ready
 }
 
-// New returns a Watcher. It reads nothing but the saved names yet.
+// New returns a Watcher. It reads nothing but the time of the boot and the saved names yet. The
+// error is that of the boot's time.
 func New(o Options) (*Watcher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -125,8 +126,8 @@ func New(o Options) (*Watcher, error) {
 	return w, nil
 }
 
-// Run samples what is too expensive for a scrape until ctx ends, then closes the
-// namespaces.
+// Run takes the samples that are too expensive for a scrape until ctx ends, then closes the
+// namespaces and returns nil. After that no snapshot can be taken.
 func (w *Watcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.connections.Run(ctx) })
@@ -139,7 +140,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 }
 
 // Apply sets a new configuration. Counters and slots of apps that keep their name
-// continue.
+// continue. It fails only if ctx ends first; then nothing has changed.
 func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval time.Duration) error {
 	if err := w.lock(ctx); err != nil {
 		return err
@@ -157,7 +158,7 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 	return nil
 }
 
-// apply is Apply without the lock.
+// apply replaces the configured apps. Apps that keep their name keep their counters and slots.
 func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	w.stuck, w.stuckOf = stuck, match.StuckAges(apps)
 	w.matchers, w.alone, w.candidateList = nil, 0, nil
@@ -190,9 +191,9 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	}
 }
 
-// Snapshot returns the apps as they are now, or were at most 20 ms ago. The
-// caller must not change it. It fails only if /proc cannot be listed or ctx ends
-// first.
+// Snapshot returns the apps as they are now, or were at most 20 ms ago. The caller must not
+// change it. It fails only if /proc cannot be listed, ctx ends before the scan, or a panic
+// ends the scan.
 func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if s := w.recent(); s != nil {
 		return s, nil
@@ -216,7 +217,8 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-// FinishInspections has the inspector name what it wants named between two scans.
+// FinishInspections calls the inspector, if any, to name now, between two scans, the sockets that
+// it could not name in the last one. An error: ctx ended first, or the inspector panicked.
 func (w *Watcher) FinishInspections(ctx context.Context) error {
 	if err := w.lock(ctx); err != nil {
 		return err
@@ -229,8 +231,7 @@ func (w *Watcher) FinishInspections(ctx context.Context) error {
 	return w.finishInspections(ctx)
 }
 
-// finishInspections is FinishInspections without the lock. A panic is logged and
-// costs this call only.
+// finishInspections calls the inspector, and turns a panic of it into an error.
 func (w *Watcher) finishInspections(ctx context.Context) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -241,7 +242,7 @@ func (w *Watcher) finishInspections(ctx context.Context) (err error) {
 	return nil
 }
 
-// takeSnapshot does one scan. A panic is logged and costs this scan only.
+// takeSnapshot does one scan and returns its snapshot. A panic is returned as an error.
 func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -264,7 +265,8 @@ func (w *Watcher) recent() *Snapshot {
 	return nil
 }
 
-// refresh brings the table, the sockets and the apps up to date.
+// refresh updates the table, the sockets and the apps for one scan. An error means that /proc
+// could not be listed.
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	first := len(w.table.Processes) == 0
 	w.scanTime = now

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -276,7 +275,7 @@ func TestExecIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range s.Apps {
-		if strings.HasPrefix(a.Name, "exec") {
+		if a.Name == name || a.PID == cmd.Process.Pid {
 			t.Fatalf("found too early: %+v", a)
 		}
 	}

@@ -12,15 +12,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// isWorker reports whether a child answers requests of its parent's. A child that
-// holds the parent's listening socket need not: each fork does, those of a pool
-// of processes and of a watchdog too.
-//
-// A worker of gunicorn has a heartbeat file of its own, and so has the dirty
-// arbiter, but that listens on a socket of its own. Uvicorn and Hypercorn spawn
-// their workers; Hypercorn before 0.14.4 forked them and did not accept itself;
-// waitress and Flask's server have none. Where the parent itself waits for
-// connections, a child must be seen to do so as well.
+// isWorker reports whether a child answers requests of its parent's: true if its own command is a worker's,
+// else false under Waitress and Flask. Elsewhere it must hold the parent's listening socket (under gunicorn
+// any) and mostly pass a test of that server; without readable descriptors, be of the same one.
 func (w *Watcher) isWorker(root, kid *table.Process) bool {
 	if kid.Program.Worker {
 		return true
@@ -43,9 +37,9 @@ func (w *Watcher) isWorker(root, kid *table.Process) bool {
 	return w.servesLikeRoot(root, kid) && (!w.accepts(root) || cmdline.Spawned(kid.Argv) || w.accepts(kid))
 }
 
-// ownsHeartbeat reports whether the one heartbeat file that a child of gunicorn
-// holds is its own: a helper that is forked later than a worker inherits that
-// one's.
+// ownsHeartbeat reports whether a child of gunicorn holds exactly one heartbeat file, and no older
+// child of the master holds that one alone: a helper that is forked later than a worker inherits
+// the worker's.
 func (w *Watcher) ownsHeartbeat(root, kid *table.Process) bool {
 	return kid.FDs().Heartbeat >= 0 && !slices.ContainsFunc(w.table.Children[root.PID], func(other *table.Process) bool {
 		return other != kid && other.FDs().Heartbeat >= 0 && other.FDs().HeartbeatName == kid.FDs().HeartbeatName && table.Oldest(other, kid) < 0
@@ -58,9 +52,9 @@ const (
 	bootTimeout    = 30 * time.Second // how long a worker of uWSGI may be without an epoll set where others have one
 )
 
-// rereadIncomplete reads the descriptors of a child again that does not yet have
-// what a worker has: the one heartbeat file of gunicorn's, the epoll set of
-// uWSGI's.
+// rereadIncomplete reads the descriptors of a child again if it does not yet have what a worker
+// has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's. An old child is read at
+// intervals only.
 func (w *Watcher) rereadIncomplete(kid *table.Process) {
 	lacks := kid.FDs().Heartbeats > 1 || kid.Program.Server == cmdline.UWSGI && len(kid.FDs().Polls) == 0
 	if !lacks || !kid.FDs().Known || kid.FDs().Err != nil || w.scanTime.Sub(kid.FirstSeen) > youngAge && w.scanTime.Sub(kid.Usage().Reread) < rereadInterval {
@@ -70,8 +64,8 @@ func (w *Watcher) rereadIncomplete(kid *table.Process) {
 	w.table.ReadDescriptors(kid)
 }
 
-// dropHelpers drops those forks of a uWSGI master that have no epoll set long
-// after others have one, such as a pool that the app made when it was loaded.
+// dropHelpers returns the forks of a uWSGI master without those that have no epoll set long after their
+// start while others do, such as a pool of the app; a worker by its title and one not readable stay.
 func (w *Watcher) dropHelpers(kids []*table.Process) []*table.Process {
 	if !slices.ContainsFunc(kids, func(p *table.Process) bool { return len(p.FDs().Polls) > 0 }) {
 		return kids
@@ -81,8 +75,8 @@ func (w *Watcher) dropHelpers(kids []*table.Process) []*table.Process {
 	})
 }
 
-// isReloadedServer reports whether a child is the server that Werkzeug's reloader
-// runs: the parent only watches files and holds the socket for it.
+// isReloadedServer reports whether a child is the server that Werkzeug's reloader runs, by its
+// environment, false if unreadable: the parent only watches files and holds the socket for it.
 func (w *Watcher) isReloadedServer(root, kid *table.Process) bool {
 	if root.Program.Server != cmdline.Flask && root.Program.Server != cmdline.Script || kid.Program.Server != root.Program.Server || !w.servesLikeRoot(root, kid) && kid.FDs().Err == nil {
 		return false
@@ -96,7 +90,7 @@ func (w *Watcher) isReloadedServer(root, kid *table.Process) bool {
 }
 
 // servesLikeRoot reports whether a child shares a listening socket with its root
-// or, where descriptors may not be read, is the same server.
+// or, where descriptors may not be read, is the same known server.
 func (w *Watcher) servesLikeRoot(root, kid *table.Process) bool {
 	if kid.FDs().Err != nil || root.FDs().Err != nil {
 		return kid.Program.Server == root.Program.Server && root.Program.Known()
@@ -104,9 +98,8 @@ func (w *Watcher) servesLikeRoot(root, kid *table.Process) bool {
 	return w.shareListener(kid, root)
 }
 
-// accepts reports whether an epoll set of a process has one of the listeners that
-// it holds, or one of its threads waits for a connection now. Once seen it stays
-// so.
+// accepts reports whether an epoll set of a process has one of the listeners that it holds, or
+// one of its threads waits for a connection now. Once seen, that stays true.
 func (w *Watcher) accepts(p *table.Process) bool {
 	if p.Accepts {
 		return true
@@ -119,14 +112,14 @@ func (w *Watcher) accepts(p *table.Process) bool {
 	return p.Accepts
 }
 
-// waitsForConnection reports whether a thread of a process waits for a connection
-// now.
+// waitsForConnection reports whether one of the first 64 threads of a process waits now
+// for a connection at one of the listeners in held; false also if they cannot be read.
 func (w *Watcher) waitsForConnection(p *table.Process, held []sockdiag.Listener) bool {
 	var fds []int
 	for _, l := range held {
 		fds = append(fds, p.FDs().Sockets[l.Inode]...)
 	}
-	list, err := w.fs.Entries(w.fs.Path(p.PID, "task"), nil)
+	list, err := w.fs.FirstEntries(w.fs.Path(p.PID, "task"), nil, table.MaxThreads)
 	if err != nil {
 		return false
 	}

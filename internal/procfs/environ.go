@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Getenv returns one variable of the environment that a program was started with
-// (/proc/PID/environ); "" if it is not set or cannot be read. Nothing else of the
-// file is kept.
+// Getenv returns one variable of the environment that a program was started with, in the
+// first 64 KiB of /proc/PID/environ; "" if it is not set there or cannot be read. Nothing
+// else of the file is kept.
 func (r *FS) Getenv(pid int, name string) string {
 	b, err := r.Read(pid, "environ")
 	if err != nil {
@@ -21,8 +21,8 @@ func (r *FS) Getenv(pid int, name string) string {
 	return ""
 }
 
-// Cgroups returns the paths of the control groups of a process
-// (/proc/PID/cgroup); nil if they cannot be read.
+// Cgroups returns the paths of the control groups of a process (/proc/PID/cgroup), as
+// [ParseCgroups] does; nil too if they cannot be read.
 func (r *FS) Cgroups(pid int) []string {
 	b, err := r.Read(pid, "cgroup")
 	if err != nil {
@@ -31,8 +31,8 @@ func (r *FS) Cgroups(pid int) []string {
 	return ParseCgroups(b)
 }
 
-// ParseCgroups returns the paths in /proc/PID/cgroup, each once, without "/". A
-// line is "hierarchy:controllers:path".
+// ParseCgroups returns the paths in /proc/PID/cgroup, in its order, each once, without the
+// root "/"; nil if there are no others. A line is "hierarchy:controllers:path".
 func ParseCgroups(b []byte) []string {
 	var paths []string
 	for line := range strings.Lines(string(b)) {

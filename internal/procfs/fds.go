@@ -22,9 +22,9 @@ func (r *FS) BoundFDs(list []Entry) (some []Entry, left int) {
 	return list[:n], len(list) - n
 }
 
-// SocketInodes returns the inodes of the sockets that a process has open
-// (/proc/PID/fd), all of them or an error: [ErrTooManyFDs] if it has more
-// descriptors than are read.
+// SocketInodes returns the inodes of the sockets that a process has open (/proc/PID/fd),
+// all of them or an error: [ErrTooManyFDs] if it has more descriptors than are read. One
+// whose link cannot be read is left out, as it was closed meanwhile, unless it is refused.
 func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	list, err := r.Entries(r.Path(pid, "fd"), nil)
 	if err != nil {
@@ -37,6 +37,9 @@ func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	held := make(map[uint64]bool)
 	for _, e := range list {
 		link, err := r.FDLink(pid, e.N)
+		if Denied(err) { // CAP_DAC_READ_SEARCH alone lists the directory, but reads no link in it
+			return nil, err
+		}
 		if err != nil {
 			continue // it was closed
 		}
@@ -47,9 +50,9 @@ func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	return held, nil
 }
 
-// CountFDs returns how many descriptors a process has open. Since Linux 6.2 the
-// size of /proc/PID/fd is the count; on older kernels the directory is listed, into
-// scratch.
+// CountFDs returns how many descriptors a process has open. Since Linux 6.2 the size of
+// /proc/PID/fd is the count; on older kernels the directory is listed, into scratch. With
+// an error the count must not be used; EACCES means that the exporter may not list it.
 func (r *FS) CountFDs(pid int, scratch []Entry) (int, error) {
 	path := r.Path(pid, "fd")
 	var st unix.Stat_t
@@ -63,9 +66,9 @@ func (r *FS) CountFDs(pid int, scratch []Entry) (int, error) {
 	return len(list), err
 }
 
-// CheckReadable returns EACCES if the exporter may not list a directory. The size
-// of /proc/PID/fd is public on new kernels, but a count that only some kernels
-// report of processes of others would mislead.
+// CheckReadable returns EACCES if the exporter may not list a directory; nil otherwise,
+// also if there is none. The size of /proc/PID/fd is public on new kernels, but a count
+// that only some kernels report of processes of others would mislead.
 func CheckReadable(path string) error {
 	// Not access(2), which checks the real user without capabilities.
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)

@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,8 +42,8 @@ func (r *FS) Path(pid int, name string) string {
 	return r.Root + "/" + strconv.Itoa(pid) + "/" + name
 }
 
-// Read returns the content of /proc/PID/name, at most [MaxRead] bytes, valid until
-// the next call. For a process that has ended [Gone] reports true of the error.
+// Read returns the content of /proc/PID/name, at most [MaxRead] bytes, valid until the
+// next call. [Gone] reports an error that a process which has ended causes.
 func (r *FS) Read(pid int, name string) ([]byte, error) { return r.ReadFile(r.Path(pid, name)) }
 
 // ReadFile returns the content of a file, as [FS.Read] does.
@@ -71,22 +73,47 @@ func (r *FS) ReadFile(path string) ([]byte, error) {
 	return r.buf[:n], nil
 }
 
-// OpenRetry returns a descriptor from open(2), which is repeated while a signal
-// interrupts it (EINTR). The caller closes it.
+// OpenRetry returns a descriptor from open(2), which is repeated while a signal interrupts
+// it (EINTR). The caller closes it. With an error, which is as [OrEnded] returns it, it is
+// −1.
 func OpenRetry(path string, flags int) (int, error) {
 	for {
 		fd, err := unix.Open(path, flags, 0)
 		if !errors.Is(err, unix.EINTR) {
-			return fd, err
+			return fd, OrEnded(err, path)
 		}
 	}
+}
+
+// StatHeld returns the status of a file by a descriptor, which may be open by O_PATH
+// only. The kernel returns what it has cached: no file system in user space and no other
+// host is contacted.
+func StatHeld(fd int) (st unix.Statx_t, err error) {
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st)
+	return st, err
+}
+
+// StatLink returns the status of the file to which a link of /proc/PID leads, as [StatHeld]
+// does.
+func StatLink(path string) (unix.Statx_t, error) {
+	fd, err := OpenRetry(path, unix.O_PATH|unix.O_CLOEXEC)
+	if err != nil {
+		return unix.Statx_t{}, err
+	}
+	defer unix.Close(fd)
+	return StatHeld(fd)
+}
+
+// SameFile reports whether two statuses are of one file: its device and inode.
+func SameFile(a, b unix.Statx_t) bool {
+	return a.Ino == b.Ino && a.Dev_major == b.Dev_major && a.Dev_minor == b.Dev_minor
 }
 
 // Readlink returns the target of the symbolic link /proc/PID/name.
 func (r *FS) Readlink(pid int, name string) (string, error) {
 	n, err := unix.Readlink(r.Path(pid, name), r.buf)
 	if err != nil {
-		return "", &fs.PathError{Op: "readlink", Path: r.Path(pid, name), Err: err}
+		return "", &fs.PathError{Op: "readlink", Path: r.Path(pid, name), Err: OrEnded(err, r.Path(pid, name))}
 	}
 	return string(r.buf[:n]), nil
 }
@@ -98,11 +125,18 @@ type Entry struct {
 	Inode uint64
 }
 
-// Entries appends the numbered entries of a directory under /proc (getdents64(2))
-// to into and returns it: processes, threads or descriptors. The inode number
-// identifies a process without a read: the kernel makes a new one for each, also
-// for one with a reused pid.
+// Entries appends the numbered entries of a directory under /proc (getdents64(2)) to into
+// and returns it: processes, threads or descriptors. With an error it returns what it
+// read so far. The inode number identifies a process without a read: the kernel makes a
+// new one for each, also for one with a reused pid.
 func (r *FS) Entries(path string, into []Entry) ([]Entry, error) {
+	return r.FirstEntries(path, into, math.MaxInt)
+}
+
+// FirstEntries appends entries as [FS.Entries] does, but stops soon after the first n, so
+// that its cost does not depend on their number; it may append some more than n. Threads
+// are in the order of their start.
+func (r *FS) FirstEntries(path string, into []Entry, n int) ([]Entry, error) {
 	fd, err := OpenRetry(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
 		return into, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -111,22 +145,29 @@ func (r *FS) Entries(path string, into []Entry) ([]Entry, error) {
 	if len(r.buf) < 32<<10 {
 		r.buf = make([]byte, 32<<10)
 	}
-	for {
-		n, err := unix.Getdents(fd, r.buf)
+	buf := r.buf[:min(max(n, 16), len(r.buf)/direntSize)*direntSize]
+	for first := len(into); ; {
+		read, err := unix.Getdents(fd, buf)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
 			return into, &fs.PathError{Op: "getdents", Path: path, Err: err}
 		}
-		if n <= 0 {
+		if read <= 0 {
 			return into, nil
 		}
-		into = parseDirents(r.buf[:n], into)
+		if into = parseDirents(buf[:read], into); len(into)-first >= n {
+			return into, nil
+		}
 	}
 }
 
-// parseDirents appends the numbered entries of an array of struct linux_dirent64 (getdents64(2)): inode (8 bytes),
+// direntSize is what an entry with a number takes at most (linux_dirent64).
+const direntSize = 32
+
+// parseDirents appends the numbered entries of an array of struct linux_dirent64
+// (getdents64(2)) to into, up to a record that is cut, and returns it: inode (8 bytes),
 // offset (8), record length (2), type (1), name (ends with 0).
 func parseDirents(b []byte, into []Entry) []Entry {
 	for len(b) >= 19 {
@@ -157,16 +198,31 @@ func entryNumber(name []byte) (n int, ok bool) {
 	return n, len(name) > 0
 }
 
-// Gone reports whether an error means that the process has ended (ENOENT, ESRCH).
-// Any reader of /proc may meet that between two reads; it is no fault.
+// Gone reports whether an error is ENOENT or ESRCH, as after a process has ended, or for a
+// file that the kernel does not have. Any reader of /proc may meet that between two reads;
+// it is no fault.
 func Gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
+// OrEnded returns ENOENT if err is a refusal and the directory of path is gone, and err
+// otherwise. A link of /proc/PID that is followed while its process is reaped is refused (EACCES
+// of proc_pid_readlink and proc_pid_get_link, fs/proc/base.c), whatever rights the reader has.
+func OrEnded(err error, path string) error {
+	if !Denied(err) {
+		return err
+	}
+	var st unix.Stat_t
+	if unix.Stat(path[:max(strings.LastIndexByte(path, '/'), 0)], &st) == unix.ENOENT {
+		return unix.ENOENT
+	}
+	return err
+}
+
 // Denied reports whether an error means that the kernel refuses the access
-// (EACCES, EPERM).
+// (EACCES, EPERM). Of a link of /proc/PID [OrEnded] has to be asked first.
 func Denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
-// EffectiveUID returns the effective user id of a process: the owner of the
-// directory /proc/PID.
+// EffectiveUID returns the owner of the directory /proc/PID: the effective user id of a
+// process, but 0 for one that is not dumpable.
 func (r *FS) EffectiveUID(pid int) (uint32, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(r.Root+"/"+strconv.Itoa(pid), &st); err != nil {

@@ -12,7 +12,7 @@ import (
 // NamespaceID identifies a namespace: device and inode of /proc/PID/ns/NAME.
 type NamespaceID struct{ Dev, Ino uint64 }
 
-// NamespaceFromStat returns the identity of the namespace whose file was stat'ed.
+// NamespaceFromStat returns the identity of a namespace by the status of its file.
 func NamespaceFromStat(st *unix.Stat_t) NamespaceID { return NamespaceID{st.Dev, st.Ino} }
 
 // OwnUserNS returns the identity of the exporter's user namespace; the zero value
@@ -25,8 +25,9 @@ func OwnUserNS() NamespaceID {
 	return NamespaceFromStat(&st)
 }
 
-// SameFiles reports whether a process sees the same files as the exporter: same
-// mount namespace (/proc/PID/ns/mnt) and same root directory (/proc/PID/root).
+// SameFiles reports whether a process sees the same files as the exporter: same mount
+// namespace (/proc/PID/ns/mnt) and same root directory (/proc/PID/root). The error means
+// that it is not known.
 func (r *FS) SameFiles(pid int) (bool, error) {
 	theirs, err := r.Readlink(pid, "ns/mnt")
 	if err != nil {
@@ -36,19 +37,19 @@ func (r *FS) SameFiles(pid int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	at, err := os.Stat(r.Path(pid, "root"))
+	at, err := StatLink(r.Path(pid, "root"))
 	if err != nil {
 		return false, err
 	}
-	top, err := os.Stat("/")
+	top, err := StatLink("/")
 	if err != nil {
 		return false, err
 	}
-	return theirs == ours && os.SameFile(at, top), nil
+	return theirs == ours && SameFile(at, top), nil
 }
 
 // InnerPID returns the pid of a process in its own PID namespace, by which it knows
-// itself: the last number of NSpid of /proc/PID/status.
+// itself (/proc/PID/status). [Gone] reports whether the error means that it has ended.
 func (r *FS) InnerPID(pid int) (int, error) {
 	b, err := r.Read(pid, "status")
 	if err != nil {
@@ -57,6 +58,8 @@ func (r *FS) InnerPID(pid int) (int, error) {
 	return parseInnerPID(b)
 }
 
+// parseInnerPID returns the last pid in NSpid, that of the innermost namespace.
+// [fs.ErrNotExist]: there is no such line.
 func parseInnerPID(status []byte) (int, error) {
 	for line := range bytes.Lines(status) {
 		if list, ok := bytes.CutPrefix(line, []byte("NSpid:")); ok {

@@ -24,12 +24,12 @@ type Owner struct {
 }
 
 // Owner returns the owner of a process by /proc/PID/status, /proc/PID/exe and
-// /proc/PID/ns/user. Where these may not be read it is uid, the owner of /proc/PID.
-// ownNS is the inode of the exporter's user namespace.
+// /proc/PID/ns/user. Where these may not be read it is uid, the owner of /proc/PID, and
+// Changed is false. ownNS is the inode of the exporter's user namespace.
 //
-// The owner of /proc/PID alone is no proof: it is root for every process that is
-// not dumpable, and the effective user of a setuid program such as su, which any
-// user starts with any title and with sockets that it inherits.
+// The owner of /proc/PID alone is no proof: it is root for every process that is not
+// dumpable, and the effective user of a setuid program such as su, which any user starts
+// with any title and with sockets that it inherits.
 func (r *FS) Owner(pid int, uid uint32, ownNS uint64) Owner {
 	o := Owner{Account: Account(uid), UID: uid}
 	if b, err := r.Read(pid, "status"); err == nil {
@@ -38,8 +38,7 @@ func (r *FS) Owner(pid int, uid uint32, ownNS uint64) Owner {
 			o.Changed = ids[0] != 0 && (ids[0] != ids[1] || ids[0] != ids[2])
 		}
 	}
-	var st unix.Stat_t
-	if unix.Stat(r.Path(pid, "exe"), &st) == nil && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+	if st, err := StatLink(r.Path(pid, "exe")); err == nil && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		o.Changed = true
 	}
 	if creator, ok := r.namespaceOwner(pid, ownNS); ok && creator != 0 {
@@ -48,9 +47,9 @@ func (r *FS) Owner(pid int, uid uint32, ownNS uint64) Owner {
 	return o
 }
 
-// namespaceOwner returns the user id that created the outermost user namespace
-// between that of a process and the exporter's (ioctl_ns(2)); ok is false if both
-// are in the same one.
+// namespaceOwner returns the user id that created the outermost user namespace between that
+// of a process and the exporter's (ioctl_ns(2)), of those that can be read. ok is false if
+// both are in the same one, none can be read, or ownNS is 0, which is not known.
 func (r *FS) namespaceOwner(pid int, ownNS uint64) (uid uint32, ok bool) {
 	var st unix.Stat_t
 	if unix.Stat(r.Path(pid, "ns/user"), &st) != nil || st.Ino == ownNS || ownNS == 0 {
@@ -80,7 +79,8 @@ func (r *FS) namespaceOwner(pid int, ownNS uint64) (uid uint32, ok bool) {
 	return uid, ok
 }
 
-// parseUIDs returns the real, effective and saved user id of /proc/PID/status.
+// parseUIDs returns the real, effective and saved user id in /proc/PID/status; ok is
+// false if they are not there.
 func parseUIDs(b []byte) (ids [3]uint32, ok bool) {
 	_, rest, found := bytes.Cut(b, []byte("\nUid:"))
 	if !found {

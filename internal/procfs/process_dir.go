@@ -16,9 +16,9 @@ type ProcessDir struct {
 	fd int
 }
 
-// OpenProcess opens the directory of a process that started at that time (clock
-// ticks since the boot); an error of the kind that [Gone] reports if it has ended
-// or its pid is another process's.
+// OpenProcess returns the directory of a process that started at that time (clock ticks
+// since the boot); the caller closes it. [Gone] reports whether the error means that the
+// process has ended, or that its pid is another process's.
 func OpenProcess(r *FS, pid int, start uint64) (*ProcessDir, error) {
 	fd, err := OpenRetry(r.Root+"/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -48,7 +48,8 @@ func (d *ProcessDir) Close() { _ = unix.Close(d.fd) }
 // with a closing 0.
 func FileName(name string) []byte { return append([]byte(name), 0) }
 
-// Open opens a file of the process. The caller closes the descriptor.
+// Open returns a descriptor of a file of the process, whose name [FileName] has made. The
+// caller closes the descriptor.
 func (d *ProcessDir) Open(name []byte) (int, error) {
 	for {
 		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(d.fd), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0) //nolint:gosec // unix.Openat allocates
@@ -62,8 +63,8 @@ func (d *ProcessDir) Open(name []byte) (int, error) {
 	}
 }
 
-// Read reads a file of the process, as far as into has room, and returns how many
-// bytes there were.
+// Read reads a file of the process into into and returns how many bytes it has read. What
+// into has no room for is left out.
 func (d *ProcessDir) Read(name, into []byte) (int, error) {
 	fd, err := d.Open(name)
 	if err != nil {
@@ -74,8 +75,8 @@ func (d *ProcessDir) Read(name, into []byte) (int, error) {
 	return n, err
 }
 
-// Readlink reads the target of a symbolic link of the process, as far as into has
-// room.
+// Readlink reads the target of a symbolic link of the process into into and returns how
+// many bytes it has read. What into has no room for is left out.
 func (d *ProcessDir) Readlink(name, into []byte) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(d.fd), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)), 0, 0) //nolint:gosec // unix.Readlinkat allocates
 	if errno != 0 {
@@ -84,8 +85,9 @@ func (d *ProcessDir) Readlink(name, into []byte) (int, error) {
 	return int(n), nil
 }
 
-// readAt0 reads from the beginning of an open file of procfs, which makes its
-// content anew for each such read.
+// readAt0 reads an open file of procfs from its beginning, which makes the kernel write
+// the content anew, and returns how many bytes it has read: at most those that into has
+// room for.
 func readAt0(fd int, into []byte) (int, error) {
 	for {
 		n, err := unix.Pread(fd, into, 0)
@@ -102,9 +104,19 @@ type KeptFile struct {
 	fd   int    // -1: not held open
 }
 
-// NewKeptFile returns the file of that name below a process's directory; nothing
-// is opened.
+// NewKeptFile returns the file of that name below a process's directory. Nothing is
+// opened before its first read.
 func NewKeptFile(name string) KeptFile { return KeptFile{name: FileName(name), fd: -1} }
+
+// OpenFiles returns how many files may be held open for one purpose: the part 1/share of
+// all that the exporter may open (RLIMIT_NOFILE), at most most; 0 if the limit is not known.
+func OpenFiles(share, most uint64) int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur/share, most)) //nolint:gosec // a number of files
+}
 
 // KeptFiles counts the files that are held open.
 type KeptFiles struct {
@@ -112,7 +124,8 @@ type KeptFiles struct {
 	open int
 }
 
-// Read reads a file of the process, as [ProcessDir.Read] does.
+// Read reads a file of the process as [ProcessDir.Read] does, and keeps it open for the
+// next read unless too many are open.
 func (k *KeptFiles) Read(d *ProcessDir, f *KeptFile, into []byte) (int, error) {
 	if f.fd < 0 {
 		if k.open >= k.Max {
@@ -137,5 +150,5 @@ func (k *KeptFiles) Close(f *KeptFile) {
 	}
 }
 
-// Open returns how many files are held open.
+// Open returns how many files are held open now.
 func (k *KeptFiles) Open() int { return k.open }

@@ -11,10 +11,10 @@ type Memory struct {
 	RSS, PSS, USS, Swap uint64
 }
 
-// ParseSmaps returns the sums in /proc/PID/smaps_rollup ("Pss:   123 kB"). USS is
-// what no other process shares: private clean, private dirty and private huge
-// pages. Swap is SwapPss where the kernel has it, else Swap. A file without Pss is
-// [ErrShape].
+// ParseSmaps returns the sums in /proc/PID/smaps_rollup ("Pss: 123 kB"), in bytes. USS is
+// what no other process shares: private clean, private dirty and private huge pages. Swap
+// is SwapPss where the kernel has it, else Swap. [ErrShape]: there is no Pss, or a value
+// in kB is no number.
 func ParseSmaps(b []byte) (Memory, error) {
 	var m Memory
 	var swap, swapPSS uint64

@@ -34,8 +34,9 @@ func PageSize() uint64 { return uint64(os.Getpagesize()) }
 // that number, is no proof: in a PID namespace any process may have it.
 const kernelThread = 0x00200000
 
-// cutComm returns the command's name in /proc/PID/stat and the rest. The name may
-// contain blanks and brackets, so it ends at the last bracket.
+// cutComm returns the command's name in /proc/PID/stat and the rest, from the blank
+// behind its bracket on; ok is false if there is no name, or less than three bytes
+// follow. The name may contain blanks and brackets, so it ends at the last bracket.
 func cutComm(b []byte) (name, rest []byte, ok bool) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open || end+4 > len(b) {
@@ -44,8 +45,8 @@ func cutComm(b []byte) (name, rest []byte, ok bool) {
 	return b[open+1 : end], b[end+1:], true
 }
 
-// ParseStat returns the used fields of /proc/PID/stat; a malformed file is
-// [ErrShape].
+// ParseStat returns the used fields of /proc/PID/stat. [ErrShape]: a field is missing or
+// no number.
 func ParseStat(b []byte) (Stat, error) {
 	_, rest, ok := cutComm(b)
 	if !ok {
@@ -70,6 +71,8 @@ func ParseStat(b []byte) (Stat, error) {
 	return s, nil
 }
 
+// set sets a field of /proc/PID/stat by its number; false if the text is no valid number.
+// A field that [Stat] does not have is ignored: true.
 func (s *Stat) set(field int, b []byte) bool {
 	switch field {
 	case 4, 7, 9, 14, 15, 20, 22, 24:
@@ -98,8 +101,8 @@ func (s *Stat) set(field int, b []byte) bool {
 	return ok
 }
 
-// parseDecimal returns a decimal number; 0 for a negative one, as the kernel prints
-// some of these fields signed; ok is false for anything else.
+// parseDecimal returns a decimal number of at most 19 digits; 0 for what begins with "-",
+// as the kernel prints some of these fields signed; ok is false for anything else.
 func parseDecimal(b []byte) (uint64, bool) {
 	if len(b) == 0 || len(b) > 19 {
 		return 0, false
@@ -129,7 +132,7 @@ func ParseCmdline(b []byte) []string {
 }
 
 // ParseMaxFiles returns the soft limit "Max open files" in /proc/PID/limits; 0 for
-// "unlimited".
+// "unlimited". [ErrShape]: there is no such line, or it has no number.
 func ParseMaxFiles(b []byte) (uint64, error) {
 	for line := range bytes.Lines(b) {
 		rest, ok := bytes.CutPrefix(line, []byte("Max open files"))

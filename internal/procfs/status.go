@@ -14,8 +14,8 @@ type Status struct {
 	Swap uint64 // VmSwap
 }
 
-// ParseStatus returns the memory in /proc/PID/status. A file without VmRSS or RssAnon,
-// as a process that ends has, is [ErrShape].
+// ParseStatus returns the memory in /proc/PID/status, in bytes; swap is 0 if the file does
+// not have it. A file without VmRSS or RssAnon, as a process that ends has, is [ErrShape].
 func ParseStatus(b []byte) (Status, error) {
 	var s Status
 	found := 0

@@ -15,8 +15,9 @@ type Syscall struct {
 	Args    [6]uint64
 }
 
-// ParseSyscall returns the call in /proc/PID/task/TID/syscall: "running",
-// "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
+// ParseSyscall returns the call in /proc/PID/task/TID/syscall: "running", "-1 0xSP 0xPC"
+// or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC". NR is −1 for the first two. Any other form is
+// an [ErrShape].
 func ParseSyscall(b []byte) (Syscall, error) {
 	var f [9][]byte
 	n := 0
@@ -58,7 +59,8 @@ func ParseSyscall(b []byte) (Syscall, error) {
 // errSyscall is the error of ParseSyscall.
 var errSyscall = fmt.Errorf("syscall: %w", ErrShape)
 
-// parseHex returns a number such as "0x7f"; ok is false for anything else.
+// parseHex returns a number such as "0x7f" or "7f", of at most 16 digits; ok is false for
+// anything else.
 func parseHex(b []byte) (v uint64, ok bool) {
 	b = bytes.TrimPrefix(b, []byte("0x"))
 	if len(b) == 0 || len(b) > 16 {
@@ -80,7 +82,7 @@ func parseHex(b []byte) (v uint64, ok bool) {
 }
 
 // ParseEpollFDs returns the descriptors in an epoll set: the lines "tfd:" of
-// /proc/PID/fdinfo/N.
+// /proc/PID/fdinfo/N; none for another file.
 func ParseEpollFDs(b []byte) []int {
 	var fds []int
 	for line := range bytes.Lines(b) {
@@ -107,7 +109,8 @@ type SchedTimes struct {
 	Slices uint64        // how often it was put on a CPU
 }
 
-// ParseSchedTimes returns the totals in /proc/PID/task/TID/schedstat.
+// ParseSchedTimes returns the totals in /proc/PID/task/TID/schedstat: how long the thread
+// ran and waited to run, and how often it ran. Any other form is an [ErrShape].
 func ParseSchedTimes(b []byte) (SchedTimes, error) {
 	var v [3]uint64
 	for i := range v {

@@ -3,40 +3,65 @@ package procfs
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"math/bits"
 	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 )
 
-// NewSyscallReader returns a SyscallReader over r.
-func NewSyscallReader(r *FS) *SyscallReader { return &SyscallReader{fs: r} }
+// NewSyscallReader returns a SyscallReader over r. Each read of memory has a deadline.
+func NewSyscallReader(r *FS) *SyscallReader {
+	c := NewWatchedSyscallReader(r, new(memory.Watchdog))
+	c.hands = true
+	return c
+}
+
+// NewWatchedSyscallReader returns a SyscallReader over r that is used only in functions
+// of [memory.Watchdog.Do]. If one of these is given up, the caller of Do calls
+// [SyscallReader.Hang].
+func NewWatchedSyscallReader(r *FS, w *memory.Watchdog) *SyscallReader {
+	c := &SyscallReader{fs: r, watchdog: w, hung: hung{ownNS: OwnUserNS().Ino}}
+	c.renew()
+	c.read = func() { c.err = c.memory.Read(c.part[:]...) }
+	return c
+}
 
 // SyscallReader reads which descriptors a blocked thread waits for: from the
 // arguments of its system call, from /proc/PID/fdinfo and, for the sets of poll
 // and select, from its memory (process_vm_readv(2)). It must not be used by two
 // goroutines at once.
 type SyscallReader struct {
-	fs      *FS
-	guard   memory.Guard
-	hung    map[int]time.Time // when the memory of a process did not come in time, by its id
-	scratch [8192]byte
+	fs       *FS
+	watchdog *memory.Watchdog
+	hands    bool // reads of memory are functions of the watchdog, each one
+	hung     hung
+	memory   *memory.Process
+	read     func() // reads part; the error is in err
+	part     [1]memory.Part
+	err      error
+	scratch  *[8192]byte
 }
 
-// The bounds of what is kept of processes whose memory does not come.
-const (
-	maxHung   = 256
-	hungAgain = 10 * time.Minute // until such a process is read again
-)
+// renew replaces the buffers that a read fills: a read that hangs may still write to the
+// old ones.
+func (c *SyscallReader) renew() {
+	c.memory, c.scratch = memory.NewWatched(0, c.watchdog), new([8192]byte)
+}
 
-// WaitsForConnection reports whether a call waits on one of the descriptors of
-// listening sockets: accept(2) itself, or a poll, select or epoll whose set
-// contains one. False where the set cannot be read.
+// Hang records that a read of a process's memory did not return in time, so that it is
+// not read again for a while.
+func (c *SyscallReader) Hang(pid int) {
+	c.renew()
+	c.hung.add(c.fs, pid)
+}
+
+// WaitsForConnection reports whether a call waits on one of the descriptors of listening
+// sockets: accept(2) itself, or a poll (of its first 1,024 entries), a select to read (of
+// its first 65,536) or an epoll whose set contains one. It is false if the set cannot be
+// read.
 func (c *SyscallReader) WaitsForConnection(pid int, k Syscall, listening []int) bool {
 	switch k.NR {
 	case SysAccept, unix.SYS_ACCEPT4:
@@ -55,23 +80,24 @@ func (c *SyscallReader) WaitsForConnection(pid int, k Syscall, listening []int) 
 }
 
 // readMemory fills into from the memory of another process, which is not stopped
-// (process_vm_readv(2)); false: not all of it could be read. A process whose memory
-// does not come in time is not read again for ten minutes.
+// (process_vm_readv(2)). false: not all of it could be read, and into must not be used. A
+// process whose memory does not come in time is not read again for ten minutes, nor are
+// those of a user who has two.
 func (c *SyscallReader) readMemory(pid int, addr uint64, into []byte) bool {
-	if at, hung := c.hung[pid]; hung {
-		if time.Since(at) < hungAgain {
-			return false
-		}
-		delete(c.hung, pid)
+	if c.hung.has(c.fs, pid) {
+		return false
 	}
-	err := c.guard.Read(pid, memory.Part{Addr: addr, Into: into})
-	if errors.Is(err, memory.ErrHung) {
-		if c.hung == nil || len(c.hung) >= maxHung {
-			c.hung = make(map[int]time.Time)
-		}
-		c.hung[pid] = time.Now()
+	c.memory.SetPID(pid)
+	c.part[0] = memory.Part{Addr: addr, Into: into}
+	switch {
+	case !c.hands:
+		c.read()
+	case !c.watchdog.Do(c.read):
+		c.Hang(pid)
+		return false
 	}
-	return err == nil
+	c.part[0].Into = nil
+	return c.err == nil
 }
 
 // pollContains reports whether an array of struct pollfd contains one of fds:
@@ -96,8 +122,9 @@ func selectContains(b []byte, fds []int) bool {
 	return false
 }
 
-// ReadFDs returns the descriptors that a poll, select or epoll waits to read from,
-// at most 1,024; nil for any other call, or where the set cannot be read.
+// ReadFDs returns the descriptors that a poll or select waits to read from, of the first
+// 1,024, and for an epoll all in its set, whatever it waits for on them; nil for any other
+// call, or where the set is empty or cannot be read.
 func (c *SyscallReader) ReadFDs(pid int, k Syscall) []int {
 	switch k.NR {
 	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
@@ -127,7 +154,8 @@ func pollInFDs(b []byte) []int {
 	return fds
 }
 
-// appendSelected appends the descriptors of an fd_set to fds.
+// appendSelected appends the descriptors of an fd_set to fds, in ascending order, and
+// returns it.
 func appendSelected(b []byte, fds []int) []int {
 	for at := 0; at+8 <= len(b); at += 8 {
 		for word := binary.NativeEndian.Uint64(b[at:]); word != 0; word &= word - 1 {
@@ -137,8 +165,8 @@ func appendSelected(b []byte, fds []int) []int {
 	return fds
 }
 
-// EpollFDs returns the descriptors in an epoll set (/proc/PID/fdinfo/N); nil if
-// it cannot be read.
+// EpollFDs returns the descriptors in an epoll set (/proc/PID/fdinfo/N); nil if it is
+// empty or cannot be read, or the descriptor is no epoll.
 func (c *SyscallReader) EpollFDs(pid int, epoll int) []int {
 	b, err := c.fs.Read(pid, "fdinfo/"+strconv.Itoa(epoll))
 	if err != nil {
@@ -147,7 +175,9 @@ func (c *SyscallReader) EpollFDs(pid int, epoll int) []int {
 	return ParseEpollFDs(b)
 }
 
-// WaitsForData reports whether a call waits to read from one of fds.
+// WaitsForData reports whether a call waits to read from one of fds: a read, or a poll or
+// select that [SyscallReader.ReadFDs] returns it for. It is false for an epoll, and for a
+// set that cannot be read.
 func (c *SyscallReader) WaitsForData(pid int, k Syscall, fds []int) bool {
 	switch k.NR {
 	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG:
@@ -158,9 +188,10 @@ func (c *SyscallReader) WaitsForData(pid int, k Syscall, fds []int) bool {
 	return false
 }
 
-// FDs returns the descriptors that a call waits for. known is true if the call
-// waits for descriptors only and these are all of them; with none of them it
-// sleeps.
+// FDs returns the descriptors that a call waits for. known is true if the call waits for
+// descriptors only and these are all of them, but for the third set of a select; then a
+// call with none sleeps. It is false for any other call, for an epoll without descriptors,
+// and for a set that cannot be read or has more than 1,024 (poll) or 65,536 (select).
 func (c *SyscallReader) FDs(pid int, k Syscall) (fds []int, known bool) {
 	switch k.NR {
 	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
@@ -170,8 +201,8 @@ func (c *SyscallReader) FDs(pid int, k Syscall) (fds []int, known bool) {
 	return c.AppendFDs(pid, k, nil)
 }
 
-// AppendFDs appends the descriptors that a call other than an epoll waits for to
-// into, and returns it; known is as that of FDs.
+// AppendFDs appends the descriptors that a call other than an epoll waits for to into, and
+// returns it; known is as that of [SyscallReader.FDs], false for an epoll.
 func (c *SyscallReader) AppendFDs(pid int, k Syscall, into []int) (fds []int, known bool) {
 	switch k.NR {
 	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG,
@@ -192,8 +223,8 @@ func (c *SyscallReader) AppendFDs(pid int, k Syscall, into []int) (fds []int, kn
 	return into, false
 }
 
-// appendPollFDs appends the descriptors of an array of struct pollfd to fds; a
-// negative one is none (poll(2)).
+// appendPollFDs appends the descriptors of an array of struct pollfd to fds and returns
+// it. A negative one is left out, as poll(2) ignores it.
 func appendPollFDs(b []byte, fds []int) []int {
 	for ; len(b) >= 8; b = b[8:] {
 		if fd := int(int32(binary.NativeEndian.Uint32(b))); fd >= 0 {
@@ -203,8 +234,9 @@ func appendPollFDs(b []byte, fds []int) []int {
 	return fds
 }
 
-// appendSelectFDs appends the descriptors that a select waits to read from or to
-// write to; known is false where its sets cannot be read.
+// appendSelectFDs appends the descriptors that a select waits to read from or to write to,
+// and returns it; known is false if its sets cannot be read or have more than 65,536, and
+// then some may be missing.
 func (c *SyscallReader) appendSelectFDs(pid int, k Syscall, into []int) (fds []int, known bool) {
 	n := (int(k.Args[0]) + 63) / 64 * 8
 	if n < 0 || n > len(c.scratch) {
@@ -222,9 +254,9 @@ func (c *SyscallReader) appendSelectFDs(pid int, k Syscall, into []int) (fds []i
 	return into, true
 }
 
-// ConnectPath returns the path of the UNIX socket that a connect(2) waits for; ""
-// for any other call. While it waits for a place in the listener's queue the
-// socket has no peer.
+// ConnectPath returns the path of the UNIX socket that a connect(2) waits for; "" for any
+// other call or address, or if it cannot be read. While it waits for a place in the
+// listener's queue the socket has no peer.
 func (c *SyscallReader) ConnectPath(pid int, k Syscall) string {
 	if k.NR != unix.SYS_CONNECT {
 		return ""
@@ -236,8 +268,8 @@ func (c *SyscallReader) ConnectPath(pid int, k Syscall) string {
 	return unixPath(c.scratch[:n])
 }
 
-// unixPath returns the path in a struct sockaddr_un, "@name" for an abstract name,
-// "" for an address of another family.
+// unixPath returns the path in a struct sockaddr_un, "@name" for an abstract name, in
+// which each further 0 is "@" too; "" for an address of another family.
 func unixPath(b []byte) string {
 	if len(b) <= 2 || binary.NativeEndian.Uint16(b) != unix.AF_UNIX {
 		return ""

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // ErrConfined means that a process is confined in a way in which the exporter is
@@ -14,26 +14,26 @@ import (
 // have.
 var ErrConfined = errors.New("it has other namespaces, another root directory or other security restrictions than the exporter")
 
-// Unconfined returns nil if a process sees the same system as the exporter and no
-// sandbox holds it: the same namespaces and root directory, the same label of a
-// security module, no more system call filters than process 1 and, for root's
-// processes, no fewer capabilities in the bounding set. Otherwise it is
-// ErrConfined.
+// Unconfined returns nil if a process has the exporter's namespaces (but for cgroup and
+// time), root directory and security label (or neither label can be read), no more system
+// call filters than process 1 and, for root's, no fewer capabilities in the bounding set.
+// ErrConfined: it is not so, or the exporter's own or one of the labels cannot be read.
+// ErrGone: it has ended. Any other error: it is not known.
 func Unconfined(root string, pid int) error {
 	for _, ns := range []string{"ns/mnt", "ns/net", "ns/pid", "ns/ipc", "ns/uts", "ns/user"} {
 		theirs, err := os.Readlink(path(root, pid, ns))
 		if err != nil {
-			return ended(err)
+			return ended(procfs.OrEnded(err, path(root, pid, ns)))
 		}
 		if ours, err := os.Readlink("/proc/self/" + ns); err != nil || theirs != ours {
 			return fmt.Errorf("process %d, %s: %w", pid, ns, ErrConfined)
 		}
 	}
-	var at, top unix.Stat_t
-	if err := unix.Stat(path(root, pid, "root"), &at); err != nil {
+	at, err := procfs.StatLink(path(root, pid, "root"))
+	if err != nil {
 		return ended(err)
 	}
-	if err := unix.Stat("/", &top); err != nil || at.Dev != top.Dev || at.Ino != top.Ino {
+	if top, err := procfs.StatLink("/"); err != nil || !procfs.SameFile(at, top) {
 		return fmt.Errorf("process %d, its root directory: %w", pid, ErrConfined)
 	}
 	theirs, err := os.ReadFile(path(root, pid, "attr/current"))
@@ -44,9 +44,9 @@ func Unconfined(root string, pid int) error {
 	return unfiltered(root, pid)
 }
 
-// unfiltered compares the system call filters with those of process 1, which all
-// processes inherit, and the capabilities of root's processes with the
-// exporter's.
+// unfiltered returns nil if a process has no more system call filters than process 1,
+// from which all inherit them, and if one of root's has no fewer capabilities than the
+// exporter. ErrConfined: it has.
 func unfiltered(root string, pid int) error {
 	c, err := readCredentials(root, pid)
 	if err != nil {

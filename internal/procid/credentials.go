@@ -52,7 +52,9 @@ func Agree(c, master Credentials) error {
 	return nil
 }
 
-// String returns the users and groups as a phrase of bounded length for people.
+// String returns the user and the group, and the number of supplementary groups, as a
+// phrase for people, such as "uid 33, gid 33, 1 groups"; the four of each if they are not
+// uniform.
 func (c Credentials) String() string {
 	if !c.Uniform() {
 		return fmt.Sprintf("uids %v, gids %v", c.UIDs, c.GIDs)
@@ -60,8 +62,9 @@ func (c Credentials) String() string {
 	return fmt.Sprintf("uid %d, gid %d, %d groups", c.UID(), c.GID(), len(c.Groups))
 }
 
-// parseStatus returns the fields of Credentials in /proc/PID/status. Uid and Gid
-// must be there, once.
+// parseStatus returns the users and groups in /proc/PID/status; other fields that are
+// missing there are 0. errShape: Uid or Gid is not there exactly once, or a field is no
+// number.
 func parseStatus(b []byte) (Credentials, error) {
 	var c Credentials
 	uids, gids := 0, 0
@@ -98,7 +101,7 @@ func parseStatus(b []byte) (Credentials, error) {
 	return c, nil
 }
 
-// four returns the four numbers of a line "Uid:" or "Gid:".
+// four returns the four numbers of a line "Uid:" or "Gid:". errShape: there are not four.
 func four(s string) (out [4]uint32, err error) {
 	list, err := numbers(s)
 	if err != nil || len(list) != len(out) {
@@ -107,7 +110,7 @@ func four(s string) (out [4]uint32, err error) {
 	return [4]uint32(list), nil
 }
 
-// numbers returns the numbers of a line, separated by blanks.
+// numbers returns the numbers of a line, separated by blanks. errShape: one is no number.
 func numbers(s string) ([]uint32, error) {
 	var out []uint32
 	for f := range strings.FieldsSeq(s) {

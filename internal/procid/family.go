@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // maxChildren is how many children of one master are read.
@@ -52,7 +53,9 @@ func ReadFamily(root string, master int) (*Family, error) {
 	return f, nil
 }
 
-// add reads a child with its files.
+// add adds a child with its files to the family. A child of another parent is left out.
+// One that changes its users just now is added as not uniform: it is no worker, but its
+// files count. ErrGone: it has ended.
 func (f *Family) add(root string, pid int) error {
 	c, err := Read(root, pid)
 	if errors.Is(err, ErrUsers) { // it becomes another user just now: no worker, but its files count
@@ -72,9 +75,10 @@ func (f *Family) add(root string, pid int) error {
 	return nil
 }
 
-// childrenOf returns the pids of the children of a process. All processes are
-// read: the kernel's own list, task/PID/children, leaves some out while others
-// end (proc(5)).
+// childrenOf returns the pids of the children of a process, in no order, without zombies
+// and those that cannot be read. All processes are read: the kernel's own list,
+// task/PID/children, leaves some out while others end (proc(5)). ErrTooMany: there are more
+// than 512.
 func childrenOf(root string, parent int) ([]int, error) {
 	dir, err := os.Open(root)
 	if err != nil {
@@ -102,10 +106,11 @@ func childrenOf(root string, parent int) ([]int, error) {
 	return out, nil
 }
 
-// Gunicorn returns nil if pid is a worker of gunicorn: a child of the master with
-// its users and its executable, that holds a listener of the master and exactly
-// one heartbeat file, which the master holds too and no sibling does. A process
-// that a hook has forked holds none, or those of others.
+// Gunicorn returns nil if pid is a worker of gunicorn: a child of the master with its
+// users and its executable, that holds a listener of the master and exactly one heartbeat
+// file, which the master holds too and no sibling does. Otherwise the error says why not:
+// ErrNoProof if it has no such files, as a process that a hook has forked, else as
+// [Family.child].
 func (f *Family) Gunicorn(pid int) error {
 	c, err := f.child(pid)
 	if err != nil {
@@ -128,10 +133,11 @@ func (f *Family) Gunicorn(pid int) error {
 	return f.serves(c)
 }
 
-// UWSGI returns nil if pid is a worker of uWSGI: a child of the master with its
-// users and its executable, that holds a listener of the master and a socket of
-// the master that no sibling holds: its signal pipe. A process that the app has
-// forked in the master holds those of all.
+// UWSGI returns nil if pid is a worker of uWSGI: a child of the master with its users and
+// its executable, that holds a listener of the master and exactly one other socket of the
+// master that no sibling holds: its signal pipe. Otherwise the error says why not:
+// ErrNoProof if it has no such sockets, as a process that the app has forked in the
+// master, else as [Family.child].
 func (f *Family) UWSGI(pid int) error {
 	c, err := f.child(pid)
 	if err != nil {
@@ -152,7 +158,7 @@ func (f *Family) UWSGI(pid int) error {
 	return nil
 }
 
-// heldByOthers reports whether another child holds a socket.
+// heldByOthers reports whether a child other than pid holds a socket.
 func (f *Family) heldByOthers(pid int, socket uint64) bool {
 	for other := range f.Children {
 		if other != pid && f.files[other].Sockets[socket] {
@@ -162,8 +168,8 @@ func (f *Family) heldByOthers(pid int, socket uint64) bool {
 	return false
 }
 
-// child returns a child of the master, or an error if it has another executable
-// or other users.
+// child returns a child of the master. ErrParent: pid is none, as the family was read.
+// ErrExecutable or ErrUsers: it has another executable or other users.
 func (f *Family) child(pid int) (Process, error) {
 	c, ok := f.Children[pid]
 	switch {
@@ -178,7 +184,8 @@ func (f *Family) child(pid int) (Process, error) {
 	return c, nil
 }
 
-// serves returns an error unless a child holds a listener of its master.
+// serves returns nil if a child holds a listener of its master. ErrNoProof: it holds
+// none.
 func (f *Family) serves(c Process) error {
 	if !f.files[c.PID].Shares(f.files[f.Master.PID], f.listeners) {
 		return fmt.Errorf("process %d has no listener of its master open: %w", c.PID, ErrNoProof)
@@ -186,12 +193,13 @@ func (f *Family) serves(c Process) error {
 	return nil
 }
 
-// SamePIDs reports whether a process is in the PID namespace of the exporter, so
-// that a pid in a file of its own means the same here.
+// SamePIDs reports whether a process is in the PID namespace of the exporter, so that a
+// pid in a file of its own means the same here. The error means that it is not known.
 func SamePIDs(root string, pid int) (bool, error) {
-	theirs, err := os.Readlink(filepath.Join(root, strconv.Itoa(pid), "ns/pid"))
+	name := path(root, pid, "ns/pid")
+	theirs, err := os.Readlink(name)
 	if err != nil {
-		return false, err
+		return false, procfs.OrEnded(err, name)
 	}
 	ours, err := os.Readlink("/proc/self/ns/pid")
 	return ours == theirs, err

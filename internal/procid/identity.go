@@ -22,12 +22,12 @@ type Identity struct {
 	Terminal bool   // it has a controlling terminal
 }
 
-// Same reports whether both are one process. The parent may differ: it changes
-// when the parent ends.
+// Same reports whether both are one process, by pid and start. The parent may differ: it
+// changes when the parent ends. It is false for zero identities.
 func (i Identity) Same(j Identity) bool { return i.PID == j.PID && i.Start == j.Start && i.PID != 0 }
 
-// Identify returns the identity of a process; root is where /proc is mounted. If
-// there is no such process the error is [os.ErrNotExist].
+// Identify returns the identity of a process, also of a zombie; root is where /proc is
+// mounted. If there is no such process the error is [os.ErrNotExist].
 func Identify(root string, pid int) (Identity, error) {
 	if pid <= 0 {
 		return Identity{}, fmt.Errorf("process %d: %w", pid, os.ErrNotExist)
@@ -46,7 +46,8 @@ func Identify(root string, pid int) (Identity, error) {
 	return Identity{PID: pid, Parent: st.PPID, Start: st.Start, State: st.State, Terminal: st.TTY != 0}, nil
 }
 
-// Alive reports whether the process is still there and no zombie.
+// Alive reports whether the process is still there and no zombie; false if it cannot be
+// read.
 func (i Identity) Alive(root string) bool {
 	now, err := Identify(root, i.PID)
 	return err == nil && now.Same(i) && now.State != 'Z' && now.State != 'X'
@@ -55,12 +56,12 @@ func (i Identity) Alive(root string) bool {
 // maxForking is of how many threads of a process the children are read.
 const maxForking = 1024
 
-// Children returns the pids of the children of a process, whichever of its
-// threads forked them (/proc/PID/task/TID/children); nil where the kernel does
-// not list them. Threads beyond 1,024 are not read.
+// Children returns the pids of the children of a process, zombies too, whichever of its
+// threads forked them (/proc/PID/task/TID/children); nil if it has none, they cannot be
+// read, or the kernel does not list them. Threads beyond 1,024 are not read.
 func Children(root string, pid int) []int {
 	r := procfs.New(root)
-	threads, err := r.Entries(r.Path(pid, "task"), nil)
+	threads, err := r.FirstEntries(r.Path(pid, "task"), nil, maxForking)
 	if err != nil {
 		return nil
 	}
@@ -91,8 +92,10 @@ type Launch struct {
 // errCut means that a file under /proc is longer than what is read of it.
 var errCut = errors.New("it is too long")
 
-// LaunchOf returns how a process was started. It takes the right to read the
-// process: the same user, or CAP_SYS_PTRACE.
+// LaunchOf returns how a process was started: arguments, environment (NAME=value), program
+// and directory, which is "" if it is deleted or out of reach, and whether it sees the
+// exporter's files. The right to read it is that of the same user, or CAP_SYS_PTRACE.
+// errCut: the arguments or the environment have 64 KiB or more.
 func LaunchOf(root string, pid int) (Launch, error) {
 	r := procfs.New(root)
 	var l Launch
@@ -123,7 +126,7 @@ func LaunchOf(root string, pid int) (Launch, error) {
 	return l, nil
 }
 
-// variables returns the strings of the form NAME=value.
+// variables returns those strings of a list that have the form NAME=value.
 func variables(list []string) []string {
 	var out []string
 	for _, v := range list {
@@ -134,8 +137,8 @@ func variables(list []string) []string {
 	return out
 }
 
-// InService reports whether a process runs in a service of systemd, by its
-// control group.
+// InService reports whether a process runs in a service of systemd other than
+// user@UID.service, by any part of its control group's path; false if that cannot be read.
 func InService(root string, pid int) bool {
 	b, err := procfs.New(root).Read(pid, "cgroup")
 	if err != nil {
@@ -151,7 +154,7 @@ func InService(root string, pid int) bool {
 	return false
 }
 
-// StartTime returns when a process began, by the clock of now.
+// StartTime returns when a process began, by the present time of the clock, to 10 ms.
 func (i Identity) StartTime() (time.Time, error) {
 	boot, err := procfs.BootTime()
 	if err != nil {

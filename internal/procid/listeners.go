@@ -13,16 +13,16 @@ import (
 // read.
 const maxTable = 64 << 20
 
-// Listeners returns the inodes of the sockets that listen in the network
-// namespace of a process, from /proc/PID/net/tcp, tcp6 and unix. A table that
-// the kernel does not have is passed over; a table over 64 MiB is ErrTooMany.
+// Listeners returns the inodes of the sockets that listen in the network namespace of a
+// process, from /proc/PID/net/tcp, tcp6 and unix; a kernel without IPv6 has no tcp6.
+// ErrTooMany: a table has 64 MiB or more. ErrGone: the process has ended.
 func Listeners(root string, pid int) (map[uint64]bool, error) {
 	out := make(map[uint64]bool)
 	for name, listener := range map[string]func([]string) (uint64, bool){
 		"net/tcp": tcpListener, "net/tcp6": tcpListener, "net/unix": unixListener,
 	} {
 		f, err := os.Open(path(root, pid, name))
-		if errors.Is(err, os.ErrNotExist) {
+		if name == "net/tcp6" && errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
@@ -41,7 +41,7 @@ func Listeners(root string, pid int) (map[uint64]bool, error) {
 	return out, nil
 }
 
-// eachLine calls f for each line of a table of at most maxTable bytes.
+// eachLine calls f for each line of a table. ErrTooMany: the table has 64 MiB or more.
 func eachLine(r io.Reader, f func(string)) error {
 	lim := &io.LimitedReader{R: r, N: maxTable}
 	sc := bufio.NewScanner(lim)
@@ -54,8 +54,9 @@ func eachLine(r io.Reader, f func(string)) error {
 	return sc.Err()
 }
 
-// tcpListener reads a line of /proc/net/tcp: the 4th field is the state (0A is
-// LISTEN), the 10th the inode.
+// tcpListener returns the inode of a listening socket by the fields of a line of
+// /proc/net/tcp: the 4th is the state (0A is LISTEN), the 10th the inode. false: it does
+// not listen, or the line has another form.
 func tcpListener(f []string) (uint64, bool) {
 	if len(f) < 10 || f[3] != "0A" {
 		return 0, false
@@ -64,9 +65,10 @@ func tcpListener(f []string) (uint64, bool) {
 	return n, err == nil && n != 0
 }
 
-// unixListener reads a line of /proc/net/unix: the 4th field holds the flags
-// (00010000 is a socket that accepts), the 7th the inode. The path comes last
-// and may hold anything.
+// unixListener returns the inode of a listening socket by the fields of a line of
+// /proc/net/unix: the 4th holds the flags (00010000 is a socket that accepts), the 7th the
+// inode. false: it does not listen, or the line has another form. The path is last and may
+// hold anything.
 func unixListener(f []string) (uint64, bool) {
 	if len(f) < 7 || f[3] != "00010000" {
 		return 0, false

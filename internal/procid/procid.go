@@ -58,13 +58,14 @@ type Process struct {
 	Credentials
 }
 
-// Same reports whether both are one process.
+// Same reports whether both are one process, by pid and start; false for zero processes.
 func (p Process) Same(q Process) bool { return p.PID == q.PID && p.Start == q.Start && p.PID != 0 }
 
-// Read reads a process from root, where /proc is mounted. Number and start time
-// are read before and after the rest: what is returned is of one process. A
-// process that is not there is ErrGone; one that may not be read is an error of
-// /proc/PID/exe (it takes the same user, or CAP_SYS_PTRACE).
+// Read returns what identifies a process, its users and its executable. Pid and start are
+// read before and after the rest, so that all is of one process. ErrGone: it has ended,
+// also if it is a zombie, or its parent changed meanwhile. ErrUsers: it changed its users
+// meanwhile. It needs the right to read /proc/PID/exe: that of the same user, or
+// CAP_SYS_PTRACE.
 func Read(root string, pid int) (Process, error) {
 	p, err := readStat(root, pid)
 	if err != nil {
@@ -74,14 +75,14 @@ func Read(root string, pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	var st unix.Stat_t
 	exe := path(root, pid, "exe")
-	if err := unix.Stat(exe, &st); err != nil {
+	st, err := procfs.StatLink(exe)
+	if err != nil {
 		return Process{}, ended(&os.PathError{Op: "stat", Path: exe, Err: err})
 	}
-	p.Exe = File{st.Dev, st.Ino}
+	p.Exe = File{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}
 	if p.ExePath, err = os.Readlink(exe); err != nil {
-		return Process{}, ended(err)
+		return Process{}, ended(procfs.OrEnded(err, exe))
 	}
 	// An executable with a set-user-ID bit may have begun meanwhile.
 	if p.Credentials, err = readCredentials(root, pid); err != nil {
@@ -99,6 +100,8 @@ func Read(root string, pid int) (Process, error) {
 	return p, nil
 }
 
+// readStat returns a process with what its stat file says, without its users and its
+// executable. ErrGone: it has ended, also if it is a zombie.
 func readStat(root string, pid int) (Process, error) {
 	if pid <= 0 {
 		return Process{}, fmt.Errorf("process %d: %w", pid, ErrGone)
@@ -118,6 +121,8 @@ func readStat(root string, pid int) (Process, error) {
 	return p, nil
 }
 
+// readCredentials returns the credentials in a process's status file; ErrGone if the process
+// has ended.
 func readCredentials(root string, pid int) (Credentials, error) {
 	b, err := read(path(root, pid, "status"))
 	if err != nil {
@@ -130,11 +135,13 @@ func readCredentials(root string, pid int) (Credentials, error) {
 	return c, nil
 }
 
+// path returns the path of a file of a process.
 func path(root string, pid int, name string) string {
 	return root + "/" + strconv.Itoa(pid) + "/" + name
 }
 
-// read reads a file under /proc of at most maxFile bytes.
+// read returns the content of a file under /proc. ErrTooMany: it has more than 64 KiB.
+// ErrGone: the process has ended.
 func read(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -148,7 +155,8 @@ func read(name string) ([]byte, error) {
 	return b, ended(err)
 }
 
-// ended makes ErrGone of the errors that a process leaves behind when it ends.
+// ended returns err with ErrGone around it if it is ENOENT or ESRCH, as when the process
+// has ended, else err as it is.
 func ended(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("%w (%w)", ErrGone, err)

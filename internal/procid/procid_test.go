@@ -107,6 +107,12 @@ func TestReadSelf(t *testing.T) {
 		if _, err := Read("/proc", pid); !errors.Is(err, ErrGone) {
 			t.Errorf("%d: %v", pid, err)
 		}
+		if _, err := Listeners("/proc", pid); !errors.Is(err, ErrGone) {
+			t.Errorf("listeners of %d: %v", pid, err)
+		}
+		if _, err := ReadFiles("/proc", pid); !errors.Is(err, ErrGone) {
+			t.Errorf("files of %d: %v", pid, err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 )
 
 // BenchmarkLook is a look at a thread that waits in its 22nd frame, each of another
@@ -23,7 +24,7 @@ func BenchmarkLook(b *testing.B) {
 	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	for _, python := range pythons(b) {
+	for _, python := range pystacktest.Pythons(b) {
 		b.Run(filepath.Base(python), func(b *testing.B) {
 			py := start(b, python, file)
 			var pid int
@@ -42,8 +43,8 @@ func BenchmarkLook(b *testing.B) {
 	}
 }
 
-// measure measures looks at a thread that runs between them, as far as can be
-// seen, or does not.
+// measure benchmarks reads of a thread that runs between them, or (as far as can be seen)
+// does not.
 func measure(b *testing.B, name string, p *pystack.Process, pid int, moved bool) {
 	b.Run(name, func(b *testing.B) {
 		var s pystack.Stack

@@ -12,7 +12,7 @@ import (
 // each look is proven.
 func TestBlocked(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
 			py, err := pystacktest.StartBlocked(t.Context(), []string{python})
@@ -51,7 +51,7 @@ func TestBlocked(t *testing.T) {
 // Threads that move are never seen where they are not.
 func TestMoving(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		for _, mode := range []string{"blocked", "alternating", "spinning"} {
 			t.Run(python+"/"+mode, func(t *testing.T) {
 				t.Parallel()

@@ -31,7 +31,8 @@ type codes struct {
 	count  int
 }
 
-// learn reports whether a type is that of code objects, and notes it.
+// learn reports whether the type at an address is that of code objects, and remembers such
+// a type. It is false too for a new one if four are known.
 func (c *codes) learn(p *Process, typ uint64) (bool, error) {
 	if slices.Contains(c.types[:c.count], typ) {
 		return true, nil
@@ -48,8 +49,9 @@ func (c *codes) learn(p *Process, typ uint64) (bool, error) {
 	return true, nil
 }
 
-// resolve sets the frames of s. Each code object is read again and compared: the
-// address of one that is gone may be another's.
+// resolve sets the frames of s, at most [MaxFrames]. Each code object is read again and
+// compared: the address of one that is gone may be another's. errTorn: the frames do not
+// hold together.
 func (p *Process) resolve(s *Stack, frames []raw) error {
 	s.Truncated = len(frames) > MaxFrames
 	if s.Truncated {
@@ -82,9 +84,9 @@ func (p *Process) resolve(s *Stack, frames []raw) error {
 // for its fields and one for its line table.
 const maxProofs = memory.MaxParts / 2
 
-// prove compares what is known of code objects with what is there, in one call,
-// and reads those that are new or not the same. It returns how many frames it has
-// done.
+// prove compares what is known of the frames' code objects with what is there, in one
+// call, and reads those that are new or have changed. It returns for how many of the first
+// frames it did that: all, or 32.
 func (p *Process) prove(frames []Frame) (done int, err error) {
 	frames = frames[:min(len(frames), maxProofs)]
 	p.ask(frames)
@@ -111,8 +113,8 @@ func (p *Process) prove(frames []Frame) (done int, err error) {
 	return len(frames), nil
 }
 
-// ask sets the parts to be read of the code objects that are known, one after the
-// other in the walker's proofs.
+// ask sets the parts of memory that the walker reads to prove the known code objects, in
+// the order of the frames.
 func (p *Process) ask(frames []Frame) {
 	w, total := &p.walker, 0
 	for i := range frames {
@@ -136,7 +138,8 @@ func (p *Process) ask(frames []Frame) {
 	}
 }
 
-// repeated returns the inner frame that has the same code; -1 without one.
+// repeated returns the index of a frame before frame i that has the same code; -1 if
+// there is none.
 func repeated(frames []Frame, i int) int {
 	for j := range frames[:i] {
 		if frames[j].code == frames[i].code {
@@ -146,13 +149,16 @@ func repeated(frames []Frame, i int) int {
 	return -1
 }
 
-// same reports whether a code object still is the one that is known.
+// same reports whether a code object is still the one that is known, by its bytes,
+// without its warm-up counter. Of code of a file that is not .py it compares the first
+// KiB of the line table too: that may have been made at run time.
 func (c *Code) same(l *layout.Layout, proof, table []byte) bool {
 	mask(l, proof)
 	return bytes.Equal(proof, c.proof) && bytes.Equal(table, c.compared)
 }
 
-// mask clears what changes while the code runs, in its bytes from its type on.
+// mask clears, in the bytes of a code object from its type on, those that change while
+// the code runs.
 func mask(l *layout.Layout, proof []byte) {
 	if l.Code.Warmup >= 0 {
 		at := l.Code.Warmup - l.Object.Type
@@ -160,7 +166,9 @@ func mask(l *layout.Layout, proof []byte) {
 	}
 }
 
-// load reads a code object and remembers it.
+// load reads a code object anew, remembers it and returns it; when too many are remembered,
+// or too much of their line tables, all others are forgotten. errTorn: there is no valid
+// one.
 func (p *Process) load(addr uint64) (*Code, error) {
 	delete(p.codes.known, addr)
 	l := &p.layout.Code
@@ -197,7 +205,8 @@ func (p *Process) load(addr uint64) (*Code, error) {
 	return c, nil
 }
 
-// loadTexts sets the file and the names of a code object whose bytes are b.
+// loadTexts sets the file, the names and whether it is the app's own of a code object; b
+// are its bytes. Before 3.11, without a qualified name, Function is the plain name.
 func (p *Process) loadTexts(c *Code, b []byte) error {
 	l := &p.layout.Code
 	var err error
@@ -217,7 +226,9 @@ func (p *Process) loadTexts(c *Code, b []byte) error {
 	return nil
 }
 
-// loadTable sets the line table and the size of the instructions.
+// loadTable sets the line table and the size of the instructions of a code object; b are
+// its bytes. A table that is too large is left out, without an error. errTorn: the size is
+// not possible.
 func (p *Process) loadTable(c *Code, b []byte) error {
 	l := &p.layout
 	c.tabled = memory.Uint64At(b, l.Code.Table) + uint64(l.Object.BytesData)
@@ -246,8 +257,9 @@ func (p *Process) loadTable(c *Code, b []byte) error {
 	return err
 }
 
-// line returns the line of an instruction; ok is false for one that is not in the
-// code.
+// line returns the line of an instruction, the first of the code if that has not begun, and
+// 0 if the table has none or was not read (before 3.10 the first); ok is false for an
+// instruction that is not in the code, and for a table that makes no sense.
 func (c *Code) line(l *layout.Layout, instr uint64) (line int, ok bool) {
 	offset := int64(instr)
 	if l.Frame.Unit == 0 {
@@ -285,8 +297,9 @@ func (c *Code) line(l *layout.Layout, instr uint64) (line int, ok bool) {
 	return line, ok
 }
 
-// text returns a str object, of which at most 300 characters: a path keeps its
-// end, which tells more.
+// text returns the text of a str object, the last 300 characters of a longer one: the end
+// of a path is more specific. errTorn: it is no compact str, or claims more than
+// [memory.MaxLength] characters.
 func (p *Process) text(addr uint64) (string, error) {
 	l := &p.layout.Object
 	head := p.walker.single[:l.StrCompact]
@@ -319,7 +332,8 @@ func (p *Process) text(addr uint64) (string, error) {
 	return p.codes.intern(decode(b, int(width))), nil
 }
 
-// decode returns the text of characters of so many bytes each.
+// decode returns the text of characters of width bytes each: 1, 2 or 4. A character that
+// does not exist becomes U+FFFD.
 func decode(b []byte, width int) string {
 	var s strings.Builder
 	for ; len(b) >= width; b = b[width:] {
@@ -338,7 +352,8 @@ func decode(b []byte, width int) string {
 	return s.String()
 }
 
-// intern returns a text that is kept once.
+// intern returns a text equal to s of which only one copy is kept; s itself once 8,192
+// texts are.
 func (c *codes) intern(s string) string {
 	if known, ok := c.texts[s]; ok {
 		return known

@@ -12,3 +12,6 @@ func KeepAtMost(c *Cache, n int64) { c.limit = n }
 
 // Kept returns how many descriptors are kept open.
 func Kept(c *Cache) int64 { return c.kept.Load() }
+
+// Failed returns the error of a read that failed.
+func Failed(err error) error { return new(Process).failed(err) }

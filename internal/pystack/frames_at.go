@@ -2,11 +2,11 @@ package pystack
 
 import "github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 
-// FramesAt reads the frames at addresses into s, in that order: those of
-// coroutines and greenlets that are suspended, which no thread's stack has. That
-// they are frames, and do not change meanwhile, is the caller's to prove, as
-// within [Process.LookThen]; an error means that they do not hold together. s is
-// reused; at most [MaxFrames] frames are read.
+// FramesAt sets s to the frames at addresses, in that order: those of coroutines and
+// greenlets that are suspended, which no thread's stack has. The caller proves that they
+// are frames and do not change meanwhile, as within [Process.LookThen]. An error means
+// that they cannot be read or do not hold together. Only the first [MaxFrames] (200) are
+// read.
 func (p *Process) FramesAt(addrs []uint64, s *Stack) error {
 	*s = Stack{Frames: s.Frames[:0], Syscall: -1}
 	p.walker.base = 0 // the buffers do not hold the stack of a thread any more
@@ -23,7 +23,8 @@ func (p *Process) FramesAt(addrs []uint64, s *Stack) error {
 	return p.resolve(s, frames)
 }
 
-// framesAt appends the frames at so many addresses as one call reads.
+// framesAt reads the frames at these addresses in one call, and returns frames with them
+// appended; nil with an error. errTorn: there is no frame at one of the addresses.
 func (w *walker) framesAt(p *Process, addrs []uint64, frames []raw) ([]raw, error) {
 	l := &p.layout.Frame
 	w.frames = grown(w.frames, len(addrs)*l.Size)
@@ -53,8 +54,9 @@ func (w *walker) framesAt(p *Process, addrs []uint64, frames []raw) ([]raw, erro
 	return frames, nil
 }
 
-// StackAt reads the frames from one at an address outwards into s, as those of a
-// thread's stack; see [Process.FramesAt].
+// StackAt sets s to the frames from the one at an address outwards, as those of a
+// thread's stack; to the first [MaxFrames] if there are more. What [Process.FramesAt]
+// says of proof and errors holds here too.
 func (p *Process) StackAt(addr uint64, s *Stack) error {
 	*s = Stack{Frames: s.Frames[:0], Syscall: -1}
 	p.walker.base = 0
@@ -65,7 +67,6 @@ func (p *Process) StackAt(addr uint64, s *Stack) error {
 	return p.resolve(s, frames)
 }
 
-// Ends notes that stacks end with a code object, which makes those of running
-// threads complete that end there. That it was so in a look that is believed is
-// the caller's to prove.
+// Ends marks a code object as one at which stacks end: a stack of a running thread that
+// ends there is complete. The caller has to prove in a proven look that it was so.
 func (c *Code) Ends() { c.root = true }

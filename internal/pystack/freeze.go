@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// thread is a thread that is looked at. Its files in /proc are kept open: they
-// belong to this thread, whichever gets its number later.
+// thread is a thread whose stack is read. Its files in /proc are kept open: they belong to
+// this thread even if its number is used again.
 type thread struct {
 	tid            int
 	syscall, sched int // descriptors
@@ -31,15 +31,17 @@ type last struct {
 	chopped bool // Stack.Truncated
 }
 
-// proof is what the kernel says of a thread: the system call that it is in, and
-// how long and how often it has run. Two that are equal, and not "running", prove
-// that the thread did not run between them.
+// proof is what the kernel reports of a thread: the system call that it is in, and how long
+// and how often it has run. Two equal ones, other than "running", prove that the thread did
+// not run between them.
 type proof struct {
 	syscall, sched   [192]byte
 	nsyscall, nsched int
 }
 
-// thread returns a thread by its id, as the exporter sees it.
+// thread returns a thread by its id, as the exporter sees it, with its files open. If 512
+// threads are known, all of them are forgotten first. [ended] reports whether the error
+// means that the thread has ended.
 func (p *Process) thread(tid int) (*thread, error) {
 	if t := p.threads[tid]; t != nil {
 		return t, nil
@@ -68,7 +70,7 @@ func (p *Process) thread(tid int) (*thread, error) {
 // pruned is how many kept threads are tried for each new one.
 const pruned = 4
 
-// prune forgets threads that have ended, of a few that chance picks.
+// prune removes threads that have ended, among a few that are picked at random.
 func (p *Process) prune() {
 	tried := 0
 	for old, t := range p.threads {
@@ -81,6 +83,8 @@ func (p *Process) prune() {
 	}
 }
 
+// openAt opens a file of a directory for reading, again after EINTR, and returns its
+// descriptor; −1 with an error.
 func openAt(dir int, name string) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -94,7 +98,7 @@ func openAt(dir int, name string) (int, error) {
 	}
 }
 
-// forget closes the files of a thread.
+// forget closes the files of a thread and removes the thread from those that are known.
 func (p *Process) forget(tid int) {
 	t := p.threads[tid]
 	if t == nil {
@@ -103,10 +107,11 @@ func (p *Process) forget(tid int) {
 	delete(p.threads, tid)
 	_ = unix.Close(t.syscall)
 	_ = unix.Close(t.sched)
+	t.syscall, t.sched = -1, -1 // whoever still has t proves nothing any more
 	p.cache.kept.Add(-2)
 }
 
-// release forgets a thread after a look if too many files are kept.
+// release closes the files of a thread after a look if too many files are kept open.
 func (p *Process) release(tid int) {
 	if p.cache.kept.Load() > p.cache.limit {
 		p.forget(tid)
@@ -114,7 +119,9 @@ func (p *Process) release(tid int) {
 	}
 }
 
-// prove reads the proof of this moment.
+// prove sets into to the thread's proof at this moment: the system call and how long it
+// ran. Two equal proofs, not [proof.running], mean that the thread did not run between
+// them. [ended] reports whether the error means that it has ended.
 func (t *thread) prove(into *proof) error {
 	var err error
 	if into.nsyscall, err = pread(t.syscall, into.syscall[:]); err != nil {
@@ -124,6 +131,8 @@ func (t *thread) prove(into *proof) error {
 	return err
 }
 
+// pread reads the begin of a file into b, again after EINTR, and returns how many bytes it
+// has read. An empty file is ESRCH: the thread has ended.
 func pread(fd int, b []byte) (int, error) {
 	for {
 		n, err := unix.Pread(fd, b, 0)
@@ -137,18 +146,20 @@ func pread(fd int, b []byte) (int, error) {
 	}
 }
 
-// running reports whether the thread ran, or whether the kernel does not count how
-// long threads run, so that nothing is proven.
+// running reports whether the thread ran at the proof, or whether the kernel does not
+// count how long threads run, so that nothing is proven.
 func (f *proof) running() bool {
 	return bytes.HasPrefix(f.syscall[:f.nsyscall], []byte("running")) || bytes.HasPrefix(f.sched[:f.nsched], []byte("0 "))
 }
 
-// equal reports whether two proofs are the same.
+// equal reports whether two proofs are the same: if they are not [proof.running] either,
+// the thread did not run between them.
 func (f *proof) equal(o *proof) bool {
 	return bytes.Equal(f.syscall[:f.nsyscall], o.syscall[:o.nsyscall]) && bytes.Equal(f.sched[:f.nsched], o.sched[:o.nsched])
 }
 
-// call returns the number of the system call; -1 for none.
+// call returns the number of the system call in a proof; −1 if the thread was in none, or
+// ran.
 func (f *proof) call() int {
 	n, digits := 0, 0
 	for _, c := range f.syscall[:f.nsyscall] {

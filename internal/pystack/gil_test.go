@@ -11,13 +11,14 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 )
 
 // The thread that computes holds the lock, the others wait for it, and their
 // futexes are known as the lock's.
 func TestGIL(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
 			py := start(t, python, "-c", `
@@ -67,10 +68,10 @@ sys.stdin.read()
 	}
 }
 
-// While the collector runs, and only then, it is said to.
+// The garbage collector is reported while it runs, and only then.
 func TestCollecting(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
 			py := start(t, python, "-c", `
@@ -112,7 +113,7 @@ sys.stdin.read()
 // thread states with the ids of its parent's threads.
 func TestForked(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
 			py := start(t, python, "-c", `
@@ -195,7 +196,7 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// Of a thread that has ended nothing is kept once another one is looked at.
+// Nothing is kept of a thread that has ended, once another one is read.
 func TestThreadsThatEnd(t *testing.T) {
 	t.Parallel()
 	py := start(t, debian, "-c", `

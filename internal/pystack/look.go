@@ -10,16 +10,16 @@ const (
 	runningLooks = 8
 )
 
-// Look reads the stack of a thread, by its id as the exporter sees it, into s,
-// which is reused: a look at known code allocates nothing. s is to be believed
-// only if the outcome is [OK].
+// Look reads the stack of a thread, by its id as the exporter sees it, into s, which is
+// reused: a look at known code allocates nothing. s is valid only if the outcome is [OK],
+// and until the next look.
 func (p *Process) Look(tid int, s *Stack) Outcome { return p.LookThen(tid, s, nil) }
 
-// LookThen looks as [Process.Look] does and calls within before the proof that the
-// thread did not run: whatever else within reads of the process's memory and the
-// thread alone can change is as old as the stack. An error of within is a torn
-// look. For a thread that runs there is no such proof, see [Stack.Frozen]: within
-// must hold what it reads together itself. It may be called several times.
+// LookThen reads a stack as [Process.Look] does, and calls within before it proves that
+// the thread did not run: what within reads is then as old as the stack. After an error of
+// within the outcome is [Torn], of a thread that runs [Running], or [Permission] if it is
+// a refusal; within may be called several times. For a thread that runs there is no proof,
+// see [Stack.Frozen]: then within must check its own reads.
 func (p *Process) LookThen(tid int, s *Stack, within func(*Stack) error) Outcome {
 	var out Outcome
 	for try := 1; ; try++ {
@@ -35,6 +35,9 @@ func (p *Process) LookThen(tid int, s *Stack, within func(*Stack) error) Outcome
 	return out
 }
 
+// look reads the stack of a thread into s once, and calls within before the stack is
+// proven, if it is not nil. It returns the outcome of that attempt; without [OK] s must
+// not be used.
 func (p *Process) look(tid int, s *Stack, within func(*Stack) error) Outcome {
 	*s = Stack{Frames: s.Frames[:0], Syscall: -1}
 	t, err := p.thread(tid)
@@ -54,7 +57,9 @@ func (p *Process) look(tid int, s *Stack, within func(*Stack) error) Outcome {
 	return p.lookWaiting(t, s, within)
 }
 
-// lookWaiting reads the stack of a thread that waits, between two proofs.
+// lookWaiting sets s to the stack of a thread that waits, between two proofs. [Torn]: the
+// thread ran between them, or what was read makes no sense. An error of a read or of within
+// is returned as its outcome.
 func (p *Process) lookWaiting(t *thread, s *Stack, within func(*Stack) error) Outcome {
 	same := t.unmoved(s)
 	if same && within == nil {
@@ -89,8 +94,9 @@ func (p *Process) lookWaiting(t *thread, s *Stack, within func(*Stack) error) Ou
 	return OK
 }
 
-// unmoved sets s to the stack of the last look if the thread has not run since:
-// then it still is the same, and so is its code, which its frames hold.
+// unmoved sets s to the stack of the last look if the thread has not run since: then its
+// stack is the same, and so is its code. false: it has run, or no stack of it was proven; s
+// is unchanged.
 func (t *thread) unmoved(s *Stack) bool {
 	if !t.first.equal(&t.last.proof) {
 		return false
@@ -100,19 +106,17 @@ func (t *thread) unmoved(s *Stack) bool {
 	return true
 }
 
-// keep keeps a stack that was proven.
+// keep stores a stack that was proven, for [thread.unmoved].
 func (t *thread) keep(s *Stack) {
 	t.last.proof = t.second
 	t.last.frames = append(t.last.frames[:0], s.Frames...)
 	t.last.state, t.last.chopped = s.State, s.Truncated
 }
 
-// lookRunning reads the stack of a thread that runs: it is believed if it is
-// complete and reads the same again at once, its frames, their code and all
-// instructions but the innermost one, and if its code was known already. Before
-// 3.11 the frames lie anywhere and are read one after the other: there it must read
-// the same six times. Three were too few for a loop that calls small functions: 1
-// of 4,000 looks at one under 3.8 was wrong.
+// lookRunning sets s to the stack of a thread that runs. Running: it cannot be believed.
+// It can if it is complete, its code was known, its innermost line is known, and a second
+// read is the same, except the innermost instruction; before 3.11, where frames are
+// scattered, six reads: with three, 1 of 4,000 was wrong. Errors: see runningOutcome.
 func (p *Process) lookRunning(t *thread, s *Stack, within func(*Stack) error) Outcome {
 	frames, err := p.stackOf(t, s)
 	if err != nil {
@@ -152,14 +156,16 @@ func (p *Process) lookRunning(t *thread, s *Stack, within func(*Stack) error) Ou
 	return OK
 }
 
+// runningOutcome returns Permission or Beyond if the error is one, else Running.
 func runningOutcome(err error) Outcome {
-	if out := outcome(err); out == Permission {
+	if out := outcome(err); out == Permission || out == Beyond {
 		return out
 	}
 	return Running
 }
 
-// compare reads the stack again; it returns [errTorn] unless it is the same.
+// compare reads the stack again. nil: it is the same as old, except the innermost
+// instruction. [errTorn]: it is not.
 func (p *Process) compare(t *thread, state uint64, old []raw) error {
 	frames, err := p.chainOf(t, state)
 	if err != nil {
@@ -176,6 +182,8 @@ func (p *Process) compare(t *thread, state uint64, old []raw) error {
 	return nil
 }
 
+// chainOf returns the frames of the thread state at an address, if the thread may have it.
+// errTorn: it may not.
 func (p *Process) chainOf(t *thread, addr uint64) ([]raw, error) {
 	for _, c := range t.place.candidates {
 		if c.addr == addr {
@@ -185,9 +193,10 @@ func (p *Process) chainOf(t *thread, addr uint64) ([]raw, error) {
 	return nil, errTorn
 }
 
-// stackOf returns the frames of a thread and sets its thread state. Where it was
-// found is remembered; it is looked up anew if it does not hold any more or has
-// no frames, since a thread may have been given another thread state.
+// stackOf returns the frames of a thread and sets s.State to the address of its thread
+// state. The place of the thread state is remembered, and looked up anew if it does not
+// hold any more or has no frames. No frames and no error: it runs no Python code.
+// errBeyond: it has no thread state among those read, and there are more.
 func (p *Process) stackOf(t *thread, s *Stack) ([]raw, error) {
 	if len(t.place.candidates) > 0 {
 		frames, err := p.chosen(t, s)
@@ -206,11 +215,15 @@ func (p *Process) stackOf(t *thread, s *Stack) ([]raw, error) {
 	if t.place, err = p.locate(t.tid); err != nil {
 		return nil, err
 	}
+	if len(t.place.candidates) == 0 && p.beyond {
+		return nil, errBeyond
+	}
 	return p.chosen(t, s)
 }
 
-// chosen returns the frames of the one thread state that has any, of those that
-// the thread may have.
+// chosen returns the frames of the one thread state that has any, of those that the thread
+// may have, and sets s.State to its address. If none has frames there are none, and s.State
+// is the first, 0 without any. errTorn: several have frames.
 func (p *Process) chosen(t *thread, s *Stack) ([]raw, error) {
 	s.State = 0
 	if t.place.pointed {

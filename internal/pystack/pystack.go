@@ -38,21 +38,21 @@ type Cache struct {
 	watch *memory.Watchdog // nil: reads of memory have no deadline
 }
 
-// NewCache returns an empty cache. Of the descriptors that the exporter may have,
-// an eighth at most is kept for threads.
+// NewCache returns an empty cache. Of the descriptors that the exporter may have, an
+// eighth, and at most 8,192, is kept for threads.
 func NewCache() *Cache {
 	limit := unix.Rlimit{Cur: 1024}
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1<<16 {
 		limit.Cur = 1 << 16
 	}
-	return &Cache{files: image.NewCache(), limit: int64(limit.Cur / 8)}
+	return &Cache{files: image.NewCache(nil), limit: int64(limit.Cur / 8)}
 }
 
-// NewWatchedCache is [NewCache] for processes of strangers: they are opened and read in
-// functions of [memory.Watchdog.Do] alone.
+// NewWatchedCache returns a cache as [NewCache] does, for processes of other users: they
+// are opened and read only in functions of [memory.Watchdog.Do].
 func NewWatchedCache(w *memory.Watchdog) *Cache {
 	c := NewCache()
-	c.watch = w
+	c.watch, c.files = w, image.NewCache(w.Read)
 	return c
 }
 
@@ -100,6 +100,7 @@ type Process struct {
 	memory  memory.Memory
 	reader  *memory.Reader
 	states  []state
+	beyond  bool // it has more of them
 	threads map[int]*thread
 	owners  map[uint64]int // thread states and their threads, for the holder of the lock
 	codes   codes
@@ -107,11 +108,10 @@ type Process struct {
 	stats   Stats
 }
 
-// Open returns the interpreter of a process, after its layout was checked. The
-// error is an [*Unsupported], [ErrNotReady], one of which [procfs.Gone] or
-// [procfs.Denied] is true, or another one of reading. What was opened holds the
-// process itself, not its number: of a later process with the number every look
-// is [Torn]. The caller closes it.
+// Open returns the interpreter of a process, after checking its layout; the caller closes
+// it. An [*Unsupported], [ErrNotReady] or [memory.ErrHung] says why it cannot be read;
+// [procfs.Gone] or [procfs.Denied] may be true of another error. The open files hold the
+// process itself: looks at a later process with its pid are all [Torn].
 func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 	if runtime.GOARCH != "amd64" {
 		return nil, &Unsupported{Reason: image.Architecture}
@@ -122,6 +122,12 @@ func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 	}
 	p := newProcess(memory.NewWatched(pid, c.watch))
 	p.pid, p.proc, p.cache, p.tasks = pid, r, c, tasks
+	opened := false
+	defer func() {
+		if !opened { // or a read did not return, and [memory.Watchdog.Do] has given this up
+			p.Close()
+		}
+	}()
 	found, err := image.Find(r, pid, c.files)
 	if err == nil {
 		err = p.identify(found)
@@ -130,19 +136,20 @@ func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 		err = p.check(found)
 	}
 	if err != nil {
-		p.Close()
 		return nil, err
 	}
+	opened = true
 	return p, nil
 }
 
+// newProcess returns a process of which nothing is read yet.
 func newProcess(m memory.Memory) *Process {
 	p := &Process{tasks: -1, memory: m, reader: memory.NewReader(m), threads: make(map[int]*thread), owners: make(map[uint64]int)}
 	p.codes.known = make(map[uint64]*Code)
 	return p
 }
 
-// Close closes what is kept open.
+// Close closes all open files.
 func (p *Process) Close() {
 	for tid := range p.threads {
 		p.forget(tid)
@@ -156,20 +163,22 @@ func (p *Process) Close() {
 // Version returns the version of the interpreter.
 func (p *Process) Version() Version { return p.version }
 
-// Stats returns what the bounds have left out so far.
+// Stats returns how much the bounds have left out so far.
 func (p *Process) Stats() Stats { return p.stats }
 
-// Memory returns the memory of the process, for what else is to be read while
-// [Process.LookThen] holds that the thread does not run.
+// Memory returns the memory of the process, for other reads while [Process.LookThen]
+// proves that the thread does not run.
 func (p *Process) Memory() memory.Memory { return p.memory }
 
-// Layout returns where this interpreter keeps what.
+// Layout returns the layout of this interpreter.
 func (p *Process) Layout() layout.Layout { return p.layout }
 
 // Runtime returns the address of _PyRuntime.
 func (p *Process) Runtime() uint64 { return p.runtime }
 
-// identify sets the version and its layout.
+// identify sets the version of the interpreter and its layout. An [*Unsupported]: it is not 3.8
+// to 3.14, the build is free-threaded, its table of offsets is not sound, or the memory cannot
+// be read, unless the process is gone, denies it or hangs.
 func (p *Process) identify(found image.Image) error {
 	if found.FreeThreaded {
 		return &Unsupported{Reason: image.FreeThreaded}
@@ -210,9 +219,10 @@ const (
 	checkPause = time.Millisecond
 )
 
-// check proves the layout: the type of code objects reads "code", each thread
-// state names its interpreter, and a stack, if any thread has one, can be walked
-// to its end. A thread that runs may spoil one try, not all of them.
+// check proves the layout: the type of code objects, if its address is known, is named
+// "code", each thread state points to its interpreter, and a stack, if any thread has one,
+// can be read, to its end if that address is not known. An [*Unsupported]: it is not so. A
+// thread that runs may make one attempt fail, not all of them.
 func (p *Process) check(found image.Image) error {
 	typed := false
 	if found.CodeType != 0 {
@@ -226,7 +236,7 @@ func (p *Process) check(found image.Image) error {
 	}
 	var err error
 	for range checkTries {
-		if err = p.checkOnce(typed); err == nil || procfs.Gone(err) || procfs.Denied(err) {
+		if err = p.checkOnce(typed); err == nil || asItIs(err) {
 			return err
 		}
 		time.Sleep(checkPause)
@@ -234,6 +244,9 @@ func (p *Process) check(found image.Image) error {
 	return err
 }
 
+// checkOnce reads all threads once. nil: the stack of one can be read, or none is in
+// Python code. An [*Unsupported]: threads are in Python code, and the stack of none can be
+// read. typed: a stack need not end to count as read.
 func (p *Process) checkOnce(typed bool) error {
 	if err := p.readStates(); err != nil {
 		return err

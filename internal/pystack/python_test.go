@@ -1,8 +1,6 @@
 package pystack_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,24 +13,6 @@ import (
 const patience = time.Minute
 
 const debian = "/usr/bin/python3"
-
-// pythons returns the interpreters that are there, Debian's first.
-func pythons(t testing.TB) []string {
-	t.Helper()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := []string{debian}
-	for _, minor := range []string{"8", "9", "10", "11", "12", "13", "14"} {
-		paths, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3."+minor+".*/bin/python3."+minor))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, paths...)
-	}
-	return found
-}
 
 // start runs a program until the test ends.
 func start(t testing.TB, python string, args ...string) *pystacktest.Script {

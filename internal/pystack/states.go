@@ -24,10 +24,11 @@ const (
 // state is one PyThreadState.
 type state struct{ addr, interp, id uint64 }
 
-// readStates reads the interpreters and their threads. The error is [ErrNotReady]
-// without an interpreter or thread.
+// readStates sets the thread states of the first 64 interpreters, at most [MaxThreads]
+// (512). p.beyond: there are more. [ErrNotReady]: there is no interpreter or thread yet.
+// An [*Unsupported]: the lists do not hold together.
 func (p *Process) readStates() error {
-	p.states = p.states[:0]
+	p.states, p.beyond = p.states[:0], false
 	interp, err := p.reader.Uint64(p.runtime + uint64(p.layout.Runtime.InterpretersHead))
 	if err != nil {
 		return p.failed(err)
@@ -53,19 +54,22 @@ func (p *Process) readStates() error {
 			return p.failed(err)
 		}
 	}
+	p.beyond = p.beyond || interp != 0
 	if len(p.states) == 0 {
 		return ErrNotReady
 	}
 	return nil
 }
 
-// readThreads appends the thread states of an interpreter. A list that another
-// thread changes meanwhile is read up to there.
+// readThreads appends the thread states of an interpreter, until there are [MaxThreads]
+// (512) of all interpreters; p.beyond is set if there are more. Of a list that another
+// thread changes meanwhile it appends those up to there, and returns an [*Unsupported].
 func (p *Process) readThreads(interp, addr uint64) error {
 	l := &p.layout.Thread
 	for n := 0; addr != 0; n++ {
 		if len(p.states) >= MaxThreads || n >= MaxThreads {
 			p.stats.ThreadsBeyond++
+			p.beyond = true
 			return nil
 		}
 		b := p.walker.state[:l.Size]
@@ -93,7 +97,8 @@ const (
 	pthreadBelow = 4096 // how far the beginning is looked for if it is not at robustOffset
 )
 
-// pthread returns the pthread_t of a thread; 0 for one that is not glibc's.
+// pthread returns the pthread_t of a thread; 0 and no error if the thread is not glibc's,
+// or its memory cannot be read. An error: the kernel refuses it, or the thread has ended.
 func (p *Process) pthread(tid int) (uint64, error) {
 	var head, size uintptr
 	_, _, errno := unix.RawSyscall(unix.SYS_GET_ROBUST_LIST, uintptr(tid), uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&size)))
@@ -121,8 +126,8 @@ func (p *Process) pthread(tid int) (uint64, error) {
 	return 0, nil
 }
 
-// selfPointer reports whether a struct pthread begins at an offset: its first and
-// third word are its own address.
+// selfPointer reports whether a struct pthread, which is at addr in memory, begins at an
+// offset of b: its first and third word are its own address.
 func selfPointer(b []byte, at int, addr uint64) bool {
 	return memory.Uint64At(b, at) == addr && memory.Uint64At(b, at+16) == addr
 }
@@ -140,7 +145,8 @@ type place struct {
 	pointed    bool
 }
 
-// locate returns the thread states of a thread, of those that were read.
+// locate returns the thread states that a thread may have, of those that were read, at most
+// 16; none and no error for a thread without one, or whose struct pthread is not found.
 func (p *Process) locate(tid int) (place, error) {
 	at := place{}
 	var err error
@@ -160,7 +166,8 @@ func (p *Process) locate(tid int) (place, error) {
 	return at, p.point(&at)
 }
 
-// point sets the candidates by what the thread points to now.
+// point sets the candidates to the thread states with the thread's pthread_t, and those
+// that its struct points to now. errTorn: the struct is not at its address any more.
 func (p *Process) point(at *place) error {
 	b := p.walker.pthread[:]
 	if err := p.reader.Bytes(at.pthread, b); err != nil {
@@ -174,7 +181,8 @@ func (p *Process) point(at *place) error {
 	return nil
 }
 
-// follow appends the thread states that a struct pthread points to.
+// follow appends the thread states that a struct pthread points to, until there are 16,
+// and returns them.
 func (p *Process) follow(b []byte, into []state) []state {
 	for ; len(b) >= 8; b = b[8:] {
 		w := binary.LittleEndian.Uint64(b)
@@ -190,7 +198,8 @@ func (p *Process) follow(b []byte, into []state) []state {
 	return into
 }
 
-// owner returns the thread of a thread state; 0 if it is not found.
+// owner returns the id of the thread that has a thread state; 0 if it is not found among
+// the first 512 threads and thread states, or they cannot be read.
 func (p *Process) owner(addr uint64) int {
 	if tid := p.owners[addr]; tid != 0 && p.owns(tid, addr) {
 		return tid
@@ -199,7 +208,7 @@ func (p *Process) owner(addr uint64) int {
 		return 0
 	}
 	clear(p.owners)
-	entries, err := p.proc.Entries(p.proc.Path(p.pid, "task"), nil)
+	entries, err := p.proc.FirstEntries(p.proc.Path(p.pid, "task"), nil, MaxThreads)
 	if err != nil {
 		return 0
 	}
@@ -215,7 +224,8 @@ func (p *Process) owner(addr uint64) int {
 	return p.owners[addr]
 }
 
-// owns reports whether a thread still has a thread state that it had.
+// owns reports whether a thread still has a thread state that it had before; false if that
+// cannot be read.
 func (p *Process) owns(tid int, addr uint64) bool {
 	at, err := p.locate(tid)
 	return err == nil && slices.ContainsFunc(at.candidates, func(s state) bool { return s.addr == addr })

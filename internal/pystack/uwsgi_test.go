@@ -17,15 +17,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
 )
 
-// app is a WSGI app whose requests wait; each says in a file which thread it has.
+// app is a WSGI app whose requests wait; each writes the thread that serves it to a file.
 const app = `
-import threading, time
+import gc, threading, time
 def handle_NAME(path):
     with open("DIR/" + path, "w") as f:
         f.write(str(threading.get_native_id()))
     time.sleep(1000)
+def collect(path):
+    with open("DIR/" + path, "w") as f:
+        f.write(str(threading.get_native_id()))
+    kept = [[] for _ in range(300000)]
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        gc.collect()
 def application(environ, start_response):
-    handle_NAME(environ["PATH_INFO"].strip("/").replace("/", "_"))
+    path = environ["PATH_INFO"].strip("/").replace("/", "_")
+    collect(path) if path.endswith("gc") else handle_NAME(path)
 `
 
 // uWSGI makes all thread states in its main thread, and an app in a second
@@ -68,8 +76,9 @@ func TestUWSGI(t *testing.T) {
 				return fmt.Sprintf("%s, thread %d: %s, %d frames", path, tid, out, len(s.Frames))
 			}
 			inner, outer := s.Frames[0], s.Frames[1]
-			if inner.Code.Name != want || inner.Line != 6 || outer.Code.Name != "application" || outer.Line != 8 {
-				t.Fatalf("%s, thread %d: %s:%d in %s:%d", path, tid, inner.Code.Name, inner.Line, outer.Code.Name, outer.Line)
+			if inner.Code.Name != want || inner.Line != 6 || outer.Code.Name != "application" || outer.Line != 16 {
+				// The file is written before the request sleeps: it may not have left the with statement yet.
+				return fmt.Sprintf("%s, thread %d: %s:%d in %s:%d", path, tid, inner.Code.Name, inner.Line, outer.Code.Name, outer.Line)
 			}
 			return ""
 		})
@@ -78,6 +87,16 @@ func TestUWSGI(t *testing.T) {
 	if len(states) != 3 {
 		t.Errorf("the three requests have %d thread states", len(states))
 	}
+
+	// The collector of the second interpreter, which is not the main one.
+	request(t, socket, "two/gc")
+	eventually(t, func() string {
+		tid := tidIn(filepath.Join(dir, "two_gc"), filepath.Join(dir, "gc"))
+		if got, err := p.Collector(); err != nil || tid == 0 || got != tid {
+			return fmt.Sprintf("thread %d collects, not %d: %v", got, tid, err)
+		}
+		return ""
+	})
 }
 
 // uwsgiWorker returns the process id of the worker, which waits for requests.

@@ -29,7 +29,7 @@ type guess struct {
 	frames []uint64 // before 3.11
 }
 
-// walker has the buffers of a walk. They are reused.
+// walker has the buffers of a walk, which are reused.
 type walker struct {
 	state   [320]byte
 	cframe  [16]byte
@@ -46,9 +46,10 @@ type walker struct {
 	typed   uint64 // type of frames: before 3.11
 }
 
-// chain returns the frames of a thread state, the innermost first: at most
-// [MaxFrames] and one, so that the caller sees that there are more. They are valid
-// until the call after the next one.
+// chain returns the frames of a thread state, the innermost first: at most [MaxFrames] and
+// one, so that the caller sees that there are more. None: the thread runs no Python code.
+// errTorn: it is another one's by now, or the frames do not hold together. The frames are
+// valid until the call after the next one.
 func (w *walker) chain(p *Process, t *thread, s state) ([]raw, error) {
 	l := &p.layout
 	if err := w.read(p, t, s); err != nil {
@@ -82,8 +83,9 @@ func (w *walker) chain(p *Process, t *thread, s state) ([]raw, error) {
 	return w.follow(p, t, addr)
 }
 
-// read reads the thread state and, in the same call, what the stack consisted of
-// at the last look.
+// read reads the thread state and, in the same call, the frames of the last look, which are
+// probably those of now too. If they cannot be read together, it forgets those frames and
+// reads the state alone; only if that fails it returns an error.
 func (w *walker) read(p *Process, t *thread, s state) error {
 	l, g := &p.layout, &t.guess
 	w.base = 0
@@ -110,13 +112,14 @@ func (w *walker) read(p *Process, t *thread, s state) error {
 	return p.memory.Read(w.parts[:1]...)
 }
 
-// room returns n bytes for the data stack.
+// room returns n bytes of the walker that hold the data stack until the next read.
 func (w *walker) room(n int) []byte {
 	w.chunk = grown(w.chunk, n)
 	return w.chunk
 }
 
-// grown returns n bytes, of b if it has so many.
+// grown returns n bytes: those of b if it has room for so many, else new ones, without the
+// content of b.
 func grown(b []byte, n int) []byte {
 	if cap(b) < n {
 		b = make([]byte, n, (n+4095)&^4095)
@@ -124,8 +127,9 @@ func grown(b []byte, n int) []byte {
 	return b[:n]
 }
 
-// readChunk reads the used part of the data stack's newest chunk, unless the
-// guess has brought it.
+// readChunk reads the used part of the data stack's newest chunk, its last 64 KiB if it is
+// longer, unless it was read with the thread state. If the addresses make no sense it reads
+// nothing and returns nil; then each frame is read on its own.
 func (w *walker) readChunk(p *Process, t *thread, chunk, top uint64) error {
 	if chunk == 0 || top <= chunk || top-chunk > memory.EndAddress {
 		w.base, t.guess.chunk = 0, 0
@@ -147,7 +151,9 @@ func (w *walker) readChunk(p *Process, t *thread, chunk, top uint64) error {
 	return nil
 }
 
-// follow walks the chain from its innermost frame on.
+// follow returns the frames of a chain, from the innermost one at addr outwards, at most
+// [MaxFrames] and one, without those that have no Python code. errTorn: the chain does not
+// hold together.
 func (w *walker) follow(p *Process, t *thread, addr uint64) ([]raw, error) {
 	l := &p.layout.Frame
 	w.flip ^= 1
@@ -176,10 +182,11 @@ func (w *walker) follow(p *Process, t *thread, addr uint64) ([]raw, error) {
 	return out, nil
 }
 
-// latest returns the frames of the last walk.
+// latest returns the frames that the last walk has found.
 func (w *walker) latest() []raw { return w.chains[w.flip] }
 
-// parseFrame returns a frame that was read.
+// parseFrame returns the frame in the bytes b, which were at addr; false if it has no code
+// object, or at no multiple of 8.
 func parseFrame(l *layout.Frame, addr uint64, b []byte) (raw, bool) {
 	f := raw{addr: addr, code: memory.Uint64At(b, l.Code), instr: memory.Uint64At(b, l.Instr)}
 	if l.Tagged {
@@ -191,7 +198,7 @@ func parseFrame(l *layout.Frame, addr uint64, b []byte) (raw, bool) {
 	return f, f.code != 0 && f.code%8 == 0
 }
 
-// remember keeps where the frames were.
+// remember stores the addresses of the frames as a guess for the next look.
 func (g *guess) remember(frames []raw) {
 	g.frames = g.frames[:0]
 	for i := range frames[:min(len(frames), maxGuess)] {
@@ -199,8 +206,9 @@ func (g *guess) remember(frames []raw) {
 	}
 }
 
-// frame returns the bytes of the frame at an address, the n-th of the chain: from
-// what was read already, or by a read of its own.
+// frame returns the bytes of the frame at an address, the n-th of the chain: from what was
+// read already, or by a read of its own. They are valid until the next read. errTorn:
+// before 3.11, it is no frame; later frames have no type to check.
 func (w *walker) frame(p *Process, t *thread, addr uint64, n int) ([]byte, error) {
 	size := p.layout.Frame.Size
 	if b := w.seen(addr, size); b != nil {
@@ -221,8 +229,7 @@ func (w *walker) frame(p *Process, t *thread, addr uint64, n int) ([]byte, error
 	return b, nil
 }
 
-// seen returns n bytes at an address of the data stack, nil where they were not
-// read.
+// seen returns n bytes at an address of the data stack; nil if they were not read.
 func (w *walker) seen(addr uint64, n int) []byte {
 	if w.base == 0 || addr < w.base || addr-w.base > uint64(len(w.chunk)) || uint64(len(w.chunk))-(addr-w.base) < uint64(n) {
 		return nil
@@ -231,7 +238,7 @@ func (w *walker) seen(addr uint64, n int) []byte {
 	return w.chunk[at : at+n]
 }
 
-// checkType returns [errTorn] for what is no frame object.
+// checkType returns nil if typ is a type of frame objects, [errTorn] if it is none.
 func (w *walker) checkType(p *Process, typ uint64) error {
 	if typ == w.typed {
 		return nil
@@ -247,7 +254,7 @@ func (w *walker) checkType(p *Process, typ uint64) error {
 	return nil
 }
 
-// typeIs reports whether the type at an address has a name.
+// typeIs reports whether the type at an address has this name, of at most 15 bytes.
 func (p *Process) typeIs(typ uint64, name string) (bool, error) {
 	at, err := p.reader.Uint64(typ + uint64(p.layout.Object.TypeName))
 	if err != nil {

@@ -23,61 +23,74 @@ type Accepted struct {
 }
 
 // Unanswered reports whether the last data on the connection certainly came from the
-// other end. The times have the resolution of the kernel's tick, 1 to 10 ms.
+// other end. The times have the resolution of the kernel's tick, 1 to 10 ms. False also
+// without HasTimes.
 func (a Accepted) Unanswered() bool {
 	return a.HasTimes && !a.Silent && (a.Unsent || a.Received < a.Sent)
 }
 
-// Answered reports whether the last data certainly came from this end.
+// Answered reports whether the last data certainly came from this end; false also without
+// HasTimes.
 func (a Accepted) Answered() bool { return a.HasTimes && !a.Unsent && a.Sent < a.Received }
 
-// Quiet returns the time since data last passed in either direction.
+// Quiet returns the time since data last passed in either direction. It means nothing
+// unless HasTimes is set.
 func (a Accepted) Quiet() time.Duration { return min(a.Sent, a.Received) }
 
-// Accepted returns the TCP connections of the namespace whose local port is one
-// of ports, of which at most 256 are used: the established ones, and those that
-// the other end has closed. The kernel scans its whole table of sockets.
-// Errors and timeout are as in [Conn.Listeners].
+// Accepted returns the TCP connections of the namespace that were accepted at one of ports, of
+// which 256 are used: established, or closed by the other end. The kernel scans all sockets.
+// Errors (with those listed until then) and timeout are as in [Conn.Listeners].
 func (c *Conn) Accepted(ctx context.Context, ports []uint16) ([]Accepted, error) {
+	var out []Accepted
+	err := c.eachAccepted(ctx, "accepted", ports, func(_ *inetSocket, a Accepted) int {
+		out = append(out, a)
+		return len(out)
+	})
+	return out, err
+}
+
+// eachAccepted calls keep with each TCP connection whose local port is one of ports, of
+// which at most 256 are used, and that the app has accepted. keep returns how many it has
+// kept. ErrTooMany: it has kept 65,536, and there is another one.
+func (c *Conn) eachAccepted(ctx context.Context, what string, ports []uint16, keep func(*inetSocket, Accepted) int) error {
 	if len(ports) == 0 {
-		return nil, nil
+		return nil
 	}
 	if err := c.lock(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer c.unlock()
-	var out []Accepted
-	keep := func(p []byte) error {
+	kept := 0
+	each := func(p []byte) error {
 		s, err := parseInet(p)
 		switch {
 		case err != nil:
 			return err
 		case s.inode == 0 || !slices.Contains(ports, s.local.Port()):
 			return nil // it waits to be accepted, or the kernel ignores the filter
-		case len(out) >= maxSockets:
+		case kept >= maxSockets:
 			return ErrTooMany
 		}
 		a, err := parseTCPInfo(p[inetMsgLen:])
 		a.Inode = uint64(s.inode)
-		out = append(out, a)
+		kept = keep(&s, a)
 		return err
 	}
-	err := errors.Join(
-		c.dump(ctx, "tcp accepted", acceptedRequest(unix.AF_INET, ports), keep),
-		c.dump(ctx, "tcp6 accepted", acceptedRequest(unix.AF_INET6, ports), keep),
+	return errors.Join(
+		c.dumpLocked(ctx, "tcp "+what, acceptedRequest(unix.AF_INET, ports), each),
+		c.dumpLocked(ctx, "tcp6 "+what, acceptedRequest(unix.AF_INET6, ports), each),
 	)
-	return out, err
 }
 
-// UnixAccepted returns the UNIX stream connections of the namespace that were
-// accepted at a path for which wanted is true.
+// UnixAccepted returns the UNIX stream connections of the namespace that were accepted at
+// a path for which wanted is true. Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) UnixAccepted(ctx context.Context, wanted func(path string) bool) ([]Accepted, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer c.unlock()
 	var out []Accepted
-	err := c.dump(ctx, "unix accepted", unixConnectionsRequest(), func(p []byte) error {
+	err := c.dumpLocked(ctx, "unix accepted", unixConnectionsRequest(), func(p []byte) error {
 		path, _, err := parseUnixAccepted(p)
 		switch {
 		case err != nil:
@@ -105,16 +118,17 @@ const (
 	infoBytesSent     = 200
 )
 
-// acceptedRequest returns a dump request for the connections of one family at any of
-// these local ports, with the times of their last data.
+// acceptedRequest returns a dump request for the TCP connections of one family at the first
+// 256 of these local ports, established or closed by the other end, with the times of their
+// last data.
 func acceptedRequest(family uint8, ports []uint16) []byte {
 	p := inetPayload(family, unix.IPPROTO_TCP, 1<<stateEstablished|1<<stateCloseWait, 0)
 	p[2] = 1 << (inetDiagInfo - 1)
 	return newRequest(appendFilter(p[:], portFilter(bytecodeLocalFrom, bytecodeLocalTo, ports)))
 }
 
-// parseTCPInfo parses the attributes of one answer. An older kernel has a shorter
-// struct tcp_info.
+// parseTCPInfo returns the times of a connection by the attributes of one answer. HasTimes
+// is false without a struct tcp_info, or with the shorter one of an older kernel.
 func parseTCPInfo(b []byte) (Accepted, error) {
 	var a Accepted
 	err := eachAttribute(b, func(kind uint16, v []byte) {

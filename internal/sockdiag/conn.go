@@ -81,7 +81,7 @@ func Dial(netnsFD int) (*Conn, error) {
 	return c, nil
 }
 
-// init allocates the buffer and the functions.
+// init makes the buffer and the functions that read and write the socket.
 func (e *transfer) init() {
 	e.buf = make([]byte, bufferLen)
 	e.send = func(fd uintptr) bool {
@@ -100,7 +100,7 @@ func (e *transfer) init() {
 	}
 }
 
-// dial opens the netlink socket.
+// dial opens the netlink socket in the namespace of the Conn.
 func (c *Conn) dial() error {
 	nl, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{NetNS: c.netns})
 	if err != nil {
@@ -140,8 +140,8 @@ func (c *Conn) closeSocket() error {
 	return err
 }
 
-// lock waits until no other query runs, at most until ctx ends. The error wraps
-// net.ErrClosed after Close.
+// lock waits until no other query runs, at most until ctx ends; the caller calls unlock.
+// The error wraps net.ErrClosed after Close.
 func (c *Conn) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("sock_diag: %w", err)
@@ -161,11 +161,11 @@ func (c *Conn) lock(ctx context.Context) error {
 // unlock ends a successful lock.
 func (c *Conn) unlock() { c.token <- struct{}{} }
 
-// Listeners returns every listening TCP and UNIX stream socket of the namespace.
-// If the kernel refuses one kind (ENOENT: it has no such module), it returns the others
-// and the error. Of one user other than root, at most 1024 are returned. The timeout is
-// ctx's deadline, at most one second. After a failure the next call opens the socket
-// again.
+// Listeners returns every listening TCP and UNIX stream socket of the namespace. If the
+// kernel refuses one kind (ENOENT: it has no such module), it returns the others and the
+// error. Of one user other than root, at most 1024 are returned, without an error; of
+// all, at most 65,536, with ErrTooMany if there are more. The timeout is ctx's deadline,
+// at most one second. After a failure the next call opens the socket again.
 func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -197,9 +197,9 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	local := func(p []byte) error { return keep(parseUnixListener(p)) }
 
 	err := errors.Join(
-		c.dump(ctx, "tcp listeners", c.tcp, inet),
-		c.dump(ctx, "tcp6 listeners", c.tcp6, inet),
-		c.dump(ctx, "unix listeners", c.unix, local),
+		c.dumpLocked(ctx, "tcp listeners", c.tcp, inet),
+		c.dumpLocked(ctx, "tcp6 listeners", c.tcp6, inet),
+		c.dumpLocked(ctx, "unix listeners", c.unix, local),
 	)
 	return out, err
 }
@@ -224,19 +224,10 @@ func (c *Conn) UDP(ctx context.Context, port uint16) ([]UDPSocket, error) {
 		return nil
 	}
 	err := errors.Join(
-		c.dump(ctx, "udp sockets", inetRequest(unix.AF_INET, unix.IPPROTO_UDP, allStates, port), keep),
-		c.dump(ctx, "udp6 sockets", inetRequest(unix.AF_INET6, unix.IPPROTO_UDP, allStates, port), keep),
+		c.dumpLocked(ctx, "udp sockets", inetRequest(unix.AF_INET, unix.IPPROTO_UDP, allStates, port), keep),
+		c.dumpLocked(ctx, "udp6 sockets", inetRequest(unix.AF_INET6, unix.IPPROTO_UDP, allStates, port), keep),
 	)
 	return out, err
-}
-
-// UDPInode returns the inode and the user of the socket that sends from local, see
-// [Sender]; ok is false if there is none or the kernel refuses the query.
-func (c *Conn) UDPInode(ctx context.Context, local netip.AddrPort) (inode uint64, uid uint32, ok bool) {
-	// The result is used even if the query failed for one family.
-	sockets, _ := c.UDP(ctx, local.Port())
-	s, ok := Sender(sockets, local)
-	return s.Inode, s.UID, ok
 }
 
 // Sender returns the socket that sent a packet from local: the one bound to exactly that
@@ -266,9 +257,10 @@ func Sender(sockets []UDPSocket, local netip.AddrPort) (s UDPSocket, ok bool) {
 	return best, rank > 0
 }
 
-// dump sends one request and calls fn with each answer. The caller holds the lock. After
-// a failure that may leave unread answers, the socket is closed.
-func (c *Conn) dump(ctx context.Context, what string, message []byte, fn func([]byte) error) error {
+// dumpLocked sends one request and calls fn with the payload of each answer. After a
+// failure that may leave unread answers, it closes the socket. A syscall.Errno: the
+// kernel refused the request. context.DeadlineExceeded: it did not answer in time.
+func (c *Conn) dumpLocked(ctx context.Context, what string, message []byte, fn func([]byte) error) error {
 	err := c.request(ctx, message, fn)
 	if err == nil {
 		return nil
@@ -287,7 +279,10 @@ func (c *Conn) dump(ctx context.Context, what string, message []byte, fn func([]
 // errTransport marks a failed system call, as opposed to a refusal by the kernel.
 var errTransport = errors.New("netlink")
 
-// request sends one request and calls fn with each answer.
+// request sends one request, on a socket that it opens if needed, and calls fn with the
+// payload of each answer; fn's error ends it. errTransport: the socket failed.
+// errMalformed: the answer is larger than the buffer, or makes no sense. A syscall.Errno:
+// the kernel refused the request.
 func (c *Conn) request(ctx context.Context, message []byte, fn func([]byte) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -319,7 +314,8 @@ func (c *Conn) request(ctx context.Context, message []byte, fn func([]byte) erro
 	}
 }
 
-// wrapError returns the error of a system call, or of the RawConn, with errTransport.
+// wrapError returns the error of a call of the RawConn or, if that is nil, the error of
+// the system call in it, both with errTransport; nil if there is neither.
 func (c *Conn) wrapError(what string, err error) error {
 	if err == nil {
 		err = c.buffers.err

@@ -3,6 +3,7 @@ package sockdiag_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -189,6 +190,24 @@ func TestParseUnixAccepted(t *testing.T) {
 	}
 }
 
+// A row that cannot be read is an error that says what of it.
+func TestProcNetConnectionsRefuses(t *testing.T) {
+	for row, what := range map[string]string{
+		"0: 0100007F:B388 0100007F:0CEA 01":                                  "4 fields",
+		"0: 0100007F:B388 0100007F:0CEA 0G 0:0 00:0 0 0 0 12":                "state",
+		"0: 0100007F:B388 0100007F:0CEA FF 0:0 00:0 0 0 0 12":                "state",
+		"0: 0100007F:B388 0100X07F:0CEA 01 0:0 00:0 0 0 0 12":                "address",
+		"0: 0100X07F:B388 0100007F:0CEA 01 0:0 00:0 0 0 0 12":                "address",
+		"0: 0100007F:B388 0100007F:10CEA1 01 0:0 00:0 0 0 0 12":              "port",
+		"0: 0100007F:B388 0100007F:0CEA 01 0:0 00:0 0 0 0 inode of a socket": "inode",
+	} {
+		list, err := sockdiag.ParseProcNetConnections(strings.NewReader("heading\n"+row+"\n"), []uint16{3306})
+		if !errors.Is(err, sockdiag.ErrRow) || !strings.Contains(err.Error(), what) || len(list) != 0 {
+			t.Errorf("%s: %v, %v", row, list, err)
+		}
+	}
+}
+
 // FuzzProcNetConnections: each result has an inode and one of the ports.
 func FuzzProcNetConnections(f *testing.F) {
 	head := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -205,10 +224,9 @@ func FuzzProcNetConnections(f *testing.F) {
 	})
 }
 
-// BenchmarkConnections dumps 400 connections, and one connection beside them: the
-// others are skipped without a copy.
-func BenchmarkConnections(b *testing.B) {
-	c := dial(b, 0)
+// crowded returns a listener with 400 connections.
+func crowded(b *testing.B) net.Listener {
+	b.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -226,6 +244,13 @@ func BenchmarkConnections(b *testing.B) {
 		}
 		b.Cleanup(func() { _ = server.Close() })
 	}
+	return ln
+}
+
+// BenchmarkConnections dumps 400 connections, and one connection beside them: the
+// others are skipped without a copy.
+func BenchmarkConnections(b *testing.B) {
+	c, ln := dial(b, 0), crowded(b)
 	for name, test := range map[string]struct {
 		port uint16
 		n    int

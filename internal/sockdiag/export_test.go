@@ -18,6 +18,7 @@ var (
 	OtherPorts        = excludePortsFilter
 	ParseUnixPending  = parseUnixPending
 	NewRequest        = newRequest
+	ErrRow            = errRow
 )
 
 // FailNext runs a query that gets no answer, and returns its error.
@@ -29,7 +30,7 @@ func (c *Conn) FailNext(ctx context.Context) error {
 	// A request for nothing: the kernel answers nothing, so the read times out.
 	quiet := newRequest(make([]byte, inetReqLen))
 	binary.NativeEndian.PutUint16(quiet[6:], 0)
-	err := c.dump(ctx, "nothing", quiet, func([]byte) error { return nil })
+	err := c.dumpLocked(ctx, "nothing", quiet, func([]byte) error { return nil })
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return errors.Join(errors.New("the read did not time out"), err)
 	}

@@ -32,7 +32,9 @@ func (c *Conn) UDPPeers(ctx context.Context, wanted func(inode uint64) bool) ([]
 	return c.inetPeers(ctx, unix.IPPROTO_UDP, 1<<stateEstablished, wanted, nil)
 }
 
-// inetPeers returns the peers of the sockets of one protocol in the given states.
+// inetPeers returns the other ends of the sockets of one protocol in the given states whose
+// inode is wanted, without those whose local port is one of served. Errors and timeout are
+// as in [Conn.Listeners].
 func (c *Conn) inetPeers(ctx context.Context, protocol uint8, states uint32, wanted func(uint64) bool, served []uint16) ([]Peer, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -62,8 +64,8 @@ func (c *Conn) inetPeers(ctx context.Context, protocol uint8, states uint32, wan
 	}
 	name := map[uint8]string{unix.IPPROTO_TCP: "tcp peers", unix.IPPROTO_UDP: "udp peers"}[protocol]
 	err := errors.Join(
-		c.dump(ctx, name, peersRequest(unix.AF_INET, protocol, states, served), keep),
-		c.dump(ctx, name, peersRequest(unix.AF_INET6, protocol, states, served), keep),
+		c.dumpLocked(ctx, name, peersRequest(unix.AF_INET, protocol, states, served), keep),
+		c.dumpLocked(ctx, name, peersRequest(unix.AF_INET6, protocol, states, served), keep),
 	)
 	return out, err
 }
@@ -78,7 +80,7 @@ func (c *Conn) UnixPeers(ctx context.Context, wanted func(inode uint64) bool) ([
 	}
 	defer c.unlock()
 	var out []Peer
-	err := c.dump(ctx, "unix peers", unixConnectionsRequest(), func(p []byte) error {
+	err := c.dumpLocked(ctx, "unix peers", unixConnectionsRequest(), func(p []byte) error {
 		path, peer, err := parseUnixAccepted(p)
 		if err != nil || path == "" {
 			return err
@@ -106,7 +108,7 @@ func (c *Conn) UnixPending(ctx context.Context, wanted func(inode uint64) bool) 
 	}
 	defer c.unlock()
 	var out []Peer
-	err := c.dump(ctx, "unix pending", unixPendingRequest(), func(p []byte) error {
+	err := c.dumpLocked(ctx, "unix pending", unixPendingRequest(), func(p []byte) error {
 		path, inodes, err := parseUnixPending(p)
 		if err != nil || path == "" {
 			return err
@@ -138,8 +140,9 @@ func unixPendingRequest() []byte {
 	return unixRequest(1<<stateListen, udiagShowName|udiagShowPending)
 }
 
-// parseUnixPending parses one answer of a dump of listeners: the path, and the inodes of
-// the sockets whose connections are in its accept queue, 4 bytes each.
+// parseUnixPending returns the path in one answer of a dump of listeners, and the inodes of
+// the sockets whose connections are in its accept queue, 4 bytes each; "" for another
+// socket. errMalformed: the answer, or an attribute of it, is cut short.
 func parseUnixPending(p []byte) (path string, inodes []byte, err error) {
 	if len(p) < unixMsgLen {
 		return "", nil, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
@@ -169,7 +172,7 @@ const (
 )
 
 // peersRequest returns a dump request for the sockets of one family in the given states
-// whose local port is none of served.
+// whose local port is none of the first 256 of served.
 func peersRequest(family, protocol uint8, states uint32, served []uint16) []byte {
 	p := inetPayload(family, protocol, states, 0)
 	if len(served) == 0 {
@@ -179,9 +182,10 @@ func peersRequest(family, protocol uint8, states uint32, served []uint16) []byte
 }
 
 // excludePortsFilter returns a program for the kernel's socket filter that accepts a
-// socket whose local port is none of ports; see [portFilter]. The kernel rejects a
-// program unless the path of comparisons that are true leads to its end. So each port
-// is compared by "this port or higher" and, if true, by "the next port or higher".
+// socket whose local port is none of the first 256 ports; see [portFilter]. The kernel
+// rejects a program unless the path of comparisons that are true leads to its end. So
+// each port is compared by "this port or higher" and, if true, by "the next port or
+// higher".
 func excludePortsFilter(ports []uint16) []byte {
 	const compare, leave = 8, 4
 	ports = ports[:min(len(ports), maxPorts)]

@@ -177,24 +177,7 @@ func TestOtherPorts(t *testing.T) {
 // BenchmarkPeers requests one socket beside 400 connections of a server's clients, which
 // the kernel leaves out.
 func BenchmarkPeers(b *testing.B) {
-	c := dial(b, 0)
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = ln.Close() })
-	for range 400 {
-		client, err := net.Dial("tcp4", ln.Addr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = client.Close() })
-		server, err := ln.Accept()
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = server.Close() })
-	}
+	c, ln := dial(b, 0), crowded(b)
 	wanted := anyOf(inodeOfConn(b, connect(b, "tcp4", "127.0.0.1:0")))
 	served := []uint16{8000, addrOf(ln.Addr()).Port()}
 	b.ReportAllocs()

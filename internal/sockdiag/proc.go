@@ -18,11 +18,11 @@ var errRow = errors.New("malformed row")
 // acceptCon is __SO_ACCEPTCON of linux/net.h: the flag of a listening socket.
 const acceptCon = 1 << 16
 
-// ParseProcNetTCP returns the listening sockets from /proc/PID/net/tcp or tcp6, for
-// where sock_diag is refused. The file has the accept queue (rx_queue) but not its
-// limit. The kernel writes listeners first (before 4.4 with half-open connections,
-// state 03, between them), so reading stops at the first other row, before any table of
-// thousands of connections.
+// ParseProcNetTCP returns the listening sockets from /proc/PID/net/tcp or tcp6, with an
+// error those before it, for where sock_diag is refused. The file has the accept queue
+// (rx_queue) but not its limit. The kernel writes listeners first (before 4.4 with
+// half-open connections, state 03, between them), so reading stops at the first other
+// row, before any table of thousands of connections.
 func ParseProcNetTCP(r io.Reader) ([]Listener, error) {
 	var out []Listener
 	err := eachRow(r, func(line []byte) (more bool, err error) {
@@ -48,9 +48,9 @@ func ParseProcNetTCP(r io.Reader) ([]Listener, error) {
 }
 
 // ParseProcNetUnix returns the listening stream sockets from /proc/PID/net/unix, with
-// path and inode, for where sock_diag is refused. The file has neither the accept queue
-// nor its limit nor the owner. Malformed rows are skipped: a line break in an abstract
-// name causes one.
+// path and inode, with an error those before it, for where sock_diag is refused. The file
+// has neither the accept queue nor its limit nor the owner. Malformed rows are skipped: a
+// line break in an abstract name causes one.
 func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 	var out []Listener
 	err := eachRow(r, func(line []byte) (more bool, err error) {
@@ -77,8 +77,9 @@ func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 	return out, wrapFile("net/unix", err)
 }
 
-// eachRow calls fn with each line after the header until more is false. The length of a
-// line and the number of lines are limited.
+// eachRow calls fn with each line after the header until more is false, and returns fn's
+// error. ErrTooMany: there are more than 65,536 lines. A line that is too long is an error,
+// too.
 func eachRow(r io.Reader, fn func(line []byte) (more bool, err error)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4096), 4096)
@@ -104,8 +105,9 @@ func wrapFile(what string, err error) error {
 	return nil
 }
 
-// parseTCPRow parses a row of at least ten fields:
-// sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode.
+// parseTCPRow returns the socket of a row by its fields, at least ten: sl local_address
+// rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode. errRow: one cannot
+// be parsed.
 func parseTCPRow(f [][]byte) (Listener, error) {
 	addr, err := parseHexAddrPort(f[1])
 	if err != nil {
@@ -131,8 +133,9 @@ func parseTCPRow(f [][]byte) (Listener, error) {
 	}, nil
 }
 
-// parseHexAddrPort parses "0100007F:1F90": the address in 32-bit words of the machine's
-// byte order, the port as a number.
+// parseHexAddrPort returns the address in "0100007F:1F90": 32-bit words in the machine's
+// byte order, and the port as a number; one of IPv4 in IPv6 as IPv4. errRow: it has another
+// form.
 func parseHexAddrPort(b []byte) (netip.AddrPort, error) {
 	host, port, _ := bytes.Cut(b, []byte(":"))
 	var raw [16]byte

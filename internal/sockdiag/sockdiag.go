@@ -54,7 +54,8 @@ const maxLabel = 128
 
 // Label returns the name of a listener in the usual notation: ":8000" for the wildcard
 // address, "127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock", "unix:@name". It is never
-// empty, and is a valid label value even though users can bind a socket to any bytes.
+// empty, has at most 128 bytes, and is a valid label value even though users can bind a
+// socket to any bytes.
 func Label(l Listener) string {
 	if l.Network == Unix {
 		return text.Label("unix:"+l.Path, maxLabel)

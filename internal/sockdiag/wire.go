@@ -45,7 +45,7 @@ func inetRequest(family, protocol uint8, states uint32, port uint16) []byte {
 	return newRequest(p[:])
 }
 
-// inetPayload returns a struct inet_diag_req_v2.
+// inetPayload returns a struct inet_diag_req_v2 with these values; a port of 0 is any.
 func inetPayload(family, protocol uint8, states uint32, port uint16) (p [inetReqLen]byte) {
 	p[0], p[1] = family, protocol
 	binary.NativeEndian.PutUint32(p[4:], states)
@@ -73,12 +73,13 @@ func newRequest(payload []byte) []byte {
 	return b
 }
 
-// setSequence sets the sequence number of a request.
+// setSequence sets in a request the sequence number by which its answers are known.
 func setSequence(message []byte, seq uint32) { binary.NativeEndian.PutUint32(message[8:], seq) }
 
 // eachAnswer calls fn with the payload of each answer in one datagram of a dump whose
-// sequence number is seq. done reports whether the dump ended. If the kernel refused the
-// request, the error's tree has a syscall.Errno.
+// sequence number is seq; it skips others. done reports whether the dump ended; with an
+// error (fn's, errMalformed, or in its tree a syscall.Errno: the kernel refused) it is
+// true.
 func eachAnswer(b []byte, seq uint32, fn func(payload []byte) error) (done bool, err error) {
 	for len(b) >= headerLen {
 		n := int(binary.NativeEndian.Uint32(b))
@@ -123,7 +124,8 @@ type inetSocket struct {
 	uid, inode              uint32
 }
 
-// parseInet parses a struct inet_diag_msg.
+// parseInet returns the socket in a struct inet_diag_msg. errMalformed: it is too short,
+// or of another family.
 func parseInet(p []byte) (inetSocket, error) {
 	if len(p) < inetMsgLen {
 		return inetSocket{}, fmt.Errorf("%w: %d bytes of inet_diag_msg", errMalformed, len(p))
@@ -150,9 +152,10 @@ func parseInet(p []byte) (inetSocket, error) {
 	return s, nil
 }
 
-// parseTCPListener parses one answer of a TCP dump; ok is false for a socket that does
-// not listen. In a listening socket the receive queue is the number of connections that
-// wait, and the send queue is the backlog.
+// parseTCPListener returns the listener in one answer of a TCP dump; ok is false for a
+// socket that does not listen, and with an error for an answer that is no socket. In a
+// listening socket the receive queue is the number of connections that wait, and the send
+// queue is the backlog.
 func parseTCPListener(p []byte) (l Listener, ok bool, err error) {
 	s, err := parseInet(p)
 	if err != nil || s.state != stateListen {
@@ -168,8 +171,9 @@ func parseTCPListener(p []byte) (l Listener, ok bool, err error) {
 	}, true, nil
 }
 
-// parseUnixListener parses one answer of a UNIX dump; ok is false for a socket
-// that is not a listening stream.
+// parseUnixListener returns the listener in one answer of a UNIX dump; ok is false for a
+// socket that is not a listening stream. HasQueue and HasLimit are false if the answer does
+// not have them. errMalformed: the answer, or an attribute of it, is cut short.
 func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	if len(p) < unixMsgLen {
 		return Listener{}, false, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
@@ -192,8 +196,8 @@ func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	return l, err == nil, err
 }
 
-// eachAttribute calls fn for each netlink attribute in b. The error is errMalformed for
-// an attribute that is longer than the rest of b.
+// eachAttribute calls fn for each netlink attribute in b. The error is errMalformed for an
+// attribute that is longer than the rest of b or shorter than its head.
 func eachAttribute(b []byte, fn func(kind uint16, value []byte)) error {
 	for len(b) >= attrLen {
 		n := int(binary.NativeEndian.Uint16(b))

@@ -45,8 +45,9 @@ const (
 // then to be taken not to have waited for it. It bounds the error.
 const idleRecently = 6 * time.Second
 
-// countInflight sets the requests in flight of a sample. It reads the worker's
-// descriptors again, and queries the kernel about sockets that are new.
+// countInflight sets l.inflight: the requests in flight of a worker. It reads the
+// worker's descriptors again, and asks the kernel about sockets that are new.
+// l.inflight.known stays false if they cannot be read, or it is not their turn yet.
 func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, s *tracker, l *sample) {
 	a, p, now := in.App, in.Process, in.Now
 	if p.Usage().Open > manyDescriptors && now.Sub(s.checked) < manyInterval {
@@ -77,8 +78,9 @@ func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, 
 	w.threads.countInflight(p, s, l, found, now)
 }
 
-// hasConnections reports whether a socket of the process is an accepted
-// connection or may be one, and removes those that it has closed.
+// hasConnections reports whether a socket of the process is, or may be, a connection that
+// it has accepted; false too if its descriptors were not read. It forgets the sockets that
+// the process has closed.
 func (s *tracker) hasConnections(p *table.Process) (some bool) {
 	for ino := range s.sockets {
 		if _, open := p.FDs().Sockets[ino]; !open {
@@ -93,8 +95,9 @@ func (s *tracker) hasConnections(p *table.Process) (some bool) {
 	return false
 }
 
-// hasUnlisted reports whether a socket of the process has appeared since the
-// kernel listed the connections.
+// hasUnlisted reports whether the process has a socket that is not classified, and that was
+// not there when the kernel listed the connections; false too if its descriptors were not
+// read.
 func (s *tracker) hasUnlisted(p *table.Process, found *conns.Accepted) bool {
 	for ino := range p.FDs().Sockets {
 		if _, accepted := found.ByInode[ino]; !accepted && s.sockets[ino] == socketUnknown && !found.Listening[ino] {
@@ -104,9 +107,9 @@ func (s *tracker) hasUnlisted(p *table.Process, found *conns.Accepted) bool {
 	return false
 }
 
-// classifySockets sets what the sockets of the process are. A socket that the
-// kernel did not list may have been opened after that: it is no connection of a
-// client if an earlier sample had it.
+// classifySockets sets in s.sockets what each socket of the process is, and h.unsorted if
+// that is not known of one. A socket that the kernel did not list is no client's
+// connection if an earlier sample had it; else it may have been opened after the list.
 func (s *tracker) classifySockets(p *table.Process, found *conns.Accepted, h *inflight) {
 	if s.sockets == nil {
 		s.sockets = make(map[uint64]socketKind)
@@ -127,9 +130,10 @@ func (s *tracker) classifySockets(p *table.Process, found *conns.Accepted, h *in
 	}
 }
 
-// countInflight counts the connections with a request in flight: those that are
-// accepted and neither in the set of a poller nor waiting for a client's next
-// request.
+// countInflight sets l.inflight and s.inflight: how many accepted connections have a
+// request in flight, and the age of the oldest. It leaves out silent ones, those whose
+// next request a poller or thread waits for, and all of an event loop that waits: of
+// these an unanswered one sets pending.
 func (c *threadReader) countInflight(p *table.Process, s *tracker, l *sample, found *conns.Accepted, now time.Time) {
 	sets, loop := c.pollSets(p, l)
 	waits := l.accepts()
@@ -165,9 +169,9 @@ func (c *threadReader) countInflight(p *table.Process, s *tracker, l *sample, fo
 	}
 }
 
-// requestStart returns when the request on a connection began that was not in
-// flight in the sample before: now, as it may have waited for the worker until
-// now; when the last data came if the worker was idle a moment ago.
+// requestStart returns when the request on a connection began that was not in flight in the
+// sample before. That is now, or if the worker was idle a moment ago and the kernel has the
+// times, when the connection's last data came, but not before the worker was idle.
 func (s *tracker) requestStart(a sockdiag.Accepted, now time.Time) time.Time {
 	idle := now.Sub(s.idleAt)
 	if !a.HasTimes || s.idleAt.IsZero() || idle > idleRecently {
@@ -176,8 +180,10 @@ func (s *tracker) requestStart(a sockdiag.Accepted, now time.Time) time.Time {
 	return now.Add(-min(a.Quiet(), idle))
 }
 
-// requestAge returns the least age of the request on a connection that was first
-// seen in flight that long ago.
+// requestAge returns the least age of the request on a connection: the less of seen, the
+// time since it was first seen in flight, and the time since its last data; pooled (in the
+// set of a poller): and the time of the main thread's call; without the kernel's times: of
+// seen and the longest call. Unless pooled, it is 0 while the response is being sent.
 func (l *sample) requestAge(a sockdiag.Accepted, pooled bool, seen time.Duration, now time.Time) time.Duration {
 	switch {
 	case pooled: // of an event loop that does not wait: it hangs only while it is in one call
@@ -191,11 +197,13 @@ func (l *sample) requestAge(a sockdiag.Accepted, pooled bool, seen time.Duration
 	}
 }
 
-// threadsForRequests returns how many threads work on requests, at least 1.
+// threadsForRequests returns how many threads may work on requests: those that neither
+// wait for a connection nor are parked, at least 1.
 func (l *sample) threadsForRequests() int { return max(l.busyThreads, 1) }
 
-// longestInCall returns how long a thread has been in one call: of those that
-// work, or of all if none does.
+// longestInCall returns the longest time that one of the threads at work has been in one
+// call; if none is, that of all threads but the main one and those that wait for a
+// connection.
 func (l *sample) longestInCall(now time.Time) time.Duration {
 	if l.busyThreads > 0 {
 		return l.longestCall
@@ -209,9 +217,9 @@ func (l *sample) longestInCall(now time.Time) time.Duration {
 	return d
 }
 
-// pollSets returns the descriptors in pollers: in the epoll sets of the process,
-// and in the poll or select of a thread that waits for a connection. loop: its
-// main thread is an event loop in C, whose greenlets are in no set.
+// pollSets returns the descriptors that pollers watch: in the epoll sets of the process,
+// and in the poll or select of a thread that waits for a connection. loop: the main
+// thread is an event loop in C, whose greenlets are in no such set.
 func (c *threadReader) pollSets(p *table.Process, l *sample) (sets map[int]bool, loop bool) {
 	sets = make(map[int]bool)
 	add := func(fds []int) {
@@ -242,10 +250,10 @@ func (c *threadReader) anyWaitsForData(p *table.Process, l *sample, fds []int) b
 	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.WaitsForData(p.PID, k.call, fds) })
 }
 
-// hasSpareThread reports whether a worker that is busy or stuck has a thread left
-// for another request: one that waits for a connection itself, or one of the pool
-// behind a thread that does. threads is the size of that pool; 0: not known, then
-// every thread of the process counts.
+// hasSpareThread reports whether a worker that is busy or stuck has a thread left: one
+// waits for a connection and, except for uWSGI and Flask's server, fewer requests are in
+// flight (0 if not known) than threads, the size of its pool; 0: not known, then every
+// thread but the main one counts. It is false in any other state.
 func (l *sample) hasSpareThread(state discovery.State, threads int) bool {
 	if state != discovery.Busy && state != discovery.Stuck || !l.accepts() {
 		return false
@@ -259,8 +267,8 @@ func (l *sample) hasSpareThread(state discovery.State, threads int) bool {
 	return l.inflight.n < threads
 }
 
-// listeningFDs returns the descriptors under which a process has the app's
-// listening sockets.
+// listeningFDs returns the descriptors at which a process has the app's listening sockets;
+// empty if it has none, or its descriptors were not read.
 func listeningFDs(a *discovery.InspectedApp, p *table.Process) []int {
 	fds := make([]int, 0, 4)
 	for _, l := range a.Listeners {
@@ -269,7 +277,8 @@ func listeningFDs(a *discovery.InspectedApp, p *table.Process) []int {
 	return fds
 }
 
-// listenersHeld returns how many listening sockets of the app a process has.
+// listenersHeld returns how many listening sockets of the app a process has; 0 if its
+// descriptors cannot be read.
 func listenersHeld(a *discovery.InspectedApp, p *table.Process) (n int) {
 	for _, l := range a.Listeners {
 		if len(p.FDs().Sockets[l.Inode]) > 0 {

@@ -53,8 +53,8 @@ func self(t *testing.T, tab *table.Table) (*table.Process, sockdiag.Listener, in
 	return p, sockdiag.Listener{Network: sockdiag.Unix, Inode: st.Ino}, fd
 }
 
-// This process is idle while a thread of it waits for a connection, whatever its
-// other threads do.
+// This process is idle while one of its threads waits for a connection, for any state of
+// its other threads.
 func TestInspectSelf(t *testing.T) {
 	fs := procfs.New("/proc")
 	tab := table.New(fs)

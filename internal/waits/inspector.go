@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/calls"
 )
@@ -28,11 +29,11 @@ type Inspector struct {
 	sampler     *sampling.Sampler // nil: none
 }
 
-// New returns an Inspector over the parts of a watcher.
+// New returns an Inspector over the parts of a watcher, without a sampler.
 func New(p discovery.Parts) discovery.Inspector { return newInspector(p) }
 
-// WithSampler returns New over a sampler, to which the inspector hands each worker
-// with a slot.
+// WithSampler returns a constructor like New whose inspectors register each worker with a
+// slot at the sampler s.
 func WithSampler(s *sampling.Sampler) func(discovery.Parts) discovery.Inspector {
 	return func(p discovery.Parts) discovery.Inspector {
 		w := newInspector(p)
@@ -41,7 +42,7 @@ func WithSampler(s *sampling.Sampler) func(discovery.Parts) discovery.Inspector 
 	}
 }
 
-// newInspector is New with the concrete type.
+// newInspector returns what New does, as its concrete type.
 func newInspector(p discovery.Parts) *Inspector {
 	return &Inspector{
 		table: p.Table, namespaces: p.Namespaces, connections: p.Connections,
@@ -49,7 +50,8 @@ func newInspector(p discovery.Parts) *Inspector {
 	}
 }
 
-// trackerFor returns the tracker of a worker, a new one at its first inspection.
+// trackerFor returns the tracker of a worker, which in keeps. It makes one at the first
+// inspection.
 func trackerFor(in *discovery.Inspected) *tracker {
 	s, ok := in.Tracker.(*tracker)
 	if !ok {
@@ -59,14 +61,16 @@ func trackerFor(in *discovery.Inspected) *tracker {
 	return s
 }
 
-// Inspect sets what a worker does, see [discovery.Inspector].
+// Inspect sets the state of a worker, see [discovery.Inspector]. An error that
+// [procfs.Gone] reports: the process has ended, and x is not changed. With any other the
+// state is not known.
 func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *discovery.Worker) error {
 	s := trackerFor(in)
 	l, err := w.sampleWorker(ctx, in, s)
 	if procfs.Gone(err) {
 		return err
 	}
-	x.Heartbeat, x.HasBeat = l.heartbeat.age, l.heartbeat.ok
+	x.Heartbeat, x.HasBeat, x.HeartbeatFD = l.heartbeat.Age, l.heartbeat.Known, in.Process.FDs().Heartbeat
 	x.State, x.For = s.update(&l, in.Now)
 	x.Detail, x.Requests, x.Spare = l.detail(x.State), l.inflight.n, l.hasSpareThread(x.State, in.Process.Program.Threads)
 	x.Wait = w.waitOf(in.App, in.Process, s, &l, x, in.Now)
@@ -80,17 +84,19 @@ func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *dis
 	return err
 }
 
-// registration returns what the sampler has to know of a worker.
+// registration returns what the sampler has to know of a worker: its process, app, server
+// and listeners, and the requests in flight.
 func registration(in *discovery.Inspected, s *tracker, l *sample, slot int) sampling.Registration {
 	a, p := in.App, in.Process
 	return sampling.Registration{
-		PID: p.PID, Start: p.Start, App: a.Name, Slot: slot, Server: a.Server, Class: p.Program.Class, Threads: p.Program.Threads, Sync: s.sync,
+		PID: p.PID, Start: p.Start, Owner: a.Owner, App: a.Name, Slot: slot, Server: a.Server, Class: p.Program.Class, Threads: p.Program.Threads, Sync: s.sync,
 		Listening: listeningFDs(a, p), Known: l.noneInflight() || l.inflight.known, InFlight: l.inflight.n, Pending: l.inflight.pending,
 	}
 }
 
-// hasLoop reports whether the main thread of a worker is in the poll of an event
-// loop that serves requests.
+// hasLoop reports whether the main thread of a worker is in the poll of an event loop that
+// serves requests. false for servers other than uvicorn, hypercorn and gunicorn, and for
+// gunicorn's sync workers and those with threads.
 func (s *tracker) hasLoop(in *discovery.Inspected, l *sample) bool {
 	switch in.App.Server {
 	case cmdline.Uvicorn, cmdline.Hypercorn:
@@ -104,9 +110,10 @@ func (s *tracker) hasLoop(in *discovery.Inspected, l *sample) bool {
 	return l.main.accepts
 }
 
-// pending reports whether a worker whose threads prove nothing has a connection
-// without its answer: requests of an event loop wait without a thread. The sample
-// and the tracker are copies: what the worker does is decided without that.
+// pending reports whether a worker whose threads show no request has a connection without
+// its answer: requests of an event loop wait without a thread. False also if its
+// connections cannot be read. It works on copies: the worker's state does not depend on
+// it.
 func (w *Inspector) pending(ctx context.Context, in *discovery.Inspected, s *tracker, l sample) bool {
 	own := *s
 	own.sockets, own.inflight, own.checked = maps.Clone(s.sockets), nil, time.Time{}
@@ -115,8 +122,8 @@ func (w *Inspector) pending(ctx context.Context, in *discovery.Inspected, s *tra
 	return l.inflight.pending
 }
 
-// State returns the state of a worker that has no slot yet, see
-// [discovery.Inspector].
+// State returns the state of a worker that has no slot yet, see [discovery.Inspector]; with
+// an error, StateUnknown. An error that [procfs.Gone] reports: the process has ended.
 func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discovery.State, error) {
 	s := trackerFor(in)
 	l, err := w.sampleWorker(ctx, in, s)
@@ -127,8 +134,8 @@ func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discove
 	return state, err
 }
 
-// sampleWorker returns a sample of a worker; an unreadable one with
-// [discovery.ErrAllowance] if its user's allowance for this scan is used up.
+// sampleWorker returns a sample of a worker. With an error the sample is not readable:
+// [discovery.ErrAllowance] if the CPU time of the worker's user for this scan is used up.
 func (w *Inspector) sampleWorker(ctx context.Context, in *discovery.Inspected, s *tracker) (sample, error) {
 	a, p, now := in.App, in.Process, in.Now
 	if !w.table.Budget.TrySpend(a.Owner, table.CostThread, 1+min(p.Stat.Threads, table.MaxThreads)) {
@@ -138,9 +145,11 @@ func (w *Inspector) sampleWorker(ctx context.Context, in *discovery.Inspected, s
 	if err != nil {
 		return sample{}, err
 	}
-	l.heartbeat = w.heartbeat(p, now)
+	if fd := p.FDs().Heartbeat; fd >= 0 {
+		l.heartbeat = procid.ReadHeartbeat(w.table.FS.Root, p.PID, fd, now)
+	}
 	l.age, l.stuckAfter = now.Sub(w.table.StartTime(p)), in.Stuck
-	l.sync = s.sync && l.heartbeat.ok && !s.idleAt.IsZero() && listenersHeld(a, p) == 1
+	l.sync = s.sync && l.heartbeat.Known && !s.idleAt.IsZero() && listenersHeld(a, p) == 1
 	if !l.noneInflight() && !l.sync {
 		w.countInflight(ctx, in, s, &l)
 	} else {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // bootLimit is how long a worker that was never seen waiting for a connection,
@@ -37,12 +38,12 @@ type sample struct {
 	longestCall time.Duration // the longest that one of them has been in one call
 	inflight    inflight
 	sync        bool // it is a sync worker of gunicorn with one listener
-	heartbeat   heartbeat
+	heartbeat   procid.Heartbeat
 	age         time.Duration // of the process
 	stuckAfter  time.Duration
 }
 
-// accepts reports whether a thread waits for a connection.
+// accepts reports whether a thread of the worker waits for a new connection.
 func (l *sample) accepts() bool {
 	if l.main.accepts {
 		return true
@@ -55,11 +56,13 @@ func (l *sample) accepts() bool {
 	return false
 }
 
-// noneInflight reports whether the system calls alone prove that no request is in
-// flight.
+// noneInflight reports whether the system calls alone prove that no request is in flight:
+// a thread waits for a connection, and none is at work.
 func (l *sample) noneInflight() bool { return l.accepts() && l.busyThreads == 0 }
 
-// idle reports whether no request is in flight.
+// idle reports whether no request is in flight, as far as calls and connections show. If
+// the connections are not known, that is so while a thread waits for a connection and none
+// moves data.
 func (l *sample) idle() bool {
 	switch {
 	case l.noneInflight():
@@ -73,21 +76,22 @@ func (l *sample) idle() bool {
 	}
 }
 
-// betweenRequests reports whether a worker that was idle before has no request in
-// flight although no thread waits for a connection: an event loop also wakes up
-// without input.
+// betweenRequests reports whether a worker that was idle before has no request in flight
+// although no thread waits for a connection, and not for so long that it counts as stuck:
+// an event loop also wakes up without input. False if its connections are not known.
 func (s *tracker) betweenRequests(l *sample, now time.Time) bool {
 	return s.wasIdle && l.inflight.known && l.inflight.n == 0 && !l.accepts() && s.requestAge(l, now) < l.stuckAfter
 }
 
-// locksAccept reports whether the threads of the server accept connections under
-// a lock, so that none of a worker's may wait for one.
+// locksAccept reports whether the threads of the server may accept connections under a
+// lock, so that none of a worker's may wait for one: those of uWSGI, and of servers that
+// are not known.
 func (l *sample) locksAccept() bool {
 	return l.server == cmdline.UWSGI || l.server == cmdline.Other || l.server == cmdline.Script
 }
 
-// waitsForLock reports whether a thread that may accept connections waits for a
-// lock.
+// waitsForLock reports whether any thread of the worker waits for a lock; for uWSGI,
+// whether the main one does.
 func (l *sample) waitsForLock() bool {
 	if isLock(l.main.call.NR) || l.server == cmdline.UWSGI {
 		return isLock(l.main.call.NR)
@@ -100,7 +104,8 @@ func (l *sample) waitsForLock() bool {
 	return false
 }
 
-// transfersData reports whether a thread that is not parked runs or moves data.
+// transfersData reports whether a thread other than the main one, which neither waits for a
+// connection nor is parked, runs or moves data.
 func (l *sample) transfersData() bool {
 	for i := range l.others {
 		if k := l.others[i]; !k.accepts && !k.parked && (k.call.Running || movesData(k.call.NR)) {
@@ -110,15 +115,12 @@ func (l *sample) transfersData() bool {
 	return false
 }
 
-// update returns the state of a worker by a sample, and the minimum time that it has
-// been in it, and stores both. For a busy or stuck worker that is the age of its oldest
-// request.
+// update returns the state of a worker by a sample, and how long it has been in it at
+// least: if busy or stuck, the age of its oldest request. It stores the state.
 //
-// A worker is idle unless a request is in flight, whatever its threads do. Its
-// request has an age where that can be proven: by the heartbeat of a sync worker
-// of gunicorn with one listener, which is touched right before a connection is
-// accepted; else by the connection, since the sample that first had it in flight
-// and since data last passed over it.
+// A worker is idle unless a request is in flight. The age of a request is proven by the
+// heartbeat of gunicorn's sync worker, or by when the connection was first seen in flight
+// and had its last data.
 func (s *tracker) update(l *sample, now time.Time) (discovery.State, time.Duration) {
 	state, in := s.stateOf(l, now)
 	if state != s.state || s.since.IsZero() {
@@ -132,19 +134,20 @@ func (s *tracker) update(l *sample, now time.Time) (discovery.State, time.Durati
 	}
 }
 
-// Unready reports whether the worker was inspected and never seen ready for a
-// request, or in one.
+// Unready reports whether the worker was inspected and never seen ready for a request, or
+// in one; false while its state is not known.
 func (s *tracker) Unready() bool {
 	return s.state != discovery.StateUnknown && !s.wasIdle && !s.hadRequest
 }
 
-// stateOf returns the state, and the age of the request that determines it.
+// stateOf returns the state that a sample shows and the age of the request (busy or
+// stuck) or of the booting process; 0 if it is idle or not known.
 func (s *tracker) stateOf(l *sample, now time.Time) (discovery.State, time.Duration) {
 	s.hadRequest = s.hadRequest || l.inflight.n > 0
 	switch {
 	case !l.readable:
 		return discovery.StateUnknown, 0
-	case l.inflight.n == 0 && l.heartbeat.never:
+	case l.inflight.n == 0 && l.heartbeat.Never:
 		return discovery.Booting, l.age
 	case l.idle():
 		s.wasIdle = true
@@ -155,7 +158,7 @@ func (s *tracker) stateOf(l *sample, now time.Time) (discovery.State, time.Durat
 		return discovery.Idle, 0
 	case s.betweenRequests(l, now):
 		return discovery.Idle, 0
-	case l.inflight.n == 0 && l.main.loadsFiles() && !s.wasIdle && !l.heartbeat.ok && l.age < bootLimit:
+	case l.inflight.n == 0 && l.main.loadsFiles() && !s.wasIdle && !l.heartbeat.Known && l.age < bootLimit:
 		return discovery.Booting, l.age
 	}
 	age := s.requestAge(l, now)
@@ -165,11 +168,12 @@ func (s *tracker) stateOf(l *sample, now time.Time) (discovery.State, time.Durat
 	return discovery.Busy, age
 }
 
-// requestAge returns how long the worker has been in one request, at least.
+// requestAge returns how long the worker has been in one request at least or, if none is
+// seen, its main thread, which used to accept, in one call; 0 if nothing proves any age.
 func (s *tracker) requestAge(l *sample, now time.Time) time.Duration {
 	switch {
-	case l.sync && l.heartbeat.ok && !s.idleAt.IsZero():
-		return min(l.heartbeat.age, now.Sub(s.idleAt))
+	case l.sync && l.heartbeat.Known && !s.idleAt.IsZero():
+		return min(l.heartbeat.Age, now.Sub(s.idleAt))
 	case l.inflight.n > 0:
 		return l.inflight.age
 	case s.mainAccepted && !l.accepts() && !isLock(l.main.call.NR):
@@ -179,7 +183,8 @@ func (s *tracker) requestAge(l *sample, now time.Time) time.Duration {
 	}
 }
 
-// detail returns what the worker does, as a phrase for people.
+// detail returns what the worker does, as a phrase such as "waits for input"; "" if its
+// calls could not be read.
 func (l *sample) detail(state discovery.State) string {
 	switch {
 	case !l.readable:

@@ -9,9 +9,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// TestJudge plays looks at one worker: what is its state, and for how long.
+// TestJudge checks the state of one worker after each of some looks, and how long it lasts.
 func TestJudge(t *testing.T) {
 	const hour = time.Hour
 	type step struct {
@@ -20,7 +21,7 @@ func TestJudge(t *testing.T) {
 		want  discovery.State
 		in    time.Duration
 	}
-	beatOf := func(d time.Duration) heartbeat { return heartbeat{age: d, ok: true} }
+	beatOf := func(d time.Duration) procid.Heartbeat { return procid.Heartbeat{Age: d, Known: true} }
 	wait := thread{accepts: true, call: procfs.Syscall{NR: unix.SYS_PSELECT6}}
 	doing := func(nr int) thread { return thread{call: procfs.Syscall{NR: nr}} }
 	held := func(age time.Duration) inflight { return inflight{known: true, n: 1, age: age} }
@@ -60,7 +61,7 @@ func TestJudge(t *testing.T) {
 			{0, sample{server: cmdline.Uvicorn, main: wait, busyThreads: 1, age: hour, inflight: inflight{known: true, pending: true}}, discovery.Busy, 0},
 		},
 		"gunicorn that has not notified yet": {
-			{0, sample{main: doing(unix.SYS_READ), busyThreads: 1, age: time.Minute, heartbeat: heartbeat{never: true}}, discovery.Booting, time.Minute},
+			{0, sample{main: doing(unix.SYS_READ), busyThreads: 1, age: time.Minute, heartbeat: procid.Heartbeat{Never: true}}, discovery.Booting, time.Minute},
 			{time.Second, sample{main: wait, age: time.Minute, sync: true, heartbeat: beatOf(0)}, discovery.Idle, 0},
 		},
 		"young and in a request already": {{0, sample{main: doing(unix.SYS_READ), busyThreads: 1, age: time.Second, inflight: held(0)}, discovery.Busy, 0}},

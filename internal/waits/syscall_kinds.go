@@ -9,13 +9,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// movesData reports whether a system call moves data, which is part of working on
-// a request.
+// movesData reports whether a system call is part of working on a request: it moves data,
+// connects, opens a file, or waits for input, a child process or a file lock.
 func movesData(nr int) bool {
 	return slices.Contains(transferCalls(), nr)
 }
 
-// isLock reports whether a system call waits for a lock.
+// isLock reports whether a system call may wait for a lock.
 func isLock(nr int) bool {
 	switch nr {
 	case unix.SYS_FUTEX, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_FCNTL, unix.SYS_FLOCK:
@@ -24,7 +24,7 @@ func isLock(nr int) bool {
 	return false
 }
 
-// transferCalls returns the numbers of the system calls that move data.
+// transferCalls returns the numbers of the system calls for which movesData is true.
 func transferCalls() []int {
 	return []int{
 		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_READV, unix.SYS_WRITEV,
@@ -33,7 +33,8 @@ func transferCalls() []int {
 	}
 }
 
-// describe returns what a thread in a system call does, as a phrase for people.
+// describe returns the activity of a thread in a system call, as a phrase for people such
+// as "waits for input"; for any other call "is in system call N".
 func describe(k procfs.Syscall) string {
 	switch k.NR {
 	case -1:

@@ -29,8 +29,9 @@ type cpuSample struct {
 // cpuSampleInterval is the shortest time between two cpuSamples.
 const cpuSampleInterval = time.Second
 
-// share returns the part of the time since the older cpuSample that the thread
-// has run or been ready to run; 0 before there are two.
+// share returns the part of the time since the older cpuSample in which the thread ran or
+// was ready to run, from 0 to about 1, not cut; 0 before there are two. busy is its total
+// of that time.
 func (k *threadHistory) share(now time.Time, busy time.Duration) (share float64) {
 	if k.samples[1].at.IsZero() || now.Sub(k.samples[1].at) >= cpuSampleInterval {
 		k.samples[0], k.samples[1] = k.samples[1], cpuSample{now, busy}
@@ -51,7 +52,8 @@ type thread struct {
 	parked  bool      // it has been in this call since before the worker was last idle
 }
 
-// loadsFiles reports whether the thread runs or reads files, as an import does.
+// loadsFiles reports whether the thread does as an import does: runs, waits in the kernel
+// outside of a call, opens, reads (also from a socket) or maps.
 func (k *thread) loadsFiles() bool {
 	return k.call.NR == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, k.call.NR)
 }
@@ -64,8 +66,9 @@ type threadReader struct {
 	others []thread // of the worker that is being sampled
 }
 
-// read returns a sample of the threads of one worker. Those of a sync worker of
-// gunicorn are not read beside the main one.
+// read returns a sample of the threads of one worker; of a sync worker of gunicorn only
+// the main one. An error: that cannot be read, [procfs.Gone] reports whether it has
+// ended.
 func (c *threadReader) read(p *table.Process, s *tracker, server cmdline.Server, listening []int, now time.Time) (sample, error) {
 	l := sample{server: server}
 	var err error
@@ -85,15 +88,15 @@ func (c *threadReader) read(p *table.Process, s *tracker, server cmdline.Server,
 	return l, nil
 }
 
-// reclassify sets again which threads wait for a connection and which are parked, after
-// the descriptors of the listeners have changed.
+// reclassify sets again which threads wait for a connection and which are parked: the
+// descriptors of the listeners have changed.
 func (c *threadReader) reclassify(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.main.accepts = c.calls.WaitsForConnection(p.PID, l.main.call, listening)
 	c.classifyThreads(p, s, l, listening, now)
 }
 
-// classifyThreads sets which other threads wait for a connection, and which threads are
-// parked. l.main.accepts is set already.
+// classifyThreads sets which other threads wait for a connection, which threads are
+// parked, and how many are busy and for how long. l.main.accepts must be set.
 func (c *threadReader) classifyThreads(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.busyThreads, l.longestCall = 0, 0
 	classify := func(k *thread) {
@@ -110,7 +113,9 @@ func (c *threadReader) classifyThreads(p *table.Process, s *tracker, l *sample, 
 	}
 }
 
-// thread returns one thread.
+// thread returns what one thread does now and since when, and updates its history in s. The
+// time is now if it runs, has run since the sample before or was not seen before. An error:
+// what it does cannot be read.
 func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Time) (thread, error) {
 	x, err := c.now.Now(p.PID, p.Start, tid)
 	if err != nil {
@@ -130,11 +135,12 @@ func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Ti
 	return k, nil
 }
 
-// readOthers sets c.others to the threads other than the main one, and removes the
-// history of those that have ended.
+// readOthers sets c.others to the threads other than the main one, at most
+// table.MaxThreads, and forgets those that have ended. It skips threads that cannot be
+// read.
 func (c *threadReader) readOthers(p *table.Process, s *tracker, now time.Time) {
 	c.others = c.others[:0]
-	list, err := c.table.FS.Entries(c.table.FS.Path(p.PID, "task"), nil)
+	list, err := c.table.FS.FirstEntries(c.table.FS.Path(p.PID, "task"), nil, table.MaxThreads)
 	if err != nil {
 		return
 	}

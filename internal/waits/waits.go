@@ -35,8 +35,9 @@ type unresolvedWait struct {
 	sockets []conns.WaitSocket
 }
 
-// waitOf returns what a worker waits for that has been busy or stuck for a
-// second; nil for any other. Peers are set by [Inspector.Finish].
+// waitOf returns what a worker waits for that has been busy or stuck for at least a
+// second, with OnOther if that is not known; nil for any other worker. [Inspector.Finish]
+// names the peers.
 func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *tracker, l *sample, x *discovery.Worker, now time.Time) *discovery.Wait {
 	if x.State != discovery.Busy && x.State != discovery.Stuck || x.For < waitAfter {
 		return nil
@@ -71,12 +72,10 @@ func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *track
 	return wait
 }
 
-// representative returns the thread that stands for a busy worker: the main one
-// if it works, else the one that is longest in its call; nil if none works.
-//
-// A thread of a pool that has no work waits for a lock, and so does one that
-// waits for another. Threads in a lock count only if more requests are in flight
-// than the other threads work on. The main thread of uWSGI is one of its pool.
+// representative returns the thread that stands for a busy worker; nil if none works. It is
+// the main one if that works (not for uWSGI with several threads), else the one that is
+// longest in its call. Threads in a lock count only if more requests are in flight than the
+// others work on: a pool's idle threads wait for a lock, too.
 func (l *sample) representative(threads int) *thread {
 	all := l.workingThreads()
 	moving := slices.DeleteFunc(slices.Clone(all), func(k *thread) bool { return isLock(k.call.NR) })
@@ -103,8 +102,8 @@ func (l *sample) representative(threads int) *thread {
 	})
 }
 
-// cpuShare returns the part of the time lately that the threads together have
-// run, or been ready to run.
+// cpuShare returns the part of the last time in which the threads ran or were ready to
+// run, summed up; more than 1 for several busy ones.
 func (l *sample) cpuShare() float64 {
 	n := l.main.share
 	for i := range l.others {
@@ -113,8 +112,8 @@ func (l *sample) cpuShare() float64 {
 	return n
 }
 
-// workingThreads returns the threads that neither wait for a connection nor are
-// parked, the main one first.
+// workingThreads returns the threads that neither wait for a connection nor are parked,
+// the main one first; nil if there is none.
 func (l *sample) workingThreads() []*thread {
 	var out []*thread
 	for _, k := range append([]*thread{&l.main}, pointersTo(l.others)...) {
@@ -134,8 +133,8 @@ func pointersTo(list []thread) []*thread {
 	return out
 }
 
-// waitOfSyscall returns what a system call waits for whatever its arguments are;
-// OnOther if that depends on them.
+// waitOfSyscall returns what a system call waits for if its number alone tells that; else
+// OnOther.
 func waitOfSyscall(nr int) string {
 	switch nr {
 	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
@@ -151,9 +150,10 @@ func waitOfSyscall(nr int) string {
 	return conns.OnOther
 }
 
-// waitFor returns what a thread waits for in a call on descriptors: a kind, or
-// the sockets whose other ends decide; OnOther if the thread has gone on
-// meanwhile.
+// waitFor returns what a thread waits for in a call on descriptors: a kind, or with OnOther
+// the sockets whose other ends decide. OnOther without sockets: it is not known, e.g.
+// because the thread has gone on, a link cannot be read, or the call has more than 64
+// descriptors.
 func (c *threadReader) waitFor(p *table.Process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
 	if path := c.calls.ConnectPath(p.PID, k.call); path != "" {
 		return conns.OnOther, []conns.WaitSocket{{Path: path}}
@@ -188,8 +188,8 @@ func (c *threadReader) waitFor(p *table.Process, k *thread, owner procfs.Account
 	return conns.OnOther, sockets
 }
 
-// unchanged returns the state of a thread (proc_pid_stat(5)), and whether it
-// still is in the sampled call.
+// unchanged returns the state of a thread (proc_pid_stat(5)), and whether it still is in
+// the call of the sample; false too if it cannot be read.
 func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same bool) {
 	b, err := c.table.FS.Read(p.PID, "task/"+strconv.Itoa(k.tid)+"/stat")
 	if err != nil {
@@ -203,14 +203,14 @@ func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same 
 	return st.State, err == nil && again.Call == k.call
 }
 
-// clearUnresolved drops the unresolved waits.
+// clearUnresolved removes all unresolved waits.
 func (w *Inspector) clearUnresolved() {
 	clear(w.unresolved)
 	w.unresolved = w.unresolved[:0]
 }
 
-// Finish names what the unresolved waits are for, and the sockets that the sampler
-// wants named, see [discovery.Inspector].
+// Finish names the unresolved waits, and the sockets that the sampler wants named, by
+// their other ends; see [discovery.Inspector].
 func (w *Inspector) Finish(ctx context.Context, scan conns.Scan) {
 	appOf := func(name string) int {
 		return slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == name })

@@ -16,8 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// TestSpeaker picks the thread that stands for a worker, out of a main thread and
-// others whose calls began so many seconds ago.
+// TestSpeaker checks which thread represents a worker, of a main thread and others whose
+// calls began so many seconds ago.
 func TestSpeaker(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)

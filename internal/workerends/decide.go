@@ -24,7 +24,8 @@ const (
 	Unknown  Reason = "unknown"  // the kernel does not report the exit status
 )
 
-// Reasons returns all reasons, in the order in which they are published.
+// Reasons returns all reasons for which a worker may end, in the order in which they are
+// published.
 func Reasons() []Reason { return []Reason{Timeout, OOM, Signal, Recycled, Exit, Unknown} }
 
 // Status is how a process ended, as wait(2) reports it.
@@ -34,7 +35,8 @@ type Status struct {
 	Signal unix.Signal // that killed it; 0: none
 }
 
-// statusOf returns the status of a number in the encoding of wait(2).
+// statusOf returns the exit status of a number as wait(2) encodes it; one that is not
+// Known if it is neither an exit nor a signal.
 func statusOf(n uint32) Status {
 	switch s := unix.WaitStatus(n); {
 	case s.Signaled():
@@ -55,17 +57,20 @@ type End struct {
 	Booting bool          // it had not begun to serve requests
 	Request time.Duration // the age of its oldest request; 0 unless Busy
 	Since   time.Duration // from that look to its end
-	// As of the last look that had a heartbeat:
+	// As of a time when it still lived: its end, if its heartbeat file is held open, else the
+	// last look that had a heartbeat.
 	HasBeat   bool
 	Heartbeat time.Duration // its age; of a worker that has not begun to beat the time since its start
-	SinceBeat time.Duration // from that look to its end
+	SinceBeat time.Duration // from that time to its end
+	AtEnd     bool          // that time is its end
 
 	OOMKills    uint64 // processes of its control group, or of the host, that the OOM killer killed since the last look
 	Asked       bool   // recycle_worker has asked it to end
 	MasterLives bool   // a while after its end
 }
 
-// Decide returns how a worker ended.
+// Decide returns the reason for which a worker ended; Exit if no other fits, Unknown if
+// its exit status is not known and nothing proves another.
 func Decide(e End) Reason {
 	switch {
 	case e.OOMKills > 0 && (!e.Status.Known || e.Status.Signal == unix.SIGKILL):
@@ -88,9 +93,9 @@ func Decide(e End) Reason {
 // its master sends ABRT: Worker.handle_abort of gunicorn/workers/base.py calls sys.exit(1).
 const abortedCode = 1
 
-// timedOut reports whether the master ended a worker because it had not beaten, or because
-// of the age of its request, for longer than the limit. Without a status only an age that
-// was beyond the limit at the last look is a proof.
+// timedOut reports whether the master ended a worker because its heartbeat or its request
+// was older than the limit; false if the limit or the age is not known. If the exit status
+// is not known, only an age beyond the limit at the last look proves that.
 func (e *End) timedOut() bool {
 	if e.Limit <= 0 {
 		return false
@@ -110,14 +115,17 @@ func (e *End) timedOut() bool {
 	case !byMaster:
 		return false
 	}
+	if age >= e.Limit || e.AtEnd {
+		return age >= e.Limit
+	}
 	// An idle worker beats every half limit, so that its age may reach the limit only
 	// if it was busy, or well beyond that.
-	return age >= e.Limit || age+since >= e.Limit && (e.Busy || age >= e.Limit*3/4)
+	return age+since >= e.Limit && (e.Busy || age >= e.Limit*3/4)
 }
 
-// orderly reports whether a worker ends like this when it was told to, or after its
-// max_requests. A second TERM, which gunicorn's master sends at a reload, kills a worker
-// that is about to exit.
+// orderly reports whether a worker ended as after a request to end, or after its
+// max_requests; true too if its exit status is not known. SIGTERM counts too: a second one,
+// which gunicorn's master sends at a reload, kills a worker that is about to exit.
 func (e *End) orderly() bool {
 	switch e.Status.Signal {
 	case 0:
@@ -136,12 +144,15 @@ func (e *End) orderly() bool {
 	return false
 }
 
-// InRequest reports whether the end cut off a request, as of the last look. A worker that
-// ends in an orderly way finishes its request first, also together with its master. One
-// whose status is not known may have done so.
+// InRequest reports whether the end of a worker, for the reason r, cut off a request as
+// of the last look. An orderly end does not: the worker finishes its request first. A
+// worker of gunicorn without a heartbeat for its whole timeout had one, whatever the last
+// look saw.
 func (e *End) InRequest(r Reason) bool {
 	switch r { //nolint:exhaustive // the others are orderly, or not known
-	case Timeout, OOM, Signal:
+	case Timeout:
+		return e.Busy || e.AtEnd && e.Server == cmdline.Gunicorn && !e.Booting
+	case OOM, Signal:
 		return e.Busy
 	case Exit:
 		return e.Busy && !e.orderly()

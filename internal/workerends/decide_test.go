@@ -23,6 +23,7 @@ func TestDecide(t *testing.T) {
 		return End{Status: s, Server: cmdline.UWSGI, Limit: 30 * time.Second, Busy: request > 0, Request: request, Since: time.Second, MasterLives: true}
 	}
 	with := func(e End, f func(*End)) End { f(&e); return e }
+	atEnd := func(e *End) { e.AtEnd, e.SinceBeat = true, 0 }
 	const s = time.Second
 	for name, c := range map[string]struct {
 		end       End
@@ -34,6 +35,18 @@ func TestDecide(t *testing.T) {
 		"its handler of ABRT":            {gunicorn(exited(1), 31*s, true), Timeout, true},
 		"since the last look":            {gunicorn(killed(unix.SIGABRT), 29500*time.Millisecond, true), Timeout, true},
 		"no request is known":            {gunicorn(killed(unix.SIGABRT), 29500*time.Millisecond, false), Timeout, false},
+		"idle at the last look":          {with(gunicorn(killed(unix.SIGKILL), 31*s, false), atEnd), Timeout, true},
+		"idle, its handler of ABRT":      {with(gunicorn(exited(1), 30*s, false), atEnd), Timeout, true},
+		"idle, ABRT":                     {with(gunicorn(killed(unix.SIGABRT), 32*s, false), atEnd), Timeout, true},
+		"it did not begin to serve":      {with(gunicorn(killed(unix.SIGKILL), 31*s, false), func(e *End) { atEnd(e); e.Booting = true }), Timeout, false},
+		"just before its timeout":        {with(gunicorn(killed(unix.SIGKILL), 29*s, true), atEnd), Signal, true},
+		"1 just before its timeout":      {with(gunicorn(exited(1), 29*s, true), atEnd), Exit, true},
+		"at rest for nearly its timeout": {with(gunicorn(killed(unix.SIGKILL), 29*s, false), atEnd), Signal, false},
+		"TERM of a stuck one":            {with(gunicorn(killed(unix.SIGTERM), 31*s, true), atEnd), Recycled, false},
+		"no status, at its end":          {with(gunicorn(Status{}, 31*s, false), atEnd), Timeout, true},
+		"no status, early":               {with(gunicorn(Status{}, 29*s, true), atEnd), Unknown, false},
+		"OOM of a stuck one":             {with(gunicorn(killed(unix.SIGKILL), 31*s, false), func(e *End) { atEnd(e); e.OOMKills = 1 }), OOM, false},
+		"recycle_worker, at its end":     {with(gunicorn(killed(unix.SIGKILL), 31*s, false), func(e *End) { atEnd(e); e.Asked = true }), Recycled, false},
 		"a fresh heartbeat":              {gunicorn(killed(unix.SIGABRT), 3*s, true), Signal, true},
 		"KILL and a fresh heartbeat":     {gunicorn(killed(unix.SIGKILL), 3*s, true), Signal, true},
 		"1 and a fresh heartbeat":        {gunicorn(exited(1), 3*s, true), Exit, true},
@@ -140,7 +153,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Whatever the file has, reading a field ends, and what is read is in it.
+// For any contents of the file, reading a field ends, and the result is a part of it.
 func FuzzStatField(f *testing.F) {
 	f.Add([]byte("12 (a) S 1 2 3"), 4)
 	f.Add([]byte(")))"), 3)

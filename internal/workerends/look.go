@@ -23,7 +23,8 @@ type limit struct {
 	d     time.Duration
 }
 
-// lookAt keeps what the workers of a snapshot do, unless it has looked at a later one.
+// lookAt updates all workers by a snapshot, and finds those that have ended without a
+// pidfd. It ignores a snapshot that is not newer than the last one.
 func (w *Watcher) lookAt(ctx context.Context, snap *discovery.Snapshot) {
 	if !snap.Time.After(w.last) {
 		return
@@ -45,7 +46,8 @@ func (w *Watcher) lookAt(ctx context.Context, snap *discovery.Snapshot) {
 	w.kills.read(w, snap.Time)
 }
 
-// see keeps what a worker does at this look.
+// see records the state of one worker, and begins to watch it if it is new. Another
+// process with its pid means that the worker has ended.
 func (w *Watcher) see(ctx context.Context, a *discovery.App, in *discovery.Worker, limit time.Duration, now time.Time) {
 	x := w.workers[in.PID]
 	if x != nil && !x.began.Equal(in.Start) {
@@ -67,15 +69,18 @@ func (w *Watcher) see(ctx context.Context, a *discovery.App, in *discovery.Worke
 		at.request = in.For
 	}
 	x.note(at)
+	w.o.Inside.Look(x.app, x.uid, x.pid, x.began, at.busy)
 	switch {
 	case in.HasBeat:
 		x.beat = beat{now, in.Heartbeat}
+		w.holdBeat(x, in.HeartbeatFD)
 	case in.State == discovery.Booting && a.Server == cmdline.Gunicorn && x.beat.at.IsZero():
 		x.beat = beat{now, max(now.Sub(in.Start), 0)}
 	}
 }
 
-// watch begins to watch a worker; nil: it has ended, or there is no place for one more.
+// watch begins to watch a worker and returns it; nil if it has ended, or there are too
+// many workers. A worker for which there is no pidfd is watched by the looks alone.
 func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Worker) *worker {
 	if len(w.workers) >= maxWorkers {
 		w.drop()
@@ -100,12 +105,31 @@ func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Wor
 	if x.pid != a.PID { // a server without a master has one process, which is not replaced
 		x.master, _ = procid.Identify(w.o.ProcRoot, parent)
 	}
-	w.log.Debug("a worker is watched", "app", x.app, "pid", x.pid, "pidfd", x.handle != nil)
+	w.log.Debug("Worker watched", "app", x.app, "pid", x.pid, "pidfd", x.handle != nil)
 	w.wait(ctx, x)
 	return x
 }
 
-// wait waits for the end of a worker with a pidfd, in a goroutine of its own.
+// holdBeat opens the heartbeat file of a worker that has a pidfd, which proves that the
+// process still is that worker. A worker without an open file is judged by the heartbeat
+// of the last look.
+func (w *Watcher) holdBeat(x *worker, fd int) {
+	if x.file != nil || x.handle == nil || w.beats >= w.places {
+		return
+	}
+	f, err := procid.OpenHeartbeat(w.o.ProcRoot, x.pid, fd)
+	if err != nil {
+		return
+	}
+	if !x.handle.id.Alive(w.o.ProcRoot) { // its pid may be that of another process
+		f.Close()
+		return
+	}
+	x.file = f
+	w.beats++
+}
+
+// wait waits in a goroutine for the end of a worker with a pidfd, and reports it to Run.
 func (w *Watcher) wait(ctx context.Context, x *worker) {
 	h := x.handle
 	if h == nil {
@@ -129,8 +153,9 @@ func (w *Watcher) wait(ctx context.Context, x *worker) {
 // errFull means that there are as many pidfds as there may be.
 var errFull = errors.New("there are too many workers")
 
-// open opens a pidfd, if there is a place for one more, also for its user: no user
-// can use up the places of others.
+// open returns a pidfd of a worker; errFull if there is no place for one more, or the
+// worker's user, unless that is root, has used up its places; else an error of the function
+// open.
 func (w *Watcher) open(uid uint32, in *discovery.Worker) (*handle, error) {
 	if w.handles >= w.places || uid != 0 && w.ofUser[uid] >= maxOfUser {
 		return nil, errFull
@@ -138,15 +163,17 @@ func (w *Watcher) open(uid uint32, in *discovery.Worker) (*handle, error) {
 	return open(w.o.ProcRoot, in.PID, in.Start)
 }
 
-// drop counts a worker that has no place.
+// drop counts a worker that is not watched, or only by the looks, because there is no
+// place.
 func (w *Watcher) drop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dropped++
 }
 
-// missing counts the workers that have ended without a pidfd, stops watching those that
-// are no worker any more, and forgets the apps that are no longer known.
+// missing handles the workers that a snapshot has not had for some time: it queues the end
+// of those that have ended, stops watching those that are no workers any more, and forgets
+// the apps that are gone.
 func (w *Watcher) missing(snap *discovery.Snapshot) {
 	for _, x := range w.workers {
 		limit := missingTime
@@ -159,6 +186,7 @@ func (w *Watcher) missing(snap *discovery.Snapshot) {
 		if id, err := procid.Identify(w.o.ProcRoot, x.pid); err == nil && id.State != 'Z' {
 			delete(w.workers, x.pid)
 			w.release(x)
+			w.o.Inside.Forget(x.pid, x.began)
 			continue
 		}
 		w.workerEnded(ended{x, Status{}, x.seen})
@@ -176,8 +204,9 @@ func (w *Watcher) missing(snap *discovery.Snapshot) {
 	}
 }
 
-// limitOf returns the timeout of an app's master by its command line: gunicorn's --timeout,
-// 30 s where it is not given, uWSGI's --harakiri.
+// limitOf returns the worker timeout of an app's master, see limitFrom; for gunicorn 30 s
+// also if its command line cannot be read. What the look before found stays until the
+// master is another process.
 func (w *Watcher) limitOf(a *discovery.App) limit {
 	if known, ok := w.limits[a.PID]; ok && known.start.Equal(a.Start) {
 		return known
@@ -191,7 +220,9 @@ func (w *Watcher) limitOf(a *discovery.App) limit {
 	return out
 }
 
-// limitFrom returns the timeout by a command line; 0: none.
+// limitFrom returns the worker timeout by a server's command line: gunicorn's --timeout,
+// 30 s if it has none, or uWSGI's --harakiri; 0 for no timeout, for a value that is no
+// whole number of seconds, and for other servers.
 func limitFrom(server cmdline.Server, argv []string) time.Duration {
 	value := ""
 	switch server { //nolint:exhaustive // the others have none

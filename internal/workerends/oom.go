@@ -19,8 +19,8 @@ type kills struct {
 	at           time.Time         // of last
 }
 
-// read reads the counters, of each group once, unless those that were read last are young.
-// A group that is new is read in any case.
+// read reads the counters of OOM kills of all workers' control groups, each once, if the
+// last ones are old enough. A group that is new is read in any case.
 func (k *kills) read(w *Watcher, now time.Time) {
 	rotate := now.Sub(k.at) >= killsAge
 	if rotate {
@@ -38,8 +38,9 @@ func (k *kills) read(w *Watcher, now time.Time) {
 	}
 }
 
-// since returns how many more there are of a group than a few seconds ago, and takes one
-// of them away; false: its counter was not read then.
+// since returns by how much the counter n of a group exceeds that of a few seconds ago, 0
+// if it does not, and counts one kill as explained. known is false if the counter was not
+// read then.
 func (k *kills) since(group string, n uint64) (more uint64, known bool) {
 	of := k.before
 	if _, ok := of[group]; !ok {
@@ -57,9 +58,10 @@ func (k *kills) since(group string, n uint64) (more uint64, known bool) {
 	return n - before, true
 }
 
-// takeKill returns how many processes of the control group of a worker the OOM killer has
-// killed in the last seconds; of the host, where its group's counter cannot be read. One of
-// them explains the end of a worker by SIGKILL, and is not counted for the next one.
+// takeKill returns how many processes of a worker's control group the OOM killer has killed
+// in the last seconds; of the host if the group cannot be or was not read; 0 if neither is
+// known, or it is known that no SIGKILL ended the worker. One of these kills explains this
+// end, and does not count for the next.
 func (w *Watcher) takeKill(x *worker, s Status) uint64 {
 	if s.Known && s.Signal != unix.SIGKILL {
 		return 0
@@ -73,7 +75,8 @@ func (w *Watcher) takeKill(x *worker, s Status) uint64 {
 	return more
 }
 
-// hostKills returns the counter oom_kill of /proc/vmstat; 0 without it.
+// hostKills returns the counter oom_kill of the host (/proc/vmstat); 0 if it cannot be
+// read.
 func hostKills(procRoot string) uint64 {
 	b, err := os.ReadFile(procRoot + "/vmstat")
 	if err != nil {
@@ -82,7 +85,7 @@ func hostKills(procRoot string) uint64 {
 	return parseOOMKills(b)
 }
 
-// parseOOMKills returns the counter oom_kill of /proc/vmstat.
+// parseOOMKills returns the counter oom_kill in the text of /proc/vmstat; 0 without it.
 func parseOOMKills(b []byte) uint64 {
 	for line := range bytes.Lines(b) {
 		if rest, ok := bytes.CutPrefix(line, []byte("oom_kill ")); ok {

@@ -39,7 +39,9 @@ type handle struct {
 	ending   func(at time.Time) // is called at its end, before its status is known; nil: nothing is
 }
 
-// open opens a pidfd of the process with this pid that began at that time.
+// open returns a pidfd of the process with this pid that began at that time, to the second.
+// errChanged: that process has ended, or was replaced; errNamespace: root is the /proc of
+// another PID namespace.
 func open(root string, pid int, began time.Time) (*handle, error) {
 	self, err := os.Readlink(root + "/self")
 	if err != nil {
@@ -64,7 +66,9 @@ func open(root string, pid int, began time.Time) (*handle, error) {
 	return h, nil
 }
 
-// identify reads the process again, now that its pid cannot be reused unnoticed.
+// identify reads the process and checks that it is the one that began at that time, to the
+// second, now that its pid cannot be reused unnoticed; errChanged if it is not, or is a
+// zombie.
 func (h *handle) identify(pid int, began time.Time) (err error) {
 	if h.id, err = procid.Identify(h.root, pid); err != nil {
 		return err
@@ -88,8 +92,8 @@ func (h *handle) identify(pid int, began time.Time) (err error) {
 
 func (h *handle) close() { _ = h.f.Close() }
 
-// wait returns how the process ended, once it has. It is false when the handle is closed
-// first.
+// wait returns how and when the process ended, once it has; the status may not be known.
+// ended is false if the handle is closed first.
 func (h *handle) wait(ctx context.Context) (s Status, at time.Time, ended bool) {
 	raw, err := h.f.SyscallConn()
 	if err != nil {
@@ -120,9 +124,9 @@ func (h *handle) wait(ctx context.Context) (s Status, at time.Time, ended bool) 
 	return zombie, at, true
 }
 
-// info returns the status that the kernel keeps for the pidfd of a process that its parent
-// has waited for: PIDFD_GET_INFO of linux/pidfd.h with PIDFD_INFO_EXIT, Linux 6.15 or newer.
-// An error means that this kernel does not report it.
+// info returns the exit status that the kernel keeps for a pidfd after the parent has
+// waited for the process (PIDFD_GET_INFO of linux/pidfd.h, Linux 6.15 or newer). reported
+// is false before that; an error means that this kernel does not report it.
 func (h *handle) info(raw syscall.RawConn) (s Status, reported bool, err error) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	if failed := raw.Control(func(fd uintptr) { err = unix.IoctlPidfdInfo(int(fd), &info) }); failed != nil {
@@ -139,8 +143,8 @@ func (h *handle) info(raw syscall.RawConn) (s Status, reported bool, err error) 
 	return statusOf(uint32(info.Exit_code)), true, nil
 }
 
-// zombieStatus returns the status from /proc/PID/stat, while the parent has not yet waited
-// for the process. On kernels that do not keep it, it is often early enough.
+// zombieStatus returns the exit status from /proc/PID/stat as long as the parent has not
+// waited for the process; one that is not Known if it is too late, or may not be read.
 func (h *handle) zombieStatus() Status {
 	if !h.readable {
 		return Status{}
@@ -157,8 +161,9 @@ func (h *handle) zombieStatus() Status {
 	return statusOf(uint32(code))
 }
 
-// statField returns a number of a stat file by its number in proc_pid_stat(5). The
-// command's name, the second field, may contain blanks and brackets.
+// statField returns the number in a field of a stat file, as proc_pid_stat(5) counts
+// fields; false if it has no such number. The second field, the command's name, may
+// contain blanks and brackets.
 func statField(b []byte, field int) (uint64, bool) {
 	i := bytes.LastIndexByte(b, ')')
 	if i < 0 {

@@ -12,8 +12,12 @@ import (
 // child starts a shell that ends once its input does, and opens a pidfd of it.
 func child(t *testing.T, line string) (h *handle, end func(), cmd *exec.Cmd) {
 	t.Helper()
-	cmd = exec.CommandContext(t.Context(), "/bin/sh", "-c", "read x; "+line)
+	cmd = exec.CommandContext(t.Context(), "/bin/sh", "-c", "echo; read x; "+line)
 	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,6 +25,9 @@ func child(t *testing.T, line string) (h *handle, end func(), cmd *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if _, err := out.Read(make([]byte, 1)); err != nil { // until then it may not run the shell yet
+		t.Fatal(err)
+	}
 	id, err := procid.Identify("/proc", cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/resp-exporter/resp-exporter/internal/appside"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 const (
@@ -29,7 +29,7 @@ const (
 	askedTime = 15 * time.Minute
 
 	maxWorkers = 4096 // that are kept
-	maxHandles = 1024 // pidfds of them, and at most a quarter of RLIMIT_NOFILE
+	maxHandles = 1024 // pidfds of them, as many heartbeat files, and each at most an eighth of RLIMIT_NOFILE
 	maxOfUser  = 256  // pidfds of the workers of one user other than root
 	maxAsked   = 100
 )
@@ -46,6 +46,8 @@ type Options struct {
 	Groups    *cgroup.FS   // of the same host
 	Logger    *slog.Logger // nil: no log
 
+	// Inside keeps what the workers say about themselves; nil: nothing does.
+	Inside Inside
 	// Ending is called at once at the end of a process, by any goroutine; nil: none.
 	Ending func(pid int, at time.Time)
 	// Told is called some seconds after each end, when its reason is known; nil:
@@ -65,6 +67,8 @@ type Ended struct {
 	// Booting is whether it had not begun to serve requests at the last look, which is a
 	// few seconds old.
 	Booting bool
+	// Last is what the worker itself has said last; zero: nothing.
+	Last appside.Last
 }
 
 // Watcher keeps the workers of all apps and counts their ends. Its exported methods may
@@ -75,12 +79,14 @@ type Watcher struct {
 	ended chan ended
 	taken chan *discovery.Snapshot // by others; at most one waits
 	wg    sync.WaitGroup           // of the goroutines that wait for an end
+	awake awake
 
 	// What follows is used by Run only.
 	last     time.Time       // when the last snapshot that was looked at was taken
 	workers  map[int]*worker // by pid
 	handles  int
-	places   int            // for handles
+	beats    int            // heartbeat files that are held open
+	places   int            // for handles, and as many for heartbeat files
 	ofUser   map[uint32]int // handles by user
 	settling []settling
 	limits   map[int]limit // of the masters, by pid
@@ -110,27 +116,23 @@ type ended struct {
 type settling struct {
 	worker *worker
 	end    End
+	last   appside.Last // what it has said last
 	due    time.Time
 }
 
-// New returns a Watcher. It reads nothing yet.
+// New returns a Watcher. It reads nothing before Run.
 func New(o Options) *Watcher {
+	if o.Inside == nil {
+		o.Inside = nothing{}
+	}
 	return &Watcher{
-		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit), ofUser: make(map[uint32]int), places: places(),
+		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit), ofUser: make(map[uint32]int), places: procfs.OpenFiles(8, maxHandles),
 		counts: make(map[string]map[Reason]*Count), asked: make(map[int]time.Time),
 	}
 }
 
-// places returns how many pidfds may be open.
-func places() int {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0
-	}
-	return int(min(limit.Cur/4, maxHandles))
-}
-
-// Run watches until ctx ends, then closes all pidfds.
+// Run watches the workers of all apps until ctx ends, then closes all pidfds. It returns
+// nil.
 func (w *Watcher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -139,7 +141,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 			w.release(x)
 		}
 		w.wg.Wait()
+		w.o.Inside.Close()
 	}()
+	w.awake.note(time.Now())
+	w.wg.Go(func() { w.awake.watch(ctx) })
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
@@ -158,8 +163,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// Observe takes a snapshot that somebody else needed as a look at the workers. It returns at
-// once, and leaves out the snapshot if another one waits.
+// Observe passes a snapshot that was made for another purpose to Run. It does not block:
+// the snapshot is dropped if another one is pending.
 func (w *Watcher) Observe(snap *discovery.Snapshot) {
 	select {
 	case w.taken <- snap:
@@ -167,7 +172,8 @@ func (w *Watcher) Observe(snap *discovery.Snapshot) {
 	}
 }
 
-// Of returns the ends of an app's workers, one count for each of [Reasons].
+// Of returns the ends of an app's workers since the exporter started, one count for each
+// of [Reasons], in their order; all 0 for an app that is not known.
 func (w *Watcher) Of(app string) []Count {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,15 +188,16 @@ func (w *Watcher) Of(app string) []Count {
 	return out
 }
 
-// Dropped returns how many workers were not watched, or without their exit status, because
-// there were too many.
+// Dropped returns how many workers were not watched, or only without their exit status,
+// because there were too many.
 func (w *Watcher) Dropped() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dropped
 }
 
-// Recycling records that recycle_worker tells a worker to end.
+// Recycling records that recycle_worker tells the worker with this pid to end, so that
+// its end counts as Recycled.
 func (w *Watcher) Recycling(pid int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -205,7 +212,8 @@ func (w *Watcher) Recycling(pid int) {
 	}
 }
 
-// look reads the workers of all apps.
+// look scans all apps and looks at their workers. An error is not reported here: collectors
+// report it.
 func (w *Watcher) look(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
@@ -214,7 +222,8 @@ func (w *Watcher) look(ctx context.Context) {
 	}
 }
 
-// pause returns the time until the next look of its own, unless others look before.
+// pause returns the time until the next look by Run itself: 6 s, or 1 s if an end is to
+// be counted, or a worker nears its timeout.
 func (w *Watcher) pause() time.Duration {
 	if len(w.settling) > 0 {
 		return nearInterval

@@ -42,8 +42,8 @@ func CompareIDs(x, y *ID) int {
 // MaxName is how many bytes the name of an app may have.
 const MaxName = text.MaxName // bytes of an app's name
 
-// Qualified returns the names that an app may bear if its base name is taken, the
-// best first: each with a part of its ID that no other app of that base name has.
+// Qualified returns the names that an app may bear if its base name is taken, the best first:
+// with a part of its ID that no other has, with all its parts, with its uid unless it is root's.
 func Qualified(id ID, others []ID) []string {
 	var out []string
 	add := func(v string) { out = append(out, withSuffix(id.Base, "@"+text.Name(v))) }
@@ -72,8 +72,8 @@ func Qualified(id ID, others []ID) []string {
 	return out
 }
 
-// bindEnds returns an address or, for the path of a socket, its ends, the
-// shortest first: "b.sock", "run/b.sock", "unix:/run/b.sock".
+// bindEnds returns an address or, for the path of a socket, its ends, the shortest first:
+// "b.sock", "run/b.sock", "unix:/run/b.sock"; none for "".
 func bindEnds(bind string) []string {
 	p, ok := strings.CutPrefix(bind, "unix:/")
 	if !ok {
@@ -87,7 +87,8 @@ func bindEnds(bind string) []string {
 	return append(out, bind)
 }
 
-// endLike returns the end of an address that has as many parts as like.
+// endLike returns the end of an address that has as many parts as like; the whole address
+// if it has fewer.
 func endLike(bind, like string) string {
 	for _, end := range bindEnds(bind) {
 		if strings.Count(end, "/") == strings.Count(like, "/") {
@@ -113,10 +114,10 @@ func withSuffix(base, suffix string) string {
 	return base[:keep] + end + sum
 }
 
-// Ordinal returns the n-th name of replicas with the same ID.
+// Ordinal returns the n-th name of replicas with the same ID, "shop~2", at most MaxName bytes.
 func Ordinal(name string, n int) string { return withSuffix(name, "~"+strconv.Itoa(n)) }
 
-// WithoutOrdinal returns a name without its ordinal.
+// WithoutOrdinal returns a name without the "~2" of a replica.
 func WithoutOrdinal(name string) string {
 	before, n, ok := strings.Cut(name, "~")
 	if _, err := strconv.Atoi(n); ok && err == nil {
@@ -137,15 +138,16 @@ var (
 	longNumber = regexp.MustCompile(`-[0-9]+$`)
 )
 
-// HasUUID reports whether a string contains a UUID.
+// HasUUID reports whether a string contains a UUID in small letters.
 func HasUUID(s string) bool { return someUUID.MatchString(s) }
 
 // maxHostName is the length at which the kernel and the kubelet cut a host name.
 const maxHostName = 63
 
-// HostTemplate returns what the host names of all replicas of one template have
-// in common: of a pod's name the part without the hashes of its ReplicaSet and
-// its own, and "" for a container whose host name is its id.
+// HostTemplate returns what the host names of all replicas of one template have in common: of
+// a name that looks like a pod's the part without the hashes of its ReplicaSet, or if pod is
+// true of its Job, and its own; "" for a name that is an id or has a UUID; any other name
+// whole, at most 253 bytes.
 func HostTemplate(host string, pod bool) string {
 	host = text.Label(host, 253)
 	switch {
@@ -162,8 +164,8 @@ func HostTemplate(host string, pod bool) string {
 }
 
 // StableUnit returns the name of a systemd unit without what changes with each
-// start; "" for a transient one: units of systemd-run have a pid or a random
-// number as their name.
+// start; "" for one with a UUID and for a transient one ("run-…"): units of systemd-run
+// have a pid or a random number as their name.
 func StableUnit(unit string) string {
 	switch {
 	case strings.HasPrefix(unit, "run-"), HasUUID(unit):
@@ -177,9 +179,14 @@ func StableUnit(unit string) string {
 // Found is what names the app of a root process, as far as it is known.
 type Found struct {
 	Known, HostKnown bool
+	Tries            uint8 // how often Base was looked for
 	Base, Host       string
 	ID               ID // as of the last scan in which it was not admitted
 }
+
+// Pending reports whether the files that name the app could not be looked at, and the next
+// scan tries again.
+func (f *Found) Pending() bool { return !f.Known && f.Tries > 0 }
 
 // CompareNames orders names by length first, so that "shop" comes before "shop~2"
 // and that before "shop~10".

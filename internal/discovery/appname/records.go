@@ -24,7 +24,8 @@ func RecordOf(name string, r Reservation) Record {
 	return Record{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
-// Sound reports whether a record has the form of one that was written.
+// Sound reports whether a record from a file has the form of one that the exporter
+// writes.
 func (r Record) Sound() bool {
 	if r.Name == "" || r.Base == "" || text.Name(WithoutOrdinal(r.Name)) != WithoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > MaxName {
 		return false

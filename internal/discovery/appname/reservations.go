@@ -27,34 +27,61 @@ const keptFor = 24 * time.Hour
 // Reservations is the reserved names, each for its identity.
 type Reservations map[string]Reservation
 
-// Reserve keeps a name for its identity, so that no other user's app inherits it.
-// Of more than 64 names of one account other than root's the oldest is dropped.
+// Reserve reserves a name for an identity, so that no other user's app inherits it. If
+// its account has as many as the bound, 64 for one other than root's, it drops the oldest
+// of them; else, if there are MaxReserved in all, the oldest of the account that has most,
+// which is root's only for a name of root. If no account has more than this one, it
+// reserves nothing.
 func (all Reservations) Reserve(name string, r Reservation) {
+	if _, again := all[name]; again {
+		all[name] = r
+		return
+	}
 	bound := MaxReserved
 	if r.Owner != 0 {
 		bound = maxOthersReserved
 	}
-	count, first := 0, ""
-	for name, other := range all {
-		if other.Owner == r.Owner {
-			count++
-			if first == "" || other.Since.Before(all[first].Since) {
-				first = name
+	by := all.accounts()
+	switch mine := by[r.Owner]; {
+	case mine.names >= bound:
+		delete(all, mine.oldest)
+	case len(all) >= MaxReserved:
+		most := mine
+		for owner, a := range by {
+			if (owner != 0 || r.Owner == 0) && a.names > most.names {
+				most = a
 			}
 		}
-	}
-	switch {
-	case count >= bound:
-		delete(all, first)
-	case len(all) >= MaxReserved:
-		return
+		if most.oldest == mine.oldest && r.Owner != 0 {
+			return
+		}
+		delete(all, most.oldest)
 	}
 	all[name] = r
 }
 
-// IsFree reports whether an app may bear a name: it is not reserved, or reserved
-// for this identity. An app that differs only by where it listens may bear it
-// after 24 hours.
+// account is how many names an account has reserved, and the oldest of them.
+type account struct {
+	names  int
+	oldest string
+}
+
+// accounts returns what each account has reserved.
+func (all Reservations) accounts() map[procfs.Account]account {
+	out := make(map[procfs.Account]account)
+	for name, r := range all {
+		a, seen := out[r.Owner]
+		if !seen || r.Since.Before(all[a.oldest].Since) {
+			a.oldest = name
+		}
+		a.names++
+		out[r.Owner] = a
+	}
+	return out
+}
+
+// IsFree reports whether an app may bear a name: the name is not reserved, or is for this
+// identity. An app that differs only by where it listens may bear it after 24 hours.
 func (all Reservations) IsFree(name string, want Reservation) bool {
 	r, ok := all[name]
 	switch {

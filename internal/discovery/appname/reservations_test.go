@@ -75,9 +75,42 @@ func TestReserveWithinBounds(t *testing.T) {
 	if len(all) != appname.MaxReserved {
 		t.Errorf("%d names in all", len(all))
 	}
-	reserve("late", 35, 300)
-	if _, ok := all["late"]; ok {
-		t.Error("a name was reserved beyond the bound of all accounts")
+	reserve("late", 35, 300) // takes the place of the account's that has most names, but root's
+	if _, ok := all["late"]; !ok || len(all) != appname.MaxReserved || all["root1023"].Since != at(1023) {
+		t.Errorf("%d names, the late one is reserved: %v", len(all), ok)
+	}
+	if _, ok := all["n62"]; ok {
+		t.Error("the oldest name of the account with most names is kept")
+	}
+}
+
+// Many accounts that fill all places keep no other account from reserving names, and a name
+// that is reserved again takes no other one's place.
+func TestReserveBesideManyAccounts(t *testing.T) {
+	all := make(appname.Reservations)
+	reserve := func(name string, owner, hour int) {
+		all.Reserve(name, appname.Reservation{Owner: procfs.Account(owner), Since: at(float64(hour))})
+	}
+	for owner := range 16 {
+		for i := range 64 {
+			reserve(strconv.Itoa(owner)+"-"+strconv.Itoa(i), 1000+owner, 1)
+		}
+	}
+	reserve("3-5", 1003, 2)
+	if len(all) != 1024 || all["3-5"].Since != at(2) {
+		t.Fatalf("%d names, %+v", len(all), all["3-5"])
+	}
+	for i := range 10 {
+		reserve("root"+strconv.Itoa(i), 0, 3)
+		reserve("www"+strconv.Itoa(i), 33, 3)
+	}
+	for i := range 10 {
+		if all["root"+strconv.Itoa(i)].Since != at(3) || all["www"+strconv.Itoa(i)].Owner != 33 {
+			t.Errorf("name %d was not reserved", i)
+		}
+	}
+	if len(all) != appname.MaxReserved {
+		t.Errorf("%d names", len(all))
 	}
 }
 

@@ -22,8 +22,8 @@ type Celery struct {
 // celery@host:MainProcess] -active- (-A shop worker -Q mail)".
 var celeryTitle = regexp.MustCompile(`^\[celeryd: \S*?:([A-Za-z]+)(?:-\d+)?\](?:[^(]*\((.*)\))?$`)
 
-// ParseCelery returns what the command line of a worker of Celery says; nil if it
-// is none.
+// ParseCelery returns the settings on the command line of a Celery worker; only Child and
+// Beat for a process of its pool, nil for another command line.
 func ParseCelery(argv []string) *Celery {
 	if len(argv) == 0 {
 		return nil
@@ -60,8 +60,8 @@ func ParseCelery(argv []string) *Celery {
 	return nil
 }
 
-// celeryArgs returns the queues behind the command worker in Celery's arguments;
-// nil for another command.
+// celeryArgs returns the queues of a worker by Celery's arguments; nil for a command
+// other than "worker".
 func celeryArgs(args []string) *Celery {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -78,7 +78,8 @@ func celeryArgs(args []string) *Celery {
 	return nil
 }
 
-// celeryQueues returns the queues that a worker takes tasks from.
+// celeryQueues returns the queues that a worker takes tasks from, at most 50: "celery" if the
+// command line names none, without those that it excludes.
 func celeryQueues(args []string) []string {
 	var out []string
 	not := strings.Split(Option(args, "-X", "--exclude-queues"), ",")

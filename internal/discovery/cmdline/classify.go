@@ -40,11 +40,12 @@ type Program struct {
 	Aux     bool   // a helper that serves no request itself: uWSGI's http router
 }
 
-// Known reports whether a program is one of the known servers, not just a script.
+// Known reports whether a program is one of the known servers, not just a script. It is
+// false for no program.
 func (id Program) Known() bool { return id.Server != "" && id.Server != Script && id.Server != Other }
 
-// systemDaemon reports whether a Python script that listens is a part of the
-// system, and no app.
+// systemDaemon reports whether a Python script that listens is a part of the system, and no
+// app: whether its name is one of a few that are known.
 func systemDaemon(script string) bool {
 	return slices.Contains([]string{"fail2ban-server", "supervisord", "firewalld", "networkd-dispatcher", "unattended-upgrade-shutdown", "pymp-forkserver", "denyhosts", "salt-minion"}, script)
 }
@@ -60,9 +61,9 @@ var (
 	usual      = regexp.MustCompile(`(?i)^(\w*app\w*|api|wsgi|asgi|server|handler|main|factory|(create|make|get|build)_?\w+)(\.\w+)*$|[)\]]$`)
 )
 
-// Classify returns what a command line serves. Only the places of a program's
-// name count, so that "sh -c 'gunicorn …'" and "grep gunicorn" are not taken for
-// servers.
+// Classify returns what server or script a command line starts; zero if it is none of
+// Python. It reads only the positions of a program's name, so that it does not take "sh
+// -c 'gunicorn …'" or "grep gunicorn" for servers.
 func Classify(argv []string) Program {
 	if len(argv) == 0 {
 		return Program{}
@@ -79,10 +80,9 @@ func Classify(argv []string) Program {
 	return classifyProgram(program, args)
 }
 
-// classifyTitle returns what the title of a server says; ok is false for anything
-// else. alone: there is nothing else on the command line. What is longer than
-// 4,096 bytes is no title. Regular expressions cost by the byte, and are tried
-// only where their fixed part is found.
+// classifyTitle returns what the title of a server says; ok is false for anything else.
+// alone: the command line is the title only. A title has at most 4,096 bytes. Regular
+// expressions cost by the byte, so they are tried only if their fixed part is found.
 func classifyTitle(title string, alone bool) (Program, bool) {
 	if len(title) > MaxLine {
 		return Program{}, false
@@ -103,8 +103,9 @@ func classifyTitle(title string, alone bool) (Program, bool) {
 	return Program{}, false
 }
 
-// classifyPython returns what "python [options] script args" or "python -m module
-// args" serves.
+// classifyPython returns what "python [options] script args" or "python -m module args"
+// serves: a Script if it is no known server, also for code (-c); zero for an interactive
+// interpreter and for a daemon of the system.
 func classifyPython(args []string) Program {
 	kind, target, rest := pythonTarget(args)
 	switch kind {
@@ -128,7 +129,9 @@ func classifyPython(args []string) Program {
 	return Program{}
 }
 
-// classifyProgram returns what a program or a module serves, by its name.
+// classifyProgram returns what server a program or a module is, by its name, with the app's
+// name from its arguments; daphne, cheroot and sanic are a Script. Zero if it is none that is
+// known, or flask without "run".
 func classifyProgram(program string, args []string) Program {
 	switch {
 	case strings.HasPrefix(program, "gunicorn") && gunicorns.MatchString(program), program == "gunicorn.app.wsgiapp":
@@ -169,7 +172,7 @@ func classifyProgram(program string, args []string) Program {
 // waitressThreads is the number of threads of waitress by default.
 const waitressThreads = 4
 
-// threadsOf returns the number of threads that a command line sets, else preset.
+// threadsOf returns the number of threads that a command line sets, 1 to 65,536, else preset.
 func threadsOf(args []string, preset int) int {
 	if n, err := strconv.Atoi(Option(args, "--threads")); err == nil && n > 0 && n <= 1<<16 {
 		return n
@@ -210,9 +213,9 @@ func FlaskName(s string) string {
 	return strings.TrimSuffix(ModuleName(path.Base(s)), ".py")
 }
 
-// KeepClass returns id with what the command line said before a title replaced
-// it: the worker class, the whole of a name with a colon, and the name where the
-// title has none.
+// KeepClass returns id with what the command line said before a title replaced it: the
+// worker class, the threads, the whole of a name with a colon, and the name where the
+// title has none. It returns id as it is if that is no title or of another server.
 func KeepClass(id, before Program, argv []string) Program {
 	if !id.Title || before.Server != id.Server {
 		return id

@@ -55,7 +55,14 @@ func TestBindLabels(t *testing.T) {
 		{[]string{"uwsgi", "--http-socket", ":8000", "--socket", "/run/u.sock"}, []string{":8000", "unix:/run/u.sock"}},
 		{[]string{"uvicorn", "--host", "0.0.0.0", "--port", "9000"}, []string{":9000"}},
 		{[]string{"uvicorn", "--port=9000"}, []string{"127.0.0.1:9000"}},
-		{[]string{"gunicorn", "-b"}, []string{""}},
+		{[]string{"gunicorn", "-b"}, nil},
+		{[]string{"gunicorn", "--bind="}, nil},
+		{[]string{"gunicorn", "-b0.0.0.0:8000", "-bunix:/run/a=b.sock", "shop:app"}, []string{":8000", "unix:/run/a=b.sock"}},
+		{[]string{"gunicorn", "-b=:8000", "-p", "/run/shop.pid"}, []string{":8000"}},
+		{[]string{"/usr/bin/uwsgi", "-s/run/u.sock", "-p", "4"}, []string{"unix:/run/u.sock"}},
+		{[]string{"flask", "run", "-p8000"}, []string{"127.0.0.1:8000"}},
+		{[]string{"flask", "run", "-h", "0.0.0.0", "-p", "8000"}, []string{":8000"}},
+		{[]string{"java", "-server", "-port", "-p", "70000"}, nil},
 		{[]string{"gunicorn: master [shop]"}, nil},
 	} {
 		if got := BindLabels(c.argv); !slices.Equal(got, c.want) {

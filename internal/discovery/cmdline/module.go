@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ModuleName returns a name without ":callable".
+// ModuleName returns the module of "module:callable", or s if it has no such form.
 func ModuleName(s string) string {
 	if module, ok := ApplicationModule(s); ok {
 		return module

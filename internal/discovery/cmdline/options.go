@@ -21,26 +21,33 @@ func CommandLine(argv []string) string {
 	return b.String()
 }
 
-// Option returns the value of an option of a command line, written "-k v", "-kv",
-// "--key v" or "--key=v"; "" if it is not set.
+// Option returns the last value of an option of a command line, written "-k v", "-kv", "-k=v",
+// "--key v" or "--key=v"; "" if it is not set, or the last word.
 func Option(args []string, names ...string) string {
-	for i, a := range args {
-		for _, n := range names {
-			if a == n && i+1 < len(args) {
-				return args[i+1]
-			}
-			if v, ok := strings.CutPrefix(a, n+"="); ok && strings.HasPrefix(n, "--") {
-				return v
-			}
-			if v, ok := strings.CutPrefix(a, n); ok && v != "" && !strings.HasPrefix(n, "--") && !strings.HasPrefix(a, "--") {
-				return v
-			}
-		}
+	if all := Options(args, names...); len(all) > 0 {
+		return all[len(all)-1]
 	}
 	return ""
 }
 
-// lastOption returns the last value of "--key v" or "--key=v"; "" for none.
+// Options returns all values of an option of a command line, in their order, see [Option].
+func Options(args []string, names ...string) (values []string) {
+	for i, a := range args {
+		for _, n := range names {
+			short := !strings.HasPrefix(n, "--") && !strings.HasPrefix(a, "--")
+			if a == n && i+1 < len(args) {
+				values = append(values, args[i+1])
+			} else if v, ok := strings.CutPrefix(a, n+"="); ok {
+				values = append(values, v)
+			} else if v, ok := strings.CutPrefix(a, n); ok && v != "" && short {
+				values = append(values, v)
+			}
+		}
+	}
+	return values
+}
+
+// lastOption returns the last value of "--key v", "--key=v" or "-k v"; "" for none.
 func lastOption(args []string, names ...string) string {
 	value := ""
 	for i, a := range args {

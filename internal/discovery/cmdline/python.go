@@ -16,9 +16,9 @@ func isPython(program string) bool {
 	return program != "" && (program[0] == 'p' || program[0] == 'g') && pythonName.MatchString(program)
 }
 
-// pythonTarget returns what a Python interpreter runs: a module (m), a script (s)
-// or code (c), and the arguments behind it. Options that are written together
-// ("-um", "-mgunicorn", "-Wd") are split as Python does.
+// pythonTarget returns what a Python interpreter runs: a module (m), a script (s) or code (c,
+// target "" for standard input), and the arguments behind it; 0 for none of them. Options
+// that are written together ("-um", "-mgunicorn", "-Wd") are split as Python does.
 func pythonTarget(args []string) (kind byte, target string, rest []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -60,8 +60,9 @@ func scriptName(p string) string {
 	return strings.TrimSuffix(path.Base(p), ".py")
 }
 
-// Spawned reports whether a command line is that of a process that Python's
-// multiprocessing spawned (its method "spawn"), as servers start workers.
+// Spawned reports whether a command line is that of a process that Python's multiprocessing
+// spawned (its method "spawn"), as servers start workers: a word is --multiprocessing-fork or
+// has "multiprocessing.spawn import" in it.
 func Spawned(argv []string) bool {
 	return slices.Contains(argv, "--multiprocessing-fork") || slices.ContainsFunc(argv, func(a string) bool { return strings.Contains(a, "multiprocessing.spawn import") })
 }
@@ -89,7 +90,8 @@ func valued() []string {
 
 const shortSwitches = "DRhvq" // of gunicorn and the others; each other short option has a value
 
-// takesNext reports whether an option has its value in the next word.
+// takesNext reports whether next, the word behind an option, is the value of that option:
+// not if it begins with a dash, nor if the option has its value in it or is a switch.
 func takesNext(option, next string) bool {
 	switch {
 	case len(next) > 1 && next[0] == '-':
@@ -106,10 +108,10 @@ func takesNext(option, next string) bool {
 	return false
 }
 
-// moduleArg returns the module of the application among a server's arguments:
-// the first word that is no option's value and has the form module:callable,
-// else the first such word that is a dotted name, else the value of an option
-// that is not known here and has the form of an application.
+// moduleArg returns the module of the application among a server's arguments: of the
+// first word that is no option's value and has the form module:callable, else the first
+// such word that is a dotted name, else of the value of an option that is not known here
+// and has the form of an application; "" for none.
 func moduleArg(args []string) string {
 	var dottedName, loose string
 	for i := 0; i < len(args); i++ {
@@ -136,14 +138,15 @@ func moduleArg(args []string) string {
 	return loose
 }
 
-// scheme reports whether the part before the colon is no module: "unix:s.sock".
+// scheme reports whether what stands before the colon is localhost or one of the known schemes
+// of addresses ("unix:s.sock"), so that it is no module.
 func scheme(v string) bool {
 	before, _, _ := strings.Cut(v, ":")
 	return slices.Contains([]string{"unix", "fd", "file", "python", "egg", "http", "https", "tcp", "udp", "localhost"}, before)
 }
 
-// GenericStem reports whether the name of a file is a usual one for such a file,
-// so that it names no app.
+// GenericStem reports whether the name of a file, without its extension, is a usual one
+// for such a file, or "", so that it names no app.
 func GenericStem(s string) bool {
 	return slices.Contains([]string{
 		"uwsgi", "wsgi", "asgi", "default", "app", "apps", "application", "conf", "config", "configuration", "site", "server", "service", "web", "www", "main",
@@ -152,8 +155,10 @@ func GenericStem(s string) bool {
 	}, strings.ToLower(s))
 }
 
-// UWSGIFiles returns the configuration files on a command line of uWSGI, in
-// their order.
+// UWSGIFiles returns the configuration files on a command line of uWSGI, in their order, as
+// they are written: also "file.ini:section". Any value of --ini and the like counts, and any
+// other word that ends like one, except the value of --logto, --daemonize, --pidfile and
+// --touch-reload.
 func UWSGIFiles(args []string) []string {
 	endings := []string{".ini", ".yaml", ".yml", ".xml", ".json"}
 	var out []string
@@ -187,9 +192,15 @@ func WithoutSection(file string) string {
 	return file
 }
 
-// UWSGIModule returns the application that options of uWSGI name, "" for none;
-// get returns the value of an option, or "".
+// UWSGIModule returns the name that options of uWSGI give the app, "" for none: the prefix of
+// the titles (they are set only when the app is loaded) unless it begins with a dash, else its
+// module, that of its mount or the file of its code. get returns the value of an option, or "".
 func UWSGIModule(get func(name string) string) string {
+	for _, key := range []string{"procname-prefix-spaced", "procname-prefix"} {
+		if v := strings.TrimSpace(get(key)); v != "" && !strings.HasPrefix(v, "-") {
+			return v
+		}
+	}
 	for _, key := range []string{"module", "wsgi", "w"} {
 		if v := get(key); v != "" {
 			return ModuleName(v)
@@ -206,7 +217,8 @@ func UWSGIModule(get func(name string) string) string {
 	return ""
 }
 
-// moduleOrFile returns the module of "module:callable" or "dir/file.py".
+// moduleOrFile returns the module of "module:callable", or the name of the file of
+// "dir/file.py" without directory and extension.
 func moduleOrFile(v string) string {
 	if strings.Contains(v, "/") || strings.HasSuffix(v, ".py") || strings.HasSuffix(v, ".wsgi") {
 		return Stem(v)
@@ -214,9 +226,10 @@ func moduleOrFile(v string) string {
 	return ModuleName(v)
 }
 
-// uwsgiName returns the app's name by a command line of uWSGI: its module, else
-// the last configuration file that is not named generically; script is what is
-// left otherwise.
+// uwsgiName returns the app's name by a command line of uWSGI: its module, else the last
+// configuration file that is not named generically, else the first .py; "" for none. script
+// is a second choice for the name: the last generic file name if name is "" and there is one,
+// else "uwsgi".
 func uwsgiName(args []string) (name, script string) {
 	name = UWSGIModule(func(key string) string {
 		if len(key) == 1 {

@@ -9,8 +9,9 @@ import (
 // maxSetting is how many bytes a value in settings may have.
 const maxSetting = 256
 
-// ParseWords splits a string into words as a POSIX shell does, without any
-// expansion; ok is false for a string that a shell would refuse.
+// ParseWords splits a string into words as Python's shlex.split does: as a POSIX shell without any
+// expansion, operator or comment, but in double quotes a backslash escapes only itself and the
+// quote. ok is false if a quotation does not end, or nothing follows a backslash.
 func ParseWords(s string) (words []string, ok bool) {
 	for {
 		s = strings.TrimLeft(s, blanks)
@@ -27,7 +28,8 @@ func ParseWords(s string) (words []string, ok bool) {
 
 const blanks = " \t\r\n"
 
-// parseWord returns the word at the start of s and the rest.
+// parseWord returns the word at the start of s and the rest; ok is false if a quotation
+// does not end, or nothing follows a backslash.
 func parseWord(s string) (word, rest string, ok bool) {
 	var b strings.Builder
 	quote := byte(0)
@@ -55,9 +57,10 @@ func parseWord(s string) (word, rest string, ok bool) {
 	return b.String(), "", quote == 0
 }
 
-// ParseINI returns the last value of each key in a section, "uwsgi" by default,
-// of a configuration file of uWSGI. A value with a placeholder other than %n, the
-// file's stem, is left out, as it would have to be computed.
+// ParseINI returns the last value of each key in a section, "uwsgi" by default, of a
+// configuration file of uWSGI; lines after the 512th key are ignored. A key whose last value
+// has more than 256 bytes, a zero byte, or a %, $ or @ is left out, as it would have to be
+// computed; %n alone is replaced by stem.
 func ParseINI(text, section, stem string) map[string]string {
 	if section == "" {
 		section = "uwsgi"
@@ -96,10 +99,10 @@ type pyToken struct {
 	ok   bool   // the string is plain: its value is known without Python
 }
 
-// ParsePython returns the names to which a Python source assigns a plain string
-// at its top level, and nothing else anywhere: "proc_name = 'shop'". Nothing is
-// run. A name that is assigned in a block, or anything but a plain string, is
-// left out, as its value would depend on what runs.
+// ParsePython returns the last value of those of names to which a Python source assigns a
+// plain string of at most 256 bytes at its top level: "proc_name = 'shop'". Nothing is
+// run. A name that is assigned in a block, or anything but a plain string, is left out,
+// as its value would depend on what runs; so are all if a string does not end.
 func ParsePython(src string, names ...string) map[string]string {
 	out := make(map[string]string)
 	spoilt := make(map[string]bool)
@@ -124,7 +127,8 @@ func ParsePython(src string, names ...string) map[string]string {
 	return out
 }
 
-// line returns the tokens of the next line of code; more is false for the last one.
+// line returns the tokens of the next line of code, and whether it is indented; more is
+// false for the last one.
 func (x *pyScanner) line() (line []pyToken, indented, more bool) {
 	for {
 		t, more := x.next()
@@ -139,7 +143,7 @@ func (x *pyScanner) line() (line []pyToken, indented, more bool) {
 }
 
 // plainAssignment returns the name and the value of NAME = 'string' or NAME: str
-// = 'string'; ok is false for any other line.
+// = 'string'; ok is false for any other line, and for a string whose value is not known.
 func plainAssignment(line []pyToken) (name, value string, ok bool) {
 	if len(line) == 5 && line[1].text == ":" && line[1].kind == 'o' && line[2].kind == 'n' {
 		line = []pyToken{line[0], line[3], line[4]}
@@ -150,9 +154,9 @@ func plainAssignment(line []pyToken) (name, value string, ok bool) {
 	return line[0].text, line[2].text, true
 }
 
-// readOnly reports whether a name in a line is only read: nothing behind it in
-// the line assigns, and no word before it binds it. A keyword argument counts
-// as assigned, which is on the safe side.
+// readOnly reports whether the name at index i of a line is only read: nothing behind it
+// in the line assigns, and no word before it binds it. Keyword arguments and comparisons with
+// "=" in them (==, <=) count as assignments, which is on the safe side.
 func readOnly(line []pyToken, i int) bool {
 	for _, t := range line[:i] {
 		if t.kind == 'n' {
@@ -207,7 +211,7 @@ func (x *pyScanner) next() (t pyToken, more bool) {
 	return pyToken{}, false
 }
 
-// begin keeps how a line of code begins.
+// begin records at the first token of a logical line whether the line is indented.
 func (x *pyScanner) begin(indented bool) {
 	if x.fresh && x.depth == 0 {
 		x.fresh, x.indent = false, indented
@@ -226,7 +230,8 @@ func nameByte(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-// token returns a name, a string with its prefix or an operator.
+// token returns the name, the string with its prefix or the operator at the current
+// position, and moves behind it.
 func (x *pyScanner) token() pyToken {
 	from := x.pos
 	for x.pos < len(x.src) && nameByte(x.src[x.pos]) {
@@ -253,8 +258,8 @@ func (x *pyScanner) token() pyToken {
 	return pyToken{kind: 'o', text: x.src[from:x.pos]}
 }
 
-// text returns a string; its value is known if it has no prefix but r and u, and
-// no escape.
+// text returns a string literal and moves behind it. Its value is known if it has no prefix
+// but r and u, no escape, and at most 256 bytes. One that does not end sets x.torn.
 func (x *pyScanner) text(prefix string) pyToken {
 	quote := x.src[x.pos : x.pos+1]
 	if strings.HasPrefix(x.src[x.pos:], strings.Repeat(quote, 3)) {

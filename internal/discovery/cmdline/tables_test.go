@@ -219,7 +219,7 @@ func TestCeleryCommandLines(t *testing.T) {
 	}
 }
 
-// All keys of a section, and none of what is no key.
+// All keys of a section are read, and nothing that is not a key.
 func TestParseINIWhole(t *testing.T) {
 	t.Parallel()
 	const text = "before = 1\n[other]\nmodule = no\n[ uwsgi ]\n; note = 1\n# mark = 2\n\n  module =  shop:app \nname=%n-x\nwithout\n= none\nhttp = :80\nhttp = :81\nsecret = %d\nport = $(PORT)\nat = a@b\nempty =\n[other]\nlast = 1\n"

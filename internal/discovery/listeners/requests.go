@@ -26,8 +26,8 @@ func Internal(p string) bool {
 	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, DirtySocket)
 }
 
-// IsControl reports whether the command line of gunicorn names a socket as its
-// control socket.
+// IsControl reports whether the command line of gunicorn names a socket as its control socket;
+// a relative path is compared with the end of the socket's.
 func IsControl(p *table.Process, l sockdiag.Listener) bool {
 	if p.Program.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
 		return false
@@ -36,8 +36,8 @@ func IsControl(p *table.Process, l sockdiag.Listener) bool {
 	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
 }
 
-// EpollWatches reports whether one of the epoll sets of a process contains a
-// listening socket, as that of a worker does even while it is at work.
+// EpollWatches reports whether one of the epoll sets of a process contains a listening socket,
+// as that of a worker does even while it is at work. false also if they cannot be read.
 func EpollWatches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
 	fds := p.FDs().Sockets[l.Inode]
 	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
@@ -88,7 +88,8 @@ func (u *Purposes) Requests(r *procfs.FS, of ProcessTree, all []sockdiag.Listene
 	return out
 }
 
-// review returns the processes by which an app's listeners are judged.
+// review returns an app's processes by which its listeners are judged: those that serve,
+// and the masters.
 func (u *Purposes) review(r *procfs.FS, of ProcessTree, all []sockdiag.Listener) *socketReview {
 	s := &socketReview{r: r, known: u, root: of.Roots[0], all: all}
 	for _, p := range of.Members {
@@ -112,8 +113,10 @@ type socketReview struct {
 	servers, masters []*table.Process // that hold listeners and serve; that do not serve
 }
 
-// control reports whether a listener takes no requests; before is the answer of
-// the scan before.
+// control reports whether a listener takes no requests: no server holds it; or of uWSGI, if
+// another one is watched, it is not; or a master and not all servers hold it, none watches it,
+// and a server lacks it that has another one of the master, or before, the answer of the scan
+// before, is true.
 func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 	held := 0
 	for _, p := range s.servers {
@@ -134,7 +137,8 @@ func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 	return false
 }
 
-// watched reports whether a process that serves has the listener in an epoll set.
+// watched reports whether a serving process had the listener in an epoll set when that was last
+// read, at most 30 s ago; false also if it cannot be read.
 func (s *socketReview) watched(l sockdiag.Listener) bool {
 	known := s.known.watched
 	is, ok := known[l.Inode]
@@ -145,8 +149,8 @@ func (s *socketReview) watched(l sockdiag.Listener) bool {
 	return is
 }
 
-// lackingServe reports whether a process that does not hold the listener holds
-// another one of the masters', so that it is no worker of a former configuration.
+// lackingServe reports whether a process that serves lacks this listener and holds
+// another one that a master has too, so that it is no worker of a former configuration.
 func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
 	return slices.ContainsFunc(s.servers, func(p *table.Process) bool {
 		return !p.Holds(l) && slices.ContainsFunc(s.all, func(other sockdiag.Listener) bool {
@@ -155,7 +159,7 @@ func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
 	})
 }
 
-// heldBy reports whether one of ps holds a listener.
+// heldBy reports whether one of ps holds l; those whose descriptors were not read hold none.
 func heldBy(ps []*table.Process, l sockdiag.Listener) bool {
 	return slices.ContainsFunc(ps, func(p *table.Process) bool { return p.Holds(l) })
 }

@@ -33,7 +33,8 @@ type Matcher struct {
 }
 
 // NewMatcher returns the Matcher of a configured app. The configuration has been
-// checked; a regular expression that does not compile matches nothing.
+// checked; a regular expression that does not compile, or a user that does not exist,
+// matches nothing.
 func NewMatcher(a config.App) Matcher {
 	m := Matcher{Name: a.Name, Listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
 	if a.Match.Cmdline != "" {
@@ -59,8 +60,8 @@ func NewMatcher(a config.App) Matcher {
 	return m
 }
 
-// LookupUID returns the id of a user by name or number; false: there is no user
-// of that name.
+// LookupUID returns the id of a user by name, or a number as it is, whether there is such a
+// user or not; false: there is no user of that name, or the number has more than 32 bits.
 func LookupUID(s string) (uint32, bool) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return uint32(n), true
@@ -74,8 +75,9 @@ func LookupUID(s string) (uint32, bool) {
 }
 
 // MatchesProcess reports whether the parts of a match hold that depend on the
-// process alone. groups returns the paths of its control groups, user its real
-// user id; each is called only if needed.
+// process alone; true if it has none, false for a thread of the kernel. groups returns
+// the paths of its control groups, user its real user id; each is called only if needed.
+// A user of the match must be its real one and, unless that is root, its effective one too.
 func (m *Matcher) MatchesProcess(p *table.Process, groups func() []string, user func() uint32) bool {
 	if m.noUser || p.Stat.Kernel {
 		return false
@@ -101,14 +103,14 @@ func (m *Matcher) MatchesProcess(p *table.Process, groups func() []string, user 
 	})
 }
 
-// OnlyListener reports whether the match consists of a listener or a pid file
-// only.
+// OnlyListener reports whether the match consists of a listener or a pid file only, or of
+// these and parts that match nothing, see NewMatcher.
 func (m *Matcher) OnlyListener() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
 }
 
-// StuckAges returns, by name, from which age of a request on its worker counts as stuck,
-// of the apps with a critical response time of their own.
+// StuckAges returns from which age of a request on its worker counts as stuck, by the
+// app's name. It has only the apps with a critical response time of their own.
 func StuckAges(apps []config.App) map[string]time.Duration {
 	out := make(map[string]time.Duration)
 	for _, a := range apps {

@@ -34,15 +34,16 @@ type PIDFile struct {
 	read time.Time
 }
 
-// sameFile reports whether two results of stat(2) are of one unchanged file.
+// sameFile reports whether two results of stat(2) are of one unchanged file; false for the
+// zero value.
 func sameFile(x, y *unix.Stat_t) bool {
 	return x.Dev == y.Dev && x.Ino == y.Ino && x.Size == y.Size && x.Mtim == y.Mtim && x.Ctim == y.Ctim && x.Ino != 0
 }
 
-// Current returns the process that the pid file names; nil with an error if the
-// file is not trusted, nil without one if there is no file or no such process. A
-// pid file is trusted if root, the exporter's user or the process's own user owns
-// it and nobody else can replace it.
+// Current returns the process that the pid file names; nil without an error if there is no
+// file or no such process, nil with one if the file cannot be read, is not trusted, has no
+// pid, or names a process that it cannot mean. A pid file is trusted if root, the
+// exporter's user or the process's own user owns it and nobody else can replace it.
 func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(f.path, &st); errors.Is(err, unix.ENOENT) {
@@ -69,8 +70,9 @@ func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error)
 	return p, nil
 }
 
-// load reads the number twice: first to learn whose process it names, then as a
-// file that this user, root or the exporter's user must own.
+// load returns the pid in the file and the file's owner. It reads the file twice: first
+// to learn whose process it names, then as a file that this user, root or the exporter's
+// user must own.
 func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 	claimed, err := safefile.Read(f.path, safefile.Policy{MaxBytes: maxPIDFile, AnyOwner: true})
 	if err != nil {
@@ -100,7 +102,10 @@ func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 	return pid, st.Uid, nil
 }
 
-// checkProcess returns an error if the process cannot be meant by the file.
+// checkProcess returns an error if the process cannot be the one that the file means: the
+// exporter itself, a thread of the kernel, process 1 if it is no known server, one that
+// changes its user, or one of another user than the file's, unless the file is root's or of
+// the exporter's user.
 func (f *PIDFile) checkProcess(t *table.Table, p *table.Process) error {
 	switch o := t.Owner(p); {
 	case p.PID == t.Self, p.Stat.Kernel, p.PID == 1 && !p.Program.Known():
@@ -113,8 +118,8 @@ func (f *PIDFile) checkProcess(t *table.Table, p *table.Process) error {
 	return nil
 }
 
-// parsePID returns the number in a pid file: one above 0, blanks around it
-// ignored.
+// parsePID returns the number above 0 in a pid file; blanks around it are ignored.
+// [procfs.ErrShape]: the file has anything else.
 func parsePID(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
 	n, err := strconv.ParseUint(text, 10, 31)

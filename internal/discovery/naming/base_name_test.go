@@ -31,6 +31,7 @@ func fake(t *testing.T, root string, pid int, env []string, files map[string]str
 	check(os.MkdirAll(filepath.Join(dir, "ns"), 0o755))
 	check(os.Symlink(mount, filepath.Join(dir, "ns/mnt")))
 	check(os.Symlink("/", filepath.Join(dir, "root")))
+	check(os.Symlink("/proc/self/mountinfo", filepath.Join(dir, "mountinfo")))
 	check(os.Symlink(cwd, filepath.Join(dir, "cwd")))
 	check(os.WriteFile(filepath.Join(dir, "environ"), []byte(strings.Join(env, "\x00")+"\x00"), 0o600))
 	check(os.WriteFile(filepath.Join(dir, "status"), []byte("Name:\tx\nUid:\t"+strings.Repeat(strconv.Itoa(os.Geteuid())+"\t", 4)+"\n"), 0o600))
@@ -110,7 +111,7 @@ func TestSettingsOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// A file is read only where the process sees the exporter's files, and only once.
+// A file is read only where no user can have mounted it, and only once.
 func TestBaseNameElsewhere(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -128,12 +129,12 @@ func TestBaseNameElsewhere(t *testing.T) {
 	p := &table.Process{PID: 7, Argv: []string{"gunicorn", "app:app"}}
 	p.Program = cmdline.Classify(p.Argv)
 	if got := n.BaseName(p); got != "app" {
-		t.Errorf("in another mount namespace: %q", got)
+		t.Errorf("in an unknown mount namespace: %q", got)
 	}
 	fake(t, root, 8, nil, conf)
 	q := &table.Process{PID: 8, UID: uint32(os.Geteuid()), Argv: p.Argv, Program: p.Program}
 	if got := n.BaseName(q); got != "shop" {
-		t.Errorf("in the same one: %q", got)
+		t.Errorf("in the same one as ours: %q", got)
 	}
 	if err := os.RemoveAll(filepath.Join(root, "8")); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,119 +18,60 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const (
-	maxSettings     = 64 << 10               // bytes of a file of settings that is read
-	settingsTimeout = 500 * time.Millisecond // how long one is waited for
-	settingsCost    = 64                     // in descriptors, see table.CostLink
-	maxSettingFiles = 4                      // of one process
+	settingsCost    = 64 // in descriptors, see table.CostLink
+	maxSettingFiles = 4  // of one process
+	maxTries        = 3  // how often the files of one process are tried, if they cannot be looked at
 )
-
-// fileReader reads files of settings, one at a time. A file system that hangs
-// delays one scan for settingsTimeout, and no file is read until it answers.
-type fileReader struct{ free chan struct{} }
-
-// newFileReader returns a fileReader.
-func newFileReader() *fileReader {
-	s := &fileReader{free: make(chan struct{}, 1)}
-	s.free <- struct{}{}
-	return s
-}
-
-// read returns the content of a regular file that root, the exporter's user or
-// owner owns; "" if it cannot be read in time.
-func (s *fileReader) read(name string, owner procfs.Account) string {
-	select {
-	case <-s.free:
-	default:
-		return ""
-	}
-	done := make(chan string, 1)
-	go func() {
-		b, err := safefile.Read(name, safefile.Policy{MaxBytes: maxSettings, Owners: []uint32{uint32(owner)}})
-		if err != nil {
-			b = nil
-		}
-		s.free <- struct{}{} // before the result, so that the next read finds it
-		done <- string(b)
-	}()
-	late := time.NewTimer(settingsTimeout)
-	defer late.Stop()
-	select {
-	case text := <-done:
-		return text
-	case <-late.C:
-		return ""
-	}
-}
 
 // Namer finds the names of apps by their root process.
 type Namer struct {
-	fs       *procfs.FS
-	table    *table.Table
-	settings *fileReader
+	fs    *procfs.FS
+	table *table.Table
+	files *fileReader
+
+	refused atomic.Uint64 // settings files that were there and were not read
 }
+
+// Refused returns how often a settings file was there and was not read, since another user
+// could have written or mounted it, or it is no regular file of a bounded size. It may be
+// called by several goroutines.
+func (n *Namer) Refused() uint64 { return n.refused.Load() }
 
 // NewNamer returns a Namer that reads by r, within the budgets of t.
 func NewNamer(r *procfs.FS, t *table.Table) *Namer {
-	return &Namer{fs: r, table: t, settings: newFileReader()}
+	return &Namer{fs: r, table: t, files: newFileReader(r.Root)}
 }
 
-// settingsFile returns the content of a file that the settings of a process name,
-// relative to its working directory; "" unless the process sees the same files as
-// the exporter.
-func (n *Namer) settingsFile(p *table.Process, name string) string {
-	if name == "" || strings.Contains(name, "://") || strings.ContainsAny(name, "\x00\n") || len(name) > unix.PathMax {
-		return ""
-	}
-	if same, err := n.fs.SameFiles(p.PID); err != nil || !same {
-		return ""
-	}
-	if !path.IsAbs(name) {
-		dir, err := n.fs.Readlink(p.PID, "cwd")
-		if err != nil || !path.IsAbs(dir) || strings.HasSuffix(dir, " (deleted)") {
-			return ""
-		}
-		name = path.Join(dir, name)
-	}
-	return n.settings.read(name, n.table.Owner(p).Account)
-}
-
-// inDirectory returns the first of the names that is in the working directory of
-// a process; "" for none. No file is read.
-func (n *Namer) inDirectory(p *table.Process, names ...string) string {
-	for _, name := range names {
-		var st unix.Stat_t
-		if unix.Fstatat(unix.AT_FDCWD, n.fs.Path(p.PID, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			return name
-		}
-	}
-	return ""
-}
-
-// BaseName returns the name of the app whose root a process is: by the title, the
-// command line, the settings that the server reads beside it, the systemd unit,
-// or the script. It is found once a process.
+// BaseName returns the name of the app whose root a process is, bounded by [text.Name]: by
+// title, command line, the settings that the server reads beside it, systemd unit, or
+// script; "app" if nothing names it. It is found once for a process; while its files cannot
+// be looked at, the next calls try again, maxTries times in all.
 func (n *Namer) BaseName(p *table.Process) string {
 	if p.Names().Known {
 		return p.Names().Base
 	}
 	name := p.Program.Name
 	if n.table.Budget.TrySpend(n.table.Owner(p).Account, table.CostLink, settingsCost) {
-		name = cmp.Or(n.settingsName(p), name)
-		p.Names().Known = true
+		settings, looked := n.settingsName(p)
+		name, p.Names().Known = cmp.Or(settings, name), looked
+		p.Names().Tries++
+	} else if p.Names().Pending() {
+		p.Names().Tries++
 	}
+	p.Names().Known = p.Names().Known || p.Names().Tries >= maxTries
 	p.Names().Base = text.Name(cmp.Or(name, appname.StableUnit(p.Unit), p.Program.Script, "app"))
 	return p.Names().Base
 }
 
-// settingsName returns the name by the settings beside title and command line; ""
-// for none.
-func (n *Namer) settingsName(p *table.Process) string {
+// settingsName returns the name by the settings beside title and command line; "" for none,
+// and if title or command line have one, but for gunicorn see gunicornName. ok is false if
+// a file was not looked at.
+func (n *Namer) settingsName(p *table.Process) (name string, ok bool) {
 	server := p.Program.Server
 	switch {
 	case server == cmdline.Gunicorn:
@@ -139,55 +80,66 @@ func (n *Namer) settingsName(p *table.Process) string {
 	case server == cmdline.UWSGI:
 		return n.uwsgiSettings(p)
 	case server == cmdline.Uvicorn:
-		return cmdline.ModuleName(n.fs.Getenv(p.PID, "UVICORN_APP"))
+		return cmdline.ModuleName(n.fs.Getenv(p.PID, "UVICORN_APP")), true
 	case server == cmdline.Flask:
-		return strings.TrimSuffix(n.inDirectory(p, "wsgi.py", "app.py"), ".py")
+		file, ok := n.inDirectory(p, "wsgi.py", "app.py")
+		return strings.TrimSuffix(file, ".py"), ok
 	}
-	return ""
+	return "", true
 }
 
-// gunicornName returns gunicorn's proc_name, else the module of its application:
-// by the command line, then GUNICORN_CMD_ARGS, then the configuration file.
-func (n *Namer) gunicornName(p *table.Process) string {
+// gunicornName returns gunicorn's proc_name: by the command line, then GUNICORN_CMD_ARGS, then the
+// configuration file; else the application's module, by the command line, then that file; else "".
+// A name in the title decides alone: its module if a file of that name is in the working directory,
+// else as it is. ok is false if a file was not looked at.
+func (n *Namer) gunicornName(p *table.Process) (name string, ok bool) {
 	if p.Program.Title && p.Program.Name != "" {
-		if module, ok := cmdline.ApplicationModule(p.Program.Name); ok && n.inDirectory(p, module+".py", module) != "" {
-			return module
+		module, named := cmdline.ApplicationModule(p.Program.Name)
+		if !named {
+			return p.Program.Name, true
 		}
-		return p.Program.Name
+		file, ok := n.inDirectory(p, module+".py", module)
+		if file != "" {
+			return module, ok
+		}
+		return p.Program.Name, ok
 	}
 	args := p.Argv
 	if p.Program.Title {
 		args = nil
 	}
 	if name := cmdline.Option(args, "-n", "--name"); name != "" {
-		return name
+		return name, true
 	}
 	more, _ := cmdline.ParseWords(n.fs.Getenv(p.PID, "GUNICORN_CMD_ARGS"))
 	if name := cmdline.Option(more, "-n", "--name"); name != "" {
-		return name
+		return name, true
 	}
 	file := cmp.Or(cmdline.Option(args, "-c", "--config"), cmdline.Option(more, "-c", "--config"), "gunicorn.conf.py")
 	if strings.HasPrefix(file, "python:") {
-		return p.Program.Name
+		return p.Program.Name, true
 	}
-	conf := cmdline.ParsePython(n.settingsFile(p, strings.TrimPrefix(file, "file:")), "proc_name", "wsgi_app")
-	return cmp.Or(conf["proc_name"], p.Program.Name, cmdline.ModuleName(conf["wsgi_app"]))
+	settings, ok := n.settingsFile(p, strings.TrimPrefix(file, "file:"))
+	conf := cmdline.ParsePython(settings, "proc_name", "wsgi_app")
+	return cmp.Or(conf["proc_name"], p.Program.Name, cmdline.ModuleName(conf["wsgi_app"])), ok
 }
 
-// uwsgiSettings returns the application that UWSGI_ variables or configuration
-// files name, the last file first; "" for none.
-func (n *Namer) uwsgiSettings(p *table.Process) string {
+// uwsgiSettings returns the application that UWSGI_ variables name, else the file name in
+// UWSGI_INI unless it is a generic one, else what the last 4 configuration files name, the
+// last first and only those in .ini; "" if none does. ok is false if a file was not looked
+// at.
+func (n *Namer) uwsgiSettings(p *table.Process) (name string, ok bool) {
 	variable := func(name string) string {
 		return n.fs.Getenv(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := cmdline.UWSGIModule(variable); name != "" {
-		return name
+		return name, true
 	}
 	files := cmdline.UWSGIFiles(p.Argv[min(1, len(p.Argv)):])
 	if v := variable("ini"); v != "" {
 		files = append(files, v)
 		if s := cmdline.Stem(cmdline.WithoutSection(v)); !cmdline.GenericStem(s) {
-			return s
+			return s, true
 		}
 	}
 	slices.Reverse(files)
@@ -197,17 +149,22 @@ func (n *Namer) uwsgiSettings(p *table.Process) string {
 			continue
 		}
 		section := strings.TrimPrefix(strings.TrimPrefix(f, file), ":")
-		values := cmdline.ParseINI(n.settingsFile(p, file), section, cmdline.Stem(file))
+		settings, ok := n.settingsFile(p, file)
+		if !ok {
+			return "", false
+		}
+		values := cmdline.ParseINI(settings, section, cmdline.Stem(file))
 		if name := cmdline.UWSGIModule(func(name string) string { return values[name] }); name != "" {
-			return name
+			return name, true
 		}
 	}
-	return ""
+	return "", true
 }
 
-// HostTemplate returns the template of the host name of a process in a UTS
-// namespace other than the exporter's, as of a container, see
-// [appname.HostTemplate]; "" for the host's own. It is found once a process.
+// HostTemplate returns the template of the host name of a process in a UTS namespace other
+// than the exporter's, as of a container, see [appname.HostTemplate]; by its variable
+// HOSTNAME if that cannot be entered. "" for the host's own, and if it cannot be read. It
+// is found once a process.
 func (n *Namer) HostTemplate(p *table.Process) string {
 	if p.Names().HostKnown {
 		return p.Names().Host
@@ -251,9 +208,9 @@ func hostName(namespace string) string {
 // (net.ipv4.ip_local_port_range).
 const firstEphemeral = 32768
 
-// StableBind returns where a process listens, as the smallest label of its
-// listeners; "" for a port that the kernel may have assigned: one of a script
-// that its command line does not name.
+// StableBind returns where a process listens, as the smallest label of its listeners, or
+// without any of its command line; "" if there is none but ports that the kernel may have
+// assigned, those of a script that its command line does not name, and paths with a UUID.
 func StableBind(p *table.Process, listeners []sockdiag.Listener) string {
 	var labels []string
 	for _, l := range listeners {
@@ -277,8 +234,6 @@ func StableBind(p *table.Process, listeners []sockdiag.Listener) string {
 // mentions reports whether a command line has a port as a number of its own.
 func mentions(argv []string, port uint16) bool {
 	s := strconv.Itoa(int(port))
-	return slices.ContainsFunc(argv, func(a string) bool {
-		i := strings.Index(a, s)
-		return i >= 0 && (i+len(s) == len(a) || a[i+len(s)] < '0' || a[i+len(s)] > '9') && (i == 0 || a[i-1] < '0' || a[i-1] > '9')
-	})
+	noDigit := func(r rune) bool { return r < '0' || r > '9' }
+	return slices.ContainsFunc(argv, func(a string) bool { return slices.Contains(strings.FieldsFunc(a, noDigit), s) })
 }

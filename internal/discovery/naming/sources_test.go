@@ -37,35 +37,48 @@ func TestSettingsFile(t *testing.T) {
 	for name, c := range map[string]struct {
 		arrange func(cwd string) string // returns the name of the file in the command line
 		want    string
+		refused uint64
 	}{
 		"relative": {func(cwd string) string {
 			must(t, os.WriteFile(filepath.Join(cwd, "c.py"), []byte(text), 0o600))
 			return "c.py"
-		}, "shop"},
+		}, "shop", 0},
 		"absolute": {func(cwd string) string {
 			must(t, os.WriteFile(filepath.Join(cwd, "c.py"), []byte(text), 0o600))
 			return filepath.Join(cwd, "c.py")
-		}, "shop"},
+		}, "shop", 0},
 		"a pipe that nobody writes to": {func(cwd string) string {
 			must(t, unix.Mkfifo(filepath.Join(cwd, "c.py"), 0o600))
 			return "c.py"
-		}, "app"},
+		}, "app", 1},
 		"too long": {func(cwd string) string {
 			must(t, os.WriteFile(filepath.Join(cwd, "c.py"), []byte(text+strings.Repeat("#", 64<<10)), 0o600))
 			return "c.py"
-		}, "app"},
-		"a URL":            {func(string) string { return "http://example.org/c.py" }, "app"},
-		"a path too long":  {func(string) string { return strings.Repeat("x/", unix.PathMax) }, "app"},
-		"with a line feed": {func(string) string { return "c\n.py" }, "app"},
-		"not there":        {func(string) string { return "c.py" }, "app"},
+		}, "app", 1},
+		"a URL":            {func(string) string { return "http://example.org/c.py" }, "app", 0},
+		"a path too long":  {func(string) string { return strings.Repeat("x/", unix.PathMax) }, "app", 0},
+		"with a line feed": {func(string) string { return "c\n.py" }, "app", 0},
+		"on /proc":         {func(string) string { return "/proc/self/cmdline" }, "app", 1},
+		"a name too long":  {func(string) string { return strings.Repeat("x", 300) }, "app", 0},
+		"below a file": {func(cwd string) string {
+			must(t, os.WriteFile(filepath.Join(cwd, "c.py"), []byte(text), 0o600))
+			return "c.py/d.py"
+		}, "app", 0},
+		"for others": {func(cwd string) string {
+			name := filepath.Join(cwd, "c.py")
+			must(t, os.WriteFile(name, []byte(text), 0o600), os.Chmod(name, 0o602))
+			return "c.py"
+		}, "app", 1},
+		"not there": {func(string) string { return "c.py" }, "app", 0},
 	} {
 		root := t.TempDir()
 		fake(t, root, 7, nil, nil)
 		cwd, err := os.Readlink(filepath.Join(root, "7/cwd"))
 		must(t, err)
 		fs := procfs.New(root)
-		if got := naming.NewNamer(fs, table.New(fs)).BaseName(gunicorn(7, "-c", c.arrange(cwd), "app:app")); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		n := naming.NewNamer(fs, table.New(fs))
+		if got := n.BaseName(gunicorn(7, "-c", c.arrange(cwd), "app:app")); got != c.want || n.Refused() != c.refused {
+			t.Errorf("%s: %q, want %q; %d refused, want %d", name, got, c.want, n.Refused(), c.refused)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -21,6 +22,10 @@ const (
 	// cpuShare is the divisor of the part of one core that sampling may use: a
 	// reading of cost t, see [procfs.CPUCost], is followed by a pause of 100 t.
 	cpuShare = 100
+	// unchangedTimes is by what the interval is multiplied while no process of an account
+	// changes its resident size: what they share stays the same but for pages that one
+	// writes to, which are its own from then on. Those are seen so much later.
+	unchangedTimes = 4
 )
 
 // ErrTooLarge means that a process has no PSS, as reading it would delay the
@@ -39,6 +44,7 @@ type sample struct {
 	err   error
 	tried time.Time
 	rss   uint64
+	read  uint64 // rss when it was last tried
 	owner procfs.Account
 }
 
@@ -58,24 +64,27 @@ type Sampler struct {
 	interval time.Duration
 	samples  map[Key]*sample
 	used     map[procfs.Account]time.Duration // time spent on each account's processes
+	changed  map[procfs.Account]bool          // by account: a process has another size than when it was last tried, or is new, or has ended
 }
 
 // NewSampler returns a Sampler over the directory where /proc is mounted. It
 // reads each process once an interval, at least a second, while [Sampler.Run]
-// runs.
+// runs; four times less often while no process of its account changes its size.
 func NewSampler(root string, interval time.Duration) *Sampler {
-	return &Sampler{fs: procfs.New(root), wake: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*sample), used: make(map[procfs.Account]time.Duration)}
+	return &Sampler{fs: procfs.New(root), wake: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*sample), used: make(map[procfs.Account]time.Duration), changed: make(map[procfs.Account]bool)}
 }
 
-// SetInterval sets the time between two samples of a process, at least a second.
+// SetInterval sets the time between two samples of a process; less than a second becomes
+// a second.
 func (m *Sampler) SetInterval(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.interval = max(d, time.Second)
 }
 
-// Of returns the last sample of a process with its time, the zero time if there
-// is none yet; the error is why the last reading failed.
+// Of returns the last sample of a process and when it was taken; the zero time if there
+// is none yet. The error says why the last reading failed: the sample is then an older
+// one.
 func (m *Sampler) Of(pid int, start uint64) (procfs.Memory, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,13 +95,14 @@ func (m *Sampler) Of(pid int, start uint64) (procfs.Memory, time.Time, error) {
 	return s.mem, s.taken, s.err
 }
 
-// SetProcesses sets which processes are sampled; the samples of all others are
-// dropped.
+// SetProcesses sets which processes are sampled. The samples of all others are removed.
 func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for k := range m.samples {
+	clear(m.changed)
+	for k, s := range m.samples {
 		if _, ok := procs[k]; !ok {
+			m.changed[s.owner] = true
 			delete(m.samples, k)
 		}
 	}
@@ -106,13 +116,20 @@ func (m *Sampler) SetProcesses(procs map[Key]Process) {
 			default:
 			}
 		}
-		m.samples[k].rss, m.samples[k].owner = p.RSS, p.Owner
+		s := m.samples[k]
+		s.rss, s.owner = p.RSS, p.Owner
+		m.changed[p.Owner] = m.changed[p.Owner] || s.tried.IsZero() || s.rss != s.read
+	}
+	for _, s := range m.samples {
+		if m.changed[s.owner] {
+			s.read = math.MaxUint64 // all are read again
+		}
 	}
 	m.keepAccounts(present)
 }
 
-// keepAccounts drops the accounts without a process, and starts a new one at the
-// time of the one that has had the least, so that it neither owes nor is owed
+// keepAccounts removes the accounts without a process. A new account starts at the
+// sampling time of the one that has had the least, so that it neither owes nor is owed
 // anything.
 func (m *Sampler) keepAccounts(present map[procfs.Account]bool) {
 	for a := range m.used {
@@ -133,8 +150,8 @@ func (m *Sampler) keepAccounts(present map[procfs.Account]bool) {
 	}
 }
 
-// Run samples until ctx ends. A new process is sampled at once, within the share
-// of the CPU.
+// Run samples until ctx ends, then returns nil. It samples a new process at once, within
+// the share of the CPU.
 func (m *Sampler) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -156,7 +173,7 @@ func (m *Sampler) Run(ctx context.Context) error {
 	}
 }
 
-// charge adds the cost of a sample to its account.
+// charge adds the time that a sample took to the account of the process.
 func (m *Sampler) charge(k Key, cost time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,10 +182,10 @@ func (m *Sampler) charge(k Key, cost time.Duration) {
 	}
 }
 
-// next returns the process to sample next: of those that are due one of the
-// account that has had the least time, and of these the one whose sample is
-// oldest, so that the processes of one user do not delay those of another. If
-// none is due it returns the time until one is.
+// next returns the process to sample next, which counts as tried, and its last known
+// resident size: among the due ones, of the account with the least sampling time, the one
+// tried longest ago, so that users do not delay each other. due is 0; if none is due, the
+// key is zero and due is the time until one is, at most the interval.
 func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -177,7 +194,11 @@ func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	now := time.Now()
 	due = m.interval
 	for k, s := range m.samples {
-		if wait := m.interval - now.Sub(s.tried); wait > 0 {
+		interval := m.interval
+		if !m.changed[s.owner] {
+			interval *= unchangedTimes
+		}
+		if wait := interval - now.Sub(s.tried); wait > 0 {
 			due = min(due, wait)
 			continue
 		}
@@ -188,11 +209,12 @@ func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	if bestSample == nil {
 		return Key{}, 0, due
 	}
-	bestSample.tried = now
+	bestSample.tried, bestSample.read = now, bestSample.rss
 	return best, bestSample.rss, 0
 }
 
-// sample reads the memory of one process and keeps it.
+// sample reads the memory of one process and stores it, or why it could not be read.
+// ErrTooLarge: the process is so large that reading would cost too much.
 func (m *Sampler) sample(k Key, rss uint64) {
 	var mem procfs.Memory
 	var err error

@@ -69,7 +69,7 @@ func TestSampler(t *testing.T) {
 			t.Errorf("a process of another start: %v, %v", at, err)
 		}
 		write(t, root, 10, 150)
-		s.SetProcesses(map[pss.Key]pss.Process{{PID: 10, Start: 1}: {}, {PID: 11, Start: 1}: {Owner: 33}})
+		s.SetProcesses(map[pss.Key]pss.Process{{PID: 10, Start: 1}: {RSS: 4096}, {PID: 11, Start: 1}: {Owner: 33}})
 		time.Sleep(30 * time.Second)
 		if a, b := pssOf(s, 10), pssOf(s, 11); a != 100 || b != 200 {
 			t.Errorf("within the interval: %d and %d KiB, want 100 and 200", a, b)
@@ -77,6 +77,16 @@ func TestSampler(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := pssOf(s, 10); got != 150 {
 			t.Errorf("%d KiB after the interval", got)
+		}
+		write(t, root, 10, 160)
+		s.SetProcesses(map[pss.Key]pss.Process{{PID: 10, Start: 1}: {RSS: 4096}, {PID: 11, Start: 1}: {Owner: 33}})
+		time.Sleep(2 * time.Minute)
+		if got := pssOf(s, 10); got != 150 {
+			t.Errorf("%d KiB of a process whose size is the same, after two intervals", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := pssOf(s, 10); got != 160 {
+			t.Errorf("%d KiB after four intervals", got)
 		}
 		s.SetProcesses(map[pss.Key]pss.Process{{PID: 11, Start: 1}: {Owner: 33}})
 		if a, b := pssOf(s, 10), pssOf(s, 11); a != -1 || b != 200 {

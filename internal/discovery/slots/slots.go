@@ -58,8 +58,8 @@ type Set struct {
 // New returns an empty Set.
 func New() Set { return Set{Waiting: make(map[*table.Process]*arrival)} }
 
-// Assign assigns slots to the present workers, sorts them by age and frees the slots
-// of those that have ended.
+// Assign sorts the present workers by age and assigns slots to them. The slots of those
+// that have ended become free; workers beyond MaxWorkers are counted in Dropped.
 func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	slices.SortFunc(workers, func(x, y *table.Process) int {
 		return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(x.PID, y.PID))
@@ -94,21 +94,21 @@ func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	a.trim(len(workers) > 0, now)
 }
 
-// free frees the slot of a worker that has ended.
+// free marks the slot of a worker that has ended as free.
 func (a *Set) free(s *Slot, now time.Time) {
 	a.countUnready(s.State, now)
 	s.Process, s.freed = nil, now
 }
 
-// countUnready counts the end of a worker that was never ready for a request.
+// countUnready counts the end of a worker if it was never ready for a request.
 func (a *Set) countUnready(s Tracker, now time.Time) {
 	if s != nil && s.Unready() {
 		a.Unready.add(now)
 	}
 }
 
-// placeWorker assigns a slot to a worker or lets it wait for one, and returns the
-// number of free slots left.
+// placeWorker assigns a slot to a worker, a new one if none is free, or lets it wait for
+// one. free is how many slots are free; it returns how many are left.
 func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
 	if free == 0 && len(a.Slots) > 0 && now.Sub(a.added) > quietTime {
 		arrived := a.Waiting[p]
@@ -146,9 +146,9 @@ func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
 // again.
 const shrinkAfter = 2 * time.Minute
 
-// trim keeps the slots 0 to n−1 of an app that runs: it moves the worker of the
-// last slot into one that has been free for long, as after an upgrade in which
-// old and new workers ran side by side, and drops free slots at the end.
+// trim makes the slots of a running app 0 to n−1 again: it moves the worker of the last
+// slot into one that has been free for long, as after an upgrade in which old and new
+// workers ran side by side, and removes free slots at the end.
 func (a *Set) trim(running bool, now time.Time) {
 	for len(a.Slots) > 0 && running {
 		last := a.Slots[len(a.Slots)-1]
@@ -179,12 +179,13 @@ type recent struct {
 	next int
 }
 
+// add adds a time, in place of the oldest one.
 func (r *recent) add(now time.Time) {
 	r.at[r.next] = now
 	r.next = (r.next + 1) % len(r.at)
 }
 
-// Count returns the number of events in the minute before now.
+// Count returns the number of events in the minute before now, at most 64.
 func (r *recent) Count(now time.Time) (n int) {
 	for _, at := range r.at {
 		if !at.IsZero() && now.Sub(at) <= time.Minute {
@@ -215,8 +216,8 @@ func (r *Rate) Add(now time.Time, v float64) {
 	r.n++
 }
 
-// PerSecond returns the mean growth over the last minute; false while the points
-// cover less than a second.
+// PerSecond returns the mean growth per second over the points of the last 65 s, or the
+// last two, however old; 0 for a fall; false while these cover less than a second.
 func (r *Rate) PerSecond(now time.Time) (float64, bool) {
 	if r.n < 2 {
 		return 0, false

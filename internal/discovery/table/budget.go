@@ -23,7 +23,7 @@ const (
 	rootFactor      = 16
 )
 
-// allowances returns what one scan may spend on one account, by kind of work.
+// allowances returns how much work one scan may spend on one account, by kind of work.
 func allowances() [costs]int { return [costs]int{250, 4096, 2048, 4096} }
 
 // Budgets bounds the cost of each account a scan, so that no user's processes
@@ -52,7 +52,8 @@ func (b *Budgets) Begin(first bool) {
 	}
 }
 
-// allowed returns the allowance of an account in this scan.
+// allowed returns the allowance of an account in this scan: a multiple for root, and a
+// multiple in the first scan, except of CostMember.
 func (b *Budgets) allowed(a procfs.Account, k CostKind) int {
 	n := allowances()[k]
 	if a == 0 {
@@ -70,7 +71,7 @@ func (b *Budgets) has(a procfs.Account, k CostKind) bool {
 	return s == nil || s[k] < b.allowed(a, k)
 }
 
-// Spend charges n to an account, also beyond its allowance.
+// Spend charges n to an account, even if its allowance is used up.
 func (b *Budgets) Spend(a procfs.Account, k CostKind, n int) {
 	s := b.spent[a]
 	if s == nil {
@@ -80,8 +81,8 @@ func (b *Budgets) Spend(a procfs.Account, k CostKind, n int) {
 	s[k] += n
 }
 
-// TrySpend charges n to an account and reports true if some of its allowance was
-// left; else it charges nothing.
+// TrySpend charges n to an account if any of its allowance is left, even less than n, and
+// reports whether it did.
 func (b *Budgets) TrySpend(a procfs.Account, k CostKind, n int) bool {
 	if !b.has(a, k) {
 		return false

@@ -27,8 +27,8 @@ type Descriptors struct {
 // Users is the owners of sockets that have appeared, by user id.
 type Users map[uint32]bool
 
-// MayHold reports whether a process may hold a socket of one of these users. Any
-// process may hold one of root's, who opens it for others.
+// MayHold reports whether a process may hold a socket of one of these users. Any process
+// may hold one of root's, since root opens sockets for others.
 func (u Users) MayHold(p *Process) bool {
 	return u[0] || u[p.UID] || p.Owner.Known && u[uint32(p.Owner.Account)]
 }
@@ -40,7 +40,8 @@ const maxPolls = 16
 // rootFactor times as many of root's. Beyond it only listening sockets are.
 const maxKeptSockets = 1 << 16
 
-// DropDescriptors forgets the descriptors of a process.
+// DropDescriptors removes the descriptors of a process, and what they count for its
+// account.
 func (t *Table) DropDescriptors(p *Process) {
 	if d := p.Descriptors; d != nil && len(d.Sockets) > 0 {
 		if t.keptSockets[d.charged] -= len(d.Sockets); t.keptSockets[d.charged] <= 0 {
@@ -50,9 +51,9 @@ func (t *Table) DropDescriptors(p *Process) {
 	p.Descriptors = nil
 }
 
-// ReadDescriptors reads the descriptors of a process and reports true. If its
-// account's allowance is used up they stay as they are and are read in the next
-// scan.
+// ReadDescriptors reads the descriptors of a process and returns true, also if they may
+// not be read: see Err. If its account's allowance is used up it returns false: they stay
+// as they are and are read in the next scan.
 func (t *Table) ReadDescriptors(p *Process) bool {
 	a := t.Owner(p).Account
 	if !t.Budget.has(a, CostLink) {
@@ -63,7 +64,8 @@ func (t *Table) ReadDescriptors(p *Process) bool {
 	return true
 }
 
-// readDescriptors reads the links of /proc/PID/fd and returns how many there are.
+// readDescriptors sets the descriptors of a process by the links of /proc/PID/fd, and returns
+// how many links were read, for the budget; 0 or 1 with an error, which is in p.FDs().Err.
 func (t *Table) readDescriptors(p *Process) int {
 	t.DropDescriptors(p)
 	p.FDsStale = false
@@ -81,6 +83,10 @@ func (t *Table) readDescriptors(p *Process) int {
 	}
 	for _, e := range list {
 		link, err := t.FS.FDLink(p.PID, e.N)
+		if procfs.Denied(err) { // CAP_DAC_READ_SEARCH alone lists the directory, but reads no link in it
+			p.Descriptors = &Descriptors{Known: true, Err: err, Heartbeat: -1, charged: d.charged}
+			return 1
+		}
 		if err != nil {
 			continue // closed meanwhile
 		}
@@ -98,8 +104,8 @@ func (t *Table) readDescriptors(p *Process) int {
 	return len(list)
 }
 
-// note keeps a descriptor that is no socket, if it is an epoll set or a heartbeat
-// file.
+// note records a descriptor that is an epoll set or a heartbeat file. Any other is
+// ignored.
 func (d *Descriptors) note(link string, fd int) {
 	switch {
 	case link == "anon_inode:[eventpoll]" && len(d.Polls) < maxPolls:
@@ -110,7 +116,8 @@ func (d *Descriptors) note(link string, fd int) {
 	}
 }
 
-// keepSocket keeps a socket unless its account has too many.
+// keepSocket records a socket of a process. If its account has too many, only a listening
+// one is recorded, and d.Full is set.
 func (t *Table) keepSocket(p *Process, d *Descriptors, ino uint64, fd int) {
 	bound := maxKeptSockets
 	if d.charged == 0 {

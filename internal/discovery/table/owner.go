@@ -61,8 +61,9 @@ func (t *Table) OwnerWithUnit(p *Process) *Ownership {
 	return o
 }
 
-// serviceOf returns the service of the system manager that control-group paths
-// are in; "" for none. Users can make groups below user.slice only.
+// serviceOf returns the first service or scope below /system.slice that control-group paths are in,
+// without its ending, see [cgroup.Unit]; "" if they are in none. Users can make groups below
+// user.slice only.
 func serviceOf(paths []string) string {
 	for _, g := range paths {
 		if !strings.HasPrefix(g, "/system.slice/") {
@@ -75,8 +76,8 @@ func serviceOf(paths []string) string {
 	return ""
 }
 
-// unitOf returns the systemd service or scope that control-group paths are in,
-// without its ending; "" for none.
+// unitOf returns the first systemd service or scope that control-group paths are in, without
+// its ending; "" if they are in none, or only in those of logins and containers.
 func unitOf(paths []string) string {
 	for _, g := range paths {
 		if unit := cgroup.Unit(g); unit != "" {

@@ -55,7 +55,8 @@ type Usage struct {
 	Reread time.Time // when its descriptors were read again because it lacks something
 }
 
-// Usage returns what is kept of a process of an app.
+// Usage returns what is kept of a process that belongs to an app. It is made at the first
+// call.
 func (p *Process) Usage() *Usage {
 	if p.counts == nil {
 		p.counts = new(Usage)
@@ -70,7 +71,8 @@ func rereadAges() [4]time.Duration {
 	return [...]time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 60 * time.Second}
 }
 
-// due reports whether a process is to be read again.
+// due reports whether a process must be read again at its present age; false for one that
+// was already older than all of these when first seen.
 func (p *Process) due(now time.Time) bool {
 	if p.old {
 		return false
@@ -87,7 +89,8 @@ func (p *Process) IsPython() bool { return p.Program.Server != "" }
 // inside of it.
 type CPUTime struct{ User, System uint64 }
 
-// NewCPU returns the CPU time that was used since the last call.
+// NewCPU returns the CPU time, in ticks, since the last call; at the first call since its start. It
+// is 0 where the kernel's count has fallen.
 func (p *Process) NewCPU() CPUTime {
 	spent := &p.Usage().spent
 	d := CPUTime{User: p.Stat.UTime - min(p.Stat.UTime, spent.User), System: p.Stat.STime - min(p.Stat.STime, spent.System)}
@@ -95,7 +98,8 @@ func (p *Process) NewCPU() CPUTime {
 	return d
 }
 
-// RereadStat reads /proc/PID/stat again; false: it is no longer that process.
+// RereadStat sets p.Stat from /proc/PID/stat. It returns false if that cannot be read, as
+// when the process has gone, or another one has its pid.
 func (t *Table) RereadStat(p *Process) bool {
 	b, err := t.FS.Read(p.PID, "stat")
 	if err != nil {
@@ -113,8 +117,8 @@ func (t *Table) RereadStat(p *Process) bool {
 // yet (state Z or X).
 func (p *Process) Ended() bool { return p.Stat.State == 'Z' || p.Stat.State == 'X' }
 
-// Holds reports whether a process has a listening socket open, as of the last
-// reading of its descriptors.
+// Holds reports whether a process has a listening socket open, as of the last reading of
+// its descriptors; false also if they were not or could not be read.
 func (p *Process) Holds(l sockdiag.Listener) bool {
 	_, ok := p.FDs().Sockets[l.Inode]
 	return ok
@@ -145,8 +149,7 @@ func (t *Table) MaxFiles(p *Process, now time.Time) uint64 {
 	return c.Files.Max
 }
 
-// Names returns what is known of the names of a process, which the caller may
-// change.
+// Names returns what is known of the names of a process. The caller may change it.
 func (p *Process) Names() *appname.Found {
 	if p.names == nil {
 		p.names = new(appname.Found)
@@ -154,7 +157,7 @@ func (p *Process) Names() *appname.Found {
 	return p.names
 }
 
-// FDs returns what is known of the descriptors of a process; empty if they were
+// FDs returns what is known of the descriptors of a process; an empty value if they were
 // never read.
 func (p *Process) FDs() *Descriptors {
 	if p.Descriptors == nil {

@@ -43,7 +43,7 @@ type deferral struct {
 	uid uint32
 }
 
-// New returns an empty Table that reads by r.
+// New returns an empty Table that reads /proc by r.
 func New(r *procfs.FS) *Table {
 	t := &Table{FS: r, Processes: make(map[int]*Process), Deferred: make(map[int]deferral), Budget: newBudgets(), keptSockets: make(map[procfs.Account]int), EUID: uint32(os.Geteuid())}
 	var st unix.Stat_t
@@ -53,9 +53,9 @@ func New(r *procfs.FS) *Table {
 	return t
 }
 
-// Refresh lists /proc, reads what is new or due, and drops what has ended.
-// matchOf returns the bits of the configured matches for a process. An error
-// means that /proc could not be listed; then nothing has changed.
+// Refresh lists /proc, reads what is new or due, and removes what has ended. matchOf
+// returns the bits of the configured matches for a process. An error means that /proc
+// could not be listed; then nothing has changed.
 func (t *Table) Refresh(now time.Time, matchOf func(*Process) uint64) error {
 	var err error
 	t.list, err = t.FS.Entries(t.FS.Root, t.list[:0])
@@ -102,8 +102,9 @@ func (t *Table) readDue(now time.Time, matchOf func(*Process) uint64) (changed b
 	return changed
 }
 
-// chargedTo returns the user to whom the reading of a process is charged: of a
-// known one the user as of its last reading.
+// chargedTo returns the user to whom the reading of a process is charged: for a known
+// process its user as of the last reading, else its effective user. An error: it has ended,
+// or its user cannot be read.
 func (t *Table) chargedTo(e procfs.Entry) (uid uint32, err error) {
 	if p := t.Processes[e.N]; p != nil && p.ino == e.Inode {
 		return p.UID, nil
@@ -111,7 +112,9 @@ func (t *Table) chargedTo(e procfs.Entry) (uid uint32, err error) {
 	return t.FS.EffectiveUID(e.N)
 }
 
-// readDeferred reads what was deferred by the last scan.
+// readDeferred reads the processes that the last scan deferred, within the allowances. It
+// reports whether the table has changed. Those that have ended since are counted as
+// skipped.
 func (t *Table) readDeferred(waited map[int]deferral, now time.Time, matchOf func(*Process) uint64) (changed bool) {
 	there := 0
 	for _, e := range t.list {
@@ -124,7 +127,8 @@ func (t *Table) readDeferred(waited map[int]deferral, now time.Time, matchOf fun
 	return changed
 }
 
-// readOrDefer reads a process, or defers it to the next scan.
+// readOrDefer reads a process, or if its user's allowance is used up defers it to the
+// next scan. It reports whether the table has changed.
 func (t *Table) readOrDefer(e procfs.Entry, uid uint32, now time.Time, matchOf func(*Process) uint64) (changed bool) {
 	if !t.Budget.TrySpend(procfs.Account(uid), costLoad, 1) {
 		t.Deferred[e.N] = deferral{e.Inode, uid}
@@ -133,8 +137,8 @@ func (t *Table) readOrDefer(e procfs.Entry, uid uint32, now time.Time, matchOf f
 	return t.readEntry(e, now, matchOf)
 }
 
-// readEntry reads a process that is new or due, and reports whether the table has
-// changed.
+// readEntry reads a process that is new or due, and reports whether the table has changed:
+// true also if it has ended, false only if it is a known one with a new inode.
 func (t *Table) readEntry(e procfs.Entry, now time.Time, matchOf func(*Process) uint64) bool {
 	known := t.Processes[e.N]
 	p := known
@@ -157,7 +161,7 @@ func (t *Table) readEntry(e procfs.Entry, now time.Time, matchOf func(*Process) 
 	return true
 }
 
-// drop removes a process and what is charged for it.
+// drop removes a process from the table, and what it counts for its account.
 func (t *Table) drop(pid int) {
 	if p := t.Processes[pid]; p != nil {
 		t.DropDescriptors(p)
@@ -165,7 +169,8 @@ func (t *Table) drop(pid int) {
 	}
 }
 
-// forget drops the processes that the listing no longer has.
+// forget removes the processes that the listing no longer has, and sets changed if there
+// are some.
 func (t *Table) forget(changed *bool) {
 	if len(t.Processes) <= len(t.list) && !*changed {
 		return
@@ -182,7 +187,9 @@ func (t *Table) forget(changed *bool) {
 	}
 }
 
-// load reads what identifies a process; false: it has ended.
+// load sets what identifies a process: stat, user, command line. It returns false if the
+// process has ended or another one has its pid, or its stat or user cannot be read; true
+// also if its command line cannot.
 func (t *Table) load(p *Process) bool {
 	b, err := t.FS.Read(p.PID, "stat")
 	if err != nil {
@@ -235,7 +242,8 @@ func (t *Table) StartTime(p *Process) time.Time {
 	return t.Boot.Add(time.Duration(p.Start) * (time.Second / procfs.TicksPerSecond))
 }
 
-// become sets what a process runs; another program has another name.
+// become sets what program a process runs. If that is another one than before, its names
+// are found anew.
 func (p *Process) become(id cmdline.Program) {
 	if id != p.Program {
 		p.names = nil
@@ -243,7 +251,7 @@ func (p *Process) become(id cmdline.Program) {
 	p.Program = id
 }
 
-// Link rebuilds the index of children.
+// Link makes the index of children anew, and a new generation of the table.
 func (t *Table) Link() {
 	t.Generation++
 	t.Children = make(map[int][]*Process, len(t.Children))
@@ -257,9 +265,9 @@ func (t *Table) Link() {
 	}
 }
 
-// RereadAll reads once more every process without an app that may hold a socket
-// of one of these users: a listening socket has appeared that no known process
-// holds, so one of them became a server.
+// RereadAll reads once more every process without an app that may hold a socket of one of
+// these users, as far as the allowances permit. A listening socket has appeared that no
+// known process holds, so one of them became a server.
 func (t *Table) RereadAll(of Users, matchOf func(*Process) uint64) {
 	for pid, p := range t.Processes {
 		if p.Member != nil || p.Stat.Kernel || !of.MayHold(p) || !t.Budget.TrySpend(procfs.Account(p.UID), costLoad, 1) {
@@ -274,5 +282,6 @@ func (t *Table) RereadAll(of Users, matchOf func(*Process) uint64) {
 	t.Link()
 }
 
-// CountFDs returns how many descriptors a process has open.
+// CountFDs returns how many descriptors a process has open. An error means that it has ended, or
+// that they may not be counted.
 func (t *Table) CountFDs(pid int) (int, error) { return t.FS.CountFDs(pid, t.list) }

@@ -17,8 +17,8 @@ const (
 	maxHeaders  = 4 << 20  // bytes that are read before the tables
 )
 
-// File is what the file of an interpreter says of itself. Addresses are those of
-// the file; the process adds its base to them.
+// File is what the file of an interpreter contains. Addresses are those of the file; the
+// process adds its base to them.
 type File struct {
 	Fixed     bool   // the addresses hold as they are (ET_EXEC)
 	FirstPage uint64 // page of the first loaded segment
@@ -37,8 +37,10 @@ var (
 	errReads  = errors.New("the executable file has too many headers")
 )
 
-// parse returns what an ELF file says; of a file for another architecture the
-// error is an [*Unsupported].
+// parse returns what is looked for in an ELF file: the addresses of symbols and sections, 0
+// for those that it does not have; .symtab is read only if .dynsym lacks _PyRuntime. An
+// [*Unsupported]: the file is of another architecture or of 32 bits. errBounds: it is no
+// valid ELF file, its headers cannot be read, or it is larger than any interpreter's.
 func parse(r io.ReaderAt) (File, error) {
 	var head [64]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil {
@@ -84,7 +86,8 @@ type metered struct {
 	left int
 }
 
-// ReadAt implements [io.ReaderAt].
+// ReadAt implements [io.ReaderAt]; errReads once more than the bytes that were left have
+// been asked for.
 func (m *metered) ReadAt(b []byte, at int64) (int, error) {
 	if m.left -= len(b); m.left < 0 {
 		return 0, errReads
@@ -92,6 +95,7 @@ func (m *metered) ReadAt(b []byte, at int64) (int, error) {
 	return m.r.ReadAt(b, at)
 }
 
+// firstPage sets the page of the first segment that is loaded; false if none is.
 func firstPage(f *elf.File, into *uint64) bool {
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_LOAD {
@@ -102,8 +106,10 @@ func firstPage(f *elf.File, into *uint64) bool {
 	return false
 }
 
-// symbols sets what the table of symbols of a kind says. It reads the tables
-// itself: [elf.File.Symbols] makes an object of each symbol.
+// symbols sets the addresses of the known symbols from the symbol tables of a kind, without
+// a table whose names are in no section. errBounds: a table or its names are too large, not
+// in the file or of another type. It reads the tables itself: [elf.File.Symbols] allocates
+// an object per symbol.
 func symbols(r io.ReaderAt, sections []*elf.Section, kind elf.SectionType, found *File) error {
 	for _, s := range sections {
 		if s.Type != kind || s.Link >= uint32(len(sections)) {
@@ -124,7 +130,7 @@ func symbols(r io.ReaderAt, sections []*elf.Section, kind elf.SectionType, found
 	return nil
 }
 
-// scan takes in the symbols of a table, with their names.
+// scan sets in found the known symbols of a table.
 func scan(r io.ReaderAt, s *elf.Section, names []byte, found *File) error {
 	const size = elf.Sym64Size
 	for at := uint64(0); at+size <= s.FileSize; {
@@ -139,6 +145,7 @@ func scan(r io.ReaderAt, s *elf.Section, names []byte, found *File) error {
 	return nil
 }
 
+// section returns size bytes at an offset. errBounds: the file does not have them.
 func section(r io.ReaderAt, offset, size uint64) ([]byte, error) {
 	if offset > 1<<40 {
 		return nil, errBounds
@@ -153,8 +160,8 @@ func section(r io.ReaderAt, offset, size uint64) ([]byte, error) {
 	return b, nil
 }
 
-// name returns the name at an offset of a table, nil for one of more than 64
-// bytes: none that is looked for is so long.
+// name returns the name at an offset of a table; nil if there is none of at most 63 bytes:
+// none that is looked for is longer.
 func name(text []byte, offset uint32) []byte {
 	if uint64(offset) >= uint64(len(text)) {
 		return nil
@@ -167,7 +174,8 @@ func name(text []byte, offset uint32) []byte {
 	return text[:end]
 }
 
-// symbol takes one symbol in. One that is not defined in the file has no value.
+// symbol sets the address of one symbol. It ignores a symbol that is not defined in the
+// file, which has no value.
 func (f *File) symbol(name []byte, value uint64) {
 	if len(name) < 9 || value == 0 {
 		return

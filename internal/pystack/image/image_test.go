@@ -193,11 +193,11 @@ func run(t *testing.T, ready string, name string, args ...string) int {
 	return 0
 }
 
-// An interpreter is found whatever its file is called, and after it was deleted,
-// as an upgrade does.
+// An interpreter is found under any file name, and after its file was deleted, as an
+// upgrade does.
 func TestFind(t *testing.T) {
 	t.Parallel()
-	r, c := procfs.New("/proc"), NewCache()
+	r, c := procfs.New("/proc"), NewCache(nil)
 	first, err := Find(r, run(t, python, python, "-c", "import time; time.sleep(1000)"), c)
 	if err != nil || first.Minor != 11 || first.Runtime == 0 {
 		t.Fatalf("%+v, %v", first, err)
@@ -233,7 +233,7 @@ func TestFind(t *testing.T) {
 // process, and only if it is a regular file.
 func TestReadMapped(t *testing.T) {
 	t.Parallel()
-	r, c := procfs.New("/proc"), NewCache()
+	r, c := procfs.New("/proc"), NewCache(nil)
 	pid := run(t, "sleep", "/bin/sleep", "1000")
 	for path, want := range map[string]Reason{"/dev/null": BadFile, "/bin": BadFile, "/etc/passwd": BadFile, "/no/such/file": BadFile} {
 		_, err := c.readBelow(r, pid, path)
@@ -247,11 +247,31 @@ func TestReadMapped(t *testing.T) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	c := NewCache()
+	c := NewCache(nil)
 	for i := range uint64(maxFiles + 1) {
 		c.put(identity{ino: i}, parsed{})
 	}
 	if len(c.files) != 1 || c.Dropped() != maxFiles {
 		t.Errorf("%d files, %d dropped", len(c.files), c.Dropped())
+	}
+}
+
+// TestGuard: what a file system may hold up is called in the guard alone, and its error is
+// that of the search.
+func TestGuard(t *testing.T) {
+	r, late := procfs.New("/proc"), errors.New("late")
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := open()
+	if _, err := Find(r, os.Getpid(), NewCache(func(func()) error { return late })); !errors.Is(err, late) {
+		t.Errorf("%v", err)
+	}
+	if n := open(); n != before {
+		t.Errorf("%d descriptors, %d before", n, before)
 	}
 }

@@ -22,8 +22,8 @@ type mapping struct {
 	path       []byte // valid until the next line is read
 }
 
-// eachMapping calls f with the mappings of files, in the order of their
-// addresses, until f returns false.
+// eachMapping calls f with the mappings of files, in the order of their addresses, until f
+// returns false; of the first 8 MiB of /proc/PID/maps.
 func eachMapping(r *procfs.FS, pid int, f func(mapping) bool) error {
 	path := r.Path(pid, "maps")
 	fd, err := procfs.OpenRetry(path, unix.O_RDONLY|unix.O_CLOEXEC)
@@ -57,8 +57,8 @@ func eachMapping(r *procfs.FS, pid int, f func(mapping) bool) error {
 	return nil
 }
 
-// eachLine calls f with the mappings of the whole lines of b. It returns what is
-// behind the last one; more is false once f returned false.
+// eachLine calls f with the mappings of the whole lines of b. It returns what is behind
+// the last one, and true; nil and false once f returned false.
 func eachLine(b []byte, f func(mapping) bool) (rest []byte, more bool) {
 	for {
 		line, after, ok := bytes.Cut(b, []byte("\n"))
@@ -72,8 +72,8 @@ func eachLine(b []byte, f func(mapping) bool) (rest []byte, more bool) {
 	}
 }
 
-// parseMapping returns the mapping of "START-END PERMS OFFSET DEV INODE PATH"; ok
-// is false for one without a file.
+// parseMapping returns the mapping of "START-END PERMS OFFSET DEV INODE PATH"; ok is false
+// for one without a file's path from "/", and for a malformed line.
 func parseMapping(line []byte) (m mapping, ok bool) {
 	var field [5][]byte
 	for i := range field {

@@ -21,7 +21,8 @@ const (
 // Unsupported is the error for a process whose stacks cannot be read.
 type Unsupported struct{ Reason Reason }
 
-// Error returns a sentence for people.
+// Error returns a sentence that says why stacks cannot be read; for a reason that is not
+// known, one with the reason's own text.
 func (u *Unsupported) Error() string {
 	switch u.Reason {
 	case NotPython:

@@ -15,9 +15,10 @@ var ErrFreeThreaded = errors.New("the interpreter is built without the global lo
 // errDescription means that _PyRuntime does not begin with a table of offsets.
 var errDescription = errors.New("_PyRuntime does not begin with its table of offsets")
 
-// Describe sets what CPython 3.13 and newer say of themselves at the beginning of
-// _PyRuntime (_Py_DebugOffsets) and returns the version in the form of
-// PY_VERSION_HEX. Each field that is outside of what it can be is an error.
+// Describe sets the offsets that 3.13 and 3.14 state at the beginning of _PyRuntime
+// (_Py_DebugOffsets) and returns the version as PY_VERSION_HEX; 0 and an error if b
+// begins with no such table. Another version or a field out of range is an error too;
+// some offsets may be set then. ErrFreeThreaded: the build has no global lock.
 func (l *Layout) Describe(b []byte) (version uint32, err error) {
 	if len(b) < DescribedSize || string(b[:8]) != "xdebugpy" {
 		return 0, errDescription

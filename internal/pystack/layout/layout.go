@@ -98,9 +98,9 @@ const (
 	MutexSize = 40
 )
 
-// For returns the layout of CPython 3.minor; ok is false where there is none.
-// traceRefs is set for a build with Py_TRACE_REFS, whose objects have two more
-// pointers in front up to 3.12.
+// For returns the layout of CPython 3.minor; ok is false for another minor than 8 to 14.
+// traceRefs is set for a build with Py_TRACE_REFS, whose objects begin with two more
+// pointers up to 3.12.
 func For(minor int, traceRefs bool) (l Layout, ok bool) {
 	switch minor {
 	case 8, 9, 10:
@@ -146,6 +146,7 @@ func old(minor int) Layout {
 	return l
 }
 
+// eleven returns the layout of CPython 3.11.
 func eleven() Layout {
 	return Layout{
 		Runtime: Runtime{40},
@@ -160,6 +161,7 @@ func eleven() Layout {
 	}
 }
 
+// twelve returns the layout of CPython 3.12.
 func twelve() Layout {
 	return Layout{
 		Runtime: Runtime{40},
@@ -174,6 +176,7 @@ func twelve() Layout {
 	}
 }
 
+// thirteen returns the layout of CPython 3.13.
 func thirteen() Layout {
 	l := twelve()
 	l.Runtime.InterpretersHead = 632
@@ -185,6 +188,7 @@ func thirteen() Layout {
 	return l
 }
 
+// fourteen returns the layout of CPython 3.14.
 func fourteen() Layout {
 	l := thirteen()
 	l.Runtime.InterpretersHead = 808
@@ -194,8 +198,8 @@ func fourteen() Layout {
 	return l
 }
 
-// objects returns the offsets of small objects; ascii and compact are where
-// the characters of an ASCII string and of another compact one begin.
+// objects returns the offsets in strings, bytes and other small objects; ascii and
+// compact are where the characters of an ASCII string and of another compact one begin.
 func objects(ascii, compact int) Object {
 	return Object{
 		Type: 8, TypeName: 24, VarSize: 16, StrLength: 16, StrState: 32, StrASCII: ascii, StrCompact: compact,
@@ -203,7 +207,7 @@ func objects(ascii, compact int) Object {
 	}
 }
 
-// shift moves what lies in objects.
+// shift adds by to all offsets of fields that lie in objects.
 func (l *Layout) shift(by int) {
 	for _, at := range []*int{
 		&l.Code.Filename, &l.Code.Name, &l.Code.QualName, &l.Code.FirstLine, &l.Code.Table, &l.Code.Bytes, &l.Code.Size, &l.Code.Warmup,

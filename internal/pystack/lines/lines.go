@@ -7,9 +7,10 @@ package lines
 // maxLine bounds a line number: a table that leads beyond it is no table.
 const maxLine = 1 << 24
 
-// Lnotab returns the line of the instruction at an offset in bytes by co_lnotab:
-// pairs of a step of the offset and a signed one of the line. ok is false for a
-// table that makes no sense.
+// Lnotab returns the line of the instruction at an offset in bytes by co_lnotab, pairs of
+// a step of the offset and a signed one of the line; first is the line at which they
+// begin. For an offset behind the end it is the last line. ok is false for a line that no
+// file has.
 func Lnotab(table []byte, first, offset int) (line int, ok bool) {
 	line = first
 	at := 0
@@ -23,10 +24,10 @@ func Lnotab(table []byte, first, offset int) (line int, ok bool) {
 	return checked(line)
 }
 
-// LineTable returns the line of the instruction at an offset in bytes by the
-// table of 3.10: pairs of the length of a range and a signed step of the line;
-// -128 is a range without a line. The line is 0 for such a range and for an
-// offset behind the end, ok is false for a table that makes no sense.
+// LineTable returns the line of the instruction at an offset in bytes by the table of
+// 3.10: pairs of the length of a range and a signed step of the line; −128 is a range
+// without a line. The line is 0 for such a range and for an offset behind the end, first
+// for a negative offset; ok is false for a line that no file has.
 func LineTable(table []byte, first, offset int) (line int, ok bool) {
 	line = first
 	if offset < 0 {
@@ -58,12 +59,12 @@ const (
 	noLine    = 15
 )
 
-// Location returns the line of the instruction at an offset in bytes by the
-// location table of 3.11 and newer. The line is 0 for an instruction without one
-// and for an offset behind the end, ok is false for a table that makes no sense.
+// Location returns the line of the instruction at an offset in bytes by the location table
+// of 3.11 and newer. The line is 0 for an instruction without one and for an offset behind
+// the end, first for a negative offset; ok is false for a table that makes no sense.
 //
-// Each entry begins with a byte whose highest bit is set: 4 bits of kind, 3 bits
-// of length less one in units of two bytes. What follows has that bit clear.
+// Each entry begins with a byte whose highest bit is set: 4 bits of kind, 3 bits of length
+// less one in units of two bytes. What follows has that bit clear.
 func Location(table []byte, first, offset int) (line int, ok bool) {
 	line = first
 	if offset < 0 {
@@ -95,8 +96,9 @@ func Location(table []byte, first, offset int) (line int, ok bool) {
 	return 0, true
 }
 
-// lineStep returns the step of the line of an entry, whose kind is followed by b,
-// and how many bytes of b say so.
+// lineStep returns by how many lines an entry of a kind advances, 0 for one without a
+// line, with its operand at the beginning of b, and how many bytes of b the operand has.
+// ok is false if the operand does not end within b.
 func lineStep(kind int, b []byte) (step, n int, ok bool) {
 	switch {
 	case kind == noColumns || kind == long:
@@ -109,8 +111,8 @@ func lineStep(kind int, b []byte) (step, n int, ok bool) {
 	}
 }
 
-// signed returns a number of 6 bits a byte, the lowest first, whose lowest bit is
-// the sign, and how many bytes it has; 0 of these where it does not end.
+// signed returns a number of 6 bits per byte, the lowest first, whose lowest bit is the
+// sign, and its length in bytes; 0 bytes if it does not end within b and six bytes.
 func signed(b []byte) (v, n int) {
 	u := 0
 	for n < len(b) && n < 6 {
@@ -130,6 +132,7 @@ func signed(b []byte) (v, n int) {
 	return 0, 0
 }
 
+// checked returns the line; 0 and false if it is negative or above 2^24.
 func checked(line int) (int, bool) {
 	if line < 0 || line > maxLine {
 		return 0, false

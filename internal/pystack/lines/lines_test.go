@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/lines"
 )
 
-// tables prints the line table of every code object of a few modules, and what
-// the interpreter itself says of each instruction.
+// tables prints the line table of every code object of a few modules, and the line that the
+// interpreter itself reports for each instruction.
 const tables = `
 import sys, json, types, importlib
 def lines(code):

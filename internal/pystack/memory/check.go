@@ -1,6 +1,7 @@
 package memory
 
-// check returns how many bytes parts have together, or why they may not be read.
+// check returns how many bytes parts have together. ErrParts, ErrAddress or ErrLength say
+// why they may not be read.
 func check(parts []Part) (total int, err error) {
 	if len(parts) > MaxParts {
 		return 0, ErrParts
@@ -19,7 +20,8 @@ func check(parts []Part) (total int, err error) {
 }
 
 // Check returns nil if n bytes at an address may be read: the range lies between
-// [MinAddress] and [EndAddress] and has at most [MaxLength] bytes.
+// [MinAddress] and [EndAddress] and has at most [MaxLength] bytes. Otherwise it returns
+// ErrAddress or ErrLength.
 func Check(addr uint64, n int) error {
 	if n < 0 || n > MaxLength {
 		return ErrLength

@@ -2,8 +2,8 @@ package memory
 
 import "time"
 
-// SetLimit sets how long a read may take.
-func SetLimit(g *Guard, d time.Duration) { g.limit = d }
-
 // SetWatchLimit sets how long a read may take.
 func SetWatchLimit(w *Watchdog, d time.Duration) { w.limit = d }
+
+// Hung returns how many functions were given up whose read has not returned yet.
+func Hung(w *Watchdog) int { return int(w.hung.Load()) }

@@ -23,8 +23,8 @@ const (
 	EndAddress = 1 << 47
 )
 
-// Errors of a read that the kernel was not asked for, and of one that it did not
-// finish. The others are unix.EPERM, unix.ESRCH and unix.EFAULT.
+// Errors of a read that was not attempted, and of one that the kernel did not finish. The
+// others are unix.EPERM, unix.ESRCH and unix.EFAULT.
 var (
 	ErrAddress = errors.New("memory: address out of range")
 	ErrLength  = errors.New("memory: too many bytes at once")
@@ -61,17 +61,21 @@ type Process struct {
 // The id may come to be another process's: the caller proves that it did not.
 func NewProcess(pid int) *Process { return &Process{pid: pid} }
 
-// NewWatched is [NewProcess] with a deadline for reads in functions of [Watchdog.Do].
-// Where too many reads hang, the error is [ErrHung].
+// NewWatched returns a process as [NewProcess] does, with a deadline for reads in
+// functions of [Watchdog.Do]. If too many reads hang, reads return [ErrHung].
 func NewWatched(pid int, w *Watchdog) *Process { return &Process{pid: pid, watch: w} }
+
+// SetPID makes p the memory of another process.
+func (p *Process) SetPID(pid int) { p.pid = pid }
 
 // Calls returns how often process_vm_readv(2) was called.
 func (p *Process) Calls() uint64 { return p.calls }
 
-// Bytes returns how many bytes were asked for in all calls.
+// Bytes returns how many bytes all calls have requested.
 func (p *Process) Bytes() uint64 { return p.bytes }
 
-// Read implements [Memory]. It allocates nothing.
+// Read implements [Memory]. It allocates nothing. [ErrShort]: not all bytes came;
+// [ErrHung]: too many reads hang.
 func (p *Process) Read(parts ...Part) error {
 	total, err := check(parts)
 	if err != nil || total == 0 {
@@ -102,6 +106,7 @@ func (p *Process) Read(parts ...Part) error {
 }
 
 // readv reads the first n parts (process_vm_readv(2)) and returns how many bytes came.
+// ErrHung: too many reads hang, so it was not begun.
 func (p *Process) readv(n int) (int, error) {
 	if p.watch == nil {
 		return unix.ProcessVMReadv(p.pid, p.local[:n], p.remote[:n], 0)
@@ -127,7 +132,7 @@ type Reader struct {
 // NewReader returns a reader of a process's memory.
 func NewReader(m Memory) *Reader { return &Reader{Memory: m} }
 
-// Bytes fills into from an address on.
+// Bytes fills into from an address on. With an error what is in into must not be used.
 func (r *Reader) Bytes(addr uint64, into []byte) error {
 	r.part[0] = Part{Addr: addr, Into: into}
 	err := r.Memory.Read(r.part[:]...)
@@ -135,7 +140,8 @@ func (r *Reader) Bytes(addr uint64, into []byte) error {
 	return err
 }
 
-// Uint64 returns the 8 bytes at an address as a number.
+// Uint64 returns the 8 bytes at an address as a number, the lowest byte first; 0 with an
+// error.
 func (r *Reader) Uint64(addr uint64) (uint64, error) {
 	if err := r.Bytes(addr, r.word[:]); err != nil {
 		return 0, err
@@ -143,7 +149,8 @@ func (r *Reader) Uint64(addr uint64) (uint64, error) {
 	return binary.LittleEndian.Uint64(r.word[:]), nil
 }
 
-// Uint32 returns the 4 bytes at an address as a number.
+// Uint32 returns the 4 bytes at an address as a number, the lowest byte first; 0 with an
+// error.
 func (r *Reader) Uint32(addr uint64) (uint32, error) {
 	if err := r.Bytes(addr, r.word[:4]); err != nil {
 		return 0, err

@@ -1,15 +1,30 @@
 package memory
 
 import (
+	"errors"
 	"runtime"
 	"sync/atomic"
 	"time"
 )
 
-// Watchdog runs functions that read the memory of strangers, and gives up a function
-// whose read does not return in time; see [Guard] for what makes a read wait. A Guard
-// hands each read to another goroutine, a Watchdog the whole function, so that a
-// function of many reads costs one change of goroutines. The zero value is ready.
+const (
+	// readLimit is how long one read may take. It is far above what a busy machine
+	// needs: a read that hangs waits for a page that a program has to deliver.
+	readLimit = 2 * time.Second
+	// maxHung is how many reads may hang at a time before no more are begun. Callers
+	// allow each user less.
+	maxHung = 32
+)
+
+// ErrHung is a read that was not begun because too many have not returned.
+var ErrHung = errors.New("memory: reads did not return in time")
+
+// Watchdog runs functions that read memory and files of other processes, and abandons a
+// function whose read does not return in time. The kernel waits for as long as it takes until a
+// page is there, and of a file system in user space (FUSE) or of userfaultfd(2) the
+// owner of the process decides when that is. A function runs in a goroutine of its own,
+// so that one of many reads costs one change of goroutines; one that hangs is left
+// behind, and ends when the kernel returns. The zero value is ready.
 type Watchdog struct {
 	current *guarded // nil: none runs yet, or the last one was given up
 	timer   *time.Timer
@@ -23,7 +38,7 @@ type guarded struct {
 	f    func()
 	run  func() // calls f, then sends to done
 	done chan struct{}
-	// state is the number of the read, and whether it is under way or was given up.
+	// state is the number of the read, and whether it is in progress or was abandoned.
 	state atomic.Uint64
 }
 
@@ -38,14 +53,10 @@ const (
 // too many have not.
 func (w *Watchdog) Refused() uint64 { return w.refused.Load() }
 
-// Hung returns how many functions were given up whose read has not returned yet.
-func (w *Watchdog) Hung() int { return int(w.hung.Load()) }
-
-// Do runs f in a goroutine of its own and returns true when f has returned. It returns
-// false if one read of a [Process] of this Watchdog did not return for the limit of
-// two seconds: f ends then in that read, when the kernel returns from it, and runs
-// its deferred calls only. What the read fills must not be used again; all else that
-// f used is the caller's. f must not panic. Do runs one function at a time.
+// Do runs f in a goroutine of its own and returns true when f has returned. false: one read
+// of a [Process] of this Watchdog, or in [Watchdog.Read], lasted for more than two seconds,
+// four at most. Then f ends in that read and runs its deferred calls only, and what the
+// read fills must not be used again. f must not panic. Do runs one function at a time.
 func (w *Watchdog) Do(f func()) bool {
 	g := w.current
 	if g == nil {
@@ -82,9 +93,22 @@ func (w *Watchdog) Do(f func()) bool {
 	}
 }
 
-// begin is to be called before a read. It returns the goroutine whose read it is, nil
-// if the read is not one of a function of [Watchdog.Do], and false if too many reads
-// hang to begin another one.
+// Read calls f, which reads a file of another process, as one read that [Watchdog.Do]
+// gives up if it does not return in time. [ErrHung]: f was not called, since too many
+// reads hang. The caller may use the results of f only after Read has returned.
+func (w *Watchdog) Read(f func()) error {
+	g, ok := w.begin()
+	if !ok {
+		return ErrHung
+	}
+	f()
+	w.end(g)
+	return nil
+}
+
+// begin marks the start of a read. It returns the goroutine that the watchdog guards, nil
+// if the read is not in a function of [Watchdog.Do], and false if too many reads hang to
+// start another one.
 func (w *Watchdog) begin() (*guarded, bool) {
 	if w.hung.Load() >= maxHung {
 		w.refused.Add(1)
@@ -97,7 +121,7 @@ func (w *Watchdog) begin() (*guarded, bool) {
 	return g, true
 }
 
-// end is to be called after a read. It ends the goroutine if that was given up.
+// end marks the end of a read. It ends the goroutine if the watchdog has given it up.
 func (w *Watchdog) end(g *guarded) {
 	if g == nil {
 		return

@@ -1,8 +1,8 @@
 package object
 
-// Tuple calls do with each item of a tuple, its index first, until do returns
-// false. Items that are still NULL are left out. It reports whether the tuple was
-// read to its end or to where do stopped.
+// Tuple calls do for each item of a tuple with its index, until do returns false. Items
+// that are still NULL are left out. It returns false if obj is no tuple, has more than
+// 4,096 items, or could not be read to where do stopped.
 func (r *Reader) Tuple(obj uint64, do func(i int, item uint64) bool) bool {
 	n, ok := r.TupleLen(obj)
 	for i := 0; ok && i < n; i++ {
@@ -17,7 +17,8 @@ func (r *Reader) Tuple(obj uint64, do func(i int, item uint64) bool) bool {
 	return ok
 }
 
-// TupleLen returns how many items a tuple has, at most 4,096.
+// TupleLen returns how many items a tuple has; false if obj is no tuple, has more than
+// 4,096 or cannot be read.
 func (r *Reader) TupleLen(obj uint64) (int, bool) {
 	if !r.Is(obj, Tuple) {
 		return 0, false
@@ -25,17 +26,8 @@ func (r *Reader) TupleLen(obj uint64) (int, bool) {
 	return r.count(obj, 16)
 }
 
-// TupleItem returns an item of a tuple.
-func (r *Reader) TupleItem(obj uint64, i int) (uint64, bool) {
-	n, ok := r.TupleLen(obj)
-	if !ok || i < 0 || i >= n {
-		return 0, false
-	}
-	item, ok := r.Field(obj, r.layout.tupleItems+8*uint64(i))
-	return item, ok && item != 0
-}
-
-// count returns the number of items that an object's head has.
+// count returns the number of items at an offset of an object's head; false if it cannot
+// be read or is above MaxItems, which is counted.
 func (r *Reader) count(obj, offset uint64) (int, bool) {
 	n, ok := r.Field(obj, offset)
 	if !ok {
@@ -48,7 +40,9 @@ func (r *Reader) count(obj, offset uint64) (int, bool) {
 	return int(n), true
 }
 
-// List calls do with each item of a list until do returns false; see [Reader.Tuple].
+// List calls do for each item of a list with its index, without NULL, until do returns
+// false. It returns false if obj is no list, has more than 4,096 items, makes no sense,
+// or could not be read to where do stopped.
 func (r *Reader) List(obj uint64, do func(i int, item uint64) bool) bool {
 	if !r.Is(obj, List) {
 		return false
@@ -77,9 +71,9 @@ func (r *Reader) List(obj uint64, do func(i int, item uint64) bool) bool {
 	return true
 }
 
-// Set calls do with each item of a set or a frozenset until do returns false. It
-// reports whether the set was read to its end or to where do stopped; one with a
-// table of more than 16,384 places is refused.
+// Set calls do for each item of a set or a frozenset until do returns false. It returns
+// false if obj is no set, makes no sense, could not be read to where do stopped, or has a
+// table of more than 16,384 places, which is not read.
 func (r *Reader) Set(obj uint64, do func(item uint64) bool) bool {
 	used, mask, table, ok := r.setTable(obj)
 	if !ok {
@@ -102,8 +96,9 @@ func (r *Reader) Set(obj uint64, do func(item uint64) bool) bool {
 	return true
 }
 
-// setTable returns how many items a set has, the number of its places less one and
-// the address of the first.
+// setTable returns how many items a set has, the number of its places less one and the
+// address of the first; ok is false if obj is no set, makes no sense or cannot be read, or
+// has more than 16,384 places.
 func (r *Reader) setTable(obj uint64) (used, mask, table uint64, ok bool) {
 	if !r.Is(obj, Set) {
 		return 0, 0, 0, false
@@ -124,26 +119,32 @@ func (r *Reader) setTable(obj uint64) (used, mask, table uint64, ok bool) {
 	return used, mask, table, true
 }
 
-// Cell returns what a cell holds. An empty one holds nothing.
+// Cell returns the address of what a cell holds; false if obj is no cell or an empty one,
+// or cannot be read.
 func (r *Reader) Cell(obj uint64) (uint64, bool) { return r.pointer(obj, Cell, 16) }
 
-// ModuleDict returns the dict of a module.
+// ModuleDict returns the address of the dict of a module; false if obj is no module or
+// cannot be read.
 func (r *Reader) ModuleDict(obj uint64) (uint64, bool) { return r.pointer(obj, Module, 16) }
 
-// FunctionCode returns the code object of a function.
+// FunctionCode returns the address of the code object of a function, whose type is not
+// checked; false if obj is no function or cannot be read.
 func (r *Reader) FunctionCode(obj uint64) (uint64, bool) {
 	return r.pointer(obj, Function, r.layout.function)
 }
 
-// FunctionName returns the qualified name of a function, a str.
+// FunctionName returns the address of the qualified name of a function, which is not
+// checked to be a str; false if obj is no function or cannot be read.
 func (r *Reader) FunctionName(obj uint64) (uint64, bool) {
 	return r.pointer(obj, Function, r.layout.qualName)
 }
 
-// MethodSelf returns the object that a method is bound to.
+// MethodSelf returns the address of the object that a method is bound to; false if obj is
+// no method or cannot be read.
 func (r *Reader) MethodSelf(obj uint64) (uint64, bool) { return r.pointer(obj, Method, 24) }
 
-// pointer returns a field of an object of a kind that has an address there.
+// pointer returns the address in a field of an object; false if the object is not of that
+// kind, the field is NULL or cannot be read.
 func (r *Reader) pointer(obj uint64, kind Kind, offset uint64) (uint64, bool) {
 	if !r.Is(obj, kind) {
 		return 0, false
@@ -152,7 +153,8 @@ func (r *Reader) pointer(obj uint64, kind Kind, offset uint64) (uint64, bool) {
 	return p, ok && p != 0
 }
 
-// WeakrefTarget returns what a weak reference refers to, if it is still there.
+// WeakrefTarget returns the address of what a weak reference refers to; false if obj is
+// none or cannot be read, or the target is gone.
 func (r *Reader) WeakrefTarget(obj uint64) (uint64, bool) {
 	target, ok := r.pointer(obj, Weakref, 16)
 	return target, ok && !r.IsNone(target)

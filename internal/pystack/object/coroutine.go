@@ -21,10 +21,10 @@ type Step struct {
 	State     State
 }
 
-// Chain calls do with an object that is awaited, if it is a coroutine or a
-// generator, then with what that waits for, and so on, until do returns false. It
-// returns the object that the last of them waits for, such as a future; 0 where
-// that is not known.
+// Chain calls do for an object that is awaited, if it is a coroutine or a generator, then
+// for what that waits for, and so on, past wrappers, until do returns false. It returns the
+// first object that is none of them, such as a future; 0 if that is not known, after one
+// that is not suspended, if do returned false, and after 64.
 func (r *Reader) Chain(obj uint64, do func(Step) bool) uint64 {
 	for range chainMost {
 		t, ok := r.TypeOf(obj)
@@ -53,7 +53,8 @@ func (r *Reader) Chain(obj uint64, do func(Step) bool) uint64 {
 	return 0
 }
 
-// Step returns where a coroutine or a generator is; obj is known to be one.
+// Step returns the frame and the state of a coroutine or a generator; obj is known to be
+// one. Before 3.11 the frame of one that has finished is 0. false: it cannot be read.
 func (r *Reader) Step(obj uint64) (Step, bool) {
 	l := r.layout.Coroutine
 	s := Step{Coroutine: obj}
@@ -91,7 +92,8 @@ func (r *Reader) Step(obj uint64) (Step, bool) {
 	return s, ok && ok2
 }
 
-// state returns what the interpreter's number of a state means.
+// state returns the meaning of the interpreter's number of a state; Finished for a number
+// that is none of the others.
 func (r *Reader) state(n int8) State {
 	created := int8(-2)
 	if r.layout.Minor >= 13 {
@@ -108,8 +110,9 @@ func (r *Reader) state(n int8) State {
 	return Finished
 }
 
-// awaited returns the object on top of a suspended frame's stack, which is what it
-// waits for.
+// awaited returns the object on top of a suspended frame's stack, which is what it waits
+// for; false if the stack is empty, deeper than 4,096 or cannot be read, or that is a
+// small int.
 func (r *Reader) awaited(frame uint64) (uint64, bool) {
 	const depths = 4096
 	l := r.layout.Coroutine

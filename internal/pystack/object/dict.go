@@ -19,10 +19,11 @@ type Key struct {
 	recent [triesOld]uint32 // place + 1
 }
 
-// NewKey returns the key of a name, which has at most 64 characters, all of ASCII.
+// NewKey returns the key of a name for lookups in dicts. The name has at most 64
+// characters, all of ASCII; a longer one is cut.
 func NewKey(name string) *Key { return &Key{name: name[:min(len(name), keyMost)]} }
 
-// found remembers a place as the most recent one.
+// found records a place of the table as the one where the key was found last.
 func (k *Key) found(i int) {
 	place := uint32(i) + 1
 	for j := range k.recent {
@@ -43,7 +44,8 @@ type table struct {
 	values  uint64 // address of the values of a split table; 0: each follows its key
 }
 
-// table returns the table of a keys object.
+// table returns the table of a keys object, of whose entries at most the first 8,192 are
+// looked through; false if it cannot be read or makes no sense.
 func (r *Reader) table(keys uint64) (table, bool) {
 	if r.layout.newKeys {
 		return r.newTable(keys)
@@ -68,7 +70,8 @@ func (r *Reader) table(keys uint64) (table, bool) {
 	return r.bounded(table{entries: keys + 40 + size*width, stride: 24, key: 8}, n)
 }
 
-// newTable returns the table of a keys object of 3.11 and later.
+// newTable returns the table of a keys object of 3.11 and later, with at most 8,192
+// entries; false if it cannot be read or makes no sense.
 func (r *Reader) newTable(keys uint64) (table, bool) {
 	const general, unicode, split = 0, 1, 2
 	head, ok := r.Word(keys + 8)
@@ -87,8 +90,8 @@ func (r *Reader) newTable(keys uint64) (table, bool) {
 	return r.bounded(t, n)
 }
 
-// bounded returns a table with its number of entries, of which only a part is
-// looked through.
+// bounded returns a table with its number of entries, at most 8,192, as no more are looked
+// through; false if the entries cannot be at their address.
 func (r *Reader) bounded(t table, n uint64) (table, bool) {
 	if n > MaxEntries {
 		r.Counts.Many++
@@ -101,7 +104,8 @@ func (r *Reader) bounded(t table, n uint64) (table, bool) {
 	return t, true
 }
 
-// entry returns the key and the value at a place, as the table has them now.
+// entry returns the key and the value at a place, as the table has them now; ok is false
+// if the place is empty or cannot be read.
 func (r *Reader) entry(t table, i int) (key, value uint64, ok bool) {
 	at := t.entries + uint64(i)*t.stride + t.key
 	key, ok = r.Word(at)
@@ -115,7 +119,8 @@ func (r *Reader) entry(t table, i int) (key, value uint64, ok bool) {
 	return key, value, ok && value != 0
 }
 
-// find returns the value of a key.
+// find returns the address of the value of a key; false if none of the entries that can be
+// read has it. It looks first where the key was found before.
 func (r *Reader) find(t table, k *Key) (uint64, bool) {
 	for _, place := range k.recent {
 		if place == 0 || int(place) > t.n {
@@ -138,7 +143,9 @@ func (r *Reader) find(t table, k *Key) (uint64, bool) {
 	return 0, false
 }
 
-// scan looks for a name among n entries of a table with two reads.
+// scan returns the first place whose key looks like a name, see [Reader.named], among n
+// entries of a table, from one on; false if there is none, or the entries cannot be read.
+// It needs two reads, and one for each key if not all keys can be read.
 func (r *Reader) scan(t table, from, n int, name string) (int, bool) {
 	var raw [memory.MaxParts * 24]byte
 	entries := r.room.bulk[:uint64(n)*t.stride]
@@ -171,8 +178,9 @@ func (r *Reader) scan(t table, from, n int, name string) (int, bool) {
 	return 0, false
 }
 
-// scanEach looks for a name among the keys in the room's parts one by one: one of
-// them, such as a number, lies at the end of a mapping.
+// scanEach returns the place of the first key in the room's parts that looks like a name;
+// false if there is none. It reads them one by one, because one of them, such as a
+// number, lies at the end of a mapping; those that cannot be read are left out.
 func (r *Reader) scanEach(places []int, name string) (int, bool) {
 	for i, place := range places {
 		part := r.room.parts[i]
@@ -183,42 +191,37 @@ func (r *Reader) scanEach(places []int, name string) (int, bool) {
 	return 0, false
 }
 
-// named reports whether the bytes of an object look like a compact str of a name.
-// Whether it is a str is to be proven.
+// named reports whether the bytes of an object look like a compact ASCII str with the
+// characters of name. The caller must prove that it is a str.
 func (r *Reader) named(raw []byte, name string) bool {
 	head := raw[r.layout.shift:]
 	return binary.LittleEndian.Uint64(head[16:]) == uint64(len(name)) && head[32]&(stateCompact|stateASCII) == stateCompact|stateASCII &&
 		string(head[r.layout.strASCII:]) == name
 }
 
-// Lookup returns the value of a key of a dict.
+// Lookup returns the address of the value of a key of a dict; false if dict is no dict,
+// has no such key in its first 8,192 places or cannot be read.
 func (r *Reader) Lookup(dict uint64, k *Key) (uint64, bool) {
-	if !r.Is(dict, Dict) {
-		return 0, false
-	}
-	keys, ok := r.Field(dict, 32)
-	values, ok2 := r.Field(dict, 40)
-	if !ok || !ok2 {
-		return 0, false
-	}
-	t, ok := r.table(keys)
+	t, ok := r.dictTable(dict)
 	if !ok {
 		return 0, false
-	}
-	if values != 0 {
-		t.values = values + r.layout.valuesHead
 	}
 	return r.find(t, k)
 }
 
-// DictLen returns how many keys a dict has.
-func (r *Reader) DictLen(dict uint64) (uint64, bool) {
+// dictTable returns the table of a dict; false if dict is no dict or cannot be read.
+func (r *Reader) dictTable(dict uint64) (table, bool) {
 	if !r.Is(dict, Dict) {
-		return 0, false
+		return table{}, false
 	}
-	n, ok := r.Field(dict, 16)
-	if ok && n > 1<<46 {
-		return 0, r.alien()
+	keys, ok := r.Field(dict, 32)
+	values, ok2 := r.Field(dict, 40)
+	if !ok || !ok2 {
+		return table{}, false
 	}
-	return n, ok
+	t, ok := r.table(keys)
+	if ok && values != 0 {
+		t.values = values + r.layout.valuesHead
+	}
+	return t, ok
 }

@@ -1,7 +1,8 @@
 // Package object reads Python objects from the memory of a process that runs
 // CPython 3.8 to 3.14 on x86-64. All that it reads is a stranger's: each address,
 // length, index and sum is checked before it is used, and [Counts] has how often
-// something was refused.
+// something was refused. A method with a boolean result returns false also for what cannot be
+// read or makes no sense.
 package object
 
 import "fmt"
@@ -51,8 +52,12 @@ type CoroutineLayout struct {
 	Last   uint64 // of the frame on 3.8 and 3.9: its last instruction, below 0 before the first
 }
 
-// LayoutOf returns the layout of a version. Patch releases have not moved what is
-// read here. TraceRefs says that the interpreter was built with Py_TRACE_REFS.
+// Shift returns how many bytes are in front of each object, see [LayoutOf].
+func (l *Layout) Shift() uint64 { return l.shift }
+
+// LayoutOf returns the layout of a version; an error for a version that is not known.
+// Patch releases have not moved the fields that are read here. traceRefs is set for a
+// build with Py_TRACE_REFS.
 func LayoutOf(major, minor int, traceRefs bool) (Layout, error) {
 	if major != 3 || minor < 8 || minor > 14 {
 		return Layout{}, fmt.Errorf("objects of Python %d.%d are not known", major, minor)

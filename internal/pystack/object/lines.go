@@ -35,11 +35,11 @@ type Room struct {
 // reads them at once; what it does not need is forgotten.
 type Trail struct{ lines []uint64 }
 
-// Full returns how often a look needed more lines than there is room for, and some
-// were read again.
+// Full returns how often a look needed more lines than there is room for, so that it read
+// some again.
 func (m *Room) Full() uint64 { return m.full }
 
-// slot returns where the table has a line, or would have it.
+// slot returns the index in the table at which a line is, or would be put.
 func (m *Room) slot(line uint64) int {
 	i := int(line / lineSize * 0x9e3779b97f4a7c15 >> 40 % uint64(len(m.table)))
 	for m.table[i] != 0 && m.addrs[m.table[i]-1] != line {
@@ -48,7 +48,7 @@ func (m *Room) slot(line uint64) int {
 	return i
 }
 
-// reset forgets all lines.
+// reset removes all lines.
 func (m *Room) reset() {
 	if len(m.addrs) > 0 {
 		clear(m.table[:])
@@ -56,8 +56,8 @@ func (m *Room) reset() {
 	m.addrs, m.used, m.data = m.addrs[:0], m.used[:0], m.data[:0]
 }
 
-// add makes room for n lines from an address on and returns their bytes, which
-// the caller fills before anything is read; m.table has them then already.
+// add makes room for n lines from an address on and returns their bytes, which the caller
+// must fill before anything is read: the table has the lines already.
 func (m *Room) add(line uint64, n int) []byte {
 	from := len(m.data)
 	m.data = slices.Grow(m.data, n*lineSize)[:from+n*lineSize]
@@ -71,7 +71,7 @@ func (m *Room) add(line uint64, n int) []byte {
 	return m.data[from:]
 }
 
-// cut takes back the lines from an index on.
+// cut removes the lines from an index on.
 func (m *Room) cut(n int) {
 	m.addrs, m.used, m.data = m.addrs[:n], m.used[:n], m.data[:n*lineSize]
 	clear(m.table[:])
@@ -115,7 +115,8 @@ func (m *Room) readAhead(mem memory.Memory, t *Trail) {
 	}
 }
 
-// line returns the bytes of a line, nil where they cannot be read.
+// line returns the bytes of a line, which are valid until the next read, and reads it if
+// needed; nil if it cannot be read.
 func (m *Room) line(mem memory.Memory, addr uint64) []byte {
 	s := m.slot(addr)
 	if m.table[s] == 0 {
@@ -129,7 +130,8 @@ func (m *Room) line(mem memory.Memory, addr uint64) []byte {
 	return m.data[i*lineSize : (i+1)*lineSize]
 }
 
-// fetch reads a line and those beside it that fall into one block of lines.
+// fetch reads the block of four lines that a line is in; false if it cannot be read. If
+// there is no room for it, all lines are removed first.
 func (m *Room) fetch(mem memory.Memory, addr uint64) bool {
 	if memory.Check(addr, lineSize) != nil {
 		return false
@@ -148,7 +150,8 @@ func (m *Room) fetch(mem memory.Memory, addr uint64) bool {
 	return true
 }
 
-// read fills into with what is at an address.
+// read fills into with what is at an address; false if not all of it can be read, and then
+// into must not be used.
 func (m *Room) read(mem memory.Memory, addr uint64, into []byte) bool {
 	if memory.Check(addr, len(into)) != nil {
 		return false
@@ -165,7 +168,8 @@ func (m *Room) read(mem memory.Memory, addr uint64, into []byte) bool {
 	return true
 }
 
-// word returns the 8 bytes at an address that is a multiple of 8.
+// word returns the 8 bytes at an address that is a multiple of 8, as a number; false if
+// they cannot be read.
 func (m *Room) word(mem memory.Memory, addr uint64) (uint64, bool) {
 	if addr%8 != 0 || addr < memory.MinAddress || addr >= memory.EndAddress {
 		return 0, false
@@ -178,7 +182,7 @@ func (m *Room) word(mem memory.Memory, addr uint64) (uint64, bool) {
 	return binary.LittleEndian.Uint64(line[at:]), true
 }
 
-// keep writes the lines that were used to a trail.
+// keep sets a trail to the lines that were used, for [Room.readAhead] of the next look.
 func (m *Room) keep(t *Trail) {
 	t.lines = t.lines[:0]
 	for i, addr := range m.addrs {

@@ -29,8 +29,8 @@ func (c *counted) Read(parts ...memory.Part) error {
 	return nil
 }
 
-// What the last look used is read at once, what it did not use no more, and what
-// has gone does not spoil the rest.
+// Lines that the last look used are read at once, others no longer, and lines that have
+// gone do not affect the rest.
 func TestTrail(t *testing.T) {
 	t.Parallel()
 	layout, err := object.LayoutOf(3, 11, false)

@@ -7,8 +7,10 @@ const slotMost = 64
 // that an inner function uses moves to a cell. -1: none.
 type Slots [2]int16
 
-// Slots looks names up among the local variables of a code object, the first so
-// many of them (all where most is 0), and writes where a frame has each.
+// Slots sets in slots where a frame of a code object has the named local variables; −1
+// for one that it does not have. Of each list of names that the code has it searches the
+// first ones: as many as most, or 64 if most is 0 or above that. false: code is no code
+// object, has a list of more than 4,096, or cannot be read.
 func (r *Reader) Slots(code uint64, most int, names []string, slots []Slots) bool {
 	for i := range slots {
 		slots[i] = Slots{-1, -1}
@@ -33,8 +35,9 @@ func (r *Reader) Slots(code uint64, most int, names []string, slots []Slots) boo
 	return true
 }
 
-// noteAll notes the slots of the names in a tuple of a code object, the first of
-// which has the slot from, and returns how many the tuple has.
+// noteAll sets the slots of the wanted names in a tuple of a code object, whose first
+// name has the slot from; it looks at the first most. It returns how many names the tuple
+// has, the others too; false if it has more than 4,096 or cannot be read.
 func (r *Reader) noteAll(code, offset uint64, from, most int, names []string, slots []Slots) (int, bool) {
 	tuple, ok := r.Field(code, offset)
 	if !ok {
@@ -54,7 +57,7 @@ func (r *Reader) noteAll(code, offset uint64, from, most int, names []string, sl
 	return n, true
 }
 
-// note writes a slot to the name that it has, if it is wanted.
+// note sets the slot of a name, if the name is among the wanted ones.
 func (r *Reader) note(name uint64, slot int, names []string, slots []Slots) {
 	var room [keyMost]byte
 	n, ok := r.short(name, &room)
@@ -76,8 +79,8 @@ func (r *Reader) note(name uint64, slot int, names []string, slots []Slots) {
 	}
 }
 
-// short reads a str of at most 64 characters of Latin-1 and returns how many it
-// has.
+// short reads a str of at most 64 characters of Latin-1 into into and returns how many it
+// has; false if obj is no such str, a longer one or cannot be read.
 func (r *Reader) short(obj uint64, into *[keyMost]byte) (int, bool) {
 	t, ok := r.TypeOf(obj)
 	if !ok || t.Kind != Str {
@@ -90,8 +93,10 @@ func (r *Reader) short(obj uint64, into *[keyMost]byte) (int, bool) {
 	return c.n, c.n == 0 || r.Read(c.addr, into[:c.n])
 }
 
-// Local returns the value of a variable of a frame, which the address of the
-// interpreter's own frame tells. A variable that has no value yet has none.
+// Local returns the address of the value of a variable, from the first of its slots that
+// has one, and what a cell holds instead of the cell. false: it has no value yet, is a
+// small int in the frame itself (3.14) or cannot be read. frame is the address of the
+// interpreter's own frame, not of a frame object.
 func (r *Reader) Local(frame uint64, slots Slots) (uint64, bool) {
 	for _, slot := range slots {
 		if slot < 0 {
@@ -128,8 +133,8 @@ func (r *Reader) frameField(frame, offset uint64) uint64 {
 	return frame + offset
 }
 
-// untag returns the address that a value of a frame is, which NULL and a small int
-// in the value itself (3.14) are not.
+// untag returns the address of the object that a value of a frame is; false for NULL, and
+// for a small int in the value itself (3.14).
 func (r *Reader) untag(value uint64) (uint64, bool) {
 	if r.layout.tagged {
 		if value&3 == 3 {

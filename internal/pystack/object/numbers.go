@@ -12,8 +12,8 @@ const (
 	digitsSane = 1 << 24
 )
 
-// Int returns an int, or a bool as 0 or 1. One that an int64 cannot hold is
-// refused.
+// Int returns the value of an int, or of a bool as 0 or 1; false if obj is neither, an
+// int64 cannot hold it or it cannot be read.
 func (r *Reader) Int(obj uint64) (int64, bool) {
 	t, ok := r.TypeOf(obj)
 	if !ok {
@@ -58,7 +58,8 @@ func (r *Reader) Int(obj uint64) (int64, bool) {
 	return r.signed(high, low, negative)
 }
 
-// signed returns a number of 128 bits as a signed one of 64.
+// signed returns a number of 128 bits as a signed one of 64; false if that cannot hold
+// it.
 func (r *Reader) signed(high, low uint64, negative bool) (int64, bool) {
 	most := uint64(math.MaxInt64)
 	if negative {
@@ -74,7 +75,7 @@ func (r *Reader) signed(high, low uint64, negative bool) (int64, bool) {
 	return int64(low), true
 }
 
-// Float returns a float.
+// Float returns the value of a float; false if obj is no float or cannot be read.
 func (r *Reader) Float(obj uint64) (float64, bool) {
 	if !r.Is(obj, Float) {
 		return 0, false
@@ -83,7 +84,7 @@ func (r *Reader) Float(obj uint64) (float64, bool) {
 	return math.Float64frombits(w), ok
 }
 
-// Bool returns a bool.
+// Bool returns the value of a bool; ok is false if obj is no bool or cannot be read.
 func (r *Reader) Bool(obj uint64) (value, ok bool) {
 	if !r.Is(obj, Bool) {
 		return false, false
@@ -92,7 +93,7 @@ func (r *Reader) Bool(obj uint64) (value, ok bool) {
 	return n != 0, ok
 }
 
-// IsNone reports whether an object is None.
+// IsNone reports whether an object is None; false too if it cannot be read.
 func (r *Reader) IsNone(obj uint64) bool {
 	t, ok := r.TypeOf(obj)
 	return ok && t.Kind == None
@@ -110,8 +111,9 @@ type Date struct {
 	Zone         bool // it has a zone, which is not read
 }
 
-// In returns the moment that a date without a zone is at a place. Of two such
-// moments Fold selects one.
+// In returns the moment of a date without a zone, in a location. Where the clock was set
+// back by an hour and shows the time twice, it is the first moment, or the second if Fold
+// is set; where it was set by another step it is what [time.Date] returns.
 func (d Date) In(loc *time.Location) time.Time {
 	t := time.Date(d.Year, d.Month, d.Day, d.Hour, d.Minute, d.Second, d.Microsecond*1000, loc)
 	shift := time.Hour
@@ -124,7 +126,8 @@ func (d Date) In(loc *time.Location) time.Time {
 	return t
 }
 
-// Datetime returns a datetime. One with a field that no clock shows is refused.
+// Datetime returns the value of a datetime, without its zone; false if obj is none or
+// cannot be read, or has a field that no clock shows.
 func (r *Reader) Datetime(obj uint64) (Date, bool) {
 	if !r.Is(obj, Datetime) {
 		return Date{}, false

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,27 +14,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 )
-
-// pythons returns Debian's interpreter and those of pyenv that are there.
-func pythons(t testing.TB) []string {
-	t.Helper()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3.*/bin/python3"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []string{"/usr/bin/python3"}
-	for _, p := range found {
-		if _, minor := version(t, p); minor >= 8 && minor <= 14 {
-			all = append(all, p)
-		}
-	}
-	return all
-}
 
 // version returns the version of an interpreter.
 func version(t testing.TB, python string) (major, minor int) {
@@ -118,7 +97,7 @@ func start(t testing.TB, python string) ([]fact, int) {
 // last look used read ahead.
 func TestValues(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
 			facts, pid := start(t, python)
@@ -244,14 +223,6 @@ func checkItems(r *object.Reader, f fact) string {
 		return differ(r.Set(f.ID, func(uint64) bool { return true }), false, true)
 	case "tuple":
 		ok := r.Tuple(f.ID, add)
-		if n := len(got); n > 0 {
-			if item, found := r.TupleItem(f.ID, n-1); !found || item != got[n-1] {
-				return "the last item alone is wrong"
-			}
-		}
-		if _, found := r.TupleItem(f.ID, len(got)); found {
-			return "there is an item behind the last"
-		}
 		return differ(got, want[[]uint64](f), ok)
 	case "list":
 		ok := r.List(f.ID, add)
@@ -267,9 +238,6 @@ func checkPointer(r *object.Reader, f fact) string {
 	var ok bool
 	switch f.Kind {
 	case "dict":
-		if n, sound := r.DictLen(f.ID); !sound || n != f.Len {
-			return fmt.Sprintf("%d keys", n)
-		}
 		got, ok = r.Lookup(f.ID, object.NewKey(f.Key))
 	case "nokey":
 		got, ok = r.Lookup(f.ID, object.NewKey(f.Key))

@@ -40,11 +40,11 @@ func NewReader(mem memory.Memory, layout Layout, room *Room) *Reader {
 	return &Reader{mem: mem, layout: layout, room: room, static: map[uint64]Type{}}
 }
 
-// Layout returns the layout that the reader goes by.
+// Layout returns the layout that the reader uses.
 func (r *Reader) Layout() Layout { return r.layout }
 
-// Begin starts a look: all that was read before is forgotten, and what the last
-// look with that trail used is read at once. A nil trail reads nothing ahead.
+// Begin starts a look: it discards everything that was read before, and reads the lines
+// that the last look with that trail used. With a nil trail it reads nothing ahead.
 func (r *Reader) Begin(t *Trail) {
 	r.room.reset()
 	if t != nil {
@@ -52,10 +52,11 @@ func (r *Reader) Begin(t *Trail) {
 	}
 }
 
-// End writes what the look has used to a trail.
+// End stores the lines that the look has used in a trail.
 func (r *Reader) End(t *Trail) { r.room.keep(t) }
 
-// Word returns the 8 bytes at an address.
+// Word returns the 8 bytes at an address as a number; false if they cannot be read, which
+// is counted.
 func (r *Reader) Word(addr uint64) (uint64, bool) {
 	w, ok := r.room.word(r.mem, addr)
 	if !ok {
@@ -64,7 +65,8 @@ func (r *Reader) Word(addr uint64) (uint64, bool) {
 	return w, ok
 }
 
-// Read fills into with the bytes at an address.
+// Read fills into with the bytes at an address; false if not all of them can be read,
+// which is counted.
 func (r *Reader) Read(addr uint64, into []byte) bool {
 	if !r.room.read(r.mem, addr, into) {
 		r.Counts.Wild++
@@ -73,7 +75,8 @@ func (r *Reader) Read(addr uint64, into []byte) bool {
 	return true
 }
 
-// Field returns the 8 bytes at an offset of an object. Objects lie at multiples of 8.
+// Field returns the 8 bytes at an offset of an object as a number; false if they cannot
+// be read. Objects lie at multiples of 8.
 func (r *Reader) Field(obj, offset uint64) (uint64, bool) {
 	if obj >= memory.EndAddress {
 		r.Counts.Wild++
@@ -82,7 +85,7 @@ func (r *Reader) Field(obj, offset uint64) (uint64, bool) {
 	return r.Word(obj + r.layout.shift + offset)
 }
 
-// alien counts an object of another type and returns false.
+// alien counts an object that is of another type, or makes no sense, and returns false.
 func (r *Reader) alien() bool {
 	r.Counts.Alien++
 	return false

@@ -21,7 +21,9 @@ type chars struct {
 	cut   bool // there are more
 }
 
-// chars returns where the characters of a str are; obj is known to be one.
+// chars returns where the characters of a str are and how many, 300 at most, see chars.cut;
+// obj is known to be a str. false: its head cannot be read or makes no sense; the
+// characters themselves are not read.
 func (r *Reader) chars(obj uint64) (chars, bool) {
 	n, ok := r.Field(obj, 16)
 	state, ok2 := r.Field(obj, 32)
@@ -51,8 +53,9 @@ func (r *Reader) chars(obj uint64) (chars, bool) {
 	return c, ok
 }
 
-// Str appends a str to dst in UTF-8, at most 300 characters of it. Half a surrogate
-// pair, which UTF-8 does not have, becomes U+FFFD.
+// Str appends the text of a str to dst in UTF-8, at most 300 characters of it, and returns
+// it; dst as it was, and false, if obj is no str or cannot be read. Half a surrogate pair,
+// which UTF-8 does not have, becomes U+FFFD.
 func (r *Reader) Str(dst []byte, obj uint64) ([]byte, bool) {
 	if !r.Is(obj, Str) {
 		return dst, false
@@ -71,7 +74,8 @@ func (r *Reader) Str(dst []byte, obj uint64) ([]byte, bool) {
 	return dst, true
 }
 
-// char returns the first character of a str's bytes.
+// char returns the first character of a str's bytes, of which each character has width:
+// half a surrogate pair as it is, U+FFFD for a number above U+10FFFF.
 func char(raw []byte, width int) rune {
 	switch width {
 	case 1:
@@ -85,8 +89,9 @@ func char(raw []byte, width int) rune {
 	return utf8.RuneError
 }
 
-// Latin1 appends the bytes of a str to dst, at most 300: WSGI has bytes as
-// characters of Latin-1 (PEP 3333). A str with other characters is none.
+// Latin1 appends the characters of a str as bytes to dst, at most 300, and returns it: WSGI
+// passes bytes as characters of Latin-1 (PEP 3333). false, and dst as it was: obj is no
+// str, has other characters or cannot be read.
 func (r *Reader) Latin1(dst []byte, obj uint64) ([]byte, bool) {
 	if !r.Is(obj, Str) {
 		return dst, false
@@ -101,7 +106,8 @@ func (r *Reader) Latin1(dst []byte, obj uint64) ([]byte, bool) {
 	return r.raw(dst, c.addr, c.n)
 }
 
-// raw appends n bytes at an address, at most MaxText.
+// raw appends n bytes at an address, at most 300, to dst and returns it; false, and dst as
+// it was, if they cannot be read.
 func (r *Reader) raw(dst []byte, addr uint64, n int) ([]byte, bool) {
 	if n == 0 {
 		return dst, true
@@ -113,7 +119,8 @@ func (r *Reader) raw(dst []byte, addr uint64, n int) ([]byte, bool) {
 	return append(dst, room[:n]...), true
 }
 
-// Bytes appends a bytes to dst, at most 300 bytes of it.
+// Bytes appends the content of a bytes object to dst, at most 300 bytes of it, and
+// returns it; dst as it was, and false, if obj is none or cannot be read.
 func (r *Reader) Bytes(dst []byte, obj uint64) ([]byte, bool) {
 	if !r.Is(obj, Bytes) {
 		return dst, false
@@ -132,8 +139,9 @@ func (r *Reader) Bytes(dst []byte, obj uint64) ([]byte, bool) {
 	return r.raw(dst, obj+r.layout.shift+32, int(n))
 }
 
-// Equals reports whether an object is a str of exactly these characters, which are
-// of ASCII, at most 300. Nothing is counted where it is another object.
+// Equals reports whether an object is a str of exactly these characters, at most 300, all
+// of ASCII. It is false for any other object; a longer str and what cannot be read are
+// counted.
 func (r *Reader) Equals(obj uint64, s string) bool {
 	t, ok := r.TypeOf(obj)
 	if !ok || t.Kind != Str || len(s) > MaxText {

@@ -29,6 +29,7 @@ const (
 	Generator
 	AsyncGenerator
 	Awaitable // one that is only a hull around the next
+	Class     // a type itself
 )
 
 // Flags of types (Include/object.h).
@@ -42,6 +43,7 @@ const (
 	flagBytes   = 1 << 27
 	flagStr     = 1 << 28
 	flagDict    = 1 << 29
+	flagClass   = 1 << 31
 )
 
 // Type is a type of a process.
@@ -55,7 +57,7 @@ type Type struct {
 	name       uint64 // address of the name in UTF-8
 }
 
-// TypeOf returns the type of an object.
+// TypeOf returns the type of an object; false if it cannot be read or makes no sense.
 func (r *Reader) TypeOf(obj uint64) (Type, bool) {
 	addr, ok := r.Field(obj, 8)
 	if !ok {
@@ -64,7 +66,7 @@ func (r *Reader) TypeOf(obj uint64) (Type, bool) {
 	return r.Type(addr)
 }
 
-// Type returns the type at an address.
+// Type returns the type at an address; false if it cannot be read or makes no sense.
 func (r *Reader) Type(addr uint64) (Type, bool) {
 	if t, ok := r.static[addr]; ok {
 		return t, true
@@ -99,7 +101,8 @@ func (r *Reader) Type(addr uint64) (Type, bool) {
 	return t, true
 }
 
-// flagged returns the kind that the flags of a type tell.
+// flagged returns the kind of a type that its flags (tp_flags) state; Other if they state
+// none.
 func flagged(flags uint64) Kind {
 	switch {
 	case flags&flagStr != 0:
@@ -114,11 +117,14 @@ func flagged(flags uint64) Kind {
 		return List
 	case flags&flagBytes != 0:
 		return Bytes
+	case flags&flagClass != 0:
+		return Class
 	}
 	return Other
 }
 
-// named returns the kind by the name of a type.
+// named returns the kind of a type by its name; Other for a name that is not known, and for
+// the kinds that [flagged] returns, such as str.
 func named(name []byte) Kind {
 	switch string(name) {
 	case "bool":
@@ -155,7 +161,8 @@ func named(name []byte) Kind {
 	return Other
 }
 
-// typeName appends the name of a type to dst, at most 96 bytes.
+// typeName appends the name of a type to dst, cut after 96 to 103 bytes, and returns it;
+// dst unchanged if the name cannot be read.
 func (r *Reader) typeName(t Type, dst []byte) []byte {
 	var line [8]byte
 	start := len(dst)
@@ -174,8 +181,8 @@ func (r *Reader) typeName(t Type, dst []byte) []byte {
 }
 
 // TypeName appends the name of an object's type to dst, such as "int" or
-// "datetime.datetime", at most 96 bytes. Types written in Python have their name
-// without the module.
+// "datetime.datetime", cut after 96 to 103 bytes, and returns it; dst as it was, and false,
+// if it cannot be read. Types written in Python have their name without the module.
 func (r *Reader) TypeName(dst []byte, obj uint64) ([]byte, bool) {
 	t, ok := r.TypeOf(obj)
 	if !ok {
@@ -186,7 +193,8 @@ func (r *Reader) TypeName(dst []byte, obj uint64) ([]byte, bool) {
 	return dst, len(dst) > n
 }
 
-// Is reports whether an object is of a kind. Another one is counted.
+// Is reports whether an object is of a kind; false too if it cannot be read. One of
+// another kind is counted as alien.
 func (r *Reader) Is(obj uint64, kind Kind) bool {
 	t, ok := r.TypeOf(obj)
 	if !ok {

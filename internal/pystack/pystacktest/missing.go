@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MissingPage returns an address of this process whose page nobody delivers until
-// release is called (userfaultfd(2), as a file system in user space does).
+// MissingPage returns an address of this process whose page stays missing until release is
+// called (userfaultfd(2), like a page of a file system in user space that hangs).
 func MissingPage(t *testing.T) (addr uint64, release func()) {
 	t.Helper()
 	const (

@@ -1,5 +1,5 @@
-// Package pystacktest runs Python programs that say themselves where their threads
-// are, so that a test or a trial can compare what was read from outside.
+// Package pystacktest runs Python programs that report where their threads are, so that a
+// test or a trial can compare it with what was read from outside.
 package pystacktest
 
 import (
@@ -103,8 +103,7 @@ func (f *Frame) UnmarshalJSON(b []byte) error {
 // Blocked is the stacks of threads that wait, the innermost frame first.
 type Blocked struct{ Threads map[int][]Frame }
 
-// Differs returns the first difference between a stack and the truth; "" if there
-// is none.
+// Differs returns the first difference between a stack and the truth; "" without one.
 func Differs(s *pystack.Stack, want []Frame) string {
 	if s.Truncated {
 		if len(s.Frames) != pystack.MaxFrames || len(want) <= pystack.MaxFrames {
@@ -140,8 +139,8 @@ type function struct {
 }
 
 // StartMoving starts the program whose threads move: mode is "blocked", "spinning",
-// "alternating" or "tight", which does not say where it is: there only what calls
-// what can be compared.
+// "alternating" or "tight". A "tight" thread does not report where it is: only which
+// function calls which can be compared.
 func StartMoving(ctx context.Context, python []string, seed uint64, mode string, threads int) (*Moving, error) {
 	s, err := Start(ctx, python, "-c", movingSource, strconv.FormatUint(seed, 10), mode, strconv.Itoa(threads))
 	if err != nil {
@@ -165,7 +164,7 @@ func StartMoving(ctx context.Context, python []string, seed uint64, mode string,
 	return m, nil
 }
 
-// share maps the memory into which the threads write where they are.
+// share maps the memory into which the threads write their positions.
 func (m *Moving) share(fd, threads int) error {
 	f, err := os.Open("/proc/" + strconv.Itoa(m.PID()) + "/fd/" + strconv.Itoa(fd))
 	if err != nil {
@@ -184,8 +183,8 @@ func (m *Moving) Stop() {
 	}
 }
 
-// Look looks at the n-th thread. wrong is what a believed stack has that cannot
-// be; "" for nothing, and for one that is not believed.
+// Look reads the stack of the n-th thread. wrong is the first impossible part of a stack
+// with the outcome OK; "" if there is none, or the outcome is another.
 func (m *Moving) Look(p *pystack.Process, n int, s *pystack.Stack) (out pystack.Outcome, wrong string) {
 	at := m.shared[n*slot : (n+1)*slot]
 	var before []byte
@@ -206,9 +205,9 @@ func (m *Moving) Look(p *pystack.Process, n int, s *pystack.Stack) (out pystack.
 	return out, ""
 }
 
-// plausible returns the numbers of the functions of the stack, the innermost
-// first, or what cannot be: a line that is not in its function, or does not call
-// the next frame's.
+// plausible returns the numbers of those functions of the stack that are the program's
+// own, the innermost first. wrong is what cannot be: a line that is not in its function,
+// or does not call the next frame's; "" if there is no such thing.
 func (m *Moving) plausible(s *pystack.Stack) (ids []int, wrong string) {
 	for i, f := range s.Frames {
 		fn, ok := m.functions[f.Code.Name]
@@ -233,8 +232,9 @@ func (m *Moving) plausible(s *pystack.Stack) (ids []int, wrong string) {
 	return ids, ""
 }
 
-// exact returns what does not fit where the thread itself said that it is. The
-// innermost function may not have said so yet, or not any more.
+// exact returns the first difference from what the thread itself reports; "" if there is
+// none, or the thread reports nothing. The innermost function may not have reported itself
+// yet, or may have reported its end.
 func (m *Moving) exact(ids []int, told []byte, frozen bool) string {
 	depth := int(told[0])
 	if depth == 255 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
 
@@ -18,7 +19,7 @@ import (
 // one of them, and nothing of the next.
 func TestAlternating(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		t.Run(python, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
@@ -60,8 +61,8 @@ func (s *shop) load(routes []route) (stop func()) {
 	return func() { cancel(); group.Wait() }
 }
 
-// watch looks at a thread until so many requests were seen, and returns how many
-// of each view, and how many looks whose parts did not agree.
+// watch reads a thread until it has seen most requests. It returns how many of each view it
+// has seen, and how many looks had parts that contradict each other.
 func (s *shop) watch(found truth, routes []route, most int) (records map[string]int, wrong int) {
 	s.t.Helper()
 	w := s.worker(found.PID)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
 
@@ -25,7 +26,7 @@ func cpu(b *testing.B) time.Duration {
 // BenchmarkRead measures a look at a gunicorn worker that has handled requests
 // before: what is remembered of its code is there.
 func BenchmarkRead(b *testing.B) {
-	for _, python := range pythons(b) {
+	for _, python := range pystacktest.Pythons(b) {
 		b.Run(python, func(b *testing.B) {
 			routes := draw(rand.New(rand.NewPCG(1, 2)), []string{"decorated"})
 			s := open(b, python, "sync", routes)
@@ -56,7 +57,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkLook measures the whole look at such a worker, its stack and the proof
 // included. It runs for a moment 50 times a second.
 func BenchmarkLook(b *testing.B) {
-	for _, python := range pythons(b) {
+	for _, python := range pystacktest.Pythons(b) {
 		b.Run(python, func(b *testing.B) {
 			routes := draw(rand.New(rand.NewPCG(1, 2)), []string{"decorated"})
 			s := open(b, python, "sync", routes)

@@ -27,7 +27,7 @@ const (
 	namesAll
 )
 
-// names returns the variables in the order of their constants.
+// names returns the wanted variables' names in the order of their constants.
 func names() [namesAll]string {
 	return [namesAll]string{"environ", "env", "start_response", "ctx", "request_start", "self", "rule", "request", "scope", "receive"}
 }
@@ -40,7 +40,9 @@ type code struct {
 	slots *[namesAll]object.Slots // nil: it has none that is read
 }
 
-// code returns what is known of a code object, which is looked up once.
+// code returns what is known of a code object, never nil: its role, its view and the
+// slots of its variables. They are looked up once; if that fails, it has no slots, and
+// they are looked up again with the next look.
 func (r *Reader) code(known *pystack.Code) *code {
 	c := r.codes[known.Addr]
 	if c != nil && c.code == known {
@@ -63,8 +65,8 @@ func (r *Reader) code(known *pystack.Code) *code {
 	return c
 }
 
-// settle sets the role that the variables of a function tell, and where they are
-// if it has one.
+// settle sets the role of a function from the names of its variables, and the slots of
+// those variables if it has a role.
 func (c *code) settle(slots *[namesAll]object.Slots) {
 	has := func(name int) bool { return slots[name][0] >= 0 }
 	if c.role == flask && (!has(nameContext) || !has(nameEnviron)) {
@@ -83,7 +85,8 @@ func (c *code) settle(slots *[namesAll]object.Slots) {
 	}
 }
 
-// local returns the value of a variable of a frame.
+// local returns the address of the value of a variable of a frame; false if the code has
+// no such variable, or the variable has no value or cannot be read.
 func (r *Reader) local(frame uint64, c *code, name int) (uint64, bool) {
 	if c.slots == nil || c.slots[name][0] < 0 {
 		return 0, false

@@ -1,55 +1,15 @@
 package request_test
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
-
-// noisy is the memory of a process with some of its words replaced.
-type noisy struct {
-	memory memory.Memory
-	rng    *rand.Rand
-	rate   int // one word in so many
-	seen   []uint64
-	reads  int
-}
-
-func (n *noisy) Read(parts ...memory.Part) error {
-	n.reads++
-	if err := n.memory.Read(parts...); err != nil {
-		return err
-	}
-	for _, p := range parts {
-		if len(n.seen) < 1000 {
-			n.seen = append(n.seen, p.Addr&^7)
-		}
-		for i := 0; i+8 <= len(p.Into); i += 8 {
-			if n.rng.IntN(n.rate) == 0 {
-				binary.LittleEndian.PutUint64(p.Into[i:], n.word())
-			}
-		}
-	}
-	return nil
-}
-
-// word returns a small number, an address that was read before, or anything.
-func (n *noisy) word() uint64 {
-	switch n.rng.IntN(4) {
-	case 0:
-		return uint64(n.rng.IntN(64))
-	case 1:
-		return n.seen[n.rng.IntN(len(n.seen))] + uint64(n.rng.IntN(256))&^7
-	case 2:
-		return n.rng.Uint64()
-	}
-	return 0
-}
 
 // Memory that changes during a look, or that misleads, ends in no panic, no long
 // text and no read without an end.
@@ -66,15 +26,15 @@ func TestNoise(t *testing.T) {
 		stack.Frozen = false // else nothing is read
 		views := map[string]bool{}
 		for round := range 3000 {
-			n := &noisy{memory: memory.NewProcess(found.PID), rng: rng, rate: 1 << (3 + round%9)}
+			n := &pystacktest.Noisy{Memory: memory.NewProcess(found.PID), RNG: rng, Rate: 1 << (3 + round%9)}
 			r := request.NewOver(s.worker(found.PID).process, n, &object.Room{})
 			var thread request.Thread
 			var got request.Request
 			for range 2 {
 				r.Read(&thread, &stack, time.Now(), &got)
 			}
-			if n.reads > 20_000 || len(got.View) > 200 || len(got.Route) > 200 || len(got.Method) > 8 || len(got.Path) > 600 {
-				t.Fatalf("%d reads, %+v", n.reads, got)
+			if n.Reads > 20_000 || len(got.View) > 200 || len(got.Route) > 200 || len(got.Method) > 8 || len(got.Path) > 600 {
+				t.Fatalf("%d reads, %+v", n.Reads, got)
 			}
 			views[got.View] = true
 		}

@@ -1,6 +1,7 @@
 // Package request reads from a Python thread's stack which request it has in hand:
 // the view, the method, the route and the start, where the locals of the server or
-// the framework have them. No argument of the app's own functions is read.
+// the framework have them. No argument of the app's own functions is read. A
+// function with a boolean result returns false also for what cannot be read or makes no sense.
 package request
 
 import (
@@ -11,9 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 )
 
-// Request is what a thread's stack and locals tell of a request. Texts are cleaned
-// and bounded: View and Route are fit for labels as to their form, not as to how
-// many there are.
+// Request is what a thread's stack and locals show of a request. Texts are cleaned and
+// bounded. View and Route have the form of labels, but their number is not bounded.
 type Request struct {
 	InHand   bool      // the thread is below a server's request frame
 	IdlePool bool      // it is a thread of a pool that has nothing to do
@@ -64,10 +64,10 @@ type keys struct {
 	match, funcPath, route, timeModule, timezone, altzone, daylight           *object.Key
 }
 
-// New returns a reader of a process's requests. Place is the exporter's time zone,
-// which a process that is as far from UTC is taken to be in; the room may be shared
-// by readers that are not used at once. An error means that objects of this version
-// are not known.
+// New returns a reader of a process's requests. place is the exporter's time zone, which
+// a process with the same offsets from UTC is taken to be in. The room may be shared by
+// readers that are not used at once. An error means that objects of this version are not
+// known.
 func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, error) {
 	const plainType = 8 // where objects have their type without Py_TRACE_REFS
 	layout, err := object.LayoutOf(p.Version().Major, p.Version().Minor, p.Layout().Object.Type > plainType)
@@ -78,6 +78,7 @@ func New(p *pystack.Process, place *time.Location, room *object.Room) (*Reader, 
 	return newReader(object.NewReader(p.Memory(), layout, room), interpreters, place), nil
 }
 
+// newReader returns a reader of request objects. place is the time zone for local times.
 func newReader(objects *object.Reader, interpreters uint64, place *time.Location) *Reader {
 	k := object.NewKey
 	return &Reader{objects: objects, place: place, interpreters: interpreters, codes: map[uint64]*code{}, texts: map[string]string{}, keys: keys{
@@ -91,15 +92,14 @@ func newReader(objects *object.Reader, interpreters uint64, place *time.Location
 	}}
 }
 
-// Objects returns the reader of the process's objects, whose Counts tell how often
+// Objects returns the reader of the process's objects, whose Counts report how often
 // something was refused.
 func (r *Reader) Objects() *object.Reader { return r.objects }
 
-// Read sets what a stack and its locals tell, at a moment; t is what is remembered
-// of the thread. It is called within [pystack.Process.LookThen], which proves that
-// the thread did not go on meanwhile; where it has not run since the last look
-// either, what was read then is returned. After a look that failed into is not to
-// be believed.
+// Read sets into to what a stack and its locals show of a request at now; t is what is
+// remembered of the thread. It must be called within [pystack.Process.LookThen]. If the
+// thread has not run since the last look, it sets what was read then. After a look that
+// failed, into must not be used.
 func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
 	if stack.Frozen && t.known { // before the look's own proof: since the last one
 		*into = t.last
@@ -111,8 +111,8 @@ func (r *Reader) Read(t *Thread, stack *pystack.Stack, now time.Time, into *Requ
 	t.last, t.known = *into, true
 }
 
-// Of sets the same within a look at several stacks, such as those of coroutines,
-// that the caller has begun with the reader of [Reader.Objects].
+// Of sets into as [Reader.Read] does, for one of several stacks, such as those of
+// coroutines. The caller has begun the look with the reader of [Reader.Objects].
 func (r *Reader) Of(t *Thread, stack *pystack.Stack, now time.Time, into *Request) {
 	*into = Request{}
 	r.outer = 0
@@ -145,7 +145,7 @@ type look struct {
 	scoped uint64 // the scope that was read last
 }
 
-// begins sets whether a request is in hand, from which frame on, and whether the
+// begins sets whether the stack has a request, from which frame on, and whether the
 // thread is an idle one of a pool.
 func (s *look) begins() {
 	s.first = -1
@@ -172,8 +172,8 @@ func (s *look) begins() {
 	}
 }
 
-// request reads what the locals of servers and frameworks have, from the outermost
-// frame inwards: the first that has something is the request's own.
+// request sets what the locals of servers and frameworks tell of the request, from the
+// outermost frame inwards: the first that has something is the request's own.
 func (s *look) request() {
 	for i := s.first; i >= 0; i-- {
 		frame, c := s.frames[i].Addr, s.codes[i]
@@ -204,7 +204,8 @@ func (s *look) request() {
 	}
 }
 
-// gunicorn reads the environment and the start of a request from handle_request.
+// gunicorn sets the method, the path and the start of a request from the locals of
+// handle_request.
 func (s *look) gunicorn(frame uint64, c *code) {
 	s.environ(frame, c)
 	start, ok := s.local(frame, c, nameStart)
@@ -225,7 +226,7 @@ func (s *look) gunicorn(frame uint64, c *code) {
 	s.start(s.thread.started)
 }
 
-// waitress reads the start of a task.
+// waitress sets the start of a request from the attribute start_time of a task.
 func (s *look) waitress(frame uint64, c *code) {
 	self, ok := s.local(frame, c, nameSelf)
 	if !ok {
@@ -242,14 +243,16 @@ func (s *look) waitress(frame uint64, c *code) {
 	}
 }
 
-// start sets when a request started, unless that is still to come.
+// start sets when a request started, unless that is known already or the time is still to
+// come.
 func (s *look) start(at time.Time) {
 	if s.into.Started.IsZero() && !toCome(at, s.now) {
 		s.into.Started = at
 	}
 }
 
-// environ reads the method and the path from a WSGI environment.
+// environ sets the method and the path from a WSGI environment, unless one is set
+// already.
 func (s *look) environ(frame uint64, c *code) {
 	if s.into.Method != "" || s.into.Path != "" {
 		return
@@ -276,7 +279,8 @@ func (s *look) environ(frame uint64, c *code) {
 	}
 }
 
-// context reads the rule that Flask has found, from its context of a request.
+// context sets the view and the route from the rule that Flask has found, by its context
+// of a request.
 func (s *look) context(frame uint64, c *code) {
 	ctx, ok := s.local(frame, c, nameContext)
 	if !ok {
@@ -293,7 +297,8 @@ func (s *look) context(frame uint64, c *code) {
 	}
 }
 
-// rule reads the view and the route from a rule of Werkzeug.
+// rule sets the view and the route from a rule of Werkzeug, unless the view is set
+// already.
 func (s *look) rule(rule uint64) {
 	if s.into.View != "" || s.objects.IsNone(rule) {
 		return
@@ -306,7 +311,8 @@ func (s *look) rule(rule uint64) {
 	}
 }
 
-// django reads what Django has resolved the path to.
+// django sets the view and the route from what Django has resolved the path to, unless
+// the view is set already.
 func (s *look) django(frame uint64, c *code) {
 	request, ok := s.local(frame, c, nameRequest)
 	if !ok || s.into.View != "" {
@@ -324,8 +330,8 @@ func (s *look) django(frame uint64, c *code) {
 	}
 }
 
-// fallback sets the view from the frames alone: the function that a framework
-// calls as one, else the outermost one of the app's own code.
+// fallback sets the view from the frames alone: the function that a framework calls as a
+// view, else the outermost one of the app's own code.
 func (s *look) fallback() {
 	for i := s.first; i > 0; i-- {
 		if role := s.codes[i].role; role == django || role == caller {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/request"
 )
 
@@ -26,7 +27,7 @@ func stylesOf(kind string) []string {
 	return []string{"plain", "decorated", "class", "early", "stream", "missing"}
 }
 
-// expect changes what is to be read to what an app of a kind shows.
+// expect changes the expected values to those of an app of a kind.
 func (a *ask) expect(kind string) {
 	switch a.Style {
 	case "stream":
@@ -58,7 +59,7 @@ func (a *ask) expect(kind string) {
 // and each interpreter.
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	for _, python := range pythons(t) {
+	for _, python := range pystacktest.Pythons(t) {
 		for kind := range servers(python, "", "") {
 			if kind == "sync" && python != debian {
 				continue // TestAlternating has it
@@ -112,8 +113,8 @@ func (s *shop) check(kind string, a ask, round int) {
 	}
 }
 
-// unmoved checks that a look at a thread that has not run since the last one reads
-// nothing, and says the same.
+// unmoved checks that a look at a thread that has not run since the last one reads nothing,
+// and returns the same.
 func (s *shop) unmoved(found truth) {
 	s.t.Helper()
 	want, stack := s.look(found.PID, found.TID)
@@ -140,7 +141,9 @@ func TestIdlePools(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"gthread", "waitress"} {
 		t.Run(kind, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			rng := rand.New(rand.NewPCG(seed, 0))
 			routes := draw(rng, []string{"plain"})
 			s := open(t, debian, kind, routes)
 			var free []func()

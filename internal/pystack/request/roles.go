@@ -27,8 +27,9 @@ const (
 // place is a function of a file, which ends with that path.
 type place struct{ file, function string }
 
-// roleOf returns the role of a function, from its name without the class and the
-// file that the interpreter has for it.
+// roleOf returns the role of a function, from its name without the class and the file
+// that the interpreter has for it; wsgi_app is flask in any file. plain: it is none that
+// is known.
 func roleOf(file, function string) role {
 	switch function {
 	case "handle_request", "handle", "handle_one_response", "run_wsgi", "run_wsgi_app", "run_app", "respond", "run", "service", "thread_handler":
@@ -47,7 +48,8 @@ func roleOf(file, function string) role {
 	return plain
 }
 
-// libraryRole returns the role of a function in a module, by its name.
+// libraryRole returns the role of a library's function by its name, and the path of the
+// module that it must be in; plain if it has none.
 func libraryRole(function string) (module string, r role) {
 	switch function {
 	case "dispatch_request":
@@ -72,7 +74,8 @@ func libraryRole(function string) (module string, r role) {
 	return "", plain
 }
 
-// serverRole returns the role of a function with a common name.
+// serverRole returns the role of a server's function, whose name is common, by its name
+// and file; plain if it has none.
 func serverRole(file, function string) role {
 	switch (place{within(file), function}) {
 	case place{"workers/sync.py", "handle_request"}, place{"workers/gthread.py", "handle_request"}, place{"workers/base_async.py", "handle_request"}:
@@ -96,13 +99,13 @@ func serverRole(file, function string) role {
 	return plain
 }
 
-// in reports whether a file's path ends with the path of a module.
+// in reports whether a file's path ends with the path of a module, as whole parts.
 func in(file, module string) bool {
 	head, ok := strings.CutSuffix(file, module)
 	return ok && (head == "" || head[len(head)-1] == '/')
 }
 
-// within returns the last two parts of a path.
+// within returns the last two parts of a path; the whole path if it has fewer.
 func within(file string) string {
 	i := strings.LastIndexByte(file, '/')
 	if i < 0 {
@@ -111,5 +114,5 @@ func within(file string) string {
 	return file[strings.LastIndexByte(file[:i], '/')+1:]
 }
 
-// inHand reports whether a request is in hand below a function of that role.
+// inHand reports whether a request is in hand below a function of this role.
 func (r role) inHand() bool { return r >= server && r <= flask }

@@ -2,8 +2,9 @@ package request
 
 import "github.com/resp-exporter/resp-exporter/internal/pystack"
 
-// InThread reports whether coroutines, the innermost first, wait for a thread of a
-// pool, which then has the request in hand.
+// InThread reports whether coroutines, the innermost first, wait for a thread of a pool,
+// which then works on the request: whether one of the first two is a function that is
+// known for that. The first with the name of one decides: false if its file is another.
 func InThread(frames []pystack.Frame) bool {
 	const near = 2 // asyncio.wait_for is between
 	for i := range frames[:min(len(frames), near)] {
@@ -20,8 +21,9 @@ func InThread(frames []pystack.Frame) bool {
 	return false
 }
 
-// http reports whether the scope that a frame has is that of an HTTP request: an
-// ASGI app is called for the life of the process and for WebSockets too.
+// http reports whether the scope that a frame has is that of an HTTP request: an ASGI app
+// is called for the life of the process and for WebSockets too. It is false if there is no
+// scope, or it cannot be read.
 func (s *look) http(i int) bool {
 	scope, ok := s.local(s.frames[i].Addr, s.codes[i], nameScope)
 	if !ok {
@@ -31,7 +33,7 @@ func (s *look) http(i int) bool {
 	return ok && s.objects.Equals(kind, "http")
 }
 
-// asgi reads the scope that a server's object of a request has.
+// asgi sets what the scope of a server's object of a request tells.
 func (s *look) asgi(frame uint64, c *code) {
 	self, ok := s.local(frame, c, nameSelf)
 	if !ok {
@@ -42,8 +44,8 @@ func (s *look) asgi(frame uint64, c *code) {
 	}
 }
 
-// scope reads what the scope of an ASGI request has. The router adds the endpoint,
-// to this one or to a copy that is handed on.
+// scope sets what the scope of an ASGI request tells: method, path, and the endpoint as
+// the view. The router adds the endpoint, to this scope or to a copy that is handed on.
 func (s *look) scope(scope uint64) {
 	if scope == s.scoped || s.into.View != "" {
 		return // the function within has been handed the same one
@@ -65,7 +67,8 @@ func (s *look) scope(scope uint64) {
 	}
 }
 
-// asked reads the method and the path from a scope, the first that has them.
+// asked sets the method and the path from an ASGI scope, unless another scope has set the
+// method.
 func (s *look) asked(scope uint64) {
 	if s.into.Method != "" {
 		return

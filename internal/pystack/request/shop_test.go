@@ -32,25 +32,7 @@ const (
 	debian   = "/usr/bin/python3"
 )
 
-// pythons returns Debian's interpreter and those of pyenv that are there.
-func pythons(t testing.TB) []string {
-	t.Helper()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []string{debian}
-	for _, minor := range []string{"8", "9", "10", "11", "12", "13", "14"} {
-		found, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/3."+minor+".*/bin/python3"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, found...)
-	}
-	return all
-}
-
-// route is one of the app's, and ask a request to it.
+// route is one route of the app, and ask a request to it.
 type route struct {
 	Rule     string `json:"rule"`
 	Endpoint string `json:"endpoint"`
@@ -86,7 +68,7 @@ func draw(rng *rand.Rand, styles []string) []route {
 	return all
 }
 
-// methods returns those that requests are sent with. The last is none of HTTP's.
+// methods returns the methods of the requests. The last one is not a method of HTTP.
 func methods() []string {
 	return []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"}
 }
@@ -124,7 +106,7 @@ type worker struct {
 // They listen on a UNIX socket; hypercorn, which cannot serve WSGI there, on an
 // address.
 func servers(python, socket, address string) map[string][]string {
-	gunicorn := []string{python, "-m", "gunicorn.app.wsgiapp", "shop:app", "--bind", "unix:" + socket, "--workers", "1", "--log-level", "warning"}
+	gunicorn := []string{python, "-m", "gunicorn.app.wsgiapp", "shop:app", "--bind", "unix:" + socket, "--workers", "1", "--timeout", "600", "--log-level", "warning"}
 	all := map[string][]string{
 		"gthread":  append(slices.Clip(gunicorn), "--threads", "3"),
 		"waitress": {python, "-c", "import shop, waitress; waitress.serve(shop.app, unix_socket=" + strconv.Quote(socket) + ", threads=3)"},
@@ -312,7 +294,7 @@ func (s *shop) worker(pid int) *worker {
 	return w
 }
 
-// look returns what is read of a thread once a look is to be believed.
+// look returns what is read of a thread once a look is proven.
 func (s *shop) look(pid, tid int) (got request.Request, stack pystack.Stack) {
 	s.t.Helper()
 	w := s.worker(pid)

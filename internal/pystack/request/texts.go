@@ -12,10 +12,11 @@ const (
 	pathMost  = 512
 )
 
-// label returns a text as a label: printable and bounded.
+// label returns a text as a label: printable, and with "…" after 128 bytes.
 func label(raw []byte) string { return text.Clip(text.Line(string(raw)), labelMost) }
 
-// text returns a str as a label. The same text costs nothing the second time.
+// text returns the text of a str as a label: printable, cut to 128 bytes with "…"; "" if
+// obj is no str or cannot be read. The same text costs nothing the second time.
 func (r *Reader) text(obj uint64) string {
 	var ok bool
 	if r.buf, ok = r.objects.Str(r.buf[:0], obj); !ok {
@@ -32,7 +33,9 @@ func (r *Reader) text(obj uint64) string {
 	return clean
 }
 
-// method returns a method of HTTP. A client may send any word.
+// method returns the HTTP method that a str is, one of nine in capital letters; "other" for
+// any other word, also in small letters, since a client may send any; "" if obj is no str
+// or cannot be read.
 func (r *Reader) method(obj uint64) string {
 	var ok bool
 	if r.buf, ok = r.objects.Str(r.buf[:0], obj); !ok {
@@ -61,8 +64,10 @@ func (r *Reader) method(obj uint64) string {
 	return "other"
 }
 
-// wsgiText appends a text of a WSGI environment, which is bytes of UTF-8 as
-// characters of Latin-1. Django writes it back with its own characters.
+// wsgiText appends a text of a WSGI environment to dst, at most 300 characters, and returns
+// it; false if obj is no str or cannot be read. If its characters are bytes of UTF-8
+// (Latin-1, PEP 3333) it is decoded; any other text keeps its characters, as what Django
+// writes back.
 func (r *Reader) wsgiText(dst []byte, obj uint64) ([]byte, bool) {
 	n := len(dst)
 	if raw, ok := r.objects.Latin1(dst, obj); ok && utf8.Valid(raw[n:]) {
@@ -71,7 +76,8 @@ func (r *Reader) wsgiText(dst []byte, obj uint64) ([]byte, bool) {
 	return r.objects.Str(dst, obj)
 }
 
-// path returns a path, which costs nothing while it is the one of the last look.
+// path returns a path as text that may be shown, with "…" after 512 bytes. It allocates
+// nothing if the path is that of the last look.
 func (r *Reader) path(t *Thread, raw []byte) string {
 	if string(raw) != string(t.raw) || t.path == "" {
 		t.raw = append(t.raw[:0], raw...)

@@ -6,18 +6,18 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 )
 
-// moment returns when a date of the process's local time was, as seen from now.
-// The process tells its distances from UTC, in winter and in summer (time.timezone
-// and time.altzone): the exporter's own zone decides between them if it has the
-// same ones, else that which makes the date the more recent one, but not one to
-// come. So a date more than an hour old may be an hour off in another zone.
+// moment returns the time of a date in the process's local time, as seen at now; false if
+// its UTC offsets are not known, or if it would be in the future. If the exporter's own zone
+// has the same two offsets, that decides between winter and summer; otherwise the one that
+// makes the date more recent. So a date more than an hour ago may be an hour off.
 func (r *Reader) moment(date object.Date, now time.Time) (time.Time, bool) {
 	winter, summer, ok := r.offsets()
 	if !ok {
 		return time.Time{}, false
 	}
 	if winter != summer && sameZone(r.place, date.Year, winter, summer) {
-		return date.In(r.place), true
+		at := date.In(r.place)
+		return at, !toCome(at, now)
 	}
 	best, found := time.Time{}, false
 	for _, offset := range [2]int{winter, summer} {
@@ -29,14 +29,15 @@ func (r *Reader) moment(date object.Date, now time.Time) (time.Time, bool) {
 	return best, found
 }
 
-// toCome reports whether a time is later than now: then a clock or a zone is not
-// what it is taken for. Clocks are read one after the other.
+// toCome reports whether a time is later than now by more than a second: then the assumed
+// clock or zone is wrong. Clocks are read one after the other.
 func toCome(at, now time.Time) bool {
 	const early = time.Second
 	return at.Sub(now) > early
 }
 
-// offsets returns the process's distances from UTC in seconds, to the east.
+// offsets returns the process's offsets from UTC in seconds, positive to the east, the
+// same twice if it has no summer time; ok is false if they cannot be read.
 func (r *Reader) offsets() (winter, summer int, ok bool) {
 	interpreter, ok := r.objects.Word(r.interpreters)
 	if !ok {
@@ -61,7 +62,8 @@ func (r *Reader) offsets() (winter, summer int, ok bool) {
 	return winter, summer, ok
 }
 
-// sameZone reports whether a place has these distances from UTC in a year.
+// sameZone reports whether the UTC offsets of a location on 1 January and 1 July of a
+// year are winter and summer, in either order.
 func sameZone(place *time.Location, year, winter, summer int) bool {
 	_, january := time.Date(year, time.January, 1, 12, 0, 0, 0, place).Zone()
 	_, july := time.Date(year, time.July, 1, 12, 0, 0, 0, place).Zone()

@@ -17,7 +17,9 @@ func TestZones(t *testing.T) {
 		"UTC": berlin, "Europe/Berlin": berlin, "America/New_York": berlin, "Australia/Adelaide": time.UTC, "Asia/Kolkata": berlin,
 	} {
 		t.Run(zone, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(rand.Uint64(), 0))
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			rng := rand.New(rand.NewPCG(seed, 0))
 			routes := draw(rng, []string{"plain"})
 			s := open(t, debian, "sync", routes, "TZ="+zone)
 			s.place = place

@@ -15,13 +15,13 @@ const (
 	frameField = 24 // of a frame object of 3.11 and later: the interpreter's frame
 )
 
-// Greenlets reads the greenlets of a gunicorn worker of the kind gevent. It must
-// not be used by two goroutines at once.
+// Greenlets reads the greenlets of a gunicorn worker of the kind gevent. It must not be
+// used by two goroutines at once.
 //
-// A suspended greenlet is in no thread's stack. The way to them leads from the
-// hub, while it runs, to the greenlet that called it, in whose frame is the pool
-// with those of the requests. Where greenlet keeps a frame differs from version to
-// version: the place is learnt from the types of what its objects point to.
+// A suspended greenlet is in no thread's stack. They are found from the hub, while it runs:
+// it refers to the greenlet that called it, whose frame has the pool with the greenlets of
+// the requests. Versions of greenlet keep a frame at different offsets: the offset is
+// learnt from the types of the objects that are pointed to.
 type Greenlets struct {
 	Counts Counts
 
@@ -39,14 +39,15 @@ type Greenlets struct {
 	ends     map[*pystack.Code]bool // of the stacks of the last look
 }
 
-// NewGreenlets returns a reader of a process's greenlets, which shares what is
-// known of the process with a reader of its requests.
+// NewGreenlets returns a reader of a process's greenlets, which shares data about the
+// process with a reader of its requests.
 func NewGreenlets(p *pystack.Process, requests *request.Reader) *Greenlets {
 	return &Greenlets{process: p, requests: requests, objects: requests.Objects(), members: object.NewKey("greenlets"), ends: map[*pystack.Code]bool{}}
 }
 
-// Read appends the suspended greenlets that have a request in hand to into; see
-// [Reader.Read]. It returns false until the hub was seen while it ran.
+// Read appends the suspended greenlets that have a request in hand to into, with the
+// bounds of [Reader.Read], and returns it. It returns false if they could not be found,
+// and before the hub was seen while it ran.
 func (g *Greenlets) Read(stack *pystack.Stack, now time.Time, into []Task) ([]Task, bool) {
 	g.objects.Begin(&g.trail)
 	defer g.objects.End(&g.trail)
@@ -88,9 +89,10 @@ func (g *Greenlets) Read(stack *pystack.Stack, now time.Time, into []Task) ([]Ta
 	return into, true
 }
 
-// Believe tells that the last look was proven, its stack frozen: greenlets begin in
-// the functions in which the stacks that were read end. Without that the stack of
-// a thread in which a greenlet runs is not known to be complete.
+// Believe records that the last look was proven and its stack frozen. The functions at
+// which the stacks end that were read are then those in which greenlets begin; without
+// them it is not known whether the stack of a thread in which a greenlet runs is
+// complete.
 func (g *Greenlets) Believe() {
 	for code := range g.ends {
 		code.Ends()
@@ -98,7 +100,8 @@ func (g *Greenlets) Believe() {
 	clear(g.ends)
 }
 
-// hubOf returns the frame of the hub, nil while another greenlet runs.
+// hubOf returns the frame of gevent's hub, the outermost of the stack; nil if that is
+// another one, as while another greenlet runs.
 func hubOf(stack *pystack.Stack) *pystack.Frame {
 	if n := len(stack.Frames); n > 0 {
 		if f := &stack.Frames[n-1]; f.Code.Name == "run" && strings.HasSuffix(f.Code.File, "/gevent/hub.py") {
@@ -108,11 +111,12 @@ func hubOf(stack *pystack.Stack) *pystack.Frame {
 	return nil
 }
 
-// task returns a greenlet that is suspended with a request in hand.
+// task returns a greenlet as a task; ok is false unless it is suspended with a request in
+// hand and could be read.
 func (g *Greenlets) task(green uint64, now time.Time) (t Task, ok bool) {
 	frame, ok := g.frameOf(green)
 	if !ok {
-		return Task{}, false // it runs, has not begun or has ended
+		return Task{}, false // it runs, has not begun, has ended or cannot be read
 	}
 	if g.process.StackAt(frame, &g.stack) != nil {
 		g.Counts.Torn++
@@ -129,7 +133,8 @@ func (g *Greenlets) task(green uint64, now time.Time) (t Task, ok bool) {
 	return t, t.Request.InHand
 }
 
-// find sets the pool of the worker and where greenlets have their frames.
+// find sets the pool of gunicorn's gevent worker and where greenlets have their frames, by
+// the hub; false if they are not found, as with another server, or cannot be read.
 func (g *Greenlets) find(hub *pystack.Frame) bool {
 	self, ok := g.local(hub, "self")
 	if !ok {
@@ -157,7 +162,8 @@ func (g *Greenlets) find(hub *pystack.Frame) bool {
 	return false
 }
 
-// local returns a variable of a frame.
+// local returns the address of the value of a variable of a frame; false if the frame has
+// none of that name, or it has no value or cannot be read.
 func (g *Greenlets) local(f *pystack.Frame, name string) (uint64, bool) {
 	var slots [1]object.Slots
 	if !g.objects.Slots(f.Code.Addr, 0, []string{name}, slots[:]) {
@@ -166,21 +172,22 @@ func (g *Greenlets) local(f *pystack.Frame, name string) (uint64, bool) {
 	return g.objects.Local(f.Addr, slots[0])
 }
 
-// typed reports whether an object's type has a name.
+// typed reports whether an object's type has this name; false too if it cannot be read.
 func (g *Greenlets) typed(obj uint64, name string) bool {
 	var ok bool
 	g.name, ok = g.objects.TypeName(g.name[:0], obj)
 	return ok && string(g.name) == name
 }
 
-// parent returns the greenlet that a hub goes back to: the one plain greenlet that
-// its C++ object points to.
+// parent returns the greenlet that a hub goes back to: the first plain greenlet that its
+// C++ object points to; false if there is none, or it cannot be read.
 func (g *Greenlets) parent(hub uint64) (uint64, bool) {
 	_, value, ok := g.pointsTo(hub, "greenlet.greenlet")
 	return value, ok
 }
 
-// frameOf returns the innermost frame of a suspended greenlet.
+// frameOf returns the address of the innermost frame of a suspended greenlet; false if it
+// runs, has not begun or has ended, and if its memory cannot be read or shows no frame.
 func (g *Greenlets) frameOf(green uint64) (uint64, bool) {
 	var value uint64
 	var ok bool
@@ -205,8 +212,9 @@ func (g *Greenlets) frameOf(green uint64) (uint64, bool) {
 	return frame, ok && frame != 0
 }
 
-// pointsTo returns the first word of a greenlet's C++ object that is the address
-// of an object of a type, and where it is.
+// pointsTo returns the first word of a greenlet's C++ object that is the address of an
+// object of a type, and its offset in bytes; ok is false if there is none in the first 39
+// words behind its head, or they cannot be read.
 func (g *Greenlets) pointsTo(green uint64, name string) (offset, value uint64, ok bool) {
 	impl, ok := g.objects.Field(green, implOffset)
 	if !ok || impl == 0 {

@@ -49,7 +49,7 @@ func (l *loop) pid() int {
 	return 0
 }
 
-// checkGreen compares the greenlets that are read with what the app says.
+// checkGreen compares the greenlets that are read with those that the app reports.
 func (l *loop) checkGreen(sent time.Time, n int) {
 	l.t.Helper()
 	var found []tasks.Task

@@ -17,7 +17,8 @@ type layout struct {
 	threadHead       uint64 // of a thread state: the list of its tasks
 }
 
-// layoutOf returns the layout of version 3.minor.
+// layoutOf returns the layout of version 3.minor: that of 3.14 for any number above 13 or
+// below 8.
 func layoutOf(minor int) layout {
 	switch minor {
 	case 8:
@@ -34,7 +35,8 @@ func layoutOf(minor int) layout {
 	return layout{coroutine: 128, state: 104, lists: true, node: 152, threadHead: 880}
 }
 
-// pending returns the coroutine of a task that has not ended.
+// pending returns the address of the coroutine of a task; false if the task has ended, is
+// none of asyncio's own type or cannot be read.
 func (r *Reader) pending(task uint64) (uint64, bool) {
 	var ok bool
 	if r.name, ok = r.objects.TypeName(r.name[:0], task); !ok || string(r.name) != "_asyncio.Task" {
@@ -48,9 +50,9 @@ func (r *Reader) pending(task uint64) (uint64, bool) {
 	return coroutine, ok && coroutine != 0
 }
 
-// number returns the number in the name that asyncio has given a task, which it
-// gives once; 0 for a name of the app's own. From 3.12 on it is the number alone
-// until somebody reads the name.
+// number returns N of a task's name "Task-N", which asyncio assigns, and which an app may
+// set too; 0 for any other name, none, or one that cannot be read. From 3.12 on the name is
+// the number alone until a program reads it.
 func (r *Reader) number(task uint64) uint64 {
 	name, ok := r.objects.Field(task, r.layout.coroutine+8)
 	if !ok || name == 0 {
@@ -74,13 +76,18 @@ func (r *Reader) number(task uint64) uint64 {
 	return n
 }
 
-// list sets the tasks of the process; thread is the thread state of the loop.
+// list sets r.tasks to the tasks of the process, from 3.14 on those of the loop's thread
+// only, at most [MaxTasks]; thread is the thread state of the loop. false: that is 0, the
+// tasks could not be found, or their list not be read to its end; eager tasks may be
+// missing.
 func (r *Reader) list(thread uint64) bool {
 	if r.layout.lists {
 		return thread != 0 && r.linked(thread+r.layout.threadHead)
 	}
-	interpreters := r.process.Runtime() + uint64(r.process.Layout().Runtime.InterpretersHead)
-	interpreter, ok := r.objects.Word(interpreters)
+	if thread == 0 {
+		return false
+	}
+	interpreter, ok := r.objects.Word(thread + uint64(r.process.Layout().Thread.Interp)) // of several, that of the loop
 	if !ok {
 		return false
 	}
@@ -109,7 +116,7 @@ func (r *Reader) list(thread uint64) bool {
 	})
 }
 
-// add notes a task and reports whether there is room for more.
+// add adds a task to r.tasks. It returns false if there is no room, which is counted.
 func (r *Reader) add(task uint64) bool {
 	if len(r.tasks) == MaxTasks {
 		r.Counts.TasksBeyond++
@@ -119,7 +126,8 @@ func (r *Reader) add(task uint64) bool {
 	return true
 }
 
-// linked notes the tasks of a list, whose links are checked in both directions.
+// linked adds the tasks of a linked list to r.tasks, until there is no room. It checks the
+// links in both directions; false if one is wrong or cannot be read.
 func (r *Reader) linked(head uint64) bool {
 	before := head
 	node, ok := r.objects.Word(head)

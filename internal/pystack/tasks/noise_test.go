@@ -10,48 +10,9 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
+	"github.com/resp-exporter/resp-exporter/internal/pystack/pystacktest"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/tasks"
 )
-
-// noisy is the memory of a process with some of its words replaced.
-type noisy struct {
-	memory memory.Memory
-	rng    *rand.Rand
-	rate   int // one word in so many
-	seen   []uint64
-	reads  int
-}
-
-func (n *noisy) Read(parts ...memory.Part) error {
-	n.reads++
-	if err := n.memory.Read(parts...); err != nil {
-		return err
-	}
-	for _, p := range parts {
-		if len(n.seen) < 1000 {
-			n.seen = append(n.seen, p.Addr&^7)
-		}
-		for i := 0; i+8 <= len(p.Into); i += 8 {
-			if n.rng.IntN(n.rate) == 0 {
-				binary.LittleEndian.PutUint64(p.Into[i:], n.word())
-			}
-		}
-	}
-	return nil
-}
-
-// word returns a small number, an address that was read before, or anything.
-func (n *noisy) word() uint64 {
-	switch n.rng.IntN(4) {
-	case 0:
-		return uint64(n.rng.IntN(64))
-	case 1:
-		return n.seen[n.rng.IntN(len(n.seen))] + uint64(n.rng.IntN(256))&^7
-	case 2:
-		return n.rng.Uint64()
-	}
-	return 0
-}
 
 // over is a reader that can be given another memory.
 type over interface {
@@ -74,7 +35,7 @@ func TestNoise(t *testing.T) {
 			reader = func() over { return tasks.New(l.process, requests) }
 			l.send(rng, "streamed")
 		} else {
-			l.start(debian, "-m", "gunicorn.app.wsgiapp", "green:app", "--bind", "unix:"+l.socket(), "--worker-class", "gevent")
+			l.start(debian, "-m", "gunicorn.app.wsgiapp", "green:app", "--bind", "unix:"+l.socket(), "--worker-class", "gevent", "--timeout", "600")
 			l.send(rng, "helper")
 			requests := l.openProcess(l.pid())
 			reader = func() over { return tasks.NewGreenlets(l.process, requests) }
@@ -86,13 +47,13 @@ func TestNoise(t *testing.T) {
 		l.wait("a stack", func() bool { return l.process.Look(l.pid(), &stack) == pystack.OK && stack.Frozen })
 		lost := 0
 		for round := range 1500 {
-			n := &noisy{memory: memory.NewProcess(l.pid()), rng: rng, rate: 1 << (3 + round%9)}
+			n := &pystacktest.Noisy{Memory: memory.NewProcess(l.pid()), RNG: rng, Rate: 1 << (3 + round%9)}
 			r := reader()
 			r.Over(n)
 			for range 2 {
 				found, ok := r.Read(&stack, time.Now(), nil)
-				if len(found) > tasks.MaxRequests || n.reads > 100_000 {
-					t.Fatalf("%d requests with %d reads", len(found), n.reads)
+				if len(found) > tasks.MaxRequests || n.Reads > 100_000 {
+					t.Fatalf("%d requests with %d reads", len(found), n.Reads)
 				}
 				if !ok || len(found) != 2 {
 					lost++

@@ -1,6 +1,7 @@
 // Package tasks reads from the event loop of an asyncio process which requests it
 // has in hand, and in which line of the app each of them waits: a task that waits
-// is in no thread's stack.
+// is in no thread's stack. A method with a boolean result returns false also for what cannot be
+// read or makes no sense.
 package tasks
 
 import (
@@ -14,7 +15,7 @@ import (
 
 // Bounds of one look.
 const (
-	// MaxTasks is how many tasks of a process are looked at.
+	// MaxTasks is how many tasks of a process are read.
 	MaxTasks = 512
 	// MaxRequests is how many requests are returned.
 	MaxRequests = 200
@@ -69,8 +70,8 @@ type Reader struct {
 // keys are the names that are looked up.
 type keys struct{ module, all, scheduled, eager, data *object.Key }
 
-// New returns a reader of a process's tasks, which shares what is known of the
-// process with a reader of its requests.
+// New returns a reader of a process's tasks, which shares data about the process with a
+// reader of its requests.
 func New(p *pystack.Process, requests *request.Reader) *Reader {
 	k := object.NewKey
 	return &Reader{
@@ -79,10 +80,10 @@ func New(p *pystack.Process, requests *request.Reader) *Reader {
 	}
 }
 
-// Read appends the tasks with a request in hand to into, at a moment. It is called
-// within [pystack.Process.LookThen] of the thread that the loop runs in, whose
-// stack that is. It returns false where the tasks could not be found: after a torn
-// look, or in a process without asyncio.
+// Read appends to into the tasks that work on a request at now, and returns it: of the
+// first [MaxTasks] tasks, at most [MaxRequests], in no order. It must be called within
+// [pystack.Process.LookThen] of the thread that the loop runs in, whose stack is given.
+// false: the tasks could not be found, after a torn look or in a process without asyncio.
 func (r *Reader) Read(stack *pystack.Stack, now time.Time, into []Task) ([]Task, bool) {
 	r.objects.Begin(&r.trail)
 	defer r.objects.End(&r.trail)
@@ -106,7 +107,8 @@ func (r *Reader) Read(stack *pystack.Stack, now time.Time, into []Task) ([]Task,
 	return into, true
 }
 
-// task returns a task that has not ended and has a request in hand.
+// task returns a task of asyncio; ok is false if it has ended, has no request in hand or
+// cannot be read.
 func (r *Reader) task(addr uint64, now time.Time) (t Task, ok bool) {
 	coroutine, ok := r.pending(addr)
 	if !ok {
@@ -150,7 +152,7 @@ func (r *Reader) task(addr uint64, now time.Time) (t Task, ok bool) {
 	return t, true
 }
 
-// modelFrame returns a frame as the model has it.
+// modelFrame returns a frame as the model has it; zero for nil.
 func modelFrame(f *pystack.Frame) model.Frame {
 	if f == nil {
 		return model.Frame{}

@@ -15,12 +15,12 @@ type turns struct {
 	slots object.Slots
 }
 
-// Turn returns what differs from turn to turn of an asyncio loop: the bits of the
+// Turn returns a number that differs from turn to turn of an asyncio loop: the bits of the
 // time at which the loop has returned from its poll, the variable end_time of
-// BaseEventLoop._run_once (asyncio/base_events.py). Two looks that have the same one
-// prove that the loop was not in its poll between them. It is 0 while the loop runs
-// no callback, and for other loops, such as uvloop. It is called as [Reader.Read]
-// is.
+// BaseEventLoop._run_once (asyncio/base_events.py). Two looks with the same number prove
+// that the loop was not in its poll between them. It is 0 while the loop runs no callback,
+// for other loops, such as uvloop, and if it cannot be read. It must be called as
+// [Reader.Read] is.
 func (r *Reader) Turn(stack *pystack.Stack) uint64 {
 	for i := len(stack.Frames) - 1; i > 0; i-- {
 		f := &stack.Frames[i]

@@ -25,9 +25,10 @@ type Ledger struct {
 // Spent is what one sample adds, in seconds.
 type Spent struct{ Run, Delay, Wait float64 }
 
-// Sample returns what has been spent since the sample before, dt earlier. run and
-// delay are the thread's totals (/proc/PID/task/TID/schedstat). waits: it was
-// found waiting; Wait is 0 otherwise. The first sample has nothing to divide.
+// Sample returns the seconds that were spent in the time dt since the sample before:
+// running, runnable without a CPU, and waiting. run and delay are the thread's totals
+// (/proc/PID/task/TID/schedstat). waits: the thread was found waiting; without it Wait is
+// 0, with it dt corrected by a part of the balance. The first sample returns 0.
 func (l *Ledger) Sample(dt, run, delay time.Duration, waits bool) Spent {
 	if !l.began {
 		l.began, l.run, l.delay = true, run, delay

@@ -51,8 +51,8 @@ func (s *simulated) advance(dt time.Duration) {
 	}
 }
 
-// Whatever a thread does in between, its seconds are the truth within three points
-// of all the time: what is left is the chance of 6,000 samples.
+// For any sequence of states, a thread's seconds differ from the truth by at most three
+// points of the whole time: the chance of 6,000 samples.
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond

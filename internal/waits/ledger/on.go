@@ -28,14 +28,14 @@ const (
 	numOn
 )
 
-// names are the values of the label "on".
+// names returns the values of the label "on", by On.
 func names() [numOn]string {
 	return [numOn]string{
 		"cpu", "cpu_queue", "throttled", "gc", "gil", "mysql", "redis", "upstream", "client", "lock", "disk", "sleep", "child", "idle", "loop", "other", "unknown",
 	}
 }
 
-// String returns the value of the label "on".
+// String returns the value of the label "on"; "unknown" for a number that is no On.
 func (o On) String() string {
 	if o >= numOn {
 		return "unknown"
@@ -65,7 +65,7 @@ func All() []On {
 // Seconds is seconds by what they were spent on.
 type Seconds [numOn]float64
 
-// Sum returns all seconds together.
+// Sum returns the sum of the seconds of all kinds.
 func (s *Seconds) Sum() (sum float64) {
 	for _, v := range s {
 		sum += v

@@ -59,7 +59,8 @@ type View struct {
 	Seconds Seconds
 }
 
-// Slot returns the totals of a slot, which live on when its process is replaced.
+// Slot returns the totals of a slot of an app, which it makes if there are none. They
+// stay when the process in the slot is replaced.
 func (t *Totals) Slot(app string, slot int, now time.Time) *Slot {
 	a := t.app(app, now)
 	s := a.slots[slot]
@@ -71,7 +72,8 @@ func (t *Totals) Slot(app string, slot int, now time.Time) *Slot {
 	return s
 }
 
-// View returns the totals of a view; those of OtherView beyond the bound.
+// View returns the totals of a view of an app, which it makes if there are none. Once the
+// app has MaxViews it returns those of OtherView for further views, and counts that.
 func (t *Totals) View(app, view string, now time.Time) *View {
 	a := t.app(app, now)
 	v := a.views[view]
@@ -91,7 +93,7 @@ func (t *Totals) View(app, view string, now time.Time) *View {
 // MaxViews others.
 func (t *Totals) DroppedViews() uint64 { return t.beyond }
 
-// app returns the totals of an app.
+// app returns the totals of an app, which it makes if there are none.
 func (t *Totals) app(name string, now time.Time) *App {
 	if t.apps == nil {
 		t.apps = make(map[string]*App)
@@ -105,8 +107,9 @@ func (t *Totals) app(name string, now time.Time) *App {
 	return a
 }
 
-// Tick keeps what utilization is computed from, and forgets what has had no
-// process for an hour. It is to be called every second or so.
+// Tick stores a copy of the totals every 5 s, from which utilization is computed, and
+// removes apps and slots that had no process for an hour. The caller calls it about every
+// second.
 func (t *Totals) Tick(now time.Time) {
 	for name, a := range t.apps {
 		if now.Sub(a.seen) > forgetAfter {
@@ -126,7 +129,7 @@ func (t *Totals) Tick(now time.Time) {
 	}
 }
 
-// moment returns the totals of an app now.
+// moment returns the app's totals now, for a comparison with later ones.
 func (a *App) moment(now time.Time) moment {
 	m := moment{at: now}
 	for _, s := range a.slots {
@@ -137,8 +140,9 @@ func (a *App) moment(now time.Time) moment {
 	return m
 }
 
-// utilization returns the part of the thread time of the last minute with a
-// request in hand; false before there are five seconds of it.
+// utilization returns the part of the thread time of the last minute, from 0 to 1, with a
+// request in hand; false until there are five seconds to compare, or if no time was counted
+// in them.
 func (a *App) utilization(now time.Time) (float64, bool) {
 	first := 0
 	for first < a.kept && now.Sub(a.past[first].at) > utilizationSpan+utilizationStep {
@@ -171,7 +175,7 @@ type SlotTotals struct {
 	Loop    bool
 }
 
-// Copy returns the totals of all apps, by name.
+// Copy returns a copy of the totals of all apps, sorted by name.
 func (t *Totals) Copy(now time.Time) []AppTotals {
 	out := make([]AppTotals, 0, len(t.apps))
 	for _, name := range slices.Sorted(maps.Keys(t.apps)) {

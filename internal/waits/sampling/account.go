@@ -4,12 +4,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 )
 
-// accountAll adds the time since the sample before to what the threads of a worker
-// spent it on.
+// accountAll adds the time since the last sample to what each thread spent it on.
 func (s *Sampler) accountAll(w *worker, now time.Time) {
 	var dt time.Duration
 	if !w.sampled.IsZero() {
@@ -33,7 +33,7 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 		t.gil.Add(on, t.stack.started, dt, now)
 		waits = waits || t.counted && on == ledger.GIL
 	}
-	if s.looks {
+	if w.user.Looks {
 		w.requests.Looks++
 	}
 	s.watchGIL(w, waits, dt, now)
@@ -46,8 +46,8 @@ func (s *Sampler) accountAll(w *worker, now time.Time) {
 	}
 }
 
-// account adds the time of one thread since the sample before to what it was spent
-// on. collects: it runs the garbage collector.
+// account adds the time dt since the last sample to what one thread spent it on.
+// collects: it runs the garbage collector.
 func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool, now time.Time) {
 	on := w.onOf(t)
 	t.turn.Note(t.counted && on != ledger.Idle && on != ledger.Loop, now)
@@ -71,8 +71,19 @@ func (s *Sampler) account(w *worker, t *thread, dt time.Duration, collects bool,
 	} else {
 		w.totals.Seconds[on] += x.Wait
 	}
-	if s.looks {
+	if w.user.Looks {
 		t.accountView(on, runs, now)
 		w.countRequest(t, on, now)
 	}
+}
+
+// settleQueued adds the time that a worker's threads were runnable without a CPU: to
+// Throttled as far as its control group was throttled since the last call, at most for
+// that time per thread, the rest to CPUQueue. A throttled thread looks like a queued one.
+func (w *worker) settleQueued(groups *cgroup.FS, now time.Time) {
+	throttled := w.throttle.Since(groups, w.key.pid, w.queued >= tickPeriod.Seconds()/10, now)
+	part := min(w.queued, throttled*float64(max(w.counted, 1)))
+	w.totals.Seconds[ledger.Throttled] += part
+	w.totals.Seconds[ledger.CPUQueue] += w.queued - part
+	w.queued = 0
 }

@@ -5,10 +5,10 @@ import "time"
 // blockedAfter is how long an event loop may stay out of its poll.
 const blockedAfter = 100 * time.Millisecond
 
-// watchLoop adds the time that an event loop does not return to its poll, where
-// that is proven: since the sample before, it has been in one call that is not its
-// poll, or in the same turn. Samples that could not say count with the next one
-// that can.
+// watchLoop adds to the worker's totals the time for which its event loop does not return
+// to its poll, where that is proven: since the last sample, the loop has been in one call
+// that is not its poll, or in the same turn. Samples that prove nothing count with the
+// next one that does.
 func (w *worker) watchLoop(dt time.Duration, now time.Time) {
 	w.totals.Loop = true
 	t, l := w.main(), &w.loop
@@ -39,8 +39,8 @@ func (w *worker) watchLoop(dt time.Duration, now time.Time) {
 	}
 }
 
-// turn returns the turn that the loop is in; looked: a stack was believed in the
-// sample under way.
+// turn returns the turn that the loop is in; 0: not known. looked: its stack was read and
+// believed in this sample.
 func (w *worker) turn(t *thread) (turn uint64, looked bool) {
 	if w.python.loop == nil || !t.stack.known || !t.stack.at.Equal(w.sampled) {
 		return 0, false
@@ -48,7 +48,6 @@ func (w *worker) turn(t *thread) (turn uint64, looked bool) {
 	return w.python.loop.Turn(), true
 }
 
-// gevent reports whether the loop is gevent's. Its turn is the request that runs,
-// which goes on after the poll too: the same one proves nothing where the thread
-// has slept.
+// gevent reports whether the loop is known to be gevent's. Its turn is its current request,
+// which goes on after the poll: the same turn proves nothing if the thread has slept.
 func (w *worker) gevent() bool { return w.python.loop != nil && w.python.loop.Gevent() }

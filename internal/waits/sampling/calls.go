@@ -5,9 +5,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/calls"
 )
 
-// LastCall implements [calls.Sampler]: ok is false for one that is not
-// sampled, was found running, may not be read, or has run since. A thread that has
-// never been put on a CPU is one whose totals the kernel does not count.
+// LastCall implements [calls.Sampler]: ok is false for a thread that is not sampled, was found
+// running, has ended, may not be read, or has run since; and for one that was never put on a
+// CPU: the kernel may not count its totals, so that they cannot show whether it has run since.
 func (s *Sampler) LastCall(pid int, start uint64, tid int) (x calls.Thread, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

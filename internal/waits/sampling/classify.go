@@ -27,7 +27,7 @@ type classifier struct {
 	buf   [4096]byte
 }
 
-// classify returns what the system call of a thread says.
+// classify returns what a thread's current call says of its wait; fixed: CPU if it runs, Unknown if denied.
 func (c *classifier) classify(w *worker, t *thread, now time.Time) callState {
 	k := t.call
 	switch {
@@ -61,8 +61,8 @@ func (c *classifier) classify(w *worker, t *thread, now time.Time) callState {
 	return c.descriptors(w, t, fds, now)
 }
 
-// diskOr returns Disk for a thread that sleeps without being interruptible (state
-// D, proc_pid_stat(5)), otherwise the given value.
+// diskOr returns Disk if a thread is in uninterruptible sleep (state D,
+// proc_pid_stat(5)), else, also if that cannot be read, otherwise.
 func (c *classifier) diskOr(w *worker, t *thread, otherwise ledger.On) ledger.On {
 	c.name = append(strconv.AppendInt(append(c.name[:0], "task/"...), int64(t.tid), 10), "/stat\x00"...)
 	n, err := w.dir.Read(c.name, c.buf[:])
@@ -76,7 +76,9 @@ func (c *classifier) diskOr(w *worker, t *thread, otherwise ledger.On) ledger.On
 	return otherwise
 }
 
-// epoll returns what a wait for an epoll set says.
+// epoll returns what a wait for the epoll set at a descriptor says, always with polls set:
+// accepts if it has a listener, else the socket if its sockets agree. Only Other: they do not,
+// there are more than 8 or none, or the set cannot be read or kept.
 func (c *classifier) epoll(w *worker, fd int, now time.Time) callState {
 	set := c.epollSet(w, fd, now)
 	switch {
@@ -90,8 +92,8 @@ func (c *classifier) epoll(w *worker, fd int, now time.Time) callState {
 	return out
 }
 
-// epollSet returns what is in an epoll set of a worker, at most a second old; nil
-// if it cannot be read, or has more sets than are kept.
+// epollSet returns what is in an epoll set of a worker, at most a second old, nothing if it
+// cannot be read; nil if the worker has more sets than are kept.
 func (c *classifier) epollSet(w *worker, fd int, now time.Time) *epollSet {
 	var set *epollSet
 	for i := range w.epolls {
@@ -112,8 +114,8 @@ func (c *classifier) epollSet(w *worker, fd int, now time.Time) *epollSet {
 	return set
 }
 
-// descriptors returns what a wait for descriptors says. t is the thread that waits
-// for one file; nil for an epoll set.
+// descriptors returns what a wait for descriptors says: for a connection, a file, or a socket if
+// they agree, else Other, as for more than 8. t: the thread, for one file; nil for an epoll set.
 func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time) callState {
 	if slices.ContainsFunc(fds, func(fd int) bool { return slices.Contains(w.listening, fd) }) {
 		return callState{accepts: true, fixed: ledger.Other}
@@ -132,7 +134,7 @@ func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time)
 		if sockets++; sockets > maxSetSockets {
 			return callState{fixed: ledger.Other}
 		}
-		switch s := c.names.Name(w.app, inode, now); {
+		switch s := c.names.Name(w.user.Account, w.app, inode, now); {
 		case s == nil, s.Named && s.On == ledger.Other && len(fds) > 1: // such as the ends of a pair within one process
 		case one == nil || !s.Named:
 			one = s
@@ -143,8 +145,8 @@ func (c *classifier) descriptors(w *worker, t *thread, fds []int, now time.Time)
 	return callState{socket: one, fixed: ledger.Other}
 }
 
-// link returns the target of the link of a descriptor, valid until the next call;
-// empty if it is closed.
+// link returns the target of a descriptor's link, valid until the next call; nil if it is
+// closed or cannot be read.
 func (c *classifier) link(w *worker, fd int) []byte {
 	c.name = append(strconv.AppendInt(append(c.name[:0], "fd/"...), int64(fd), 10), 0)
 	n, err := w.dir.Readlink(c.name, c.buf[:])

@@ -34,7 +34,7 @@ type wait struct {
 	own, inner model.Frame
 }
 
-// wait returns what a thread waits for now.
+// wait returns the wait that a thread is in, as it is kept to compare later ones.
 func (t *thread) wait() wait {
 	return wait{
 		since: t.since, first: t.times.Slices, last: t.times.Slices, run: t.times.Run, call: t.call, socket: t.state.socket, futex: t.state.futex,
@@ -42,9 +42,8 @@ func (t *thread) wait() wait {
 	}
 }
 
-// settle sets since when a thread has waited that has run since the sample before:
-// if it went on with the wait that it had, since that began. Where its stack is still
-// to be read, that is told later.
+// settle sets t.since after the thread has run: if it continues the wait before, to the
+// start of that. If its stack is still to be read, a later call decides.
 func (w *worker) settle(t *thread, on ledger.On) {
 	if !t.unsettled || w.python.process != nil && t.counted && w.wantsStack(t) && !t.call.Running {
 		return
@@ -58,9 +57,9 @@ func (w *worker) settle(t *thread, on ledger.On) {
 	t.past = now
 }
 
-// continues reports whether a later wait is the same one: for the same thing, in the
-// same line of the same request. Where the request is not known, it must have woken up only
-// once, run for a moment, and be in the same call.
+// continues reports whether the later wait n is the same as p: for the same thing, in the same line of
+// the same request, with few wakes between; of threads that run, in the same request. If the request is
+// not known, the thread must wait, have woken up only once, run for a moment, and be in the same call.
 func (p *wait) continues(n *wait) bool {
 	if p.since.IsZero() || p.call.Running != n.call.Running || p.proven != n.proven {
 		return false

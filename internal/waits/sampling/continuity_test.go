@@ -24,6 +24,22 @@ func TestWaitGoesOn(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	// A sample that meets the client between two polls ends its wait: on a busy machine
+	// that is where it may have to wait for a CPU.
+	var got []float64
+	for range 10 {
+		seconds := sinceBefore(t, port)
+		if got = append(got, seconds); seconds >= 2 {
+			return
+		}
+	}
+	t.Errorf("it waits for %.1f s once it is named", got)
+}
+
+// sinceBefore returns for how many seconds a client that polls has waited when its socket
+// gets its name, two seconds after it began.
+func sinceBefore(t *testing.T, port string) (seconds float64) {
+	t.Helper()
 	pid, start, _ := startPython(t, `import socket, sys
 c = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
 c.settimeout(0.7)
@@ -49,11 +65,10 @@ while True:
 			named = append(named, conns.SocketWait{Sockets: []conns.WaitSocket{{Inode: u.Inode}}, On: conns.OnMySQL, Peer: "mysql:main"})
 		}
 		s.SetNames(named)
-		return longest("mysql") > 0
+		seconds = longest("mysql")
+		return seconds > 0
 	})
-	if got := longest("mysql"); got < 2 {
-		t.Errorf("it waits for %.1f s once it is named", got)
-	}
+	return seconds
 }
 
 // A wait is the same one if it is for the same thing in the same line of the same

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Threads returns the request threads of a worker as they were last sampled; ok is
-// false for a process that is not sampled.
+// Threads returns the request threads of a process as they were last sampled; ok is false
+// if it is not sampled, or was not yet.
 func (s *Sampler) Threads(pid int) (threads []model.Thread, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -21,7 +21,7 @@ func (s *Sampler) Threads(pid int) (threads []model.Thread, ok bool) {
 	return nil, false
 }
 
-// Workers returns the request threads of all workers as they were last sampled.
+// Workers returns the request threads of all sampled workers that live, without request paths.
 func (s *Sampler) Workers() []model.WorkerThreads {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,9 +22,9 @@ type gilHolder struct {
 	looked time.Time
 }
 
-// watchGIL takes who holds the interpreter's lock of a worker, in a sample that stands
-// for dt and in which a request thread waits for it or not. Of a holder that takes no
-// requests the stack is read.
+// watchGIL records in w.gil which thread holds the worker's GIL, in a sample that stands
+// for dt. waits: a request thread waits for it. If the holder is no request thread, its
+// stack is read too.
 func (s *Sampler) watchGIL(w *worker, waits bool, dt time.Duration, now time.Time) {
 	h := &w.gil
 	before := h.TID
@@ -44,7 +44,7 @@ func (s *Sampler) watchGIL(w *worker, waits bool, dt time.Duration, now time.Tim
 	}
 	switch {
 	case h.thread.stack.known && now.Sub(h.looked) < gilLook, !s.settings.Stacks, w.python.process == nil:
-	case s.savings <= 0:
+	case w.user.Savings <= 0:
 		s.skipped++
 	default:
 		h.looked = now
@@ -52,8 +52,8 @@ func (s *Sampler) watchGIL(w *worker, waits bool, dt time.Duration, now time.Tim
 	}
 }
 
-// helper returns the thread of a worker that holds the interpreter's lock and takes no
-// requests; ok is false without one.
+// helper returns the thread that holds the worker's GIL but takes no requests; ok is false if
+// there is none, if the holder is not known, and until a request thread has waited for it.
 func (w *worker) helper(now time.Time, paths bool) (x model.Thread, ok bool) {
 	h := &w.gil
 	if !h.Known() || h.thread == nil || slices.ContainsFunc(w.threads, func(t *thread) bool { return t.counted && t.tid == h.TID }) {

@@ -6,11 +6,11 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/share"
 )
 
-// A thread that gets the interpreter's lock for a moment now and then waits for it all
-// the same, and the thread that has it is named with its line, though it takes no
-// requests.
+// A thread that gets the GIL for a moment now and then is reported as waiting for it, and
+// the thread that holds it is named with its line, though it takes no requests.
 func TestHolderOfTheGIL(t *testing.T) {
 	t.Parallel()
 	pid, start, _ := startPython(t, `import threading
@@ -29,7 +29,7 @@ while t.is_alive():
 	until(t, "the holder", func() bool {
 		last = s.Register(r)
 		s.mu.Lock()
-		s.savings = maxSavings
+		save(s, share.MaxSavings)
 		s.mu.Unlock()
 		s.sample()
 		if len(last) != 2 || last[0].On != "gil" || last[0].Seconds < 1.5 || last[0].GIL {

@@ -27,6 +27,7 @@ type interpreters struct {
 	cache    *pystack.Cache
 	room     *object.Room
 	outcomes map[pystack.Outcome]uint64 // of looks; an interpreter that cannot be opened counts as one
+	beyond   uint64                     // times that one had more threads than are read
 }
 
 // interpreter is the Python interpreter of one worker.
@@ -54,7 +55,8 @@ type interpreter struct {
 	doubted bool   // a look has found nothing that makes sense since that was last compared
 }
 
-// open opens the interpreter of a process, unless that has failed lately.
+// open opens the interpreter of a process, unless that is done or has failed lately. On
+// failure it sets why, and never or when it is tried next.
 func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 	if i.process != nil || i.never || now.Before(i.next) {
 		return
@@ -89,9 +91,9 @@ func (i *interpreter) open(all *interpreters, pid int, now time.Time) {
 	}
 }
 
-// probe finds out whether the stacks of a process can be read, so that this is known of
-// an app that has no requests, too. It leaves nothing open. A process that has just been
-// started is tried again.
+// probe tests whether the stacks of a process can be read, so that this is known also for
+// an app without requests; why and never then say so. A failure is tried again after a
+// pause, at most maxProbes times, unless the interpreter is not supported.
 func (i *interpreter) probe(all *interpreters, pid int, now time.Time) {
 	if i.probes >= maxProbes || i.process != nil || now.Before(i.next) {
 		return
@@ -103,8 +105,8 @@ func (i *interpreter) probe(all *interpreters, pid int, now time.Time) {
 	i.close()
 }
 
-// denied returns why the kernel refuses to let the interpreter's memory be read; nil:
-// it does not.
+// denied returns the error by which the kernel refuses to let the interpreter's memory be
+// read; nil if it does not.
 func (i *interpreter) denied() error {
 	if i.process == nil && procfs.Denied(i.why) {
 		return i.why
@@ -112,7 +114,7 @@ func (i *interpreter) denied() error {
 	return nil
 }
 
-// close closes what is held open.
+// close closes the process if it is open.
 func (i *interpreter) close() {
 	if i.process != nil {
 		i.process.Close()
@@ -120,13 +122,12 @@ func (i *interpreter) close() {
 	}
 }
 
-// waitsForLock reports whether a futex is the interpreter's lock.
+// waitsForLock reports whether a futex is the GIL; false if that is not known.
 func (i *interpreter) waitsForLock(futex uint64) bool {
 	return i.process != nil && i.gilKnown && futex != 0 && i.gil.Waits(futex)
 }
 
-// holder returns the thread that holds the interpreter's lock now; 0: none, or it
-// is not known.
+// holder returns the id of the thread that holds the GIL now; 0: none, or not known.
 func (i *interpreter) holder() int {
 	if i.process == nil || !i.gilKnown {
 		return 0
@@ -138,16 +139,14 @@ func (i *interpreter) holder() int {
 	return g.HolderTID
 }
 
-// collecting returns the thread that runs the garbage collector now; 0: none, or
-// it is not known.
+// collecting returns the id of the thread that collects garbage now; 0: none, or not
+// known.
 func (i *interpreter) collecting() int {
 	if i.process == nil {
 		return 0
 	}
-	if on, err := i.process.Collecting(); err != nil || !on {
-		return 0
-	}
-	return i.holder()
+	tid, _ := i.process.Collector()
+	return tid
 }
 
 // stackInfo is what the last look at a thread's stack has shown.
@@ -173,8 +172,8 @@ type stackInfo struct {
 // until that is taken for its last word. A thread that ran at one look may sleep since.
 const maxFailures = 5
 
-// failed takes a look that was not to be believed, at a thread that has been put on a
-// CPU that often.
+// failed records in s a look that was not proven. After maxFailures at the same slices,
+// which is how often the thread had been put on a CPU, it counts as looked at.
 func (s *stackInfo) failed(slices uint64) {
 	if s.slices != slices {
 		s.failures = 0
@@ -183,18 +182,21 @@ func (s *stackInfo) failed(slices uint64) {
 	s.slices, s.looked = slices, s.failures >= maxFailures
 }
 
-// look reads the stack of a thread, and reports whether it is to be believed.
+// look reads the stack of a thread, and sets t.stack and returns true if it is proven.
 func (i *interpreter) look(all *interpreters, t *thread, now time.Time) bool {
 	if t.python == nil {
 		t.python = new(request.Thread)
 	}
 	i.of, i.now = t.python, now
 	i.request = request.Request{}
+	beyond := i.process.Stats().ThreadsBeyond
 	out := i.process.LookThen(t.tid, &i.stack, i.within)
+	all.beyond += i.process.Stats().ThreadsBeyond - beyond
 	all.outcomes[out]++
 	if out != pystack.OK {
 		i.doubted = i.doubted || out == pystack.Torn
 		t.stack.failed(t.times.Slices)
+		t.stack.looked = t.stack.looked || out == pystack.Beyond // another look finds no more
 		return false
 	}
 	r := &i.request
@@ -206,9 +208,8 @@ func (i *interpreter) look(all *interpreters, t *thread, now time.Time) bool {
 	return true
 }
 
-// lookAtLoop reads the stack of the thread of an event loop, and with it the turn
-// that the loop is in and, if tasks is set, its tasks. It reports whether that is
-// to be believed.
+// lookAtLoop reads the stack of an event loop's thread and, if the loop is known, its
+// current turn and, if tasks is set, its tasks. It reports whether the stack is proven.
 func (i *interpreter) lookAtLoop(all *interpreters, t *thread, tasks bool, now time.Time) bool {
 	if i.loop == nil {
 		return i.look(all, t, now)
@@ -223,7 +224,7 @@ func (i *interpreter) lookAtLoop(all *interpreters, t *thread, tasks bool, now t
 	return ok
 }
 
-// frameOf returns a frame as the model has it; a zero one for nil.
+// frameOf returns a frame as the model has it, its plain name if it has no qualified one; the zero frame for nil.
 func frameOf(f *pystack.Frame) model.Frame {
 	if f == nil {
 		return model.Frame{}
@@ -235,7 +236,8 @@ func frameOf(f *pystack.Frame) model.Frame {
 	return model.Frame{Function: name, File: f.Code.File, Line: f.Line}
 }
 
-// model returns the stack as the model has it; nil if none was believed.
+// model returns the stack as the model has it, with the request's path only if paths is
+// set; nil if none was believed, or it has neither a request nor a frame to show.
 func (s *stackInfo) model(paths bool) *model.Stack {
 	if !s.known || !s.inHand && s.own.File == "" && s.inner.File == "" {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/share"
 )
 
 // sampleUntil samples one Python process, whose main thread has a request, until ok
@@ -21,7 +22,7 @@ func sampleUntil(t *testing.T, script string, ok func(model.Thread, ledger.Secon
 	until(t, script, func() bool {
 		threads := s.Register(r)
 		s.mu.Lock()
-		s.savings = maxSavings
+		save(s, share.MaxSavings)
 		s.mu.Unlock()
 		s.sample()
 		apps := s.Totals().Apps
@@ -37,8 +38,8 @@ func TestStackOfAWait(t *testing.T) {
 	})
 }
 
-// A thread that waits for the interpreter's lock is told from one that waits for a
-// lock of the app.
+// A thread that waits for the GIL is distinguished from one that waits for a lock of the
+// app.
 func TestGIL(t *testing.T) {
 	t.Parallel()
 	spin := "import threading\ndef spin():\n  while True: pass\nfor i in range(3): threading.Thread(target=spin, daemon=True).start()\nspin()"
@@ -47,8 +48,7 @@ func TestGIL(t *testing.T) {
 	})
 }
 
-// The time of the garbage collector is told from the rest of the time on a
-// processor.
+// The time of the garbage collector is distinguished from other CPU time.
 func TestCollector(t *testing.T) {
 	t.Parallel()
 	sampleUntil(t, "import gc\nkeep = [[] for _ in range(500000)]\nwhile True: gc.collect()", func(_ model.Thread, seconds ledger.Seconds) bool {
@@ -77,7 +77,7 @@ func TestNoInterpreter(t *testing.T) {
 	}
 	until(t, "unsupported", func() bool {
 		s.Register(Registration{PID: pid, Start: st.Start, App: "shop", Server: cmdline.Gunicorn, Sync: true})
-		s.savings = maxSavings
+		save(s, share.MaxSavings)
 		s.sample()
 		all := s.Totals()
 		return all.Unsupported["shop"] != nil && all.Stacks["unsupported"] == 1

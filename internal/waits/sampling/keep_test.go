@@ -6,6 +6,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/share"
 )
 
 // Where there is no CPU time for the stacks of all, that of a long request is read each
@@ -19,13 +20,13 @@ func TestStackOfALongRequest(t *testing.T) {
 	sample := func(savings time.Duration) *thread {
 		s.Register(r)
 		s.mu.Lock()
-		s.savings = savings
+		save(s, savings)
 		s.mu.Unlock()
 		s.sample()
 		return s.order[0].threads[0]
 	}
-	until(t, "a stack", func() bool { return sample(maxSavings).stack.known })
-	first := sample(maxSavings)
+	until(t, "a stack", func() bool { return sample(share.MaxSavings).stack.known })
+	first := sample(share.MaxSavings)
 	views, seen := first.inViews, []time.Time{first.stack.at}
 	for began := time.Now(); len(seen) < 4; time.Sleep(20 * time.Millisecond) {
 		x := sample(-time.Hour)
@@ -47,7 +48,7 @@ func TestStackOfALongRequest(t *testing.T) {
 			t.Errorf("stacks were read %s after each other", passed)
 		}
 	}
-	if s.skipped == 0 || s.looks {
+	if s.skipped == 0 || s.order[0].user.Looks {
 		t.Errorf("%d skipped", s.skipped)
 	}
 }

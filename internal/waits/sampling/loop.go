@@ -20,8 +20,7 @@ const (
 	loopRetry = 5 * time.Second
 	// tasksStale is how long the last look at tasks is shown.
 	tasksStale = 10 * time.Second
-	// maxTaskThreads is how many tasks of a worker are listed, those that wait
-	// longest first.
+	// maxTaskThreads is how many tasks of a worker are listed, those that wait longest first.
 	maxTaskThreads = 64
 )
 
@@ -52,7 +51,8 @@ type taskRequest struct {
 	since time.Time // when it was first seen in that line, without another in between
 }
 
-// wantsTasks reports whether the tasks of a worker's event loop are to be read.
+// wantsTasks reports whether the tasks of a worker's event loop are due to be read: it may
+// have a loop whose thread may be read and has run since, and the next read's time has come.
 func (w *worker) wantsTasks(now time.Time) bool {
 	if w.threading != eventLoop && !w.guessed || w.python.never || w.main().denied || now.Before(w.loop.next) {
 		return false
@@ -65,14 +65,14 @@ func (w *worker) provenLoop() bool {
 	return w.python.loop != nil && w.python.loop.Known()
 }
 
-// loopUnmoved reports whether the loop's thread has not run since its tasks were
-// last read: then they are the same.
+// loopUnmoved reports whether the loop's thread has not run since its tasks were read; false if they never were.
 func (w *worker) loopUnmoved() bool {
 	t := w.main()
 	return !w.loop.read.IsZero() && !t.call.Running && t.times.Slices == w.loop.slices
 }
 
-// tookTasks takes what a look has read of the tasks; ok: it is to be believed.
+// tookTasks stores the tasks that a look has read as the loop's requests, and sets when
+// they are read next. ok: the look was proven; else the old ones stay.
 func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 	l := &w.loop
 	l.next = now.Add(taskRetry)
@@ -108,14 +108,14 @@ func (s *Sampler) tookTasks(w *worker, ok bool, now time.Time) {
 	clear(l.before)
 }
 
-// countTask counts a request to a view that the look before did not have.
+// countTask counts a request to a view, unless the look before had it.
 func (w *worker) countTask(x *taskRequest) {
 	if at, ok := w.loop.known[x.id]; x.view != nil && x.id != 0 && (!ok || w.loop.before[at].view == nil) {
 		w.requests.Add(x.view)
 	}
 }
 
-// turnOver makes the requests those of the look before.
+// turnOver makes the requests of this look those of the look before.
 func (l *loop) turnOver() {
 	l.before, l.requests = l.requests, l.before[:0]
 	if l.known == nil {
@@ -129,7 +129,8 @@ func (l *loop) turnOver() {
 	}
 }
 
-// continues takes over what is known of the same request from the look before.
+// continues copies to x what the look before knows of the same request: since when it has
+// been seen, and has waited in that line.
 func (x *taskRequest) continues(before *taskRequest) {
 	x.seen = before.seen
 	if x.stack.Own == before.stack.Own && x.stack.Inner == before.stack.Inner {
@@ -140,8 +141,9 @@ func (x *taskRequest) continues(before *taskRequest) {
 	}
 }
 
-// accountTasks adds the time since the look before to the views of the requests
-// that wait in an event loop. If the loop has not run since, they are the same.
+// accountTasks adds the time since the last look to the views of the requests that wait
+// in an event loop, once per look or, if the loop has not run, per taskPeriod. It drops
+// requests that are too old.
 func (w *worker) accountTasks(now time.Time) {
 	l := &w.loop
 	if now.Sub(l.read) > tasksStale && !l.fresh && !w.loopUnmoved() {
@@ -163,14 +165,14 @@ func (w *worker) accountTasks(now time.Time) {
 	}
 }
 
-// inHand reports whether a request waits in the event loop, or did a moment ago.
+// inHand reports whether requests waited in the event loop at the last look at its tasks.
 func (l *loop) inHand() bool { return len(l.requests) > 0 }
 
-// forget forgets the requests.
+// forget removes all that is known of the loop.
 func (l *loop) forget() { *l = loop{} }
 
-// taskThreads appends the requests that wait in the event loop of a worker, as the
-// threads that they would be.
+// taskThreads appends to out the requests that wait in a worker's event loop, as threads:
+// those that wait longest, at most maxTaskThreads.
 func (w *worker) taskThreads(out []model.Thread, now time.Time, paths bool) []model.Thread {
 	first := len(out)
 	for i := range w.loop.requests {

@@ -1,24 +1,26 @@
 package sampling
 
 import (
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
 // Registration is what a scan knows of a worker in a slot.
 type Registration struct {
 	PID    int
-	Start  uint64 // clock ticks since the boot
+	Start  uint64         // clock ticks since the boot
+	Owner  procfs.Account // whose share of the sampler's time it uses
 	App    string
 	Slot   int
 	Server cmdline.Server
 	Class  string // gunicorn's worker class if the command line has it, else ""
-	// Threads is how many it has for requests by the command line; 0: it does not
-	// say.
+	// Threads is how many it has for requests by the command line; 0: it does not say.
 	Threads   int
 	Sync      bool  // it was seen to be a sync worker of gunicorn
 	Listening []int // descriptors of the app's listeners
@@ -28,9 +30,9 @@ type Registration struct {
 	Pending  bool // an event loop has an unanswered connection
 }
 
-// Register has a worker sampled, or brings up to date what scans know of it, and
-// returns its request threads as they were last sampled. Those of a process that
-// has ended meanwhile, or that may not be opened, are none.
+// Register adds a worker to those that are sampled, or updates what scans know of it. It
+// returns its request threads as last sampled; nil if they were not yet, or a process that
+// is new has ended or may not be opened.
 func (s *Sampler) Register(r Registration) []model.Thread {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +45,7 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 			return nil
 		}
 		s.workers[key] = w
-		s.order = append(s.order, w)
+		s.insert(w, r.Owner)
 	}
 	totals := s.totals.Slot(r.App, r.Slot, now)
 	if w.totals != nil && w.totals != totals {
@@ -59,17 +61,27 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 	return w.requestThreads(now, s.settings.Paths)
 }
 
+// insert adds a worker behind the others of its user, which stand together.
+func (s *Sampler) insert(w *worker, owner procfs.Account) {
+	w.user = s.shares.Of(owner)
+	at := len(s.order)
+	for at > 0 && s.order[at-1].user != w.user {
+		at--
+	}
+	if at == 0 {
+		at = len(s.order)
+	}
+	s.order = slices.Insert(s.order, at, w)
+}
+
 // gthreadPoll is the timeout in milliseconds with which gunicorn's gthread worker
 // polls (gunicorn/workers/gthread.py). Event loops have other ones.
 const gthreadPoll = 1000
 
-// setThreading sets which threads work on requests. A worker of gunicorn whose
-// main thread polls its listener is no sync one. Where the command line does not
-// say which it is (its processes may set a title instead), it has a pool if it
-// polls as gthread does or has connections in no epoll set, else an event loop,
-// until the stack of its main thread has shown a loop.
-// How many threads the pool may have is not known then: those that were seen
-// count. Samples show more of that than scans, which may be rare.
+// setThreading sets w.threading: which threads work on requests, by the server and its
+// class. If gunicorn's command line does not say the class, it is guessed from samples: a
+// pool if the main thread polls as gthread does or has connections in no epoll set, else
+// an event loop. The size of such a pool is not known.
 func (w *worker) setThreading(now time.Time) {
 	w.ruled = now
 	r := &w.registered
@@ -102,8 +114,8 @@ func (w *worker) setThreading(now time.Time) {
 	}
 }
 
-// requestThreads returns the request threads of a worker, and the one that keeps them
-// from the interpreter's lock.
+// requestThreads returns the request threads of a worker, the thread that holds the GIL
+// if they wait for it, and at most 64 waiting tasks; nil before the first sample.
 func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 	if w.sampled.IsZero() {
 		return nil
@@ -120,7 +132,7 @@ func (w *worker) requestThreads(now time.Time, paths bool) []model.Thread {
 	return w.taskThreads(out, now, paths)
 }
 
-// requestThread returns one request thread of a worker.
+// requestThread returns one thread as the model has it, with what it waits for.
 func (w *worker) requestThread(t *thread, now time.Time, paths bool) model.Thread {
 	holds := w.gil.Known() && t.tid == w.gil.TID
 	on, since := t.on, t.since
@@ -149,7 +161,7 @@ type Socket struct {
 	Inode uint64
 }
 
-// Unnamed returns the sockets that threads wait for and that have no name yet.
+// Unnamed returns the sockets that threads wait for and that are still to be named.
 func (s *Sampler) Unnamed() []Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +174,7 @@ func (s *Sampler) Unnamed() []Socket {
 	return out
 }
 
-// SetNames names the sockets of waits, of which each has one.
+// SetNames names the sockets of waits by their On and Peer. Each wait has one socket.
 func (s *Sampler) SetNames(waits []conns.SocketWait) {
 	if len(waits) == 0 {
 		return
@@ -180,40 +192,39 @@ func (s *Sampler) SetNames(waits []conns.SocketWait) {
 // Totals is what the sampler has added up, and about the sampler itself.
 type Totals struct {
 	Apps []ledger.AppTotals // by name
-	Rate float64            // samples a second now
+	Rate float64            // samples a second now, of the user whose workers are sampled least often
 	CPU  time.Duration      // of all samples
 	// Stacks is how often each outcome of a look at a stack has come, by its name.
 	Stacks map[string]uint64
-	// InFlight is how many requests of each view threads have or wait in event loops,
-	// by app.
+	// InFlight is how many requests of each view threads have or wait in event loops, by app.
 	InFlight map[string]map[string]int
 	// Unsupported is why the interpreter of an app's workers is none whose stacks can be
 	// read, by app; Denied is how the kernel refuses to let them be read.
 	Unsupported, Denied map[string]error
-	// SkippedStacks is how many stacks were not read because there was no CPU time
-	// for them.
+	// SkippedStacks is how many stacks were not read because there was no CPU time for them.
 	SkippedStacks uint64
 	// SkippedTasks is how often the tasks of an event loop were not read because there
 	// was no CPU time for them, DroppedTasks how often it had more than are read.
 	SkippedTasks, DroppedTasks uint64
+	// DroppedThreads is how often a worker or its interpreter had more threads than are read.
+	DroppedThreads uint64
 	// HungReads is how many reads of memory did not return in time, or were not begun
 	// because of such.
 	HungReads uint64
-	// DroppedSockets is how many sockets were not named because of a bound, since
-	// the start.
+	// DroppedSockets is how many sockets were not named because of a bound, since the start.
 	DroppedSockets uint64
 	// DroppedViews is in how many samples a request was counted under
 	// [ledger.OtherView] because its app has [ledger.MaxViews] views, since the start.
 	DroppedViews uint64
 }
 
-// Totals returns a copy of what has been added up so far.
+// Totals returns a copy of the totals so far.
 func (s *Sampler) Totals() Totals {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := Totals{
-		Apps: s.totals.Copy(time.Now()), Rate: 1 / s.period.Seconds(), CPU: s.spent, DroppedSockets: s.names.Dropped(), DroppedViews: s.totals.DroppedViews(), SkippedStacks: s.skipped,
-		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond, HungReads: s.watchdog.Refused(),
+		Apps: s.totals.Copy(time.Now()), Rate: s.shares.Rate(), CPU: s.spent, DroppedSockets: s.names.Dropped(), DroppedViews: s.totals.DroppedViews(), SkippedStacks: s.skipped,
+		SkippedTasks: s.skippedTasks, DroppedTasks: s.tasksBeyond, DroppedThreads: s.threadsBeyond + s.python.beyond, HungReads: s.watchdog.Refused(),
 		Stacks: make(map[string]uint64), InFlight: make(map[string]map[string]int), Unsupported: make(map[string]error), Denied: make(map[string]error),
 	}
 	for outcome, n := range s.python.outcomes {
@@ -230,7 +241,7 @@ func (s *Sampler) Totals() Totals {
 	return out
 }
 
-// addInFlight adds the requests of a worker, by view.
+// addInFlight adds to o.InFlight the requests of a worker, by app and view.
 func (o *Totals) addInFlight(w *worker) {
 	add := func(v *ledger.View) {
 		if v == nil {

@@ -7,9 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
-// idleLockVotes is how many scans without a request must have found a thread of a
-// pool at one address before that is the pool's queue: addresses of the heap are
-// used again.
+// idleLockVotes is how many scans without a request must have found a thread of a pool at
+// one address before that is the pool's queue: addresses of the heap are used again.
 const idleLockVotes = 2
 
 // idleLock is an address at which threads wait while no request is in flight.
@@ -19,8 +18,8 @@ type idleLock struct {
 	returned bool // a thread has left it and come back, or several wait there
 }
 
-// learn takes what a scan has found about a worker's connections: which addresses
-// are the queue of its pool, and which threads belong to none.
+// learn updates, by a scan of the worker's connections, which addresses are its pool's
+// queue and which threads are of the pool.
 func (w *worker) learn() {
 	switch c := w.scan; {
 	case !c.known, w.threading == mainThread, w.threading == eventLoop:
@@ -32,17 +31,17 @@ func (w *worker) learn() {
 	}
 }
 
-// learnIdle learns from a worker that has no request in flight. A thread that has
-// just taken one, or has just ended one, may be taken for a background thread; it
-// is one of the pool again when it is seen at the pool's queue, or its stack shows a
-// request: a scan is older than the sample.
+// learnIdle updates the pool's queue and the background threads of a worker without a
+// request in flight. A scan is older than the sample, so it may take a thread that has
+// just had a request for a background one, until that is seen at the queue or with a
+// request.
 func (w *worker) learnIdle() {
 	for i, t := range w.threads {
 		switch {
 		case t.state.accepts, i == 0 && w.threading == pool:
 		case w.threading != anyThread && t.atLock():
 			w.vote(t)
-			if t.role != rolePool && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
+			if (t.role != rolePool || t.unproven) && w.knowsQueue() && !w.isIdleLock(t.state.futex) {
 				t.role, t.unproven = roleBackground, true
 			}
 		case t.role == roleUnknown, t.role == roleAssumed:
@@ -51,9 +50,9 @@ func (w *worker) learnIdle() {
 	}
 }
 
-// assume takes threads for some of the pool that were never seen at its queue, as
-// far as more requests are in flight than the others work on: a pool begins its
-// threads one by one, each with a request.
+// assume marks threads as roleAssumed that were never seen at the pool's queue, if more
+// requests are in flight than the known threads work on: a pool starts its threads one by
+// one, each with a request.
 func (w *worker) assume() {
 	if w.threading != pool && w.threading != poolOfAll {
 		return
@@ -72,7 +71,7 @@ func (w *worker) assume() {
 	}
 }
 
-// vote counts that a thread waits at an address while no request is in flight.
+// vote records that a thread waits at an address while no request is in flight.
 func (w *worker) vote(t *thread) {
 	at := slices.IndexFunc(w.idleLocks[:], func(l idleLock) bool { return l.addr == t.state.futex })
 	if at < 0 {
@@ -91,8 +90,8 @@ func (w *worker) vote(t *thread) {
 	})
 }
 
-// proveLocks marks the threads of a pool that must wait for a lock in a request:
-// those that took it last, if more requests are in flight than the other threads
+// proveLocks sets lockProof of the threads of a pool that must wait for a lock in a
+// request: the last that began to wait, if more requests are in flight than the others
 // work on.
 func (w *worker) proveLocks() {
 	locked := w.scan.inFlight
@@ -110,8 +109,8 @@ func (w *worker) proveLocks() {
 	}
 }
 
-// latestAtLock returns the thread of a pool that began last to wait at a lock that
-// is not the pool's queue and not proven to be another; nil if there is none.
+// latestAtLock returns the thread of a pool that began last to wait at a lock that may be
+// one of its request; nil if there is none.
 func (w *worker) latestAtLock() (last *thread) {
 	for i, t := range w.threads {
 		if !w.mayServe(i) || t.role == roleBackground || !t.atLock() || t.lockProof == t.times.Slices || w.isIdleLock(t.state.futex) {
@@ -124,8 +123,8 @@ func (w *worker) latestAtLock() (last *thread) {
 	return last
 }
 
-// withoutGIL returns what a call says, of which a wait for the interpreter's lock says
-// nothing of requests: any thread may be in one, also one of no pool.
+// withoutGIL returns c; if it is a wait for the GIL, without what it would say of
+// requests, as any thread may wait for that, also one of no pool.
 func (w *worker) withoutGIL(c callState) callState {
 	if w.python.waitsForLock(c.futex) {
 		c.untimed, c.mutex = false, false
@@ -133,14 +132,14 @@ func (w *worker) withoutGIL(c callState) callState {
 	return c
 }
 
-// atLock reports whether a thread waits at a futex without a timeout, as threads of
-// a pool do at its queue.
+// atLock reports whether a thread waits at a futex without a timeout, as a pool's threads
+// do at its queue.
 func (t *thread) atLock() bool { return t.state.futex != 0 && t.state.untimed }
 
-// mayServe reports whether the thread at that place may work on a request.
+// mayServe reports whether the i-th thread may work on a request, by its place: in a pool all but the main one (0).
 func (w *worker) mayServe(i int) bool { return i > 0 || w.threading != pool }
 
-// isIdleLock reports whether an address is the queue of the pool.
+// isIdleLock reports whether an address is the queue of the pool; false also while it is not known that it is.
 func (w *worker) isIdleLock(addr uint64) bool {
 	for i := range w.idleLocks {
 		if l := &w.idleLocks[i]; l.addr == addr && l.votes >= idleLockVotes && l.returned {
@@ -150,35 +149,34 @@ func (w *worker) isIdleLock(addr uint64) bool {
 	return false
 }
 
-// knowsQueue reports whether the address of the pool's queue is known. The threads
-// of waitress each wait at an address of their own, another one each time.
+// knowsQueue reports whether the pool's queue is known. It never is for waitress: each of
+// its threads waits at an address of its own, another one each time.
 func (w *worker) knowsQueue() bool {
 	return w.server != cmdline.Waitress && slices.ContainsFunc(w.idleLocks[:], func(l idleLock) bool { return l.votes >= idleLockVotes && l.returned })
 }
 
-// believeStack takes what a look at a thread of a pool has proven: which call of
-// Python it is in says what it is.
+// believeStack sets the role of a pool's thread by its proven stack: of the pool if it is
+// idle in the pool or has a request, background if it is in neither and that does not
+// contradict what was seen.
 func (w *worker) believeStack(t *thread) {
 	switch s := &t.stack; {
 	case !t.hasStack():
-	case s.idlePool:
-		t.role = rolePool
-		if w.server == cmdline.Gunicorn && t.atLock() && !w.isIdleLock(t.state.futex) {
+	case s.idlePool, s.inHand:
+		t.role, t.unproven, w.shown = rolePool, false, true
+		if s.idlePool && w.server == cmdline.Gunicorn && t.atLock() && !w.isIdleLock(t.state.futex) {
 			w.vote(t)
 			at := slices.IndexFunc(w.idleLocks[:], func(l idleLock) bool { return l.addr == t.state.futex })
 			w.idleLocks[at].votes, w.idleLocks[at].returned = idleLockVotes, true
 		}
-	case s.inHand:
-		t.role = rolePool
-	case s.nowhere && t.role != rolePool:
+	case s.nowhere && (t.role != rolePool || t.unproven && w.shown):
 		t.role, t.unproven = roleBackground, false
 	}
 }
 
-// hasStack reports whether a stack was believed and the thread has not run since.
+// hasStack reports whether the thread's stack is known and it has not run since the last look, also a failed one.
 func (t *thread) hasStack() bool { return t.stack.known && t.stack.slices == t.times.Slices }
 
-// waitsForWork reports whether a thread waits for a request.
+// waitsForWork reports whether a thread is idle: by its stack, or at its listener, uWSGI's lock or a likely queue.
 func (w *worker) waitsForWork(t *thread) bool {
 	switch {
 	case t.state.accepts:
@@ -195,7 +193,7 @@ func (w *worker) waitsForWork(t *thread) bool {
 	return !w.knowsQueue() && t.lockProof != t.times.Slices
 }
 
-// choose sets which threads of a worker count as request threads.
+// choose sets t.counted of each thread, and w.counted: which threads are request threads.
 func (w *worker) choose() {
 	w.counted = 0
 	switch w.threading {
@@ -209,8 +207,8 @@ func (w *worker) choose() {
 	}
 }
 
-// choosePool chooses the threads of a pool, as far as it has room: those that
-// return to its queue, then those that were taken for some.
+// choosePool counts the threads of a pool, up to its size: those that return to its
+// queue, then the assumed ones.
 func (w *worker) choosePool() {
 	for i, t := range w.threads {
 		t.counted = false
@@ -228,21 +226,23 @@ func (w *worker) choosePool() {
 	}
 }
 
-// recognize makes a thread one of the pool that waits at its queue, or that has come
-// back to wait for work.
+// recognize updates whether a thread is one of the pool: it waits at the queue, or came
+// back from work to wait.
 func (w *worker) recognize(t *thread) {
 	idle := w.waitsForWork(t)
 	atQueue := idle && (t.state.accepts || w.isIdleLock(t.state.futex) || w.threading == poolOfAll && t.state.mutex)
 	switch {
-	case atQueue, idle && t.worked && t.role != roleBackground:
-		t.role = rolePool
+	case atQueue:
+		t.role, t.unproven = rolePool, false
+	case idle && t.worked && t.role != roleBackground:
+		t.role, t.unproven = rolePool, t.role != rolePool || t.unproven
 	case !idle && !t.atLock(): // not one that waits at a lock of its own
 		t.worked = true
 	}
 }
 
-// chooseAny chooses the threads that work on requests where the server is not
-// known: those that have no other explanation.
+// chooseAny counts the threads that may have a request, if the server is not known: those
+// without another explanation.
 func (w *worker) chooseAny() {
 	moving := 0
 	for _, t := range w.threads {
@@ -264,8 +264,7 @@ func (w *worker) chooseAny() {
 	w.counted = moving
 }
 
-// onOf returns what a thread does or waits for, by its state and that of its
-// worker.
+// onOf returns what a thread does or waits for now; Idle also for an event loop without a request, Unknown if denied.
 func (w *worker) onOf(t *thread) ledger.On {
 	switch {
 	case t.denied:

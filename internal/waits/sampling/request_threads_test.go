@@ -19,7 +19,7 @@ func atLock(addr uint64) callState {
 
 func inCall(on ledger.On) callState { return callState{fixed: on} }
 
-// simulate gives the threads of a worker states, as a sample does, after a scan has
+// simulate sets the states of a worker's threads, as a sample does, after a scan has
 // found that many requests; fewer than 0: there was no scan.
 func simulate(w *worker, inFlight int, states ...callState) {
 	for len(w.threads) < len(states) {
@@ -89,6 +89,39 @@ func TestPoolLearnsItsQueue(t *testing.T) {
 	expectOns(t, w, ledger.Idle, ledger.Idle)
 }
 
+// A background thread that sleeps, and then waits at a lock of its own while the pool's
+// queue is not known, is none of the pool: its stack shows no pool, and that of another
+// thread shows one. Where no stack has shown a pool, the lock decides.
+func TestPoolIsNotAtOtherLocks(t *testing.T) {
+	t.Parallel()
+	poller, started := callState{accepts: true, polls: true}, atLock(0x6000)
+	for name, c := range map[string]struct {
+		request stackInfo
+		want    []ledger.On
+	}{
+		"a request is shown": {stackInfo{known: true, looked: true, inHand: true}, []ledger.On{ledger.Redis}},
+		"no pool is shown":   {stackInfo{}, []ledger.On{ledger.Redis, ledger.Sleep}},
+	} {
+		w := &worker{threading: pool, capacity: 4, server: cmdline.Gunicorn}
+		simulate(w, 1, poller, inCall(ledger.Redis), inCall(ledger.Sleep))
+		w.threads[1].stack = c.request
+		w.threads[1].stack.slices = w.threads[1].times.Slices
+		w.believeStack(w.threads[1])
+		simulate(w, -1, poller, inCall(ledger.Redis), started)
+		other := w.threads[2]
+		if other.role != rolePool || !other.unproven {
+			t.Fatalf("%s: role %d, unproven %v", name, other.role, other.unproven)
+		}
+		other.stack = stackInfo{known: true, looked: true, nowhere: true, slices: other.times.Slices}
+		w.believeStack(other)
+		for range 3 {
+			simulate(w, -1, poller, inCall(ledger.Redis), inCall(ledger.Sleep))
+			expectOns(t, w, c.want...)
+			simulate(w, -1, poller, inCall(ledger.Redis), started)
+		}
+	}
+}
+
 // A background thread that is found at the mutex of the interpreter's lock, which has no
 // timeout, is none of a pool.
 func TestPoolIsNotAtGIL(t *testing.T) {
@@ -113,8 +146,8 @@ func TestPoolIsNotAtGIL(t *testing.T) {
 	}
 }
 
-// A thread that has taken a request right after a scan has found none is taken for a
-// background thread. Its stack is read until it is believed, and makes it one of the pool.
+// A thread that has taken a request right after a scan that found none is taken for a
+// background thread. Its stack is read until it is proven, and makes it one of the pool.
 func TestScanOlderThanRequest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

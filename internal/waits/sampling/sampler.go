@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
@@ -19,15 +17,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/object"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
-	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/share"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
 )
 
 const (
-	// cpuShare is the divisor of the part of one core that sampling may use.
-	cpuShare = 100
-	// slowestPeriod is the longest time between two samples.
-	slowestPeriod = 2 * time.Second
 	// maxKeptFiles is how many files of threads are held open, at most the part
 	// 1/keptShare of all that the exporter may open.
 	maxKeptFiles = 2048
@@ -55,10 +49,10 @@ type Settings struct {
 	Paths  bool    // what [Sampler.Register] returns has the paths of requests
 }
 
-// Sampler samples the threads of all workers several times a second, and adds up
-// what their time goes into. It reads /proc alone; no process is ever stopped. It
-// uses at most a hundredth of one core: where a sample costs more than the rate
-// allows, the rate falls, down to one in two seconds.
+// Sampler samples the threads of all workers several times a second, and adds up what
+// their time goes into. It reads /proc alone; no process is ever stopped. It uses at most
+// a hundredth of one core, which the users share whose processes they are: where the
+// samples of a user cost more, they are taken less often, down to one in ten seconds.
 type Sampler struct {
 	log    *slog.Logger
 	name   func(context.Context) error
@@ -80,25 +74,18 @@ type Sampler struct {
 	due      []dueStack // stacks to be read in the sample under way
 	work     func()     // one sample, for the watchdog
 	reading  *worker    // whose memory was read last in the sample under way
-	rest     []dueStack // other request threads in a sample with stacks
-	looks    bool       // the sample under way reads stacks
+	rest     []dueStack // other request threads of users whose stacks are read
 	buf      [512]byte
 	ticked   time.Time
 	asked    time.Time // when sockets were last to be named
 
-	cost     time.Duration // CPU time of the sample under way, when it is complete
-	spent    time.Duration // CPU time of all samples
-	mean     time.Duration // of one sample without its stacks, the late ones count most
-	ofStacks time.Duration // of the stacks of the last sample
-	ofLooks  time.Duration // mean of that of the samples with stacks, the late ones count most
-	savings  time.Duration // CPU time that stacks may use
-	reserve  reserve.Reserve
-	saved    time.Time     // when savings was computed
-	period   time.Duration // between two samples
-	skipped  uint64        // stacks that were not read because there was no CPU time for them
-
-	skippedTasks uint64 // the same of the tasks of event loops
-	tasksBeyond  uint64 // looks that had more tasks or requests than are read
+	shares share.Shares
+	// CPU time of the sample under way, when it is complete, and of all samples.
+	cost, spent time.Duration
+	// Stacks that were not read because there was no CPU time for them, and tasks of event loops.
+	skipped, skippedTasks uint64
+	// Times that a worker had more threads, and looks that had more tasks or requests, than are read.
+	threadsBeyond, tasksBeyond uint64
 }
 
 // New returns a Sampler; it samples while [Sampler.Run] runs.
@@ -106,34 +93,25 @@ func New(o Options) *Sampler {
 	s := &Sampler{
 		log: logs.Or(o.Logger), name: o.Name, wanted: make(chan struct{}, 1), fs: procfs.New(o.ProcRoot),
 		groups:  &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot},
-		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: keptFiles()},
+		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: procfs.OpenFiles(keptShare, maxKeptFiles)},
 	}
-	s.classify = classifier{calls: procfs.NewSyscallReader(s.fs), names: &s.names}
+	s.classify = classifier{calls: procfs.NewWatchedSyscallReader(s.fs, &s.watchdog), names: &s.names}
 	s.python = interpreters{fs: s.fs, cache: pystack.NewWatchedCache(&s.watchdog), room: new(object.Room), outcomes: make(map[pystack.Outcome]uint64)}
 	s.work = func() { s.cost = procfs.ThreadCost(s.sampleAll) }
 	s.Apply(o.Settings)
 	return s
 }
 
-// keptFiles returns how many files of threads are held open at most.
-func keptFiles() int {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0
-	}
-	return int(min(limit.Cur/keptShare, maxKeptFiles))
-}
-
-// Apply sets other settings.
+// Apply sets other settings. Without stacks it forgets those that were read.
 func (s *Sampler) Apply(o Settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings = o
-	s.fastest = slowestPeriod
+	s.fastest = share.Slowest
 	if o.Rate > 0 {
-		s.fastest = min(time.Duration(float64(time.Second)/o.Rate), slowestPeriod)
+		s.fastest = min(time.Duration(float64(time.Second)/o.Rate), share.Slowest)
 	}
-	s.period = s.periodFor(s.mean)
+	s.shares.SetPeriods(s.fastest)
 	if !o.Stacks {
 		for _, w := range s.order {
 			w.forgetStacks()
@@ -141,13 +119,7 @@ func (s *Sampler) Apply(o Settings) {
 	}
 }
 
-// periodFor returns the time between two samples where one costs that much without
-// its stacks. These may use as much again, with the reserve.
-func (s *Sampler) periodFor(cost time.Duration) time.Duration {
-	return min(max(s.fastest, 2*cpuShare*cost), slowestPeriod)
-}
-
-// Run samples until ctx ends, then closes what is held open.
+// Run samples until ctx ends, then closes all open files. The error is always nil.
 func (s *Sampler) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.nameSockets(ctx) })
@@ -167,7 +139,8 @@ func (s *Sampler) Run(ctx context.Context) error {
 	}
 }
 
-// nameSockets has sockets named that threads wait for, at most once a second.
+// nameSockets requests the names of sockets that threads wait for, at most once a second,
+// until ctx ends.
 func (s *Sampler) nameSockets(ctx context.Context) {
 	for {
 		select {
@@ -179,36 +152,28 @@ func (s *Sampler) nameSockets(ctx context.Context) {
 			continue
 		}
 		if err := s.name(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("Sockets that workers wait for are not named", "err", err)
+			s.log.Warn("Sockets that workers wait for cannot be identified", "err", err)
 		}
 	}
 }
 
-// sample takes one sample and returns the time until the next.
+// sample takes one sample and returns how long to wait until the next one.
 func (s *Sampler) sample() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cost, s.reading, s.reserve.Used = 0, nil, 0
+	s.cost, s.reading = 0, nil
+	s.shares.Begin(time.Now(), s.settings.Stacks)
 	if !s.watchdog.Do(s.work) {
 		s.forgetHung()
 	}
 	s.spent += s.cost
-	others := s.cost - s.reserve.Used
-	s.mean += (others - s.ofStacks - s.mean) / 8
-	now := time.Now()
-	passed := now.Sub(s.saved)
-	s.savings = min(s.savings+passed/cpuShare-passed/reserve.Share-others, maxSavings)
-	s.reserve.Fill(passed)
-	s.saved = now
-	s.period = s.periodFor(s.mean)
-	return s.period
+	s.shares.End(time.Now(), s.cost)
+	return s.shares.SetPeriods(s.fastest)
 }
 
-// forgetHung takes a worker whose memory did not come in time for one that cannot be
-// read, and has all interpreters opened anew: the read that hangs may still fill what
-// they share.
+// forgetHung marks the worker whose memory could not be read in time as unreadable, and
+// closes all interpreters: the read that hangs may still write into what they share.
 func (s *Sampler) forgetHung() {
-	s.ofStacks, s.reserve.Used = 0, 0
 	s.python.room = new(object.Room)
 	for _, w := range s.order {
 		if !w.python.never { // it has nothing open
@@ -216,14 +181,19 @@ func (s *Sampler) forgetHung() {
 		}
 	}
 	if hung := s.reading; hung != nil {
+		s.classify.calls.Hang(hung.key.pid)
+		for _, t := range hung.threads {
+			t.seen = false // what its call waits for was not read
+		}
 		s.python.outcomes[pystack.NotReadable]++
 		hung.python.never, hung.python.why = true, memory.ErrHung
 		hung.python.program = s.programOf(hung)
-		s.log.Warn("A worker's memory does not come; its stacks are not read again", "app", hung.app, "pid", hung.key.pid)
+		hung.user.Hang(time.Now())
+		s.log.Warn("Reading a worker's memory timed out; its stacks are not read again", "app", hung.app, "pid", hung.key.pid)
 	}
 }
 
-// sampleAll samples each worker. A panic is logged and costs this sample only.
+// sampleAll samples the workers that are due. A panic is logged, and loses one sample.
 func (s *Sampler) sampleAll() {
 	defer func() {
 		if r := recover(); r != nil {
@@ -233,26 +203,32 @@ func (s *Sampler) sampleAll() {
 	}()
 	now := time.Now()
 	s.due, s.rest = s.due[:0], s.rest[:0]
-	s.looks = s.affordsStacks()
-	for _, w := range s.order {
-		if !w.gone {
-			s.read(w, now)
-		}
-	}
+	s.each(now, (*Sampler).read)
 	s.lookOrSkip(now)
-	for _, w := range s.order {
-		if !w.gone {
-			s.accountAll(w, now)
-		}
-	}
+	s.each(now, (*Sampler).accountAll)
 	if now.Sub(s.ticked) >= tickPeriod {
 		s.tick(now)
 	}
 	s.wantNames(now)
 }
 
-// wantNames has sockets named, at most once a second, and at once where a thread
-// waits for a new one: many are closed again soon.
+// each calls f for the workers of the users that are due, and charges them the CPU time.
+func (s *Sampler) each(now time.Time, f func(*Sampler, *worker, time.Time)) {
+	began := procfs.ThreadTime()
+	for i, w := range s.order {
+		if w.user.Due && !w.gone {
+			f(s, w, now)
+		}
+		if i+1 == len(s.order) || s.order[i+1].user != w.user {
+			at := procfs.ThreadTime()
+			w.user.Read(at - began)
+			began = at
+		}
+	}
+}
+
+// wantNames requests the names of new sockets that threads wait for: at once, as many are
+// closed soon, but at most once a second.
 func (s *Sampler) wantNames(now time.Time) {
 	if len(s.names.Fresh()) == 0 || now.Sub(s.asked) < tickPeriod {
 		return
@@ -264,17 +240,21 @@ func (s *Sampler) wantNames(now time.Time) {
 	}
 }
 
-// read reads what the threads of one worker do.
+// read reads what the threads of one worker do, and lists the stacks that are due in
+// s.due, else in s.rest. It sets w.gone if the process has ended.
 func (s *Sampler) read(w *worker, now time.Time) {
+	s.reading = w
 	if now.Sub(w.ruled) >= tickPeriod {
 		w.setThreading(now)
 	}
-	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod {
-		w.list(s.fs, &s.kept, now)
+	if w.threading != mainThread && w.threading != eventLoop && now.Sub(w.listed) >= tickPeriod && w.list(s.fs, &s.kept, now) {
+		s.threadsBeyond++
 	}
-	if !s.readThreads(w, now) {
-		w.gone = true
-		return
+	for i, t := range w.threads {
+		if ended := s.readThread(w, t, now); ended && i == 0 {
+			w.gone = true
+			return
+		}
 	}
 	if w.scanned {
 		w.scanned = false
@@ -290,13 +270,14 @@ func (s *Sampler) read(w *worker, now time.Time) {
 		switch {
 		case stack || tasks:
 			s.due = append(s.due, dueStack{w, t, at, stack, tasks})
-		case s.looks && t.counted:
+		case w.user.Looks && t.counted:
 			s.rest = append(s.rest, dueStack{w: w, t: t, at: at})
 		}
 	}
 }
 
-// tick does what need not be done in each sample.
+// tick is called once a second. It removes workers that ended or are not registered any
+// more.
 func (s *Sampler) tick(now time.Time) {
 	s.ticked = now
 	s.order = slices.DeleteFunc(s.order, func(w *worker) bool {
@@ -309,11 +290,14 @@ func (s *Sampler) tick(now time.Time) {
 		delete(s.workers, w.key)
 		return true
 	})
+	s.shares.Keep(now, func(u *share.User) bool {
+		return slices.ContainsFunc(s.order, func(w *worker) bool { return w.user == u })
+	})
 	s.totals.Tick(now)
 	s.names.Sweep(now)
 }
 
-// closeAll closes what is held open.
+// closeAll closes all open files and removes all workers.
 func (s *Sampler) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

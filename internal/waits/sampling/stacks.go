@@ -7,11 +7,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/share"
 )
-
-// maxSavings is how much CPU time that samples were allowed to use and did not can
-// be saved for the stacks of later ones.
-const maxSavings = 10 * time.Millisecond
 
 // dueStack is a thread whose stack is to be read.
 type dueStack struct {
@@ -22,8 +19,8 @@ type dueStack struct {
 	tasks bool      // the tasks of the event loop are wanted
 }
 
-// wantsStack reports whether the stack of a thread is to be read: it may have a
-// request, and has run since the last look.
+// wantsStack reports whether the stack of a thread is due to be read: it may have a request, and runs,
+// has run since the last look or was not looked at yet. It is false if stacks are never readable.
 func (w *worker) wantsStack(t *thread) bool {
 	switch {
 	case w.python.never, t.denied, t.stack.looked && t.stack.slices == t.times.Slices && !t.call.Running:
@@ -36,32 +33,47 @@ func (w *worker) wantsStack(t *thread) bool {
 	return t.counted && w.onOf(t) != ledger.Idle || w.threading == pool || w.threading == poolOfAll && !t.state.mutex || w.threading == anyThread
 }
 
-// affordsStacks reports whether a sample reads stacks: enough CPU time must be saved
-// for what they cost on average. If it depended on how many are due, the samples with
-// stacks would find less requests than there are.
-func (s *Sampler) affordsStacks() bool {
-	return s.settings.Stacks && s.savings >= min(s.ofLooks, maxSavings)
+// lookOrSkip reads the stacks that are due, for users whose stacks are read in this
+// sample; for the others only those that their reserve pays for.
+func (s *Sampler) lookOrSkip(now time.Time) {
+	due, rest := s.due, s.rest
+	for workers := s.order; len(workers) > 0; {
+		u, n := workers[0].user, 1
+		for n < len(workers) && workers[n].user == u {
+			n++
+		}
+		mine := dueOf(&due, u)
+		if u.Looks {
+			s.lookAtStacks(workers[:n], mine, dueOf(&rest, u), now)
+		} else {
+			s.keepLong(u, mine, now)
+		}
+		workers = workers[n:]
+	}
 }
 
-// lookOrSkip reads the stacks that are due in a sample with stacks, and in another one
-// those for which there is a reserve.
-func (s *Sampler) lookOrSkip(now time.Time) {
-	s.ofStacks = 0
-	if !s.looks {
-		s.keepLong(now)
+// dueOf removes from a list its first entries that are of user u, and returns them; none if the first is of another.
+func dueOf(list *[]dueStack, u *share.User) []dueStack {
+	n := 0
+	for n < len(*list) && (*list)[n].w.user == u {
+		n++
+	}
+	mine := (*list)[:n:n]
+	*list = (*list)[n:]
+	return mine
+}
+
+// keepLong reads, in a sample without a user's other stacks, those of long requests whose
+// turn it is, the longest unread first, as long as the reserve lasts. It counts the
+// others as skipped.
+func (s *Sampler) keepLong(u *share.User, due []dueStack, now time.Time) {
+	if len(due) == 0 {
 		return
 	}
-	s.ofStacks = s.lookAtStacks(now)
-	s.ofLooks += (min(s.ofStacks, maxSavings) - s.ofLooks) / 8
-}
-
-// keepLong reads, in a sample without stacks, those of long requests that have their turn,
-// of those first that have waited longest for it, and counts the others.
-func (s *Sampler) keepLong(now time.Time) {
-	slices.SortFunc(s.due, func(a, b dueStack) int { return a.lastSeen().Compare(b.lastSeen()) })
+	slices.SortFunc(due, func(a, b dueStack) int { return a.lastSeen().Compare(b.lastSeen()) })
 	began := procfs.ThreadTime()
-	for _, d := range s.due {
-		if s.reserve.Empty() || !d.stack || !d.t.counted || d.w.python.process == nil || !d.t.turn.Has(d.t.seenAt(), now) {
+	for _, d := range due {
+		if u.Reserve.Empty() || !d.stack || !d.t.counted || d.w.python.process == nil || !d.t.turn.Has(d.t.seenAt(), now) {
 			s.skip(d)
 			continue
 		}
@@ -69,11 +81,11 @@ func (s *Sampler) keepLong(now time.Time) {
 			d.tasks, d.t.turn.Kept = false, now
 			s.lookAt(d, now)
 		}
-		s.reserve.Used = procfs.ThreadTime() - began
+		u.Reserve.Used = procfs.ThreadTime() - began
 	}
 }
 
-// seenAt returns when the stack of a thread was last believed; zero: never.
+// seenAt returns when the stack of a thread was last believed; zero if not since it last waited for work.
 func (t *thread) seenAt() time.Time {
 	if !t.stack.known {
 		return time.Time{}
@@ -83,43 +95,58 @@ func (t *thread) seenAt() time.Time {
 
 func (d *dueStack) lastSeen() time.Time { return d.t.turn.Last(d.t.seenAt()) }
 
-// lookAtStacks reads the stacks that are due, of those that wait longest first, for
-// maxSavings more than the CPU time that is saved at most, then tries the interpreters
-// of new workers, and returns what that has cost.
-func (s *Sampler) lookAtStacks(now time.Time) time.Duration {
-	began := procfs.ThreadTime()
-	ofTasks := time.Duration(0)
-	slices.SortFunc(s.due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
-	s.due = append(s.due, s.rest...)
-	for _, d := range s.due {
-		if s.refresh(&d, now); !d.stack && !d.tasks {
-			continue
-		}
-		spent := procfs.ThreadTime() - began
-		if d.tasks && ofTasks >= s.savings/2 { // the rest is for stacks
-			s.skippedTasks++
-			if d.tasks = false; !d.stack {
-				continue
-			}
-		}
-		if spent >= s.savings+maxSavings {
-			s.skip(d)
-			continue
-		}
-		if s.lookAt(d, now); d.tasks {
-			ofTasks += procfs.ThreadTime() - began - spent
-		}
+// lookAtStacks reads the stacks of a user that are due, longest waits first, then rest:
+// its other request threads. It stops at share.MaxSavings more than the user has saved,
+// then tries the interpreters of new workers.
+func (s *Sampler) lookAtStacks(workers []*worker, due, rest []dueStack, now time.Time) {
+	of := looking{user: workers[0].user, began: procfs.ThreadTime()}
+	slices.SortFunc(due, func(a, b dueStack) int { return cmp.Compare(a.t.since.UnixNano(), b.t.since.UnixNano()) })
+	for _, d := range due {
+		s.lookAtDue(&of, d, now)
 	}
-	s.probeInterpreters(began, now)
-	return procfs.ThreadTime() - began
+	for _, d := range rest {
+		s.lookAtDue(&of, d, now)
+	}
+	s.probeInterpreters(workers, of.began, now)
+	of.user.Looked(procfs.ThreadTime() - of.began)
 }
 
-// probeInterpreters tries the interpreters of new workers until what is saved has been
-// spent since began, which is CPU time of this thread.
-func (s *Sampler) probeInterpreters(began time.Duration, now time.Time) {
-	for _, w := range s.order {
-		if !w.gone && procfs.ThreadTime()-began < s.savings {
+// looking is what the looks at a user's stacks have used in a sample.
+type looking struct {
+	user    *share.User
+	began   time.Duration // CPU time of this thread
+	ofTasks time.Duration // that of the looks at tasks
+}
+
+// lookAtDue reads the stack or tasks that are due of one thread; if there is no CPU time
+// left, it counts them as skipped.
+func (s *Sampler) lookAtDue(of *looking, d dueStack, now time.Time) {
+	if s.refresh(&d, now); !d.stack && !d.tasks {
+		return
+	}
+	spent := procfs.ThreadTime() - of.began
+	if d.tasks && of.ofTasks >= of.user.Savings/2 { // the rest is for stacks
+		s.skippedTasks++
+		if d.tasks = false; !d.stack {
+			return
+		}
+	}
+	if spent >= of.user.Savings+share.MaxSavings {
+		s.skip(d)
+		return
+	}
+	if s.lookAt(d, now); d.tasks {
+		of.ofTasks += procfs.ThreadTime() - of.began - spent
+	}
+}
+
+// probeInterpreters tests the interpreters of a user's new workers until its savings are
+// spent. began is the CPU time of this thread when the sample of the user's stacks began.
+func (s *Sampler) probeInterpreters(workers []*worker, began time.Duration, now time.Time) {
+	for _, w := range workers {
+		if !w.gone && procfs.ThreadTime()-began < w.user.Savings {
 			s.reading = w
+			w.refuseHung(now)
 			w.python.probe(&s.python, w.key.pid, now)
 		}
 	}
@@ -128,9 +155,9 @@ func (s *Sampler) probeInterpreters(began time.Duration, now time.Time) {
 // freshFor is for how long what was read of a thread holds for the look at its stack.
 const freshFor = 500 * time.Microsecond
 
-// refresh reads anew what a thread does if the looks at others have taken long: else
-// requests that end meanwhile would be missed, and those that begin would not be seen.
-// So it is to be called for idle threads, too.
+// refresh reads a thread again if looks at others have taken long, and updates whether
+// its stack is due: requests may have ended or begun. The caller calls it for idle
+// threads, too.
 func (s *Sampler) refresh(d *dueStack, now time.Time) {
 	if time.Since(d.at) < freshFor {
 		return
@@ -145,7 +172,8 @@ func (s *Sampler) refresh(d *dueStack, now time.Time) {
 	d.stack = d.w.wantsStack(d.t)
 }
 
-// lookAt reads one stack that is due.
+// lookAt reads one stack, or tasks, that are due, and updates the thread's role and view
+// by it.
 func (s *Sampler) lookAt(d dueStack, now time.Time) {
 	s.reading = d.w
 	if s.openInterpreter(d.w, now); d.w.python.process == nil {
@@ -165,7 +193,7 @@ func (s *Sampler) lookAt(d dueStack, now time.Time) {
 	}
 }
 
-// lookAtLoop looks at the thread of an event loop.
+// lookAtLoop reads the stack of an event loop's thread and, if due, its tasks.
 func (s *Sampler) lookAtLoop(d dueStack, now time.Time) {
 	ok := d.w.python.lookAtLoop(&s.python, d.t, d.tasks, now)
 	if d.tasks {
@@ -173,7 +201,7 @@ func (s *Sampler) lookAtLoop(d dueStack, now time.Time) {
 	}
 }
 
-// skip counts what there was no CPU time for.
+// skip counts a stack, and tasks, that were due and not read for lack of CPU time.
 func (s *Sampler) skip(d dueStack) {
 	if d.stack {
 		s.skipped++
@@ -183,7 +211,7 @@ func (s *Sampler) skip(d dueStack) {
 	}
 }
 
-// setView sets the view of a thread's request by its stack.
+// setView sets t.view: the view of the thread's request by its stack; nil: not known.
 func (s *Sampler) setView(w *worker, t *thread, now time.Time) {
 	switch v := t.stack.view; {
 	case !t.stack.inHand || v == "":

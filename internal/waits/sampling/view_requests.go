@@ -7,7 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
-// countRequest counts the request that a thread is in, in a sample with stacks.
+// countRequest counts the request that a thread is in, and its age, once a sample of
+// stacks.
 func (w *worker) countRequest(t *thread, on ledger.On, now time.Time) {
 	switch {
 	case on == ledger.Idle || on == ledger.Loop:
@@ -22,7 +23,8 @@ func (w *worker) countRequest(t *thread, on ledger.On, now time.Time) {
 	}
 }
 
-// inHand reports whether a request was in hand in the last sample.
+// inHand reports whether a request thread was not idle in the last sample, or requests
+// waited in the loop.
 func (w *worker) inHand() bool {
 	for _, t := range w.threads {
 		if t.counted && t.on != ledger.Idle {
@@ -32,8 +34,8 @@ func (w *worker) inHand() bool {
 	return len(w.loop.requests) > 0
 }
 
-// Quiet reports whether no request of a worker's process was in hand in the last sample;
-// known is false if the process is not sampled, or its stacks cannot be read.
+// Quiet reports whether a process had no request in hand in the last sample. known is false
+// if it is not sampled or was not yet, has ended, or its stacks are not or cannot be read.
 func (s *Sampler) Quiet(pid int, start uint64) (quiet, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,8 +46,8 @@ func (s *Sampler) Quiet(pid int, start uint64) (quiet, known bool) {
 	return !w.inHand(), true
 }
 
-// TakeViews returns the requests of each view that samples of a worker's process have
-// shown since this was last called.
+// TakeViews returns, by view, the requests of a process that samples have shown since the
+// last call; empty if it is not sampled.
 func (s *Sampler) TakeViews(pid int, start uint64) *views.Seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,7 @@ func newViewThread() *viewThread {
 	return v
 }
 
-// pass lets 100 ms pass, of which the thread runs for a part.
+// pass advances the time by 100 ms, during a part of which the thread runs.
 func (v *viewThread) pass(run time.Duration) {
 	v.now = v.now.Add(100 * time.Millisecond)
 	v.times.Run += run
@@ -70,8 +70,8 @@ func expectSeconds(t *testing.T, what string, view *ledger.View, want map[ledger
 	}
 }
 
-// The time of a sample whose look failed belongs to the view of a later one if that
-// has the same request, which is to be proven, and else to none.
+// The time of a sample whose look failed belongs to the view of a later look if that
+// proves the same request, else to none.
 func TestHeldTime(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -118,8 +118,8 @@ func TestHeldTime(t *testing.T) {
 	}
 }
 
-// A request that ends before a stack was seen gives its time to no view, and nothing
-// of it to the next one.
+// The time of a request that ends before its stack was read is attributed to no view,
+// also not to the next one's.
 func TestHeldTimeOfAnEndedRequest(t *testing.T) {
 	t.Parallel()
 	v, pay := newViewThread(), &ledger.View{Name: "pay"}
@@ -137,7 +137,7 @@ func TestHeldSockets(t *testing.T) {
 	t.Parallel()
 	v, pay := newViewThread(), &ledger.View{Name: "pay"}
 	var names sockets.Names
-	a, b, c := names.Name("shop", 1, v.now), names.Name("shop", 2, v.now), names.Name("shop", 3, v.now)
+	a, b, c := names.Name(0, "shop", 1, v.now), names.Name(0, "shop", 2, v.now), names.Name(0, "shop", 3, v.now)
 	began := v.now
 	for _, n := range []*sockets.Socket{a, b, c} {
 		v.state.socket = n
@@ -240,33 +240,5 @@ func TestShortRequestsOfViews(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// Whether stacks are read in a sample depends on what they cost on average, not on
-// how many are due.
-func TestSamplesWithStacks(t *testing.T) {
-	t.Parallel()
-	s := newSampler()
-	s.Apply(Settings{Rate: 10, Stacks: true})
-	now := time.Unix(1000, 0)
-	w := &worker{python: interpreter{never: true}}
-	read := time.Now().Add(time.Hour) // however long this takes, the threads are not read anew: there are none
-	for _, c := range []struct {
-		saved, cost time.Duration
-		due         int
-		want        bool
-	}{
-		{msec, 2 * msec, 0, false}, {msec, 2 * msec, 3, false}, {2 * msec, 2 * msec, 0, true}, {2 * msec, 2 * msec, 3, true}, {maxSavings, time.Second, 0, true},
-	} {
-		s.savings, s.ofLooks, s.skipped, s.due = c.saved, c.cost, 0, s.due[:0]
-		for range c.due {
-			s.due = append(s.due, dueStack{w: w, t: newThread(1), at: read, stack: true})
-		}
-		s.looks = s.affordsStacks()
-		s.lookOrSkip(now)
-		if s.looks != c.want || (s.skipped > 0) != (!c.want && c.due > 0) {
-			t.Errorf("%+v: %t, %d skipped", c, s.looks, s.skipped)
-		}
 	}
 }

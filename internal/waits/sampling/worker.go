@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
@@ -12,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/gil"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/reserve"
+	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/share"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewcount"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sampling/viewtime"
 	"github.com/resp-exporter/resp-exporter/internal/waits/sockets"
@@ -34,8 +36,8 @@ const (
 	anyThread                   // not known: those that work while a request is in flight
 )
 
-// threadingOf returns the threading of a worker by its server. sync: it was seen to
-// be a sync worker of gunicorn.
+// threadingOf returns which threads of a worker serve, by its server, class and threads;
+// anyThread for a server that is not known. sync: it was seen to be a sync worker of gunicorn.
 func threadingOf(server cmdline.Server, class string, threads int, sync bool) threading {
 	switch server { //nolint:exhaustive // the others are not known so well
 	case cmdline.Gunicorn:
@@ -65,6 +67,7 @@ func threadingOf(server cmdline.Server, class string, threads int, sync bool) th
 // worker is a worker that the sampler samples.
 type worker struct {
 	key       workerKey
+	user      *share.User
 	app       string
 	server    cmdline.Server
 	threading threading
@@ -88,6 +91,7 @@ type worker struct {
 
 	epolls    [8]epollSet
 	idleLocks [8]idleLock
+	shown     bool      // a stack has shown a thread of its pool
 	outside   time.Time // since when its event loop has been seen outside of its poll; zero: it is in it
 	blocked   float64   // seconds since then, as far as they are counted
 
@@ -99,7 +103,7 @@ type worker struct {
 
 	totals   *ledger.Slot
 	queued   float64 // seconds in the queue of the processors that are not credited yet
-	throttle throttle
+	throttle cgroup.Throttle
 	counted  int // threads that were counted in the last sample
 }
 
@@ -139,7 +143,7 @@ type thread struct {
 	gil               gil.Wait
 
 	role      role
-	unproven  bool   // that it is roleBackground was concluded from a scan, and no stack has shown it
+	unproven  bool   // that it is roleBackground, or rolePool, was concluded, and no stack or queue has shown it
 	worked    bool   // it has been out of the pool's queue since it was last in it
 	lockProof uint64 // Slices at which more requests were in flight than other threads worked on
 	counted   bool   // as a request thread, in the last sample
@@ -175,7 +179,7 @@ type callState struct {
 	fixed   ledger.On       // of any other call
 }
 
-// newWorker returns a worker that is held open; an error if it has ended.
+// newWorker returns a worker with its directory in /proc open; an error if it has ended or may not be opened.
 func newWorker(fs *procfs.FS, key workerKey) (*worker, error) {
 	dir, err := procfs.OpenProcess(fs, key.pid, key.start)
 	if err != nil {
@@ -186,13 +190,13 @@ func newWorker(fs *procfs.FS, key workerKey) (*worker, error) {
 	return w, nil
 }
 
-// newThread returns a thread that was not sampled yet.
+// newThread returns a thread that has not been sampled yet.
 func newThread(tid int) *thread {
 	dir := "task/" + strconv.Itoa(tid) + "/"
 	return &thread{tid: tid, schedFile: procfs.NewKeptFile(dir + "schedstat"), ofCall: procfs.NewKeptFile(dir + "syscall")}
 }
 
-// close closes what is held open of a worker.
+// close closes the open files of a worker.
 func (w *worker) close(kept *procfs.KeptFiles) {
 	for _, t := range w.threads {
 		t.close(kept)
@@ -201,7 +205,7 @@ func (w *worker) close(kept *procfs.KeptFiles) {
 	w.dir.Close()
 }
 
-// close closes what is held open of a thread.
+// close closes the open files of a thread.
 func (t *thread) close(kept *procfs.KeptFiles) {
 	kept.Close(&t.schedFile)
 	kept.Close(&t.ofCall)
@@ -210,14 +214,15 @@ func (t *thread) close(kept *procfs.KeptFiles) {
 // main returns the main thread.
 func (w *worker) main() *thread { return w.threads[0] }
 
-// list brings the threads of a worker up to date, at most table.MaxThreads.
-func (w *worker) list(fs *procfs.FS, kept *procfs.KeptFiles, now time.Time) {
+// list updates w.threads, up to table.MaxThreads. It reports whether there are more; false if it cannot read.
+func (w *worker) list(fs *procfs.FS, kept *procfs.KeptFiles, now time.Time) (beyond bool) {
 	w.listed = now
-	list, err := fs.Entries(w.tasks, w.entries[:0])
+	list, err := fs.FirstEntries(w.tasks, w.entries[:0], table.MaxThreads+1)
 	if err != nil {
-		return
+		return false
 	}
 	w.entries = list
+	beyond = len(list) > table.MaxThreads
 	list = list[:min(len(list), table.MaxThreads)]
 	has := func(tid int) bool {
 		return slices.ContainsFunc(list, func(e procfs.Entry) bool { return e.N == tid })
@@ -234,9 +239,10 @@ func (w *worker) list(fs *procfs.FS, kept *procfs.KeptFiles, now time.Time) {
 			w.threads = append(w.threads, newThread(e.N))
 		}
 	}
+	return beyond
 }
 
-// read reads a thread's totals and, if it has run since the sample before, its
+// read reads a thread's totals and, if it has run since the last sample (t.moved), its
 // system call. ended: there is no such thread any more.
 func (t *thread) read(d *procfs.ProcessDir, kept *procfs.KeptFiles, buf []byte) (ended bool) {
 	n, err := kept.Read(d, &t.schedFile, buf)
@@ -266,7 +272,7 @@ func (t *thread) read(d *procfs.ProcessDir, kept *procfs.KeptFiles, buf []byte) 
 	return false
 }
 
-// waitedFor returns the socket that the time of a thread goes to; nil: there is none.
+// waitedFor returns the socket that a thread's wait is credited to; nil if there is none.
 func (t *thread) waitedFor(on ledger.On) *sockets.Socket {
 	if on == ledger.Idle || on == ledger.Loop {
 		return nil

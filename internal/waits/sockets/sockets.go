@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
 const (
-	// maxNames is how many sockets are known by name.
+	// maxNames is how many sockets are known by name. A user may have as many of them
+	// as are free.
 	maxNames = 8192
 	// unusedFor is how long a name is kept that no thread waits for.
 	unusedFor = time.Minute
@@ -30,6 +32,7 @@ const (
 // name the seconds are pending.
 type Socket struct {
 	Inode      uint64
+	Owner      procfs.Account // of the app
 	App        string
 	Named      bool
 	On         ledger.On
@@ -47,8 +50,9 @@ type pending struct {
 	to      *ledger.Seconds // where they belong; nil: there are none
 }
 
-// Credit adds seconds that a thread has waited for the socket to some totals, as soon
-// as the socket has its name.
+// Credit adds seconds that a thread has waited for the socket to the totals to, by what
+// the socket is. Until it is named they are pending; beyond maxPending totals they count
+// as Other.
 func (n *Socket) Credit(seconds float64, to *ledger.Seconds) {
 	if n.Named {
 		to[n.On] += seconds
@@ -63,7 +67,7 @@ func (n *Socket) Credit(seconds float64, to *ledger.Seconds) {
 	to[ledger.Other] += seconds
 }
 
-// flush adds the pending seconds to what they were spent on.
+// flush adds the pending seconds to their totals, as waits of the kind on.
 func (n *Socket) flush(on ledger.On) {
 	for i := range n.pending {
 		if p := &n.pending[i]; p.to != nil {
@@ -83,33 +87,38 @@ type drawn struct {
 // over all network namespaces.
 type Names struct {
 	byInode map[uint64]*Socket
-	fresh   []*Socket        // to be named
-	last    map[string]drawn // by app
-	dropped uint64           // sockets beyond the bound, which get no name
+	of      map[procfs.Account]int // how many each user has
+	fresh   []*Socket              // to be named
+	last    map[string]drawn       // by app
+	dropped uint64                 // sockets beyond the bound, which get no name
 }
 
-// Fresh returns the sockets that are to be named.
+// Fresh returns the sockets that are still to be named, and some that were since the last
+// Sweep; the slice is not a copy.
 func (s *Names) Fresh() []*Socket { return s.fresh }
 
-// ByInode returns a socket by its inode; nil for one that no thread waits for.
+// ByInode returns a socket by its inode; nil if it has no entry: no thread has waited for
+// it lately, or there were too many.
 func (s *Names) ByInode(inode uint64) *Socket { return s.byInode[inode] }
 
-// Dropped returns how many sockets were beyond the bound and get no name.
+// Dropped returns how often a socket got no entry because there were too many.
 func (s *Names) Dropped() uint64 { return s.dropped }
 
-// Name returns the entry of a socket; nil beyond the bound.
-func (s *Names) Name(app string, inode uint64, now time.Time) *Socket {
+// Name returns the entry of a socket of an app and its user, and asks for its name if it
+// has none; nil if it is new and there are too many, of that user or of all.
+func (s *Names) Name(owner procfs.Account, app string, inode uint64, now time.Time) *Socket {
 	n := s.byInode[inode]
 	if n == nil {
-		if len(s.byInode) >= maxNames {
+		if s.of[owner] >= maxNames-len(s.byInode) {
 			s.dropped++
 			return nil
 		}
 		if s.byInode == nil {
-			s.byInode = make(map[uint64]*Socket)
+			s.byInode, s.of = make(map[uint64]*Socket), make(map[procfs.Account]int)
 		}
-		n = &Socket{Inode: inode, App: app}
+		n = &Socket{Inode: inode, Owner: owner, App: app}
 		s.byInode[inode] = n
+		s.of[owner]++
 	}
 	if !n.Named && !n.Asked {
 		n.Asked, n.tries = true, 0
@@ -119,10 +128,10 @@ func (s *Names) Name(app string, inode uint64, now time.Time) *Socket {
 	return n
 }
 
-// Set names a socket by what [conns.Namespaces.NamePeers] says of it. Connections
-// that live for less than a second are often closed before they can be named.
-// They count as the last socket of the app that was named: which one that is
-// depends on the moment, so that each kind has its part over time.
+// Set names a socket by what [conns.Namespaces.NamePeers] has returned. One that was
+// closed before it could be named gets the kind of the app's socket that was named last:
+// which one that is depends on the moment, so each kind gets its share over time. One
+// still waited for is asked again.
 func (s *Names) Set(n *Socket, on, peer string, now time.Time) {
 	if on == conns.OnOther && peer == "" {
 		n.tries++
@@ -145,7 +154,7 @@ func (s *Names) Set(n *Socket, on, peer string, now time.Time) {
 	s.last[n.App] = drawn{n.On, now}
 }
 
-// resolve sets what a socket is.
+// resolve sets the name of a socket, and adds its pending seconds.
 func (n *Socket) resolve(on ledger.On, peer string) {
 	n.Named, n.Asked, n.On, n.Peer = true, false, on, peer
 	if at := strings.LastIndex(peer, " ("); at > 0 && strings.HasSuffix(peer, ")") {
@@ -154,7 +163,7 @@ func (n *Socket) resolve(on ledger.On, peer string) {
 	n.flush(on)
 }
 
-// Sweep forgets the sockets that no thread has waited for lately.
+// Sweep removes the sockets that no thread has waited for in the last minute.
 func (s *Names) Sweep(now time.Time) {
 	open := s.fresh[:0]
 	for _, n := range s.fresh {
@@ -167,6 +176,9 @@ func (s *Names) Sweep(now time.Time) {
 	for inode, n := range s.byInode {
 		if !n.Asked && now.Sub(n.Used) > unusedFor {
 			delete(s.byInode, inode)
+			if s.of[n.Owner]--; s.of[n.Owner] == 0 {
+				delete(s.of, n.Owner)
+			}
 		}
 	}
 	for app, d := range s.last {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
@@ -14,7 +15,7 @@ func TestPending(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	var names Names
-	n := names.Name("shop", 1, now)
+	n := names.Name(1000, "shop", 1, now)
 	var slot ledger.Seconds
 	views := make([]ledger.Seconds, maxPending)
 	for i := range 2 * len(views) {
@@ -44,7 +45,7 @@ func TestShortSockets(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var names Names
 	var slot ledger.Slot
-	a, b, c := names.Name("shop", 1, now), names.Name("shop", 2, now), names.Name("blog", 3, now)
+	a, b, c := names.Name(1000, "shop", 1, now), names.Name(1000, "shop", 2, now), names.Name(1000, "blog", 3, now)
 	for _, n := range []*Socket{a, b, c} {
 		n.Credit(2, &slot.Seconds)
 	}
@@ -58,7 +59,7 @@ func TestShortSockets(t *testing.T) {
 	if slot.Seconds[ledger.Other] != 2 {
 		t.Errorf("%+v", slot.Seconds)
 	}
-	d := names.Name("shop", 4, later)
+	d := names.Name(1000, "shop", 4, later)
 	for i := range maxTries {
 		if d.Named {
 			t.Errorf("given up after %d tries", i)
@@ -69,13 +70,17 @@ func TestShortSockets(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	names.Sweep(later.Add(2 * unusedFor))
-	if len(names.byInode) != 0 || len(names.fresh) != 0 || len(names.last) != 0 {
+	if len(names.byInode)+len(names.of) != 0 || len(names.fresh) != 0 || len(names.last) != 0 {
 		t.Errorf("%d sockets, %d fresh, %d last", len(names.byInode), len(names.fresh), len(names.last))
 	}
-	for i := range uint64(maxNames + 5) {
-		names.Name("shop", 10+i, later)
-	}
-	if names.dropped != 5 {
-		t.Errorf("%d dropped", names.dropped)
+	// A user has half of the names at most, the next one half of what is left.
+	for owner, want := range []int{maxNames / 2, maxNames / 4, maxNames / 8} {
+		before := names.dropped
+		for i := range uint64(maxNames) {
+			names.Name(procfs.Account(owner), "shop", uint64(owner)*maxNames+i, later)
+		}
+		if names.of[procfs.Account(owner)] != want || names.dropped-before != uint64(maxNames-want) {
+			t.Errorf("user %d has %d names, %d dropped", owner, names.of[procfs.Account(owner)], names.dropped-before)
+		}
 	}
 }

@@ -26,10 +26,10 @@ type Reader struct {
 	Sampler Sampler // nil: none
 }
 
-// Now returns what a thread does of a process that started at that time (clock ticks
-// since the boot). Of a thread that is sampled and has not run since, that is its last
-// sample; of any other one it is read (/proc/PID/task/TID/syscall, schedstat). The
-// error is one that [procfs.Gone] reports if it has ended.
+// Now returns what a thread of a process does; start is when the process started (clock
+// ticks since the boot). It is the last sample if the thread is sampled and has not run
+// since, else it is read (/proc/PID/task/TID/syscall, schedstat); the times are 0 if only
+// they cannot be read. [procfs.Gone] reports the error if it has ended.
 func (c Reader) Now(pid int, start uint64, tid int) (Thread, error) {
 	if c.Sampler != nil {
 		if x, ok := c.Sampler.LastCall(pid, start, tid); ok {

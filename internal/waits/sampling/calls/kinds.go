@@ -9,9 +9,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/waits/ledger"
 )
 
-// FutexWait returns the address that a call waits at, whether it has no
-// timeout, and whether it is for a mutex of the C library and not for a semaphore,
-// which locks of Python are; 0 for any other call (futex(2)).
+// FutexWait returns the address of a call of futex(2), whether it is a wait without a
+// timeout, and whether that is for a mutex of the C library and not for a semaphore,
+// which Python's locks are; false if it is no wait. addr is 0 for any other call.
 func FutexWait(k procfs.Syscall) (addr uint64, untimed, mutex bool) {
 	const wait, waitBitset, command = 0, 9, 0x7f
 	if k.NR != unix.SYS_FUTEX || k.Running {
@@ -24,8 +24,7 @@ func FutexWait(k procfs.Syscall) (addr uint64, untimed, mutex bool) {
 	return k.Args[0], false, false
 }
 
-// On returns what a system call waits for whatever its arguments are; Other
-// if that depends on them.
+// On returns what a system call waits for if its number alone tells that; else Other.
 func On(nr int) ledger.On {
 	switch nr {
 	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
@@ -40,12 +39,13 @@ func On(nr int) ledger.On {
 	return ledger.Other
 }
 
-// IsFile reports whether the target of a link is a file that is no device.
+// IsFile reports whether the target of a link in /proc/PID/fd is a path outside of /dev.
 func IsFile(link []byte) bool {
 	return len(link) > 0 && link[0] == '/' && !bytes.HasPrefix(link, []byte("/dev/"))
 }
 
-// SocketInode returns the inode in the target of a link such as "socket:[123]".
+// SocketInode returns the inode in the target of a link such as "socket:[123]"; false for
+// any other target.
 func SocketInode(link []byte) (inode uint64, ok bool) {
 	rest, ok := bytes.CutPrefix(link, []byte("socket:["))
 	if !ok || len(rest) < 2 || rest[len(rest)-1] != ']' {

@@ -31,8 +31,8 @@ type Wait struct {
 	started time.Time // of its request; zero: that is not known
 }
 
-// Add records what a thread does in a sample that stands for dt, and when its request
-// has started: each request waits for itself.
+// Add updates whether a thread waits for the lock (g.Waits, g.First) by a sample that
+// stands for dt. It begins anew with each request; started is when that began.
 func (g *Wait) Add(on ledger.On, started time.Time, dt time.Duration, now time.Time) {
 	if !started.Equal(g.started) {
 		*g = Wait{started: started}
@@ -59,7 +59,8 @@ func (g *Wait) Add(on ledger.On, started time.Time, dt time.Duration, now time.T
 	}
 }
 
-// weight returns the weight of a sample that stands for dt.
+// weight returns the weight of a sample that stands for dt in a mean that forgets: from 0
+// to 1.
 func weight(dt time.Duration) float64 { return 1 - math.Exp(-dt.Seconds()/memory.Seconds()) }
 
 // Holder is the thread that has the interpreter's lock while others wait for it.
@@ -70,7 +71,7 @@ type Holder struct {
 	waited time.Time // when a thread was last seen waiting
 }
 
-// Rest is to be called in a sample in which no thread waits. It forgets the holder if
+// Rest records that no thread waits for the lock in a sample. It forgets the holder if
 // none has waited lately.
 func (h *Holder) Rest(now time.Time) {
 	if h.TID != 0 && now.Sub(h.waited) > forgotten {
@@ -78,8 +79,8 @@ func (h *Holder) Rest(now time.Time) {
 	}
 }
 
-// Add records who holds the lock in a sample that stands for dt and in which another
-// thread waits for it; 0: it is not known.
+// Add records that thread tid holds the lock in a sample that stands for dt, while
+// another thread waits for it. tid 0: the holder is not known.
 func (h *Holder) Add(tid int, dt time.Duration, now time.Time) {
 	h.waited = now
 	switch tid {
@@ -93,5 +94,5 @@ func (h *Holder) Add(tid int, dt time.Duration, now time.Time) {
 	}
 }
 
-// Known reports whether one thread holds the lock for most of the time.
+// Known reports whether one thread, h.TID, has held the lock for most of the time lately.
 func (h *Holder) Known() bool { return h.TID != 0 && h.share >= begins }

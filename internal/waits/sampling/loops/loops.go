@@ -41,12 +41,13 @@ func New(p *pystack.Process, requests *request.Reader) *Reader {
 	return &Reader{asyncio: tasks.New(p, requests), gevent: tasks.NewGreenlets(p, requests)}
 }
 
-// Begin is to be called before a look at the loop's thread. tasks: the tasks are to be
-// read, not the turn alone.
+// Begin prepares a look at the loop's thread. tasks: the look reads all tasks, not only
+// which turn the loop is in.
 func (l *Reader) Begin(tasks bool) { l.wanted, l.listed = tasks, false }
 
-// Read reads the loop within a look at its thread, whose stack and request that
-// are. It may be called several times for one look.
+// Read reads the loop during a look at its thread: its turn and, if Begin asked for them,
+// its tasks. s and r are the thread's stack and request. It may be called several times
+// for one look: the last call counts.
 func (l *Reader) Read(s *pystack.Stack, r *request.Request, now time.Time) {
 	if l.kind == unknown {
 		l.kind = kindOf(s)
@@ -70,7 +71,8 @@ func (l *Reader) Read(s *pystack.Stack, r *request.Request, now time.Time) {
 	}
 }
 
-// Believe is to be called after a look that has succeeded.
+// Believe records that the last look was proven. frozen: the process stood still during
+// it.
 func (l *Reader) Believe(frozen bool) {
 	if l.kind == gevent && frozen && l.listed {
 		l.gevent.Believe()
@@ -89,15 +91,17 @@ func (l *Reader) NewBeyond() uint64 {
 // Known reports whether a stack has shown which event loop it is.
 func (l *Reader) Known() bool { return l.kind != unknown }
 
-// Gevent reports whether the loop is gevent's.
+// Gevent reports whether the loop is gevent's. It is false as long as no stack has shown which
+// loop it is, see Known.
 func (l *Reader) Gevent() bool { return l.kind == gevent }
 
-// Turn returns what differs from turn to turn of the loop, as of the last look; 0: that
-// is not known.
+// Turn returns a number for the turn of the loop at the last look; 0: not known, or it runs
+// nothing. The same number again is the same turn of asyncio, but only the same request of
+// gevent, which may have been in its poll since.
 func (l *Reader) Turn() uint64 { return l.turn }
 
-// Waiting returns the tasks that wait, of those that share a request the innermost,
-// until the next look; false: the last one has not read them.
+// Waiting returns the tasks that wait, valid until the next look; of those that share a
+// request the innermost. false: the last look did not read the tasks.
 func (l *Reader) Waiting() ([]tasks.Task, bool) {
 	if !l.listed {
 		return nil, false
@@ -105,9 +109,10 @@ func (l *Reader) Waiting() ([]tasks.Task, bool) {
 	return waiting(l.list), true
 }
 
-// kindOf returns which event loop a stack runs below, if it shows that. An import of a
-// package for a loop shows none: redis and SQLAlchemy import asyncio in any worker. Nor does
-// a loop that a request of gunicorn's sync or gthread worker runs for itself.
+// kindOf returns which event loop a stack runs in; unknown if the stack does not show it.
+// Importing a loop's package shows none, as redis and SQLAlchemy import asyncio in any
+// worker; nor does a loop that a request of gunicorn's sync or gthread worker runs for
+// itself.
 func kindOf(s *pystack.Stack) (found kind) {
 	if s.Truncated { // what is below may be one of these
 		return unknown
@@ -126,9 +131,10 @@ func kindOf(s *pystack.Stack) (found kind) {
 	return found
 }
 
-// waiting returns the tasks that wait, of those that share a request the innermost:
-// a middleware begins a task for what is below it. It gets the number of the first,
-// which the server began. The one that runs is in the thread's stack.
+// waiting returns the tasks that wait, in the same array. Of those that share a request it
+// keeps the innermost, with the number of the first, which the server began: a middleware
+// begins a task for what is below it. It leaves out the one that runs, which is in the
+// thread's stack, and those that share its request.
 func waiting(list []tasks.Task) []tasks.Task {
 	slices.SortFunc(list, func(a, b tasks.Task) int {
 		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(rank(&b), rank(&a)), cmp.Compare(b.ID, a.ID))
@@ -154,8 +160,9 @@ func waiting(list []tasks.Task) []tasks.Task {
 	return out
 }
 
-// rank returns how likely a task is the innermost of those that share a request:
-// it has the view's function; a library has named it, which servers do not.
+// rank returns how likely a task is the innermost of those that share a request; higher
+// is likelier. Being in the view's function counts most, then being named by a library,
+// which servers do not do.
 func rank(t *tasks.Task) (n int) {
 	if t.InView {
 		n += 2

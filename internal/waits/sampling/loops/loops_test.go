@@ -21,7 +21,9 @@ func TestTasksOfOneRequest(t *testing.T) {
 		{Scope: 24, ID: 30, Own: frame(6)}, {Scope: 24, ID: 31, Running: true},
 		{ID: 40, Own: frame(7)}, {ID: 41, Own: frame(8)}, // greenlets have no scope
 	}
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	got := map[int]uint64{}
 	for _, x := range waiting(list) {
 		got[x.Own.Line] = x.ID

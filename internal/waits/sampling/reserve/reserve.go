@@ -1,11 +1,12 @@
-// Package reserve divides the CPU time that is kept for the stacks of long requests in
-// samples that have no stacks. It is pure: it reads nothing and has no clock.
+// Package reserve says for which threads the CPU time is used that is kept for the stacks
+// of long requests in samples that have no stacks. It is pure: it reads nothing and has no
+// clock.
 package reserve
 
 import "time"
 
 const (
-	// Share is the divisor of the part of one core that is the reserve.
+	// Share is the divisor of the part of one core that is the reserve of all users.
 	Share = 1000
 	// Most is how much of it can be saved.
 	Most = 2 * time.Millisecond
@@ -14,7 +15,7 @@ const (
 	Period = time.Second
 )
 
-// Reserve is CPU time for stacks in samples that have none for all that are due: the
+// Reserve is CPU time of one user for stacks in samples that have none for all that are due: the
 // worker may be killed in its request, and what it did shall be known then. Which
 // samples have stacks does not depend on it. The time of views is divided in these
 // alone (see package viewtime), so it does not depend on the reserve either.
@@ -23,12 +24,7 @@ type Reserve struct {
 	Used time.Duration // in the sample under way
 }
 
-// Fill adds what the time since the sample before gives, and takes what the sample used.
-func (r *Reserve) Fill(passed time.Duration) {
-	r.Left = min(r.Left+passed/Share-r.Used, Most)
-}
-
-// Empty reports whether the sample under way has used what is left.
+// Empty reports whether the current sample has used all the CPU time that was left.
 func (r *Reserve) Empty() bool { return r.Used >= r.Left }
 
 // Turn is when a thread has its turn. The zero value is that of one without a request.
@@ -37,8 +33,8 @@ type Turn struct {
 	Kept time.Time // when the reserve was last used for its stack
 }
 
-// Note notes whether a sample shows the thread with a request, so that Busy says how old
-// that is at most.
+// Note records whether a sample shows the thread with a request. It sets t.Busy to since
+// when it has had one without a break; zero: it has none.
 func (t *Turn) Note(busy bool, now time.Time) {
 	switch {
 	case !busy:
@@ -48,8 +44,9 @@ func (t *Turn) Note(busy bool, now time.Time) {
 	}
 }
 
-// Last returns when the stack of the thread was last seen or tried, or when its request
-// began if that was not yet. seen is when a stack was last believed; zero: never.
+// Last returns when the stack of the thread was last seen or tried; if it never was in
+// this request, when the request began. seen is when a stack was last believed; zero:
+// never.
 func (t *Turn) Last(seen time.Time) time.Time {
 	last := t.Busy
 	for _, x := range [...]time.Time{seen, t.Kept} {

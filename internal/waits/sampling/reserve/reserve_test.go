@@ -1,36 +1,9 @@
 package reserve
 
 import (
-	"math/rand/v2"
 	"testing"
 	"time"
 )
-
-// The reserve is at most a thousandth of a core over any time, but for what can be saved.
-func TestReserve(t *testing.T) {
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 1))
-	var x Reserve
-	var passed, used time.Duration
-	for range 10_000 {
-		d, look := time.Duration(r.Int64N(int64(2*time.Second))), time.Duration(r.Int64N(int64(300*time.Microsecond)))
-		for x.Used = 0; !x.Empty() && r.IntN(10) > 0; x.Used += look {
-			used += look
-		}
-		x.Fill(d)
-		if passed += d; used > passed/Share+Most+300*time.Microsecond {
-			t.Fatalf("%s used in %s", used, passed)
-		}
-		if x.Left > Most {
-			t.Fatalf("%s are left", x.Left)
-		}
-	}
-	if used < passed/Share/2 {
-		t.Errorf("%s used in %s: nothing was to be had", used, passed)
-	}
-}
 
 // The stack of a request is kept once a second, from a second after its begin.
 func TestTurn(t *testing.T) {

@@ -31,12 +31,12 @@ type Last struct {
 	run     time.Duration // of the thread then
 }
 
-// Idle notes that a sample shows the thread without a request.
+// Idle records that a sample shows the thread without a request.
 func (l *Last) Idle() { l.view = nil }
 
-// See counts the request that a thread is in. It is the one that it was last seen in if
-// it has begun at the same time or, where that is not known, if the thread has hardly
-// run since. started may be zero; run is the CPU time of the thread.
+// See counts the request that a thread is in, unless it is the one in last: that has
+// begun at the same time or, if that is not known, the thread has hardly run since.
+// started may be zero; run is the thread's CPU time. It updates last.
 func (r *Requests) See(last *Last, view *ledger.View, started time.Time, run time.Duration) {
 	same := last.view == view && last.started.Equal(started) && (!started.IsZero() || run-last.run <= viewtime.PollRun)
 	*last = Last{view, started, run}
@@ -48,10 +48,11 @@ func (r *Requests) See(last *Last, view *ledger.View, started time.Time, run tim
 // Add counts a new request of a view.
 func (r *Requests) Add(view *ledger.View) { r.of(view).requests++ }
 
-// Age counts the age of a request of a view at a sample.
+// Age adds the age that a request of a view has at a sample to the ages of the view.
 func (r *Requests) Age(view *ledger.View, age time.Duration) { r.of(view).ages.Add(age) }
 
-// of returns the counts of a view. The ledger bounds how many there are.
+// of returns the counts of a view, which it makes if there are none. The ledger bounds
+// their number.
 func (r *Requests) of(view *ledger.View) *count {
 	for i := range r.views {
 		if r.views[i].view == view {
@@ -62,7 +63,7 @@ func (r *Requests) of(view *ledger.View) *count {
 	return &r.views[len(r.views)-1]
 }
 
-// Take returns what was counted, and counts from 0.
+// Take returns what was counted since the last call, by view, and sets the counts to 0.
 func (r *Requests) Take() *views.Seen {
 	out := &views.Seen{Looks: r.Looks, Views: make([]views.View, 0, len(r.views))}
 	for i := range r.views {

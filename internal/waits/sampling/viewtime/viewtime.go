@@ -92,10 +92,10 @@ func (v *Account) Add(m *Moment) {
 	}
 }
 
-// Drop gives what is held to no view: the thread has no request.
+// Drop discards the time that is held back: the thread has no request any more.
 func (v *Account) Drop() { v.held.drop() }
 
-// wait adds what a thread has waited whose stack was not to be believed.
+// wait holds back the seconds that a thread has waited while its stack was not believed.
 func (h *heldTime) wait(m *Moment, seconds float64) {
 	if h.since.IsZero() {
 		h.since, h.run = m.At, m.Run
@@ -114,8 +114,8 @@ func (h *heldTime) wait(m *Moment, seconds float64) {
 	h.seconds[ledger.Other] += seconds
 }
 
-// settle adds what is held to the view that the thread is in, if its request is the
-// same, and holds nothing any more.
+// settle adds the time that is held back to the view of the thread's request, if that is
+// still the same one. It then holds nothing any more.
 func (h *heldTime) settle(m *Moment) {
 	if h.since.IsZero() {
 		return
@@ -133,16 +133,16 @@ func (h *heldTime) settle(m *Moment) {
 	h.drop()
 }
 
-// drop holds nothing any more.
+// drop discards all time that is held back.
 func (h *heldTime) drop() {
 	if !h.since.IsZero() {
 		*h = heldTime{}
 	}
 }
 
-// sameRequest reports whether a thread that has had a request since the first sample
-// of what is held has had this one all the time: it began before, or the thread has
-// run too little for the end of a request and the begin of another.
+// sameRequest reports whether a thread has been in one request since the first sample
+// whose time is held back: the request began before, or the thread has run too little to
+// end one and begin another.
 func (h *heldTime) sameRequest(m *Moment) bool {
 	if started := m.Started; !started.IsZero() {
 		return !started.After(h.since)
