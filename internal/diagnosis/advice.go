@@ -13,7 +13,9 @@ import (
 // maxNamed bounds how many workers of an app an advice names.
 const maxNamed = 8
 
-// Advice returns what to do about a chain: about its root, and whom to leave alone.
+// Advice returns one line of text: what to do about the root of a chain, and which workers
+// to leave alone because they only wait; of a deadlock, how to end it, without the workers.
+// "": the chain has no links.
 func Advice(c *model.Chain) string {
 	if len(c.Links) == 0 {
 		return ""
@@ -28,8 +30,10 @@ func Advice(c *model.Chain) string {
 	return out
 }
 
-// Cause returns the identity of the cause of a chain: the same for every chain and
-// advice about one root.
+// Cause returns the identity of the root of a chain, or of the first party of a deadlock,
+// e.g. "mysql:main/connection:812": the same for all chains with that root, so that advice about
+// it is given once; a worker, a server or an address has one for each kind of wait. "": the chain
+// has no links.
 func Cause(c *model.Chain) string {
 	if len(c.Links) == 0 {
 		return ""
@@ -51,6 +55,7 @@ func Cause(c *model.Chain) string {
 	return l.Server + l.Peer + "/" + c.Kind
 }
 
+// circleAdvice returns how to end a deadlock, and how to avoid the next one.
 func circleAdvice(c *model.Chain) string {
 	l := &c.Links[0]
 	switch place := Place(l.Stack); {
@@ -66,7 +71,8 @@ func circleAdvice(c *model.Chain) string {
 	return fmt.Sprintf("End %s: the others go on then. Take these locks in one order everywhere.", partyText(l, ""))
 }
 
-// rootAdvice returns what to do about the root.
+// rootAdvice returns a sentence that says what to do about l, the root of a chain that is
+// no deadlock.
 func rootAdvice(c *model.Chain, l *model.Link) string {
 	look := ""
 	if place := Place(l.Stack); place != "" {
@@ -97,8 +103,9 @@ func rootAdvice(c *model.Chain, l *model.Link) string {
 	return "Find out why " + serverText(l) + " is slow, and give the call a timeout."
 }
 
-// serverAdvice returns what to do about a server that cannot serve anybody; "" where
-// that is not what the victims wait for.
+// serverAdvice returns what to do about a server that can serve no client, e.g. because
+// all its connections are taken, or about a command that waits for data; "" for any other
+// kind of wait.
 func serverAdvice(c *model.Chain, l *model.Link) string {
 	switch {
 	case c.Kind == kindFull && l.Held > 0:
@@ -113,12 +120,14 @@ func serverAdvice(c *model.Chain, l *model.Link) string {
 	return ""
 }
 
-// connectionAdvice returns how to end what a connection of MySQL holds.
+// connectionAdvice returns a sentence that says how to end what the connection l of a
+// MySQL server holds, of a probable one to check it first. look is the line of code that
+// uses it; "": not known.
 func connectionAdvice(l *model.Link, look string) string {
 	kill := fmt.Sprintf("KILL %d on %s", l.Connection, serverText(l))
 	out := fmt.Sprintf("End connection %d (%s)", l.Connection, kill)
 	if l.Slot == "" && l.User != "" {
-		out = fmt.Sprintf("Let user %s from %s end its transaction, or end connection %d (%s)", clean(l.User), clean(l.Host), l.Connection, kill)
+		out = fmt.Sprintf("Let user %s from %s end its transaction, or end connection %d (%s)", quoted(l.User), clean(l.Host), l.Connection, kill)
 	}
 	switch {
 	case l.Probable:
@@ -131,7 +140,9 @@ func connectionAdvice(l *model.Link, look string) string {
 	return out + ", or look at " + look + "."
 }
 
-// redisAdvice returns what to do about a script or a command that holds up a Redis.
+// redisAdvice returns a sentence that says what to do about the script or command that
+// holds up a Redis server; of a command that it does not know, to let it finish. look is
+// the line of code that it comes from; "": not known.
 func redisAdvice(c *model.Chain, l *model.Link, look string) string {
 	command := l.Command
 	if c.Kind == kindSlow {
@@ -152,9 +163,10 @@ func redisAdvice(c *model.Chain, l *model.Link, look string) string {
 	return out + "."
 }
 
-// spareText returns a sentence that names the workers that only wait; "" where there
-// is none. Those that wait for an address that is no store and no app of ours are not
-// in it: nobody knows if it ever answers.
+// spareText returns a sentence that names the workers that only wait, which are not to be
+// ended, of each app maxNamed and how many more; "": there are none. It omits those that
+// wait for an address that is neither a store nor a watched app: whether that will ever
+// answer is unknown.
 func spareText(c *model.Chain) string {
 	roots := make(map[string]bool)
 	if l := &c.Links[len(c.Links)-1]; l.Slot != "" {

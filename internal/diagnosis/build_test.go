@@ -40,10 +40,10 @@ func th(on, peer string, seconds float64, k *model.Stack) model.Thread {
 	return model.Thread{TID: 1, On: on, Peer: peer, Seconds: seconds, Stack: k}
 }
 
-// on has the thread wait on a socket.
+// on makes the thread wait on a socket.
 func on(t model.Thread, socket uint64) model.Thread { t.Socket = socket; return t }
 
-// futex has the thread wait for a lock at an address.
+// futex makes the thread wait for a lock at an address.
 func futex(t model.Thread, address uint64) model.Thread { t.Futex = address; return t }
 
 func holdsGIL(t model.Thread) model.Thread { t.GIL = true; return t }

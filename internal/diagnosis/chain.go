@@ -8,7 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// chain returns the chain of a group.
+// chain returns the chain of a group: its victims, the longest wait first, and the
+// parties from them to the root. It has no links if nothing is waited for.
 func (g *graph) chain(k *group) model.Chain {
 	slices.SortStableFunc(k.paths, func(a, b path) int { return g.byWait(a.thread, b.thread) })
 	app := g.appOf(k)
@@ -25,8 +26,8 @@ func (g *graph) chain(k *group) model.Chain {
 	return c
 }
 
-// appOf returns the app with most victims; of several with as many, the one that is
-// farthest from the root.
+// appOf returns the app with most victims in a group; of several with as many, the one
+// that is farthest from the root.
 func (g *graph) appOf(k *group) string {
 	victims, farthest := make(map[string]int), make(map[string]int)
 	app := g.threads[k.paths[0].thread].app
@@ -43,8 +44,8 @@ func (g *graph) appOf(k *group) string {
 	return app
 }
 
-// firstOf returns the longest path of an app's victims, of several the one of the
-// longest wait.
+// firstOf returns the path with most steps of an app's victims; of several the one whose
+// victim has waited longest. nil: the app has no victim in the group.
 func (g *graph) firstOf(k *group, app string) *path {
 	var first *path
 	for i := range k.paths {
@@ -59,8 +60,8 @@ func (g *graph) firstOf(k *group, app string) *path {
 	return first
 }
 
-// links returns the parties of a path, at most maxLinks, and how many before the
-// root are left out. Of a circle they are those in it, each once.
+// links returns the parties of a path, at most maxLinks, the root last. left is how many
+// before the root are left out. Of a circle it returns the parties in it, each once.
 func (g *graph) links(p *path) (out []model.Link, left int) {
 	steps := p.steps
 	if p.circle >= 0 {
@@ -82,7 +83,8 @@ func (g *graph) links(p *path) (out []model.Link, left int) {
 	return out, left
 }
 
-// link returns a party, as it is reached by a step; s is nil for a victim.
+// link returns what is known of a party. s is the step that leads to it; nil for a
+// victim.
 func (g *graph) link(n node, s *step) model.Link {
 	var l model.Link
 	switch n.sort {
@@ -125,7 +127,7 @@ func (g *graph) link(n node, s *step) model.Link {
 	return l
 }
 
-// fillThread sets what is known of a thread, of its worker, and of the connection on
+// fillThread sets in l what is known of a thread, of its worker, and of the connection on
 // which it waits.
 func (g *graph) fillThread(l *model.Link, i int) {
 	t := &g.threads[i]
@@ -140,8 +142,8 @@ func (g *graph) fillThread(l *model.Link, i int) {
 	}
 }
 
-// fillConnection sets what is known of a connection that is joined to no thread: its
-// worker, or its user and host where it is none of ours.
+// fillConnection sets in l what is known of a connection that no thread uses: its worker,
+// or if it belongs to no watched app, its user and host.
 func (g *graph) fillConnection(l *model.Link, k key) {
 	g.fillStatement(l, k)
 	c := g.connections[k]
@@ -154,6 +156,8 @@ func (g *graph) fillConnection(l *model.Link, k key) {
 	}
 }
 
+// fillOwner sets the worker of a connection in a link, or the connection's own user and
+// host if the worker is not known.
 func (g *graph) fillOwner(l *model.Link, c *model.StoreConnection) {
 	l.Seconds = c.Seconds
 	if i := g.ownerOf(c); i >= 0 {
@@ -164,7 +168,8 @@ func (g *graph) fillOwner(l *model.Link, c *model.StoreConnection) {
 	}
 }
 
-// fillStatement sets a connection with what it does.
+// fillStatement sets in l a connection, with its command, statement and transaction if
+// these are known.
 func (g *graph) fillStatement(l *model.Link, k key) {
 	l.Server, l.Connection = k.server, k.id
 	if c := g.connections[k]; c != nil {
@@ -172,7 +177,8 @@ func (g *graph) fillStatement(l *model.Link, k key) {
 	}
 }
 
-// fillHolder sets who has most connections of a full MySQL server.
+// fillHolder sets in l who has most connections of a full MySQL server; only the server
+// if that is not known.
 func (g *graph) fillHolder(l *model.Link, server string) {
 	l.Server = server
 	if m := g.mysqlServer(server); m != nil && len(m.Holders) > 0 {

@@ -1,5 +1,5 @@
-// Package diagnosis finds out who waits for whom: from the threads that wait to
-// the one that waits for nothing of ours. It is pure: no I/O.
+// Package diagnosis finds who waits for whom: from the threads that wait to the one that
+// waits for nothing that is watched. It is pure: no I/O.
 package diagnosis
 
 import (
@@ -17,8 +17,8 @@ const (
 	// minWait is how long a thread must have waited to be a victim, and how long a
 	// wait inside a store must have lasted to be followed.
 	minWait = 1
-	// minUnheld is how long the longest victim must have waited where nobody is seen
-	// who holds anything: a slow statement, a slow address.
+	// minUnheld is how many seconds the longest victim must have waited if no holder is
+	// known: a slow statement, a slow address.
 	minUnheld = 5
 	// minBlocking is the same for commands of Redis that wait for data by design.
 	minBlocking = 30
@@ -27,10 +27,10 @@ const (
 // maxLinks bounds the links of a chain. The first ones and the root are kept.
 const maxLinks = 16
 
-// Chains returns who waits for whom in a state that was read at now: one chain for
-// each root or deadlock, the one with most victims first. A victim is in one chain
-// only. now is compared with the starts of requests; where it is zero, they are not
-// used. No collection that is built has more entries than s has rows.
+// Chains returns who waits for whom in a state that was read at now: one chain per root or
+// deadlock, the one with most victims first; none if nobody waits long enough. A victim is
+// in one chain only. A chain has at most maxLinks links, its root included. With a zero
+// now the start times of requests are not used.
 func Chains(s *model.State, now time.Time) []model.Chain {
 	if !anybodyWaits(s) {
 		return nil
@@ -60,8 +60,8 @@ func Chains(s *model.State, now time.Time) []model.Chain {
 	return out
 }
 
-// anybodyWaits reports whether a thread has waited for something for long enough to be
-// a victim.
+// anybodyWaits reports whether a thread has been in one state with a request for long
+// enough to be a victim.
 func anybodyWaits(s *model.State) bool {
 	for i := range s.Workers {
 		for j := range s.Workers[i].Workers {
@@ -84,8 +84,10 @@ type group struct {
 	blocks  bool    // they wait for data by design
 }
 
+// byEnd orders groups by their end, as [slices.SortFunc] expects it.
 func byEnd(a, b *group) int { return a.end.compare(b.end) }
 
+// add adds a path to the group.
 func (k *group) add(p path) {
 	k.paths = append(k.paths, p)
 	k.longest = max(k.longest, p.seconds)
@@ -93,7 +95,8 @@ func (k *group) add(p path) {
 	k.blocks = k.blocks || p.steps[0].kind == kindBlocking
 }
 
-// least returns how long the longest victim must have waited, in seconds.
+// least returns how many seconds the longest victim must have waited for the group to be
+// a chain: less if the holder is known, most for waits that may be by design.
 func (k *group) least() float64 {
 	switch {
 	case k.held:

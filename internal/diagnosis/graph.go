@@ -39,7 +39,8 @@ type socket struct {
 	inode  uint64
 }
 
-// newGraph returns the rows of s, joined.
+// newGraph returns a graph of who waits for whom in a state, with its threads and
+// connections joined. now may be zero, see Chains.
 func newGraph(s *model.State, now time.Time) *graph {
 	g := &graph{
 		now: now, state: s,
@@ -58,6 +59,8 @@ func newGraph(s *model.State, now time.Time) *graph {
 	return g
 }
 
+// addWorkers adds all workers with their threads. A pid that two workers have belongs to
+// none.
 func (g *graph) addWorkers() {
 	for i := range g.state.Workers {
 		a := &g.state.Workers[i]
@@ -76,8 +79,8 @@ func (g *graph) addWorkers() {
 	}
 }
 
-// addThreads adds the threads of a worker, the n-th, without the tasks of event loops:
-// it is not known what these wait for.
+// addThreads adds the threads of the n-th worker. It skips the tasks of event loops: it
+// is not known what these wait for.
 func (g *graph) addThreads(w *worker, n int) {
 	for k := range w.Threads {
 		t := &w.Threads[k]
@@ -94,8 +97,8 @@ func (g *graph) addThreads(w *worker, n int) {
 	}
 }
 
-// addConnections adds the rows of the stores. A connection that is listed twice for
-// different owners has none; a socket that two of them have is nobody's.
+// addConnections adds the connections that the stores list. One that is listed for two
+// owners gets none, and a socket that two connections have belongs to neither.
 func (g *graph) addConnections() {
 	for i := range g.state.StoreConnections {
 		c := &g.state.StoreConnections[i]
@@ -124,9 +127,9 @@ func (g *graph) addConnections() {
 	}
 }
 
-// addWaits adds the waits inside the stores that have lasted long enough. Rows that
-// contradict themselves or the list of connections are passed over: nobody waits for
-// himself, and who sleeps does not wait.
+// addWaits adds the waits inside the stores that have lasted long enough, and who is
+// suspected of holding a table's lock. It skips rows in which a connection waits for
+// itself, or waits and sleeps.
 func (g *graph) addWaits() {
 	waiters := make(map[key]bool, len(g.state.StoreWaits))
 	for i := range g.state.StoreWaits {
@@ -146,7 +149,8 @@ func (g *graph) addWaits() {
 	}
 }
 
-// addWait keeps the wait that says most of each waiter, and of all clients.
+// addWait adds a wait if it says more than the one that is kept: one is kept for each
+// waiter, and one for each server all of whose clients wait.
 func (g *graph) addWait(w *model.StoreWait, waiters map[key]bool) {
 	if w.Waiter == 0 {
 		if old := g.everybody[w.Server]; old == nil || saysMore(w, old, waiters) {
@@ -163,6 +167,7 @@ func (g *graph) addWait(w *model.StoreWait, waiters map[key]bool) {
 	}
 }
 
+// addSuspect adds the connection of a suspected lock holder, unless the graph has it.
 func (g *graph) addSuspect(server string, x *model.LockSuspect) {
 	k := key{server: server, id: x.ID}
 	if g.connections[k] != nil {
@@ -177,8 +182,9 @@ func (g *graph) addSuspect(server string, x *model.LockSuspect) {
 	g.connections[k] = c
 }
 
-// saysMore reports whether w says more than another wait of the same waiter: it
-// names who blocks, and one that does not stand in the queue itself.
+// saysMore reports whether w says more than another wait of the same waiter: first, by a named
+// blocker that does not wait itself, then by a named blocker, then by having lasted longer; of
+// two that are equal in this, one is chosen by their numbers and names. False also for the same.
 func saysMore(w, old *model.StoreWait, waiters map[key]bool) bool {
 	rank := func(x *model.StoreWait) int {
 		switch {
@@ -193,7 +199,8 @@ func saysMore(w, old *model.StoreWait, waiters map[key]bool) bool {
 		strings.Compare(w.Kind, old.Kind), strings.Compare(w.Object, old.Object)) < 0
 }
 
-// addLockWaits adds the lock waits of servers that are in no row of StoreWaits.
+// addLockWaits adds the lock waits of MySQL servers whose waiters have no other wait,
+// with their connections.
 func (g *graph) addLockWaits() {
 	for i := range g.state.LockWaits {
 		w := &g.state.LockWaits[i]
@@ -215,6 +222,7 @@ func (g *graph) addLockWaits() {
 	}
 }
 
+// addLockParty adds a connection of a lock wait, unless the graph has it or it has no id.
 func (g *graph) addLockParty(server string, c *model.Connection, command string) {
 	if k := (key{server: server, id: c.ID}); c.ID != 0 && g.connections[k] == nil {
 		g.connections[k] = &model.StoreConnection{Connection: *c, Server: server, Command: command}

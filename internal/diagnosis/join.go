@@ -10,8 +10,8 @@ import (
 // seconds: servers count whole ones, and are read one after another.
 const skew = 3
 
-// join finds the connection on which each thread waits: by the socket, and where
-// there is none, by the process, if one thread and one connection of it remain.
+// join sets on which connection each thread waits: that of its socket or, if the socket
+// is not known, the only active one of its process that no other thread uses.
 func (g *graph) join() {
 	for i := range g.threads {
 		g.joinSocket(i)
@@ -25,7 +25,8 @@ func (g *graph) join() {
 	}
 }
 
-// joinSocket joins a thread to the connection of its socket, if the rows agree.
+// joinSocket joins a thread to the connection of its socket. It does nothing if the
+// socket is not known, or the rows contradict each other.
 func (g *graph) joinSocket(i int) {
 	t := &g.threads[i]
 	if !storeWait(t.Thread) || t.Socket == 0 {
@@ -39,8 +40,8 @@ func (g *graph) joinSocket(i int) {
 	g.pair(i, k)
 }
 
-// pair joins a thread and a connection. A connection on which two threads wait is
-// joined to the first one only.
+// pair joins a thread and a connection. A connection on which two threads wait stays
+// joined to the first one.
 func (g *graph) pair(i int, k key) {
 	if _, twice := g.used[k]; !twice {
 		g.uses[i], g.used[k] = k, i
@@ -53,7 +54,8 @@ type place struct {
 	server string
 }
 
-// owned returns the connections of each worker to each server.
+// owned returns the connections of each worker to each server. Those without a known
+// worker are left out.
 func (g *graph) owned() map[place][]key {
 	out := make(map[place][]key)
 	for k, c := range g.connections {
@@ -64,8 +66,8 @@ func (g *graph) owned() map[place][]key {
 	return out
 }
 
-// joinRest joins the thread of a worker without a known socket to a connection, for
-// each server for which exactly one such thread waits.
+// joinRest joins threads of a worker whose sockets are not known: for each server, if
+// exactly one such thread waits for it and one connection fits.
 func (g *graph) joinRest(i int, owned map[place][]key) {
 	waiting := make(map[string][]int)
 	for _, j := range g.workers[i].threads {
@@ -88,8 +90,8 @@ func (g *graph) joinRest(i int, owned map[place][]key) {
 	}
 }
 
-// unused returns the connections of a list that do something, and on which no thread
-// that is known waits.
+// unused returns those of a list of connections that no thread is known to use, without those
+// of MySQL that run no statement.
 func (g *graph) unused(list []key) []key {
 	return slices.DeleteFunc(slices.Clone(list), func(k key) bool {
 		_, taken := g.used[k]
@@ -97,7 +99,8 @@ func (g *graph) unused(list []key) []key {
 	})
 }
 
-// ownerOf returns the worker that has a connection; -1: none of ours, or not known.
+// ownerOf returns the index of the worker that has a connection; -1 if none of the
+// watched ones does, or it is not known.
 func (g *graph) ownerOf(c *model.StoreConnection) int {
 	i, ok := g.byPID[c.PID]
 	if !ok || i < 0 || c.App != "" && c.App != g.workers[i].app || c.Slot != "" && c.Slot != g.workers[i].Slot {
@@ -106,10 +109,10 @@ func (g *graph) ownerOf(c *model.StoreConnection) int {
 	return i
 }
 
-// threadOf returns the thread that uses a connection, or that has left it in a
-// transaction; -1: that is not known. A thread cannot have left it which has waited
-// for longer than the connection sleeps, or whose request is younger. Of several with a
-// request, it is none that waits on another connection to the server.
+// threadOf returns the index of the thread that uses a connection, or used a sleeping one of MySQL
+// last; -1 if that is not known. That is the only thread with a request if it may have left it
+// ([graph.mayHaveLeft]); of several the only one that may and waits on no other connection to the
+// server; if none has a request, the only thread of the worker.
 func (g *graph) threadOf(k key) int {
 	if i, ok := g.used[k]; ok {
 		return i
@@ -143,7 +146,9 @@ func (g *graph) threadOf(k key) int {
 	return -1
 }
 
-// mayHaveLeft reports whether a thread may have used a connection last.
+// mayHaveLeft reports whether a thread may be the last that used a sleeping connection: it
+// has not waited for longer than that sleeps, and its request is not younger than the sleep and
+// the transaction; each is taken to be so if it is not known.
 func (g *graph) mayHaveLeft(t *thread, c *model.StoreConnection) bool {
 	if t.Seconds > c.Seconds+skew && c.Seconds > 0 {
 		return false

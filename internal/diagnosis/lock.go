@@ -6,13 +6,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// afterLock returns the thread of the same process that holds the lock for which a
-// thread waits, found by elimination: it is the only one with a request in hand that
-// does not wait for it. Where several may hold it, it returns the process.
-//
-// A lock of threading.Condition, a queue or a future is held by nobody: whoever gives
-// notice ends the wait, which need not be one of the request threads. A lock is told
-// apart from these by the stack. Without one, who holds it is only likely.
+// afterLock returns who holds the lock that thread i waits for: the only other thread of the
+// process with a request that does not wait for it; else the process, also if it is not known
+// which lock that is, if the wait is for a notification ([forNotice]) and has no holder, or if the
+// other one may wait for the same in another lock. Without a stack that thread is only likely.
 func (g *graph) afterLock(i int) *step {
 	t := &g.threads[i]
 	s := &step{to: node{sort: ofProcess, index: t.worker, kind: kindLock}, on: t.On, kind: kindLock}
@@ -40,8 +37,9 @@ func (g *graph) afterLock(i int) *step {
 	return s
 }
 
-// forNotice reports whether a thread waits until another one gives notice, and not
-// for a lock: its innermost frame is of the standard library's parts for that.
+// forNotice reports whether a thread waits for a notification by another one, and not for a
+// lock: its innermost frame, if not the app's own code, is in a file that is called like a
+// module of the standard library that does so. false: its stack is not known.
 func forNotice(s *model.Stack) bool {
 	if s == nil {
 		return false

@@ -6,7 +6,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// afterThread returns for what a thread waits.
+// afterThread returns what thread i waits for; nil if for nothing, not for long enough, for
+// something else than a store, an upstream or a lock, or if it is not known.
 func (g *graph) afterThread(i int) *step {
 	t := &g.threads[i]
 	if !(t.Seconds >= minWait) {
@@ -32,7 +33,8 @@ func (g *graph) afterThread(i int) *step {
 	return nil
 }
 
-// afterStore returns for what a thread waits that waits for a store.
+// afterStore returns what thread i waits for, which waits for a store: the holder in the
+// store, the store itself, or nil if the store is not known.
 func (g *graph) afterStore(i int) *step {
 	t := &g.threads[i]
 	if t.Peer == "" {
@@ -64,12 +66,12 @@ func (g *graph) afterStore(i int) *step {
 	return s
 }
 
-// explains reports whether what holds up all clients of a server holds up a thread: what
-// is over does so only if it took as long as the thread has waited.
+// explains reports whether a wait of all clients of a server explains that of a thread:
+// it lasts, or it is over and took at least as long as the thread has waited.
 func explains(w *model.StoreWait, t *thread) bool { return !w.Over || t.Seconds <= w.Seconds+skew }
 
-// holderOf returns who has most connections of a full server; the server, where that
-// is not known.
+// holderOf returns the node of who has most connections of a full server; that of the
+// server if the holders are not known.
 func (g *graph) holderOf(server string) node {
 	if m := g.mysqlServer(server); m != nil && len(m.Holders) > 0 {
 		return node{sort: ofHolder, name: server, kind: kindFull}
@@ -78,7 +80,8 @@ func (g *graph) holderOf(server string) node {
 }
 
 // afterWait returns the holder of what a connection waits for inside a store; the
-// server, where that does not say who it is.
+// connection that is suspected of it, or the server, if the store does not name the
+// holder.
 func (g *graph) afterWait(w *model.StoreWait) *step {
 	on, _, _ := strings.Cut(w.Server, ":")
 	s := &step{on: on, peer: w.Server, kind: w.Kind, object: w.Object, held: true}
@@ -99,8 +102,8 @@ func (g *graph) afterWait(w *model.StoreWait) *step {
 	return s
 }
 
-// nodeOf returns the thread that has a connection, where that is known, else the
-// connection.
+// nodeOf returns the node of the thread that uses a connection, or that of the connection
+// if no such thread is known.
 func (g *graph) nodeOf(k key) node {
 	if i := g.threadOf(k); i >= 0 {
 		return node{sort: ofThread, index: i}
@@ -108,7 +111,8 @@ func (g *graph) nodeOf(k key) node {
 	return node{sort: ofConnection, name: k.server, id: k.id, served: k.served}
 }
 
-// mysqlServer returns a server, such as "mysql:main"; nil: it was not read.
+// mysqlServer returns the server with a name such as "mysql:main"; nil if it was not
+// read.
 func (g *graph) mysqlServer(server string) *model.MySQLServer {
 	for i := range g.state.MySQL {
 		if s := &g.state.MySQL[i]; "mysql:"+s.Name == server {
@@ -118,7 +122,7 @@ func (g *graph) mysqlServer(server string) *model.MySQLServer {
 	return nil
 }
 
-// isDown reports whether a server was read and did not answer.
+// isDown reports whether a server was read and did not answer; false if it was not read.
 func (g *graph) isDown(server string) bool {
 	if m := g.mysqlServer(server); m != nil {
 		return !m.Up
@@ -131,7 +135,8 @@ func (g *graph) isDown(server string) bool {
 	return false
 }
 
-// waitsForData reports whether a command of Redis waits until a client writes.
+// waitsForData reports whether a command of Redis may wait by design: for what another client
+// writes or publishes, or for replicas; xread and xreadgroup with or without BLOCK.
 func waitsForData(command string) bool {
 	switch strings.ToLower(command) {
 	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup",
@@ -141,8 +146,8 @@ func waitsForData(command string) bool {
 	return false
 }
 
-// afterGIL returns the thread of the same process that holds the interpreter's lock;
-// the process, where that is not seen. The one that holds it does not wait for it.
+// afterGIL returns the thread of the same process that holds the interpreter's lock, or the
+// process if none or several were seen to hold it; nil if thread i holds the lock itself.
 func (g *graph) afterGIL(i int) *step {
 	t := &g.threads[i]
 	if t.GIL {

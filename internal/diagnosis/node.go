@@ -6,7 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// The kinds of [model.Chain.Kind] that tell more than what the store says.
+// The kinds of [model.Chain.Kind] that are more specific than what the store reports.
 const (
 	kindGIL      = "gil"
 	kindLock     = "lock"
@@ -18,8 +18,8 @@ const (
 	kindBlocking = "blocked" // a command of Redis that waits for data
 )
 
-// likely is the kind of the node of a connection that is likely to hold what is waited
-// for: nothing is said of what it waits for.
+// likely is the kind of the node of a connection that is likely to hold what is waited for:
+// what it waits for itself is not reported.
 const likely = "likely"
 
 // sort is what a node is.
@@ -44,12 +44,12 @@ type node struct {
 	id   uint64 // of a connection
 	// served is the server's end of a connection without a known id.
 	served uint64
-	// kind and object tell apart what is waited for at one place by those of whom it
-	// is not known who holds it.
+	// kind and object distinguish what is waited for at one place, if the holder is
+	// unknown.
 	kind, object string
 }
 
-// compare orders nodes.
+// compare returns the order of two nodes, as cmp.Compare does; 0: they are the same.
 func (n node) compare(o node) int {
 	return cmp.Or(cmp.Compare(n.sort, o.sort), cmp.Compare(n.index, o.index), cmp.Compare(n.name, o.name),
 		cmp.Compare(n.id, o.id), cmp.Compare(n.served, o.served), cmp.Compare(n.kind, o.kind), cmp.Compare(n.object, o.object))
@@ -75,10 +75,10 @@ type key struct {
 	served uint64
 }
 
-// key returns the connection that a node is.
+// key returns the key of the connection that a node of the sort ofConnection stands for.
 func (n node) key() key { return key{n.name, n.id, n.served} }
 
-// keyOf returns the key of a row; the zero key if nothing identifies the connection.
+// keyOf returns the key of a connection; the zero key if nothing identifies it.
 func keyOf(c *model.StoreConnection) key {
 	switch {
 	case c.ID != 0:
@@ -89,8 +89,8 @@ func keyOf(c *model.StoreConnection) key {
 	return key{}
 }
 
-// blockerOf returns the connection for which a wait is; the zero key where that is not
-// known.
+// blockerOf returns the key of the connection that is waited for; the zero key if it is
+// not known.
 func blockerOf(w *model.StoreWait) key {
 	switch {
 	case w.Blocker != 0:

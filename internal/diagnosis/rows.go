@@ -23,17 +23,16 @@ type worker struct {
 	holders []int // those of the threads that hold the interpreter's lock
 }
 
-// asleep reports whether a connection runs no statement.
+// asleep reports whether a connection is one of MySQL that runs no statement.
 func asleep(c *model.StoreConnection) bool {
 	return strings.HasPrefix(c.Server, "mysql:") && strings.EqualFold(c.Command, "sleep")
 }
 
-// inHand reports whether a thread may have a request: only one that is seen idle has
-// none.
+// inHand reports whether a thread may have a request: it is not seen idle.
 func (t *thread) inHand() bool { return t.On != "idle" }
 
-// storeWait reports whether a thread waits for a store that is known by its name or
-// its address.
+// storeWait reports whether a thread waits for a MySQL or Redis server of the
+// configuration; false for one that is known by its address only.
 func storeWait(t *model.Thread) bool {
 	return (t.On == "mysql" || t.On == "redis") && strings.HasPrefix(t.Peer, t.On+":")
 }

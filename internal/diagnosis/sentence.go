@@ -8,9 +8,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// Sentence returns a chain in one to three sentences: who waits for what and for how
-// long, and who holds it. It is about the workers of app, for a chain with workers of
-// several; "" stands for the app with most victims.
+// Sentence returns a chain in one to five sentences: who waits for what and for how
+// long, and who holds it. They are about the workers of app; if app is "" or none of the
+// victims', about those of the app with most victims.
 func Sentence(c *model.Chain, app string) string {
 	if app == "" || !slices.ContainsFunc(c.Victims, func(v model.Link) bool { return v.App == app }) {
 		app = c.App
@@ -33,8 +33,9 @@ func Sentence(c *model.Chain, app string) string {
 	return out
 }
 
-// victimsText returns who waits for what and for how long. Threads of the app that
-// wait for something else, but because of the same root, are counted behind it.
+// victimsText returns who of an app waits for what and for how long, without a full stop;
+// "Nobody waits" if it has no victim. Threads of the app that wait for something else, but
+// because of the same root, are counted at the end.
 func victimsText(c *model.Chain, app string) string {
 	same, others := victimsOf(c, app)
 	if len(same) == 0 {
@@ -66,8 +67,9 @@ func victimsText(c *model.Chain, app string) string {
 	return out
 }
 
-// victimsOf returns the victims of an app that wait for what the sentence about it
-// names, the longest wait first, and how many others of the app there are.
+// victimsOf returns the victims of an app that wait for what the sentence about the app
+// names (the chain's own wait if it is the chain's app, else that of its first victim), the
+// longest wait first, and how many others of the app there are.
 func victimsOf(c *model.Chain, app string) (same []model.Link, others int) {
 	on, peer := c.On, c.Peer
 	if app != c.App {
@@ -87,8 +89,9 @@ func victimsOf(c *model.Chain, app string) (same []model.Link, others int) {
 	return same, others
 }
 
-// linksText returns who holds what the victims wait for: the first party, and the
-// root where that is another one.
+// linksText returns sentences about who holds what the victims wait for: the first party,
+// and the root if that is another one; "" if the root is only the server or address that
+// they wait for.
 func linksText(c *model.Chain, app string) string {
 	last := len(c.Links) - 1
 	if last < 0 {
@@ -118,15 +121,16 @@ func linksText(c *model.Chain, app string) string {
 	return out + " " + threadText(root)
 }
 
-// direct reports whether the longest wait of an app's workers is for the root, a
-// server or an address, itself.
+// direct reports whether the first victim of an app, which is not the chain's own app,
+// waits for the root itself, a server or an address.
 func direct(c *model.Chain, root *model.Link, app string) bool {
 	i := slices.IndexFunc(c.Victims, func(v model.Link) bool { return v.App == app })
 	return app != c.App && i >= 0 && c.Victims[i].Peer == root.Server+root.Peer
 }
 
-// middleText returns what the first party of a chain waits for that is not the root,
-// and how many are between them.
+// middleText returns a sentence about the first party of a chain, what it holds and what it
+// waits for, and if there are parties between it and the root, or some are left out, another
+// one with their number. The chain must have two links at least.
 func middleText(c *model.Chain, app string) string {
 	first := &c.Links[0]
 	out := upper(partyText(first, app)) + inText(first) + " " + verb(c.On, c.Kind, first) + " and itself waits for " + target(first.On, first.Peer)
@@ -140,7 +144,8 @@ func middleText(c *model.Chain, app string) string {
 	return out
 }
 
-// threadText returns which thread of the victims' own process is the root.
+// threadText returns a sentence about which thread of the victims' own process holds the
+// lock, or that this is not known.
 func threadText(l *model.Link) string {
 	switch {
 	case l.TID == 0 && l.Candidates > 0:
@@ -152,12 +157,14 @@ func threadText(l *model.Link) string {
 	return "Another thread of worker " + clean(l.Slot) + " " + verb("", "", l) + stateText(l) + "."
 }
 
-// bare reports whether a link is a server or an address alone.
+// bare reports whether a link is nothing but a server or an address: no app, worker,
+// connection or client.
 func bare(l *model.Link) bool {
 	return l.App == "" && l.Slot == "" && l.Connection == 0 && l.User == "" && l.Host == ""
 }
 
-// verb returns what a party does with what is waited for.
+// verb returns what a party does with what is waited for, to follow its name: e.g.
+// "probably holds it".
 func verb(on, kind string, l *model.Link) string {
 	probably := ""
 	if l.Probable {
@@ -176,8 +183,8 @@ func verb(on, kind string, l *model.Link) string {
 	return probably + "holds it"
 }
 
-// inText returns where in its code a party is, between commas; "" where that is not
-// known.
+// inText returns in which code a party is, between commas, e.g. ", in refund
+// (billing.py:131),"; "" if that is not known.
 func inText(l *model.Link) string {
 	if at := where(l.Stack); at != "" {
 		return ", in " + at + ","
@@ -185,8 +192,8 @@ func inText(l *model.Link) string {
 	return ""
 }
 
-// stateText returns what the root does, to follow a colon; "" where that is not
-// known.
+// stateText returns what the root does, to follow what it holds: ": it has its
+// transaction open for 12 s and sleeps"; "" if that is not known.
 func stateText(l *model.Link) string {
 	subject := "it"
 	if at := where(l.Stack); at != "" && l.On != "idle" {
@@ -208,7 +215,8 @@ func stateText(l *model.Link) string {
 	return ": " + subject + " " + text.Enumerate(parts)
 }
 
-// circleText returns the parties of a deadlock, each with the one for which it waits.
+// circleText returns the sentence about a deadlock, with its parties, the first four and
+// how many more, each of which waits for the next one; without names if there is only one.
 func circleText(c *model.Chain, app string) string {
 	var names []string
 	for i := range c.Links {

@@ -24,11 +24,10 @@ type Parties struct {
 	victimConns, rootConns map[Connection]*model.Chain
 }
 
-// Victims returns the parties of the chains of a state, which must have been set. A
-// party that is a root or in a circle of one chain is a victim of none.
-//
-// Who waits for an address that is no configured store and no app of this host is no
-// victim here: it is not seen whether it would ever answer.
+// Victims returns who is a victim and who is a root in the chains of a state, which must
+// be set already. A root of one chain is a victim of none. Who waits for an address that
+// is no configured store and no app of this host is no victim here: it is not seen
+// whether it would ever answer.
 func Victims(s *model.State) *Parties {
 	p := &Parties{
 		victims: make(map[Worker]*model.Chain), roots: make(map[Worker]*model.Chain),
@@ -43,6 +42,8 @@ func Victims(s *model.State) *Parties {
 	return p
 }
 
+// addRoots adds the parties that a chain ends at, all of them in a deadlock. Probable ones
+// are left out.
 func (p *Parties) addRoots(c *model.Chain) {
 	roots := c.Links
 	if !c.Deadlock && len(roots) > 0 {
@@ -55,6 +56,7 @@ func (p *Parties) addRoots(c *model.Chain) {
 	}
 }
 
+// addVictims adds the parties that wait in a chain.
 func (p *Parties) addVictims(c *model.Chain) {
 	for i := range c.Victims {
 		if v := &c.Victims[i]; !unknownAddress(v) {
@@ -71,8 +73,8 @@ func (p *Parties) addVictims(c *model.Chain) {
 	}
 }
 
-// unknownAddress reports whether a party waits for something that is neither a store of
-// the configuration nor an app of this host.
+// unknownAddress reports whether a party waits for an upstream that is no app of this host,
+// or for a MySQL or Redis that is not in the configuration; false for any other wait.
 func unknownAddress(l *model.Link) bool {
 	switch l.On {
 	case "upstream":
@@ -83,6 +85,7 @@ func unknownAddress(l *model.Link) bool {
 	return false
 }
 
+// addVictim adds one party that waits, unless it is the root of some chain.
 func (p *Parties) addVictim(l *model.Link, c *model.Chain) {
 	w, k := partyOf(l)
 	if p.roots[w] != nil {
@@ -96,10 +99,13 @@ func (p *Parties) addVictim(l *model.Link, c *model.Chain) {
 	}
 }
 
+// partyOf returns the worker and the connection of a link; their fields are zero where not
+// known.
 func partyOf(l *model.Link) (Worker, Connection) {
 	return Worker{l.App, l.Slot, l.PID}, Connection{l.Server, l.Connection}
 }
 
+// add sets the chain of a link's worker and connection, as far as they are known.
 func add(l *model.Link, c *model.Chain, workers map[Worker]*model.Chain, connections map[Connection]*model.Chain) {
 	w, k := partyOf(l)
 	if w.Slot != "" {
@@ -110,40 +116,41 @@ func add(l *model.Link, c *model.Chain, workers map[Worker]*model.Chain, connect
 	}
 }
 
-// Worker returns the chain of which a worker is a victim; nil: of none.
+// Worker returns the chain of which a worker is a victim; nil if it is of none.
 func (p *Parties) Worker(app, slot string, pid int) *model.Chain {
 	return p.victims[Worker{app, slot, pid}]
 }
 
-// Connection returns the chain of which a connection is a victim; nil: of none.
+// Connection returns the chain of which a connection is a victim; nil if it is of none.
 func (p *Parties) Connection(server string, id uint64) *model.Chain {
 	return p.victimConns[Connection{server, id}]
 }
 
-// RootWorker returns the chain of which a worker is the root, or in whose circle it
-// is; nil: of none.
+// RootWorker returns the chain of which a worker is the root, or in whose circle it is;
+// nil if there is none.
 func (p *Parties) RootWorker(app, slot string, pid int) *model.Chain {
 	return p.roots[Worker{app, slot, pid}]
 }
 
-// RootConnection returns the chain of which a connection is the root, or in whose
-// circle it is; nil: of none.
+// RootConnection returns the chain of which a connection is the root, or in whose circle
+// it is; nil if there is none.
 func (p *Parties) RootConnection(server string, id uint64) *model.Chain {
 	return p.rootConns[Connection{server, id}]
 }
 
-// WhyWorker returns the sentence of the chain of which a worker is a victim; "": of
-// none.
+// WhyWorker returns the sentence of the chain of which a worker is a victim; "" if it is
+// of none.
 func (p *Parties) WhyWorker(app, slot string, pid int) string {
 	return why(p.Worker(app, slot, pid), app)
 }
 
-// WhyConnection returns the sentence of the chain of which a connection is a victim;
-// "": of none.
+// WhyConnection returns the sentence of the chain of which a connection is a victim; ""
+// if it is of none.
 func (p *Parties) WhyConnection(server string, id uint64) string {
 	return why(p.Connection(server, id), "")
 }
 
+// why returns the sentence about a chain, "" for nil.
 func why(c *model.Chain, app string) string {
 	if c == nil {
 		return ""
@@ -151,7 +158,8 @@ func why(c *model.Chain, app string) string {
 	return Sentence(c, app)
 }
 
-// HoldsUp reports whether others wait for a worker.
+// HoldsUp reports whether a worker is the root of a chain, or in its circle: others wait
+// for it.
 func (p *Parties) HoldsUp(app, slot string, pid int) bool {
 	return p.RootWorker(app, slot, pid) != nil
 }

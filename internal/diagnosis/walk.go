@@ -2,7 +2,8 @@ package diagnosis
 
 import "slices"
 
-// next returns for what a node waits; nil: for nothing of ours, or not known.
+// next returns what a node waits for; nil if for nothing, it is not known, or the node is an
+// app for which that is being found out.
 func (g *graph) next(n node) *step {
 	if s, known := g.steps[n]; known {
 		return s
@@ -28,9 +29,9 @@ func (g *graph) next(n node) *step {
 	return s
 }
 
-// afterApp returns for whom those wait who call an app: the only worker of it that
-// has a request in hand for that long, or the one that has waited longest of several
-// that all wait for the same root in the end; nil: that is not known.
+// afterApp returns what a wait for an app goes on to, one of its threads in [graph.inHandOf]: of
+// those that do not wait for this app again the one that is farthest from the root, or nil if
+// their roots differ; if all wait for this app again, the first that closes a circle, else nil.
 func (g *graph) afterApp(n node) *step {
 	list := g.inHandOf(n.name)
 	chosen, back, farthest, root := -1, -1, 0, node{}
@@ -60,8 +61,8 @@ func (g *graph) afterApp(n node) *step {
 	return s
 }
 
-// inHandOf returns the threads of an app that have been in one state with a request
-// for long enough, the longest first.
+// inHandOf returns the indexes of the threads of an app that have been in one state with
+// a request for long enough, the longest first.
 func (g *graph) inHandOf(app string) []int {
 	var list []int
 	for _, w := range g.byApp[app] {
@@ -75,7 +76,7 @@ func (g *graph) inHandOf(app string) []int {
 	return list
 }
 
-// byWait orders threads, the longest wait first.
+// byWait compares two threads for a sort: the one that has waited longer is first.
 func (g *graph) byWait(i, j int) int {
 	switch a, b := g.threads[i].Seconds, g.threads[j].Seconds; {
 	case a > b:
@@ -86,13 +87,13 @@ func (g *graph) byWait(i, j int) int {
 	return i - j
 }
 
-// closes reports whether an app on a path back to it has no thread that is free: one
-// that is would answer.
+// closes reports whether a path that leads back to an app is a real circle: an app on it
+// has no free thread. A free one would answer.
 func (g *graph) closes(p *path) bool {
 	return slices.ContainsFunc(p.steps, func(s *step) bool { return s.to.sort == ofApp && !g.free(s.to.name) })
 }
 
-// free reports whether an app has a thread without a request.
+// free reports whether an app has a thread without a request; false also if none is known.
 func (g *graph) free(app string) bool {
 	return slices.ContainsFunc(g.byApp[app], func(w int) bool {
 		return slices.ContainsFunc(g.workers[w].threads, func(i int) bool { return !g.threads[i].inHand() })
@@ -109,7 +110,8 @@ type path struct {
 	held    bool // one step has a known holder
 }
 
-// walk returns the waits that begin with a thread. It stops at the nodes of stop.
+// walk returns the path of waits that begins with thread i. It ends at the first node
+// that waits for nothing known, that is in stop, or that closes a circle.
 func (g *graph) walk(i int, stop map[node]bool) path {
 	p := path{thread: i, seconds: g.threads[i].Seconds, circle: -1}
 	n := node{sort: ofThread, index: i}
@@ -133,8 +135,9 @@ func (g *graph) walk(i int, stop map[node]bool) path {
 	}
 }
 
-// close ends a path that has met itself: the circle begins with the first-th step. Of a
-// circle that is not proved, the path ends before the step that is only likely.
+// close ends a path that has come back to itself: the circle begins with the first-th
+// step. If a step of the circle is only likely, it is no circle, and the path ends before
+// that step.
 func (p *path) close(first int) {
 	circle := p.steps[first:]
 	if i := slices.IndexFunc(circle, func(s *step) bool { return s.probable }); i >= 0 {
@@ -154,9 +157,9 @@ func (p *path) close(first int) {
 	}
 }
 
-// paths returns the waits of every thread that is a victim. Who holds something for
-// which others wait, and waits itself for a server or an address only, of which it is
-// not seen that anybody holds it up, is a root and no victim.
+// paths returns the path of each thread that is a victim. A thread that holds something
+// others wait for is a root and no victim, if it waits itself only for a server or an
+// address that no known holder delays.
 func (g *graph) paths() []path {
 	roots := make(map[node]bool)
 	for i := range g.threads {
@@ -178,8 +181,8 @@ func (g *graph) paths() []path {
 	return out
 }
 
-// endsAt reports whether a node waits for nothing but a server or an address that
-// nobody is seen to hold up.
+// endsAt reports whether a node waits for a server or an address, and neither a known
+// holder nor an outage of the server delays it.
 func (g *graph) endsAt(n node) bool {
 	s := g.next(n)
 	return s != nil && !s.held && s.to.sort == ofPlace && s.kind != kindDown && s.kind != kindFull

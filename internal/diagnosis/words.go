@@ -14,10 +14,16 @@ import (
 // maxWord bounds a name from outside in a sentence, in bytes.
 const maxWord = 100
 
+// clean returns a text without control characters, of at most maxWord bytes, as [text.Label]
+// does: one that had to be changed ends with a hash.
 func clean(s string) string { return text.Label(s, maxWord) }
 
-// File returns the name of a source file as it is shown: its base name, with its
-// directory if the name alone is ambiguous.
+// quoted returns a name that any user of a server may have chosen, of at most maxWord
+// bytes, in quotes unless it is a plain word.
+func quoted(s string) string { return text.Quoted(s, maxWord) }
+
+// File returns the name of a source file as it is shown: its base name, with its directory
+// if that is __init__.py, __main__.py or views.py; "" if the path has no file name.
 func File(path string) string {
 	base := filepath.Base(path)
 	switch base {
@@ -47,8 +53,8 @@ func Place(s *model.Stack) string {
 	return fmt.Sprintf("%s:%d", File(f.File), f.Line)
 }
 
-// where returns a view or function with its line, such as "refund (billing.py:131)";
-// "" where neither is known.
+// where returns in which view or function a thread is, with its line, e.g. "refund
+// (billing.py:131)"; "" if neither is known.
 func where(s *model.Stack) string {
 	place := Place(s)
 	if s == nil {
@@ -64,7 +70,8 @@ func where(s *model.Stack) string {
 	return clean(name) + " (" + place + ")"
 }
 
-// target returns what is waited for in words, such as "MySQL main".
+// target returns what is waited for in words, e.g. "MySQL main"; "something" for any other
+// kind.
 func target(on, peer string) string {
 	kind, name, _ := strings.Cut(peer, ":")
 	switch on {
@@ -91,8 +98,8 @@ func target(on, peer string) string {
 	return "something"
 }
 
-// objectOf returns what of a server is waited for, to follow a colon; "" where that
-// is not known.
+// objectOf returns which part of a server is waited for, to follow a colon, e.g. "a row
+// of shop.orders"; "" if that is not known.
 func objectOf(kind, object string) string {
 	name := clean(object)
 	switch kind {
@@ -118,7 +125,8 @@ func objectOf(kind, object string) string {
 	return name
 }
 
-// does returns what a party does, to follow its subject; "" where that is not known.
+// does returns what a party does, to follow its subject, e.g. "waits for MySQL main"; ""
+// if that is not known.
 func does(l *model.Link) string {
 	switch l.On {
 	case "mysql", "redis":
@@ -150,8 +158,8 @@ func does(l *model.Link) string {
 	return statement(l)
 }
 
-// statement returns what a connection does, to follow its subject; "" where that is
-// not known.
+// statement returns what a connection does, to follow its subject, e.g. "runs SELECT …"
+// or "sleeps"; "" if that is not known.
 func statement(l *model.Link) string {
 	switch {
 	case strings.EqualFold(l.Command, "sleep"):
@@ -166,8 +174,9 @@ func statement(l *model.Link) string {
 	return ""
 }
 
-// partyText returns a party in words, such as "connection 812 of worker 2"; the app
-// is left out where it is the one that the sentence is about.
+// partyText returns a party in words, e.g. "connection 812 of worker 2", or a user or
+// client host of no known app; its server or address if it has no more. After a worker, its
+// app is left out if it is app, which the sentence is about.
 func partyText(l *model.Link, app string) string {
 	var out []string
 	if l.Connection != 0 {
@@ -185,9 +194,9 @@ func partyText(l *model.Link, app string) string {
 	case l.App != "" && (l.Slot == "" || l.App != app):
 		out = append(out, clean(l.App))
 	case l.Slot == "" && l.User != "" && l.Host != "":
-		out = append(out, "user "+clean(l.User)+" from "+clean(l.Host))
+		out = append(out, "user "+quoted(l.User)+" from "+clean(l.Host))
 	case l.Slot == "" && l.User != "":
-		out = append(out, "user "+clean(l.User))
+		out = append(out, "user "+quoted(l.User))
 	case l.App == "" && l.Host != "":
 		out = append(out, "the client "+clean(l.Host))
 	}
@@ -197,7 +206,8 @@ func partyText(l *model.Link, app string) string {
 	return strings.Join(out, " of ")
 }
 
-// serverText returns a link that is a server, an address or an app alone, in words.
+// serverText returns in words a link that is nothing but a server or an address; "an
+// unknown process" if it is neither.
 func serverText(l *model.Link) string {
 	switch kind, _, _ := strings.Cut(l.Server, ":"); {
 	case l.Server != "":

@@ -1,5 +1,6 @@
-// Package history keeps what each request of the watched apps did, once a second: in
-// memory, and in the state directory where that can be written.
+// Package history keeps what each request of the watched apps did, once a second: the last
+// minutes in memory, the others in the state directory, or in memory too where that cannot
+// be written.
 package history
 
 import (
@@ -85,7 +86,7 @@ type Row struct {
 // Kept is what the history holds, and how.
 type Kept struct {
 	From, To time.Time // of the samples; zero: there is none
-	Bytes    int       // in memory
+	Bytes    int       // of all samples, in files or in memory
 	MaxBytes int
 	Stored   bool  // it is also in the state directory
 	Why      error // why it is not; nil: it is, or there is no state directory
@@ -99,5 +100,6 @@ type Counts struct {
 	Workers  uint64 // whose last samples were not kept, as there were too many
 	Evicted  uint64 // seconds that were dropped before their time to keep the size
 	Damaged  uint64 // files that were damaged, and set aside
+	Unread   uint64 // files that were gone or damaged when they were read for a query, or the directory was opened again
 	Unsaved  uint64 // samples that could not be written to the state directory
 }

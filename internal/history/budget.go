@@ -17,9 +17,11 @@ type budget struct {
 	filled time.Time
 }
 
+// newBudget returns a budget in which no app has spent anything.
 func newBudget() budget { return budget{left: make(map[string]int)} }
 
-// refill adds what the time since the last call gives.
+// refill adds to each app's budget the bytes for the time since the last call, up to
+// detailBurst. After a clock that is set back it adds nothing.
 func (b *budget) refill(at time.Time) {
 	seconds := at.Sub(b.filled).Seconds()
 	b.filled = at
@@ -32,7 +34,8 @@ func (b *budget) refill(at time.Time) {
 	}
 }
 
-// spend takes what a new row takes at most; false: the app has not as much left.
+// spend charges an app's budget the largest size that a new row can have, in bytes.
+// false: too little of it is left, or there are too many apps; nothing is charged then.
 func (b *budget) spend(r *Request) bool {
 	left, ok := b.left[r.App]
 	switch {

@@ -23,58 +23,107 @@ type entry struct {
 	seconds float64
 }
 
-// decoder reads the samples of one segment. The rows that it has read stay valid.
+// recordReader reads the records of one segment.
+type recordReader struct {
+	rest []byte
+	read int // bytes of the whole records read so far, with the magic
+	crc  *crc32.Table
+}
+
+// reset begins to read a segment. errTorn: it is shorter than its magic; errDamaged: it
+// begins with something else.
+func (r *recordReader) reset(segment []byte) error {
+	switch {
+	case len(segment) < len(magic):
+		return errTorn
+	case string(segment[:len(magic)]) != magic:
+		return errDamaged
+	}
+	r.rest, r.read, r.crc = segment[len(magic):], len(magic), castagnoli()
+	return nil
+}
+
+// payload returns the payload of the next record. io.EOF: there is none any more; errTorn:
+// the last record is not whole; errDamaged: the record is damaged.
+func (r *recordReader) payload() ([]byte, error) {
+	switch {
+	case len(r.rest) == 0:
+		return nil, io.EOF
+	case len(r.rest) < headBytes:
+		return nil, errTorn
+	}
+	n := binary.LittleEndian.Uint32(r.rest)
+	sum := binary.LittleEndian.Uint32(r.rest[4:])
+	switch {
+	case n > maxRecord:
+		return nil, errDamaged
+	case int(n) > len(r.rest)-headBytes:
+		return nil, errTorn
+	}
+	payload := r.rest[headBytes : headBytes+n]
+	if crc32.Checksum(payload, r.crc) != sum {
+		return nil, errDamaged
+	}
+	return payload, nil
+}
+
+// pass goes to the record after the one with this payload.
+func (r *recordReader) pass(payload []byte) {
+	n := headBytes + len(payload)
+	r.rest = r.rest[n:]
+	r.read += n
+}
+
+// skim passes the next record, and returns its time in milliseconds since 1970; last is that
+// of the record before, and is returned with an error, one of [recordReader.payload].
+func (r *recordReader) skim(last int64) (int64, error) {
+	payload, err := r.payload()
+	if err != nil {
+		return last, err
+	}
+	p := parser{rest: payload}
+	at := last + int64(p.number(latestTime)) //nolint:gosec // it is at most latestTime
+	if p.bad || at > latestTime {
+		return last, errDamaged
+	}
+	r.pass(payload)
+	return at, nil
+}
+
+// decoder reads the samples of one segment after another. Its rows are valid until the next
+// reset; their texts and blockers stay valid.
 type decoder struct {
-	rest    []byte
-	read    int // bytes of the whole records read so far, with the magic
+	records recordReader
 	last    int64
-	crc     *crc32.Table
 	strings []string // the first is ""
 	block   []*Blocker
 	rows    []Request // the first is none
 	entries []entry   // of the last sample
 }
 
-// newDecoder returns a decoder of a segment; an error if it is none.
-func newDecoder(segment []byte) (*decoder, error) {
-	switch {
-	case len(segment) < len(magic):
-		return nil, errTorn
-	case string(segment[:len(magic)]) != magic:
-		return nil, errDamaged
-	}
-	return &decoder{
-		rest: segment[len(magic):], read: len(magic), crc: castagnoli(),
-		strings: make([]string, 1), block: make([]*Blocker, 1), rows: make([]Request, 1),
-	}, nil
+// newDecoder returns a decoder without a segment.
+func newDecoder() *decoder {
+	return &decoder{strings: make([]string, 1), block: make([]*Blocker, 1), rows: make([]Request, 1)}
 }
 
-// next reads the next sample, whose requests are d.entries until the next call. The
-// error is io.EOF after the last one.
+// reset begins to read a segment. The errors are those of [recordReader.reset].
+func (d *decoder) reset(segment []byte) error {
+	d.last, d.strings, d.block, d.rows, d.entries = 0, d.strings[:1], d.block[:1], d.rows[:1], d.entries[:0]
+	return d.records.reset(segment)
+}
+
+// next reads the next sample and returns its time; its requests are d.entries until the
+// next call. io.EOF: there is none any more; errTorn: the last record is not whole;
+// errDamaged: the record is damaged.
 func (d *decoder) next() (time.Time, error) {
-	switch {
-	case len(d.rest) == 0:
-		return time.Time{}, io.EOF
-	case len(d.rest) < headBytes:
-		return time.Time{}, errTorn
-	}
-	n := binary.LittleEndian.Uint32(d.rest)
-	sum := binary.LittleEndian.Uint32(d.rest[4:])
-	switch {
-	case n > maxRecord:
-		return time.Time{}, errDamaged
-	case int(n) > len(d.rest)-headBytes:
-		return time.Time{}, errTorn
-	}
-	payload := d.rest[headBytes : headBytes+n]
-	if crc32.Checksum(payload, d.crc) != sum {
-		return time.Time{}, errDamaged
+	payload, err := d.records.payload()
+	if err != nil {
+		return time.Time{}, err
 	}
 	if !d.payload(payload) {
 		return time.Time{}, errDamaged
 	}
-	d.rest = d.rest[headBytes+n:]
-	d.read += headBytes + int(n)
+	d.records.pass(payload)
 	return time.UnixMilli(d.last), nil
 }
 
@@ -82,8 +131,8 @@ func (d *decoder) next() (time.Time, error) {
 // million years.
 const latestTime = 1_000_000 * 366 * 24 * 3600 * 1000
 
-// payload reads the payload of a record; false: it has what no encoder writes. The
-// segment cannot be read any further then.
+// payload reads the payload of a record into the tables and d.entries. false: it has what
+// no encoder writes; the segment cannot be read any further then.
 func (d *decoder) payload(b []byte) bool {
 	p := parser{rest: b}
 	at := p.number(latestTime)
@@ -113,7 +162,7 @@ func (d *decoder) payload(b []byte) bool {
 	return true
 }
 
-// requests reads the requests of a sample; false: they are damaged.
+// requests reads the requests of a sample into d.entries. false: they are damaged.
 func (d *decoder) requests(p *parser) bool {
 	d.entries = d.entries[:0]
 	row := 0
@@ -128,6 +177,7 @@ func (d *decoder) requests(p *parser) bool {
 	return !p.bad
 }
 
+// blocker returns the next blocker; what is missing in the bytes is 0 or "", and sets bad.
 func (d *decoder) blocker(p *parser) *Blocker {
 	return &Blocker{
 		App: d.text(p), Slot: d.text(p), PID: p.int(), Server: d.text(p), Connection: p.number(1<<64 - 1), Peer: d.text(p), View: d.text(p),
@@ -135,6 +185,7 @@ func (d *decoder) blocker(p *parser) *Blocker {
 	}
 }
 
+// row returns the next row; what is missing in the bytes is 0 or "", and sets bad.
 func (d *decoder) row(p *parser) Request {
 	return Request{
 		App: d.text(p), Slot: d.text(p), PID: p.int(), Task: p.number(1) == 1, View: d.text(p), On: d.text(p), Peer: d.text(p), Kind: d.text(p),
@@ -142,7 +193,8 @@ func (d *decoder) row(p *parser) Request {
 	}
 }
 
-// text reads the number of a string.
+// text reads the number of a string and returns that string. A bad number sets p.bad, and
+// gives "".
 func (d *decoder) text(p *parser) string { return d.strings[p.number(uint64(len(d.strings)-1))] }
 
 // parser reads numbers. After a fault all are 0.
@@ -151,7 +203,8 @@ type parser struct {
 	bad  bool
 }
 
-// number reads a number that is most at most.
+// number returns the next number, of at most most. A larger one, or none, sets p.bad and is
+// 0.
 func (p *parser) number(most uint64) uint64 {
 	v, n := binary.Uvarint(p.rest)
 	if p.bad || n <= 0 || v > most {
@@ -162,8 +215,10 @@ func (p *parser) number(most uint64) uint64 {
 	return v
 }
 
+// int returns the next number; 0, and sets bad, if it is missing or above 2^31-1.
 func (p *parser) int() int { return int(p.number(1<<31 - 1)) } //nolint:gosec // it is bounded
 
+// bytes returns the next n bytes; nil, and sets bad, if there are fewer.
 func (p *parser) bytes(n uint64) []byte {
 	if p.bad || n > uint64(len(p.rest)) {
 		p.bad = true
@@ -174,7 +229,8 @@ func (p *parser) bytes(n uint64) []byte {
 	return out
 }
 
-// encoder returns the encoder with which the segment is continued.
+// encoder returns an encoder that continues the segment that was read, with its tables
+// and its last time.
 func (d *decoder) encoder() *encoder {
 	e := newEncoder()
 	e.last = d.last

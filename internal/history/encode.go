@@ -32,7 +32,7 @@ const (
 	tenthsMost = 1 << 31
 )
 
-// castagnoli is the polynomial of CRC-32C, for which CPUs have an instruction.
+// castagnoli returns the table of CRC-32C, for which CPUs have an instruction.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // rowKey is a [Request] without its seconds; its texts are numbers of strings.
@@ -72,17 +72,21 @@ type encoded struct {
 	tenths uint64
 }
 
+// newEncoder returns an encoder without rows.
 func newEncoder() *encoder {
 	return &encoder{
 		strings: make(map[string]uint32), blockers: make(map[blockerKey]uint32), rows: make(map[rowKey]uint32), details: newBudget(), crc: castagnoli(),
 	}
 }
 
-// full reports whether the next sample belongs into another segment.
+// full reports whether the table of strings or of rows of this segment is full, so that the
+// next sample must begin another one.
 func (e *encoder) full() bool { return len(e.strings) >= maxTable || len(e.rows) >= maxTable }
 
-// append appends the record of one sample to a segment and returns that, and how many
-// of the requests were written without view, line and wait.
+// append appends the record of one sample to a segment, and returns the segment; a time
+// before that of the last sample becomes that one. left is how many of the requests were
+// written without view, line and all of the wait but its kind, On, because their app's
+// budget or the record was used up.
 func (e *encoder) append(segment []byte, at time.Time, requests []Request) (out []byte, left uint64) {
 	e.newStrings, e.newBlockers, e.newRows, e.requests = e.newStrings[:0], e.newBlockers[:0], e.newRows[:0], e.requests[:0]
 	e.counts, e.left = [3]uint64{}, 0
@@ -110,7 +114,8 @@ func (e *encoder) append(segment []byte, at time.Time, requests []Request) (out 
 	return append(segment, p...), e.left
 }
 
-// add adds one request to the sample.
+// add adds one request to the sample under way. If its row is new and there is no room
+// for it, it is written without view, line and wait, and counted in e.left.
 func (e *encoder) add(r *Request) {
 	row, ok := e.rows[e.keyOf(r)]
 	if !ok {
@@ -127,13 +132,14 @@ func (e *encoder) add(r *Request) {
 	e.requests = append(e.requests, encoded{row, tenths})
 }
 
-// tables returns how many bytes of new texts, blockers and rows the sample has.
+// tables returns how many bytes the new strings, blockers and rows of the sample under
+// way take.
 func (e *encoder) tables() int { return len(e.newStrings) + len(e.newBlockers) + len(e.newRows) }
 
-// keyOf returns the key of a request as far as its texts are known; one with a text that
-// is not known is no key of a row.
+// keyOf returns the key of a request by the strings and blockers that are known. With an
+// unknown one it is a key that no row has.
 func (e *encoder) keyOf(r *Request) rowKey {
-	k := e.key(r, func(s string) uint32 {
+	known := func(s string) uint32 {
 		if s == "" {
 			return 0
 		}
@@ -141,17 +147,19 @@ func (e *encoder) keyOf(r *Request) rowKey {
 			return n
 		}
 		return ^uint32(0)
-	})
+	}
+	k := e.key(r, known)
 	if r.Blocker != nil {
 		k.blocker = ^uint32(0)
-		if n, ok := e.blockers[e.blockerOf(r.Blocker, func(s string) uint32 { return e.strings[s] })]; ok {
+		if n, ok := e.blockers[e.blockerOf(r.Blocker, known)]; ok {
 			k.blocker = n
 		}
 	}
 	return k
 }
 
-// key returns the key of a request without its blocker.
+// key returns the key of a request without its blocker. of returns the number of a
+// string.
 func (e *encoder) key(r *Request, of func(string) uint32) rowKey {
 	return rowKey{
 		app: of(r.App), slot: of(r.Slot), view: of(r.View), on: of(r.On), peer: of(r.Peer), kind: of(r.Kind),
@@ -159,6 +167,7 @@ func (e *encoder) key(r *Request, of func(string) uint32) rowKey {
 	}
 }
 
+// blockerOf returns a blocker with its texts replaced by their numbers, which of returns.
 func (e *encoder) blockerOf(b *Blocker, of func(string) uint32) blockerKey {
 	return blockerKey{
 		app: of(b.App), slot: of(b.Slot), server: of(b.Server), peer: of(b.Peer), view: of(b.View), function: of(b.Line.Function), file: of(b.Line.File),
@@ -166,10 +175,11 @@ func (e *encoder) blockerOf(b *Blocker, of func(string) uint32) blockerKey {
 	}
 }
 
-// number returns a pid or a line.
+// number returns n as a key has it: at least 0, and at most the largest int32.
 func number(n int) uint32 { return uint32(min(max(n, 0), 1<<31-1)) } //nolint:gosec // it is bounded
 
-// define returns the number of a row, which it writes if it is new.
+// define returns the number of a request's row. If the row is new, it is added to the
+// tables of the sample.
 func (e *encoder) define(r *Request) uint32 {
 	k := e.key(r, e.intern)
 	if r.Blocker != nil {
@@ -194,6 +204,8 @@ func (e *encoder) define(r *Request) uint32 {
 	return n
 }
 
+// defineBlocker returns the number of a blocker, and writes it at its first call. 0 is no
+// blocker.
 func (e *encoder) defineBlocker(k blockerKey) uint32 {
 	if n, ok := e.blockers[k]; ok {
 		return n
@@ -209,7 +221,8 @@ func (e *encoder) defineBlocker(k blockerKey) uint32 {
 	return n
 }
 
-// intern returns the number of a string, which it writes if it is new.
+// intern returns the number of a string; 0 for "". If the string is new, it is added to
+// the table of the sample.
 func (e *encoder) intern(s string) uint32 {
 	if s == "" {
 		return 0
@@ -226,8 +239,8 @@ func (e *encoder) intern(s string) uint32 {
 	return n
 }
 
-// fit cuts the texts of a request to what a segment may have. All are valid UTF-8
-// without control characters then.
+// fit cuts the texts of a request to the limits of a segment, and makes them valid UTF-8
+// without control characters.
 func fit(r *Request) {
 	for _, s := range [...]*string{&r.App, &r.Slot, &r.View, &r.On, &r.Peer, &r.Kind, &r.Line.Function, &r.Digest} {
 		*s = text.Label(*s, maxString)
@@ -241,8 +254,8 @@ func fit(r *Request) {
 	}
 }
 
-// fitFile cuts the begin off the path of a file that is too long: the end says which one
-// it is.
+// fitFile cuts the beginning off a path that is too long, because its end identifies the
+// file.
 func fitFile(f *model.Frame) {
 	if n := len(f.File); n > maxString {
 		f.File = f.File[n-maxString/2:]

@@ -188,3 +188,20 @@ func TestDetailsOfOneAppAreBounded(t *testing.T) {
 		t.Errorf("%v seconds of the hostile app", top.Seconds)
 	}
 }
+
+// A blocker with a text that the segment does not have yet is another one.
+func TestBlockerWithNewText(t *testing.T) {
+	t.Parallel()
+	h := history.New(history.Options{Settings: history.Settings{Keep: time.Hour, MaxBytes: 1 << 20}})
+	for i, view := range []string{"", "/new"} {
+		h.Record(noon().Add(time.Duration(i)*time.Second), []history.Request{
+			{App: "shop", Slot: "0", View: "/a", On: "mysql", Blocker: &history.Blocker{App: "shop", Slot: "1", Connection: 5, View: view}},
+		})
+	}
+	for i, view := range []string{"", "/new"} {
+		m := h.At("shop", noon().Add(time.Duration(i)*time.Second), 10)
+		if len(m.Requests) != 1 || m.Requests[0].Blocker == nil || m.Requests[0].Blocker.View != view {
+			t.Errorf("sample %d: %+v", i, m.Requests)
+		}
+	}
+}

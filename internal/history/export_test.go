@@ -1,6 +1,10 @@
 package history
 
-import "time"
+import (
+	"fmt"
+	"reflect"
+	"time"
+)
 
 // Decode returns the samples of a segment, as far as it is sound, the bytes that they
 // take, and whether there is damage.
@@ -9,7 +13,10 @@ func Decode(file []byte) (at []time.Time, requests [][]Request, sound int, damag
 	if d == nil {
 		return nil, nil, 0, err == errDamaged //nolint:errorlint // it is not wrapped
 	}
-	s.each(time.UnixMilli(0), time.UnixMilli(latestTime), func(t time.Time, d *decoder) {
+	if skimmed, skimErr := skimSegment(1, file); skimErr == nil && err == nil && !reflect.DeepEqual(skimmed, s) {
+		panic(fmt.Sprintf("skimmed: %+v, parsed: %+v", skimmed, s))
+	}
+	d.each(s.data, time.UnixMilli(0), time.UnixMilli(latestTime), func(t time.Time, d *decoder) {
 		var list []Request
 		for _, e := range d.entries {
 			r := d.rows[e.row]
@@ -58,13 +65,24 @@ func (h *History) Save(now time.Time) { h.save(now) }
 // Open opens the state directory.
 func (h *History) Open(now time.Time) bool { return h.open(now) }
 
+// Fault closes the state directory for a minute, as after an error of it.
+func (h *History) Fault(now time.Time, err error) { h.fault(now, err) }
+
 // Close closes the state directory.
 func (h *History) Close() { h.store.close() }
 
 // Segments returns the size of each segment in bytes.
 func (h *History) Segments() (out []int) {
 	for _, s := range h.view() {
-		out = append(out, len(s.data))
+		out = append(out, s.length())
 	}
 	return out
+}
+
+// Memory returns how many bytes of the segments are in memory.
+func (h *History) Memory() (n int) {
+	for _, s := range h.view() {
+		n += len(s.data)
+	}
+	return n
 }

@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/history/files"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/ticks"
 )
 
 const (
@@ -30,7 +32,7 @@ const (
 // Settings is what the configuration says of the history.
 type Settings struct {
 	Keep     time.Duration // for how long; 0: no samples are kept
-	MaxBytes int           // in memory, and as much in the state directory
+	MaxBytes int           // in the state directory; in memory where that cannot be written
 }
 
 // Options configures a [History].
@@ -45,43 +47,41 @@ type Options struct {
 }
 
 // History keeps what the requests of all apps do, once a second while [History.Run]
-// runs. Its exported methods may be called by several goroutines.
+// runs. It may be queried after Run too. Its exported methods may be called by several goroutines.
 type History struct {
 	o    Options
 	log  *slog.Logger
 	tail tail
 	join joins
 
-	mu       sync.Mutex // guards what follows; never held while a file is read or written
-	settings Settings
-	segments []*segment // the oldest first; the last one is appended to
-	enc      *encoder   // of that one
-	next     uint64     // number of the next segment
-	counts   Counts
-	stored   bool
-	why      error
+	mu      sync.Mutex // guards what follows; never held while a file is read or written
+	memory  memory
+	reading *files.Dir // of segments that are in files alone; nil: it was not opened yet
+	stored  bool
+	why     error
 
 	store storage // used by Run alone
 }
 
-// New returns a History. It reads nothing yet.
+// New returns a History. It reads and samples nothing before [History.Run].
 func New(o Options) *History {
-	return &History{o: o, log: logs.Or(o.Logger), settings: o.Settings, store: storage{path: o.StateDir}, tail: newTail(), next: 1}
+	return &History{o: o, log: logs.Or(o.Logger), memory: memory{settings: o.Settings, next: 1}, store: storage{path: o.StateDir}, tail: newTail()}
 }
 
-// Apply sets other settings.
+// Apply sets other settings, in force from the next sample on.
 func (h *History) Apply(s Settings) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.settings = s
+	h.memory.settings = s
 }
 
-// Run reads what the state directory has, then takes a sample each second until ctx
-// ends.
+// Run loads the history in the state directory, then takes and stores a sample each
+// second until ctx ends. It returns nil: without a state directory the history is kept in
+// memory.
 func (h *History) Run(ctx context.Context) error {
 	h.open(time.Now())
 	defer h.store.close()
-	t := time.NewTicker(period)
+	t := ticks.New(period)
 	defer t.Stop()
 	for {
 		select {
@@ -89,13 +89,14 @@ func (h *History) Run(ctx context.Context) error {
 			h.save(time.Now())
 			return nil
 		case now := <-t.C:
+			t.Again()
 			h.sample(now)
 			h.save(now)
 		}
 	}
 }
 
-// sample takes one sample. A panic is logged and costs this sample only.
+// sample samples all workers once. It logs a panic, which loses only this sample.
 func (h *History) sample(now time.Time) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -108,7 +109,8 @@ func (h *History) sample(now time.Time) {
 	h.Record(now, h.join.requests(workers, now))
 }
 
-// Record keeps what requests do at a time.
+// Record adds a sample to the history: what requests did at a time. Requests beyond the
+// limits are counted. If no time is to be kept, it empties the history.
 func (h *History) Record(at time.Time, requests []Request) {
 	requests, dropped := bounded(requests)
 	for i := range requests {
@@ -116,21 +118,22 @@ func (h *History) Record(at time.Time, requests []Request) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.counts.Requests += uint64(dropped) //nolint:gosec // a number of requests
-	if h.settings.Keep <= 0 {
-		h.segments, h.enc = nil, nil
+	h.memory.counts.Requests += uint64(dropped) //nolint:gosec // a number of requests
+	if h.memory.settings.Keep <= 0 {
+		h.memory.segments, h.memory.enc = nil, nil
 		return
 	}
-	s := h.openSegment(at)
+	s := h.memory.openSegment(at)
 	var left uint64
-	s.data, left = h.enc.append(s.data, at, requests)
-	s.add(at)
+	s.data, left = h.memory.enc.append(s.data, at, requests)
+	s.add(time.UnixMilli(h.memory.enc.last)) // as it is in the file
 	s.stored = false
-	h.counts.Details += left
-	h.evict(at)
+	h.memory.counts.Details += left
+	h.memory.evict(at)
 }
 
-// bounded returns the requests that are kept of a sample, and how many are not.
+// bounded returns the requests of a sample that are kept, the longest ones, at most
+// maxOfApp of an app and maxRequests in all, and how many are not. It may sort list.
 func bounded(list []Request) (kept []Request, dropped int) {
 	if len(list) <= maxOfApp {
 		return list, 0
@@ -145,32 +148,18 @@ func bounded(list []Request) (kept []Request, dropped int) {
 	return kept, len(list) - len(kept)
 }
 
-// openSegment returns the segment for a sample at a time. h.mu is held.
-func (h *History) openSegment(at time.Time) *segment {
-	if n := len(h.segments); n > 0 && h.enc != nil {
-		s := h.segments[n-1]
-		if len(s.data) < h.segmentBytes()-recordRoom && at.Sub(s.from) < h.settings.Keep/segmentsOfTime && !at.Before(s.to.Add(-setBack)) && !h.enc.full() {
-			return s
-		}
-		s.data = slices.Clip(slices.Clone(s.data))
-	}
-	s := &segment{number: h.next, data: append(make([]byte, 0, recordRoom), magic...)}
-	h.next++
-	h.segments, h.enc = append(h.segments, s), newEncoder()
-	return s
-}
-
-// Kept returns what the history holds.
+// Kept returns from when to when the history goes, its size, and what was left out. The
+// times are zero if it is empty.
 func (h *History) Kept() Kept {
 	h.tail.mu.Lock()
 	workers := h.tail.dropped
 	h.tail.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := Kept{MaxBytes: h.settings.MaxBytes, Stored: h.stored, Why: h.why, Counts: h.counts}
+	out := Kept{MaxBytes: h.memory.settings.MaxBytes, Stored: h.stored, Why: h.why, Counts: h.memory.counts}
 	out.Counts.Workers = workers
-	for _, s := range h.segments {
-		out.Bytes += cap(s.data)
+	for _, s := range h.memory.segments {
+		out.Bytes += s.length()
 		if s.samples == 0 {
 			continue
 		}
@@ -184,6 +173,6 @@ func (h *History) Kept() Kept {
 	return out
 }
 
-// Observe takes what one gather read, with which the samples that follow are joined: the
+// Observe stores the state of one gather. The samples after it take from it the
 // statements of connections, and who waits for whom.
 func (h *History) Observe(at time.Time, s *model.State) { h.join.observe(at, s) }

@@ -15,7 +15,7 @@ import (
 )
 
 // stateDir returns a directory that a state directory may be.
-func stateDir(t *testing.T) string {
+func stateDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "history-") //nolint:usetesting // t.TempDir is below /tmp, where all may write
 	if err != nil {
@@ -84,7 +84,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// Damage costs what is after it in its file, and the exporter goes on.
+// Damage loses what follows it in its file, and the exporter continues.
 func TestDamagedFiles(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage  func(t *testing.T, list []string)
@@ -283,26 +283,32 @@ func BenchmarkRecord(b *testing.B) {
 }
 
 func BenchmarkQuery(b *testing.B) {
-	h := history.New(history.Options{Settings: settings()})
-	for i := range 3600 {
-		h.Record(noon().Add(time.Duration(i)*time.Second), requestsOf64(i, nil))
+	for _, dir := range []string{"", stateDir(b)} {
+		h, where := history.New(history.Options{Settings: settings(), StateDir: dir}), "memory/"
+		for i := range 3600 {
+			h.Record(noon().Add(time.Duration(i)*time.Second), requestsOf64(i, nil))
+		}
+		if dir != "" {
+			h.Save(noon().Add(time.Hour))
+			where = "files/"
+		}
+		b.Run(where+"strip", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Strip("shop", time.Time{}, time.Time{}, 240)
+			}
+		})
+		b.Run(where+"top", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Top("shop", time.Time{}, time.Time{}, 20)
+			}
+		})
+		b.Run(where+"at", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h.At("shop", noon().Add(30*time.Minute), 20)
+			}
+		})
 	}
-	b.Run("strip", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			h.Strip("shop", time.Time{}, time.Time{}, 240)
-		}
-	})
-	b.Run("top", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			h.Top("shop", time.Time{}, time.Time{}, 20)
-		}
-	})
-	b.Run("at", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			h.At("shop", noon().Add(30*time.Minute), 20)
-		}
-	})
 }

@@ -14,8 +14,10 @@ type Inspection struct {
 	Damaged  []error   // one a file that is damaged, or may not be read
 }
 
-// Inspect reads the history of a state directory, and returns what keeps the exporter from
-// writing to it. It neither locks nor changes anything.
+// Inspect returns how many files of history a state directory has, the size and time of the
+// latest of them (up to 256 MiB and 256 files), and which of these are damaged. The error
+// is what keeps the exporter from reading it or writing to it. It neither locks nor changes
+// anything.
 func Inspect(stateDir string) (Inspection, error) {
 	dir, err := files.OpenToRead(stateDir)
 	if err != nil {
@@ -31,7 +33,7 @@ func Inspect(stateDir string) (Inspection, error) {
 	}
 	out := Inspection{Files: len(l.numbers), Damaged: l.errs}
 	for _, s := range l.segments {
-		out.Bytes += len(s.data)
+		out.Bytes += s.length()
 		if out.From.IsZero() || s.from.Before(out.From) {
 			out.From = s.from
 		}

@@ -7,9 +7,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// joins is what the last gather knows of the waits of threads.
+// joins joins threads with what the last gather has read. Its methods may be called by
+// several goroutines.
 type joins struct {
-	mu      sync.Mutex
+	mu   sync.Mutex
+	last gather
+}
+
+// gather is what one gather has read of the waits of threads.
+type gather struct {
 	at      time.Time
 	digests map[uint64]string        // by the socket of a connection
 	roots   map[threadKey]*rootOf    // by the thread of a victim
@@ -28,7 +34,8 @@ type rootOf struct {
 // oldGather is how old a gather may be.
 const oldGather = 30 * time.Second
 
-// observe takes what one gather read, which began at a time.
+// observe stores what a gather, which began at a time, knows of the threads' waits:
+// statements by socket, and roots by thread.
 func (j *joins) observe(at time.Time, s *model.State) {
 	digests := make(map[uint64]string)
 	for i := range s.StoreConnections {
@@ -55,10 +62,11 @@ func (j *joins) observe(at time.Time, s *model.State) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.at, j.digests, j.roots, j.links = at, digests, roots, links
+	j.last = gather{at, digests, roots, links}
 }
 
-// blockerOf returns what is kept of a root: without users, hosts and statements.
+// blockerOf returns what is kept of the root of a wait: no users, hosts and statements, and
+// its peer only if neither its app nor its connection is known.
 func blockerOf(l *model.Link) *Blocker {
 	b := &Blocker{App: l.App, Slot: l.Slot, PID: l.PID, Server: l.Server, Connection: l.Connection}
 	if l.App == "" && l.Connection == 0 {
@@ -70,7 +78,8 @@ func blockerOf(l *model.Link) *Blocker {
 	return b
 }
 
-// lineOf returns the innermost line of the app's own code, or else the innermost one.
+// lineOf returns the innermost line of the app's own code in a stack; if none is known,
+// the innermost line.
 func lineOf(s *model.Stack) model.Frame {
 	if s.Own.File != "" {
 		return s.Own
@@ -78,26 +87,29 @@ func lineOf(s *model.Stack) model.Frame {
 	return s.Inner
 }
 
-// requests returns the requests that threads have in hand.
+// requests returns the requests that the threads of all workers have in hand; nil if
+// there is none.
 func (j *joins) requests(workers []model.WorkerThreads, now time.Time) []Request {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	age := now.Sub(j.at).Seconds()
+	age := now.Sub(j.last.at).Seconds()
 	var out []Request
 	for i := range workers {
 		w := &workers[i]
 		for k := range w.Threads {
 			t := &w.Threads[k]
 			if inHand(t, w.Threads) {
-				out = append(out, j.request(w, t, age))
+				out = append(out, j.last.request(w, t, age))
 			}
 		}
 	}
 	return out
 }
 
-// request returns what a thread does; age is that of the gather, in seconds. j.mu is held.
-func (j *joins) request(w *model.WorkerThreads, t *model.Thread, age float64) Request {
+// request returns what a thread does as a request. age is that of the gather in seconds:
+// its statement and root are used only if the wait had begun by then and the gather is at
+// most 30 s old; the root only for the same kind of wait, and not for a task.
+func (g *gather) request(w *model.WorkerThreads, t *model.Thread, age float64) Request {
 	r := Request{App: w.App, Slot: w.Slot, PID: w.PID, Task: t.Task, On: t.On, Peer: t.Peer, Kind: t.Kind, Seconds: t.Seconds}
 	if t.Stack != nil {
 		r.View, r.Line = t.Stack.View, lineOf(t.Stack)
@@ -106,21 +118,22 @@ func (j *joins) request(w *model.WorkerThreads, t *model.Thread, age float64) Re
 	if t.Seconds < age || age > oldGather.Seconds() {
 		return r
 	}
-	r.Digest = j.digests[t.Socket]
-	if root := j.roots[threadKey{w.PID, t.TID}]; root != nil && root.on == t.On && !t.Task {
+	r.Digest = g.digests[t.Socket]
+	if root := g.roots[threadKey{w.PID, t.TID}]; root != nil && root.on == t.On && !t.Task {
 		r.Blocker = clone(root.blocker)
 	}
 	return r
 }
 
-// clone returns a copy of a blocker, whose texts may be cut.
+// clone returns a copy of a blocker, whose texts the caller may cut.
 func clone(b *Blocker) *Blocker {
 	c := *b
 	return &c
 }
 
-// inHand reports whether a thread is a request: it has one, and is no event loop whose
-// requests are listed.
+// inHand reports whether a thread counts as a request: it has one, and is not the thread of
+// an event loop whose requests are listed themselves. It is false for a helper thread, and
+// if what the thread does is not known. all has the worker's threads.
 func inHand(t *model.Thread, all []model.Thread) bool {
 	if t.Helper || t.On == "" || t.On == "idle" {
 		return false
@@ -136,16 +149,19 @@ func inHand(t *model.Thread, all []model.Thread) bool {
 	return true
 }
 
-// waitOf returns the statement that a thread waited for at a time, and the root for which.
+// waitOf returns the statement that a thread waited for at a time, and the root of that
+// wait; "" and nil where that is not known, as if the last gather came before the wait or
+// is more than 30 s old. The root is also nil for a task, and if it is that of another
+// kind of wait.
 func (j *joins) waitOf(pid int, t *model.Thread, at time.Time) (digest string, root *model.Link) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if age := at.Sub(j.at).Seconds(); t.Seconds < age || age > oldGather.Seconds() {
+	if age := at.Sub(j.last.at).Seconds(); t.Seconds < age || age > oldGather.Seconds() {
 		return "", nil
 	}
-	if r := j.roots[threadKey{pid, t.TID}]; r != nil && r.on == t.On && !t.Task {
-		l := j.links[threadKey{pid, t.TID}]
+	if r := j.last.roots[threadKey{pid, t.TID}]; r != nil && r.on == t.On && !t.Task {
+		l := j.last.links[threadKey{pid, t.TID}]
 		root = &l
 	}
-	return j.digests[t.Socket], root
+	return j.last.digests[t.Socket], root
 }

@@ -21,7 +21,8 @@ const (
 	maxGroups = 20_000
 )
 
-// span returns a time with the first and the last sample for zero times.
+// span returns from and to; a zero time becomes that of the first or the last sample, and
+// stays zero if nothing is kept.
 func (h *History) span(from, to time.Time) (time.Time, time.Time) {
 	if from.IsZero() || to.IsZero() {
 		k := h.Kept()
@@ -35,8 +36,10 @@ func (h *History) span(from, to time.Time) (time.Time, time.Time) {
 	return from, to
 }
 
-// Strip returns what the requests of an app did from one time to another, both included,
-// in at most so many buckets of whole seconds; MaxBuckets at most.
+// Strip returns how many requests of an app there were by what they did, from one time to
+// another, both included, in at most buckets steps (1 to [MaxBuckets]) of whole seconds.
+// "": of all apps. Zero times: all that is kept. It has no buckets if nothing is kept, or
+// to is before from.
 func (h *History) Strip(app string, from, to time.Time, buckets int) Strip {
 	from, to = h.span(from, to)
 	out := Strip{App: app, From: from, To: to, Step: time.Second}
@@ -52,14 +55,11 @@ func (h *History) Strip(app string, from, to time.Time, buckets int) Strip {
 		out.Buckets[i].At = from.Add(time.Duration(i) * out.Step)
 	}
 	c := stripCounts{app: app, kinds: make(map[string]int), buckets: make([][]int, n)}
-	for _, s := range h.view() {
-		c.rows = c.rows[:0]
-		s.each(from, to, func(at time.Time, d *decoder) {
-			i := int(at.Sub(from) / out.Step)
-			out.Buckets[i].Samples++
-			c.add(i, d)
-		})
-	}
+	h.each(from, to, func() { c.rows = c.rows[:0] }, func(at time.Time, d *decoder) {
+		i := int(at.Sub(from) / out.Step)
+		out.Buckets[i].Samples++
+		c.add(i, d)
+	})
 	c.fill(&out)
 	return out
 }
@@ -72,7 +72,7 @@ type stripCounts struct {
 	buckets [][]int        // by kind
 }
 
-// add adds the requests of one sample to a bucket.
+// add counts the requests of one sample in a bucket, by kind.
 func (c *stripCounts) add(bucket int, d *decoder) {
 	for i := len(c.rows); i < len(d.rows); i++ {
 		kind := -1
@@ -98,7 +98,7 @@ func (c *stripCounts) add(bucket int, d *decoder) {
 	c.buckets[bucket] = counts
 }
 
-// sums returns how many requests of each kind there are.
+// sums returns how many requests of each kind all buckets have together.
 func (c *stripCounts) sums() map[string]int {
 	sums := make(map[string]int)
 	for on, k := range c.kinds {
@@ -111,7 +111,8 @@ func (c *stripCounts) sums() map[string]int {
 	return sums
 }
 
-// fill sets the kinds of a strip, and what is in each bucket.
+// fill sets the kinds of a strip, the most frequent first, and the mean number of
+// requests of each kind in each bucket.
 func (c *stripCounts) fill(s *Strip) {
 	sums := c.sums()
 	for on, n := range sums {
@@ -147,25 +148,24 @@ type grouped struct {
 	slots map[string]bool
 }
 
-// Top returns what the requests of an app did from one time to another, both included: at
-// most so many rows, MaxRows at most.
+// Top returns what the requests of an app spent their time on, from one time to another,
+// both included: at most limit and [MaxRows] rows, and how many are left out. Rows beyond
+// 20,000 are not counted at all. "": of all apps. Zero times: all that is kept.
 func (h *History) Top(app string, from, to time.Time, limit int) Top {
 	from, to = h.span(from, to)
 	out := Top{App: app, From: from, To: to}
 	groups := make(map[group]*grouped)
-	for _, s := range h.view() {
-		var of []*grouped // by row of the segment; nil: of another app, or beyond the limit
-		var seen []bool
-		s.each(from, to, func(_ time.Time, d *decoder) {
-			out.Samples++
-			for i := len(of); i < len(d.rows); i++ {
-				of, seen = append(of, groupOf(groups, &d.rows[i], app)), append(seen, false)
-			}
-			for _, e := range d.entries {
-				out.Seconds += of[e.row].count(e, d, seen)
-			}
-		})
-	}
+	var of []*grouped // by row of the segment; nil: of another app, or beyond the limit
+	var seen []bool
+	h.each(from, to, func() { of, seen = of[:0], seen[:0] }, func(_ time.Time, d *decoder) {
+		out.Samples++
+		for i := len(of); i < len(d.rows); i++ {
+			of, seen = append(of, groupOf(groups, &d.rows[i], app)), append(seen, false)
+		}
+		for _, e := range d.entries {
+			out.Seconds += of[e.row].count(e, d, seen)
+		}
+	})
 	for _, g := range groups {
 		if g.Seconds == 0 { // its samples are outside of the time
 			continue
@@ -181,7 +181,8 @@ func (h *History) Top(app string, from, to time.Time, limit int) Top {
 	return out
 }
 
-// groupOf returns the row of a request; nil: it is of another app, or there are too many.
+// groupOf returns the row to which a request belongs, which it makes if there is none;
+// nil if the request is of another app, or there are too many rows.
 func groupOf(groups map[group]*grouped, r *Request, app string) *grouped {
 	if app != "" && r.App != app {
 		return nil
@@ -198,7 +199,8 @@ func groupOf(groups map[group]*grouped, r *Request, app string) *grouped {
 	return g
 }
 
-// count counts a request and returns how many seconds it adds.
+// count counts a request in its row and returns the seconds that it adds: 1, as there is
+// a sample each second; 0 for a nil row.
 func (g *grouped) count(e entry, d *decoder, seen []bool) float64 {
 	if g == nil {
 		return 0
@@ -212,7 +214,8 @@ func (g *grouped) count(e entry, d *decoder, seen []bool) float64 {
 	return 1
 }
 
-// see takes what a request has that does not tell rows apart.
+// see adds to a row what requests of the row may differ in: their worker, statement and
+// blocker.
 func (g *grouped) see(r *Request) {
 	g.slots[r.Slot] = true
 	if r.Digest != "" {
@@ -223,30 +226,31 @@ func (g *grouped) see(r *Request) {
 	}
 }
 
+// compareRows orders rows by their seconds, the most first, then by their texts, as
+// [slices.SortFunc] expects it.
 func compareRows(a, b Row) int {
 	return cmp.Or(
 		cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.App, b.App), cmp.Compare(a.View, b.View), cmp.Compare(a.Line.File, b.Line.File), cmp.Compare(a.Line.Line, b.Line.Line),
 		cmp.Compare(a.Line.Function, b.Line.Function), cmp.Compare(a.On, b.On), cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Kind, b.Kind))
 }
 
-// At returns what the requests of an app did at the sample nearest to a time, 10 s away at
-// most: at most so many requests, MaxListed at most.
+// At returns what the requests of an app did at the sample that is nearest to a time: the
+// longest first, at most limit and at most [MaxListed], and how many are left out. "": of all
+// apps. A zero Moment.At: there is no sample within 10 s.
 func (h *History) At(app string, at time.Time, limit int) Moment {
 	var out Moment
-	for _, s := range h.view() {
-		s.each(at.Add(-nearest), at.Add(nearest), func(t time.Time, d *decoder) {
-			if !out.At.IsZero() && out.At.Sub(at).Abs() <= t.Sub(at).Abs() {
-				return
+	h.each(at.Add(-nearest), at.Add(nearest), func() {}, func(t time.Time, d *decoder) {
+		if !out.At.IsZero() && out.At.Sub(at).Abs() <= t.Sub(at).Abs() {
+			return
+		}
+		out = Moment{At: t}
+		for _, e := range d.entries {
+			if r := d.rows[e.row]; app == "" || r.App == app {
+				r.Seconds = e.seconds
+				out.Requests = append(out.Requests, r)
 			}
-			out = Moment{At: t}
-			for _, e := range d.entries {
-				if r := d.rows[e.row]; app == "" || r.App == app {
-					r.Seconds = e.seconds
-					out.Requests = append(out.Requests, r)
-				}
-			}
-		})
-	}
+		}
+	})
 	slices.SortStableFunc(out.Requests, func(a, b Request) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	keep := min(len(out.Requests), max(limit, 0), MaxListed)
 	out.Left = len(out.Requests) - keep

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/history/files"
@@ -9,20 +10,21 @@ import (
 // readMost is how many bytes of a state directory are read by [Read].
 const readMost = 256 << 20
 
-// Read returns a History with what the state directory has, without writing there. It is
-// not to be run. Files that are damaged have what stands before the damage.
+// Read returns a History with the latest contents of a state directory, up to 256 MiB and
+// 256 files, to be queried but not run. It writes nothing there, and reads the files again
+// for each query. From a damaged file it takes what precedes the damage; one that cannot
+// be read is left out.
 func Read(stateDir string) (*History, error) {
 	dir, err := files.OpenToRead(stateDir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = dir.Close() }()
 	l, err := loadFiles(dir, readMost)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, dir.Close())
 	}
 	h := New(Options{Settings: Settings{Keep: 365 * 24 * time.Hour, MaxBytes: readMost}})
-	h.segments = l.segments
-	h.counts.Damaged = uint64(len(l.bad))
+	h.memory.segments, h.reading = l.segments, dir
+	h.memory.counts.Damaged = uint64(len(l.bad))
 	return h, nil
 }

@@ -2,23 +2,15 @@ package history
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/history/files"
 )
 
 const (
-	filePrefix = "history-"
-	fileDigits = 10
-	maxFile    = 64 << 20 // bytes of a file that is read
-	// maxLoaded is how many files are read.
-	maxLoaded = 256
 	// retryAfter is how long after a fault the state directory is tried again, and
 	// heldPeriod how often it is looked whether it is still the same one.
 	retryAfter, heldPeriod = time.Minute, 10 * time.Second
@@ -37,67 +29,8 @@ type storage struct {
 	loaded  bool       // they were read
 }
 
-func fileName(number uint64) string { return fmt.Sprintf("%s%0*d", filePrefix, fileDigits, number) }
-
-// fileNumber returns the number of a file by its name.
-func fileNumber(name string) (uint64, bool) {
-	digits, ok := strings.CutPrefix(name, filePrefix)
-	if !ok || len(digits) != fileDigits {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil
-}
-
-// loaded is what the files of a state directory hold.
-type loaded struct {
-	segments []*segment // the oldest first
-	last     *decoder   // of the last one, if it can be continued
-	numbers  []uint64   // of all files
-	bad      []uint64   // of those that are damaged, or may not be read
-	errs     []error    // why
-}
-
-// loadFiles reads the files of a state directory, the latest ones up to a size.
-func loadFiles(dir *files.Dir, most int) (*loaded, error) {
-	names, err := dir.Names()
-	if err != nil {
-		return nil, err
-	}
-	out := &loaded{}
-	for _, name := range names {
-		if n, ok := fileNumber(name); ok {
-			out.numbers = append(out.numbers, n)
-		}
-	}
-	size := 0
-	for i, n := range slices.Backward(out.numbers) {
-		if len(out.numbers)-i > maxLoaded || size >= most {
-			break
-		}
-		content, err := dir.Read(fileName(n), maxFile)
-		if err != nil {
-			out.bad, out.errs = append(out.bad, n), append(out.errs, err)
-			continue
-		}
-		s, d, err := parseSegment(n, content)
-		s.stored = err == nil
-		if errors.Is(err, errDamaged) {
-			out.bad, out.errs = append(out.bad, n), append(out.errs, fmt.Errorf("%s: %w", fileName(n), err))
-		} else if i == len(out.numbers)-1 {
-			out.last = d
-		}
-		if s.samples > 0 {
-			size += len(s.data)
-			out.segments = append(out.segments, s)
-		}
-	}
-	slices.Reverse(out.segments)
-	return out, nil
-}
-
-// open opens the state directory, and reads at the first time what an earlier exporter
-// has left there; false: there is none, or it cannot be used.
+// open opens the state directory if it is closed and, at the first time, loads what an
+// earlier exporter has left. false: there is none, or it cannot be used now.
 func (h *History) open(now time.Time) bool {
 	st := &h.store
 	if st.dir != nil {
@@ -109,7 +42,7 @@ func (h *History) open(now time.Time) bool {
 	dir, err := files.Open(st.path, "history")
 	if err == nil {
 		st.dir, st.looked = dir, now
-		err = h.load(now)
+		err = h.opened(now)
 	}
 	if err != nil {
 		h.fault(now, err)
@@ -118,80 +51,101 @@ func (h *History) open(now time.Time) bool {
 	return true
 }
 
-// load reads the files of the state directory.
-func (h *History) load(now time.Time) error {
+// opened loads or resumes the history in the directory that was opened. Queries read by a
+// descriptor of their own, which stays open after a fault, until there is another one.
+func (h *History) opened(now time.Time) error {
+	reading, err := h.store.dir.Reader()
+	if err != nil {
+		return err
+	}
+	if h.store.loaded {
+		err = h.resume(reading)
+	} else {
+		err = h.load(reading, now)
+	}
+	if err != nil {
+		return errors.Join(err, reading.Close())
+	}
+	return nil
+}
+
+// load reads the latest segments in the state directory and sets damaged files aside. One
+// that cannot be set aside is logged, and is no error.
+func (h *History) load(reading *files.Dir, now time.Time) error {
 	st := &h.store
 	h.mu.Lock()
-	most := h.settings.MaxBytes
+	most := h.memory.settings.MaxBytes
 	h.mu.Unlock()
-	if st.loaded {
-		most = 0 // the names alone
-	}
 	l, err := loadFiles(st.dir, most)
 	if err != nil {
 		return err
 	}
-	st.names = l.numbers
-	if st.loaded {
-		return nil
-	}
-	st.loaded = true
+	st.names, st.loaded = l.numbers, true
 	for i, n := range l.bad {
-		h.log.Warn("A file of the history is damaged and is set aside", "file", fileName(n), "err", l.errs[i])
+		h.log.Warn("Damaged history file found, renaming it", "file", fileName(n), "err", l.errs[i])
 		if err := st.dir.SetAside(fileName(n), "history"); err != nil {
-			h.log.Warn("It cannot be set aside", "file", fileName(n), "err", err)
+			h.log.Warn("Damaged history file not renamed", "file", fileName(n), "err", err)
 			st.names = slices.DeleteFunc(st.names, func(x uint64) bool { return x == n })
 		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.counts.Damaged += uint64(len(l.bad))
-	h.adopt(l)
-	h.evictLoaded(now)
+	h.reading = reading
+	h.memory.counts.Damaged += uint64(len(l.bad))
+	h.memory.adopt(l)
+	h.memory.evictLoaded(now)
 	return nil
 }
 
-// adopt puts the segments of files before those in memory. h.mu is held.
-func (h *History) adopt(l *loaded) {
-	first := uint64(1)
-	if n := len(l.numbers); n > 0 {
-		first = l.numbers[n-1] + 1
+// resume continues with the directory after a fault, or with another one that took its
+// place: the segments are dropped that are not in memory and whose files are not there, or
+// have another size.
+func (h *History) resume(reading *files.Dir) error {
+	st := &h.store
+	l, err := loadFiles(st.dir, 0) // the names alone
+	if err != nil {
+		return err
 	}
-	if len(h.segments) == 0 && l.last != nil && len(l.segments) > 0 && l.segments[len(l.segments)-1].number == first-1 {
-		h.enc = l.last.encoder()
-	}
-	for i, s := range h.segments {
-		s.number = first + uint64(i) //nolint:gosec // an index
-	}
-	h.next = first + uint64(len(h.segments))
-	h.segments = append(l.segments, h.segments...)
-}
-
-// evictLoaded drops what is too old or too much, also the last segment. h.mu is held.
-func (h *History) evictLoaded(now time.Time) {
-	if n := len(h.segments); n > 0 {
-		if last := h.segments[n-1]; h.settings.Keep <= 0 || last.to.Before(now.Add(-h.settings.Keep)) || last.from.After(now.Add(future)) {
-			h.segments, h.enc = h.segments[:n-1], nil
+	st.names = l.numbers
+	var gone []uint64
+	for _, s := range h.view() {
+		if s.data != nil {
+			continue
+		}
+		switch n, err := st.dir.Size(fileName(s.number)); {
+		case errors.Is(err, fs.ErrNotExist):
+			gone = append(gone, s.number)
+		case err != nil:
+			return err
+		case n != int64(s.size): // somebody may be writing it: it is left alone
+			gone = append(gone, s.number)
+			st.names = slices.DeleteFunc(st.names, func(x uint64) bool { return x == s.number })
 		}
 	}
-	if len(h.segments) > 0 {
-		h.evict(now)
+	if len(gone) > 0 {
+		h.log.Warn("Files of the history are gone", "dir", st.path, "files", len(gone))
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_ = h.reading.Close() // a query that reads a file has that open
+	h.reading = reading
+	h.memory.forget(gone)
+	return nil
 }
 
-// save writes what is not in the state directory yet, and removes the files of segments
-// that were dropped.
+// save writes to the state directory what is not there yet, and removes the files of
+// dropped segments. If it cannot, it counts that, and a later call writes it.
 func (h *History) save(now time.Time) {
 	if !h.open(now) {
 		if h.o.StateDir != "" {
 			h.mu.Lock()
-			h.counts.Unsaved++
+			h.memory.counts.Unsaved++
 			h.mu.Unlock()
 		}
 		return
 	}
-	err := h.store.save(h.view(), now)
-	if err != nil {
+	segments := h.view()
+	if err := h.store.save(segments, now); err != nil {
 		h.fault(now, err)
 		return
 	}
@@ -201,12 +155,11 @@ func (h *History) save(now time.Time) {
 		h.log.Debug("The history is stored", "dir", h.store.path)
 	}
 	h.stored, h.why = true, nil
-	for i, s := range h.segments {
-		s.stored = s.stored || i < len(h.segments)-1
-	}
+	h.memory.release(segments[:max(len(segments)-1, 0)])
 }
 
-// save writes the segments that are not stored. After an error it is closed.
+// save writes the segments that are not stored, and removes the files of those that are
+// gone. After an error the caller must close st.
 func (st *storage) save(segments []segment, now time.Time) error {
 	if now.Sub(st.looked) >= heldPeriod {
 		st.looked = now
@@ -215,24 +168,38 @@ func (st *storage) save(segments []segment, now time.Time) error {
 		}
 	}
 	for i := range segments {
-		s := &segments[i]
-		switch {
-		case s.stored:
-		case st.file != nil && st.number == s.number:
-			n, err := st.file.Write(s.data[st.written:])
-			if st.written += n; err != nil {
-				return err
-			}
-		default:
-			if err := st.begin(s); err != nil {
-				return err
-			}
+		if segments[i].stored {
+			continue
+		}
+		if err := st.write(&segments[i], i == len(segments)-1); err != nil {
+			return err
 		}
 	}
 	return st.sweep(segments)
 }
 
-// begin writes the file of a segment as a whole.
+// write writes what the file of a segment does not have yet. Of one that is not the last it
+// also makes sure that the file is still there, because it will be dropped from memory.
+func (st *storage) write(s *segment, last bool) error {
+	if st.file == nil || st.number != s.number {
+		return st.begin(s)
+	}
+	n, err := st.file.Write(s.data[st.written:])
+	st.written += n
+	if err != nil || last || st.has(s.number, len(s.data)) {
+		return err
+	}
+	return st.begin(s)
+}
+
+// has reports whether the directory has the file of a segment, in its size; false also if
+// that cannot be read.
+func (st *storage) has(number uint64, size int) bool {
+	n, err := st.dir.Size(fileName(number))
+	return err == nil && n == int64(size)
+}
+
+// begin writes the file of a segment as a whole, and keeps it open for later samples.
 func (st *storage) begin(s *segment) error {
 	if st.file != nil {
 		_ = st.file.Close()
@@ -249,7 +216,8 @@ func (st *storage) begin(s *segment) error {
 	return nil
 }
 
-// sweep removes the files of which there is no segment any more.
+// sweep removes the files of segments that were dropped. It ends with the error of the
+// first one that it cannot remove; the next call tries again.
 func (st *storage) sweep(segments []segment) error {
 	var err error
 	st.names = slices.DeleteFunc(st.names, func(n uint64) bool {
@@ -262,8 +230,8 @@ func (st *storage) sweep(segments []segment) error {
 	return err
 }
 
-// fault closes the state directory for a while. The samples stay in memory, and are
-// written later.
+// fault closes the state directory for a while and logs a new error. The samples that are
+// in memory stay there, and are written later.
 func (h *History) fault(now time.Time, err error) {
 	h.store.close()
 	h.store.retry = now.Add(retryAfter)
@@ -274,16 +242,16 @@ func (h *History) fault(now time.Time, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			level = h.log.Info // nobody made one
 		}
-		level("The history is kept in memory only", "dir", h.store.path, "err", err)
+		level("The history is kept in memory only, and is lost when the exporter stops", "dir", h.store.path, "err", err, "remedy", files.Remedy(h.store.path, err))
 	}
 	h.stored, h.why = false, err
-	h.counts.Unsaved++
-	for _, s := range h.segments { // what is there by then is not known
-		s.stored = false
+	h.memory.counts.Unsaved++
+	for _, s := range h.memory.segments { // what is there by then is not known
+		s.stored = s.data == nil
 	}
 }
 
-// close closes what is open.
+// close closes the file and the directory.
 func (st *storage) close() {
 	if st.file != nil {
 		_ = st.file.Close()

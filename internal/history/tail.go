@@ -52,9 +52,11 @@ type tailThread struct {
 	root   *model.Link
 }
 
+// newTail returns a tail without workers.
 func newTail() tail { return tail{workers: make(map[int]*workerTail)} }
 
-// note keeps what the workers do.
+// note adds the current threads of the workers to their last samples, and forgets workers
+// that were not seen for tailTime.
 func (t *tail) note(workers []model.WorkerThreads, now time.Time, wait waitOf) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,7 +83,8 @@ func (t *tail) note(workers []model.WorkerThreads, now time.Time, wait waitOf) {
 // waitOf returns the statement that a thread waits for and the root for which.
 type waitOf func(pid int, t *model.Thread, at time.Time) (string, *model.Link)
 
-// sampleOf returns what is kept of the threads of a worker.
+// sampleOf returns what is kept of the threads of a worker: the first 16 with a request in
+// hand, with their statements and roots.
 func sampleOf(pid int, threads []model.Thread, now time.Time, wait waitOf) tailSample {
 	s := tailSample{at: now}
 	for i := range threads {
@@ -93,7 +96,7 @@ func sampleOf(pid int, threads []model.Thread, now time.Time, wait waitOf) tailS
 	return s
 }
 
-// add adds a sample.
+// add adds a sample to a worker's last ones, in place of the oldest if there are enough.
 func (x *workerTail) add(s tailSample) {
 	x.seen = s.at
 	if len(x.samples) == tailSamples {
@@ -102,7 +105,8 @@ func (x *workerTail) add(s tailSample) {
 	x.samples = append(x.samples, s)
 }
 
-// end adds what the threads of a worker were last seen to do, right after its end.
+// end adds a final sample of a worker, right after its end: what its threads were last
+// seen to do.
 func (t *tail) end(pid int, threads []model.Thread, now time.Time, wait waitOf) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,9 +117,10 @@ func (t *tail) end(pid int, threads []model.Thread, now time.Time, wait waitOf) 
 	}
 }
 
-// last returns what a worker did that ended at a time: the oldest request that it had in
-// hand at the last sample that is to be believed; false: it had none. ending is how long
-// it may have run code of its own in its end.
+// last returns the request that a worker had in hand when it ended at end: the oldest one
+// at the last valid sample, as an earlier sample shows it if the later ones show only the
+// end. false: it had none, or that is not known. ending is for how long the worker may have
+// run exit code of its own before its end.
 func (t *tail) last(pid int, end time.Time, ending time.Duration) (app, slot string, out tailThread, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -145,7 +150,8 @@ func (t *tail) last(pid int, end time.Time, ending time.Duration) (app, slot str
 	return "", "", out, false
 }
 
-// oldest returns the thread whose request is the oldest, as far as that is known.
+// oldest returns the thread whose request began first. For one whose start is not known
+// the start of its wait counts.
 func oldest(list []tailThread, at time.Time) tailThread {
 	began := func(t *tailThread) time.Time {
 		if s := started(t); !s.IsZero() {
@@ -156,7 +162,8 @@ func oldest(list []tailThread, at time.Time) tailThread {
 	return slices.MinFunc(list, func(a, b tailThread) int { return began(&a).Compare(began(&b)) })
 }
 
-// started returns when the request of a thread began; zero: not known.
+// started returns when the request of a thread began or, of a task whose stack does not
+// show it, when it was first seen; zero if neither is known.
 func started(t *tailThread) time.Time {
 	if t.Stack != nil && !t.Stack.Started.IsZero() {
 		return t.Stack.Started
@@ -164,8 +171,9 @@ func started(t *tailThread) time.Time {
 	return t.Seen
 }
 
-// beforeEnd returns what a thread did before its process began to end, which may be what
-// was seen last: it runs in the kernel then, and its stack cannot be read any more.
+// beforeEnd returns what a thread did before its process began to end: the sample before if
+// it has a stack and the last one has none, or is at the same line on the CPU, as while it
+// ends in the kernel; else last.
 func beforeEnd(last tailThread, before []tailThread) tailThread {
 	for _, b := range before {
 		if b.TID != last.TID || b.Task != last.Task || b.Stack == nil {
@@ -179,9 +187,9 @@ func beforeEnd(last tailThread, before []tailThread) tailThread {
 	return last
 }
 
-// beforeAbort returns what a thread did before its worker was aborted: gunicorn kills the
-// worker only when the code that runs on abort does not end, and a busy machine may take
-// seconds for it. The thread has left its view by then, with no pause in between.
+// beforeAbort returns what a thread did in its view before its worker was aborted; last
+// if that was not seen. Gunicorn kills a worker whose abort code does not end, which may
+// take seconds: the thread has left its view by then.
 func (x *workerTail) beforeAbort(i int, last tailThread, end time.Time) tailThread {
 	for _, s := range slices.Backward(x.samples[:i+1]) {
 		k := slices.IndexFunc(s.threads, func(t tailThread) bool { return t.TID == last.TID && t.Task == last.Task })
@@ -195,8 +203,8 @@ func (x *workerTail) beforeAbort(i int, last tailThread, end time.Time) tailThre
 	return last
 }
 
-// Ending keeps what a process did that has just ended. It returns at once, and may be
-// called by any goroutine.
+// Ending stores what the threads of a process did that has just ended, for
+// [History.LastOf]. It does not block, and any goroutine may call it.
 func (h *History) Ending(pid int, now time.Time) {
 	if h.o.ThreadsOf == nil {
 		return
@@ -206,8 +214,9 @@ func (h *History) Ending(pid int, now time.Time) {
 	}
 }
 
-// LastOf returns what a worker did that ended in mid-request at a time, in one of the ways
-// of resp_worker_ends_total; false: it had no request in hand, or that is not known.
+// LastOf returns what a worker did when it ended in a request: end is when, reason one of
+// those of resp_worker_ends_total. false: it had no request in hand, or that is not
+// known.
 func (h *History) LastOf(pid int, end time.Time, reason string) (model.LastWords, bool) {
 	ending := time.Duration(0)
 	switch reason {

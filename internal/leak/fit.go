@@ -1,6 +1,10 @@
 package leak
 
-import "math"
+import (
+	"math"
+
+	"github.com/resp-exporter/resp-exporter/internal/leak/linear"
+)
 
 const (
 	parts = 20 // blocks of a window that is fitted
@@ -15,10 +19,14 @@ const (
 	colFill    = 5 // by time, then by load
 	colCount   = colFill + 2*fills
 	maxTerms   = 4
-	maxModels  = 6 + 14*fills
+	packed     = maxTerms * (maxTerms + 1) / 2 // of the products of so many terms
+	// alike is the part of a term that the others must leave unexplained.
+	alike = 1e-8
+
+	maxModels = 6 + 14*fills
 )
 
-// fillTimes returns the time constants, as shares of the window.
+// fillTimes returns the time constants of what fills up, as shares of the window.
 func fillTimes() [fills]float64 { return [fills]float64{.07, .15, .3, .6, 1, 1.6} }
 
 // design is what the memory of a window is explained by, and the products.
@@ -46,8 +54,8 @@ type fit struct {
 	aicc   float64
 }
 
-// set fills the design from the blocks of a window. floor is the memory, begun at 0 and
-// scaled so that it grows by 1.
+// set fills the design from the blocks of a window. floor is the memory, scaled so that
+// it grows from 0 to 1.
 func (d *design) set(floor *[parts]float64, b *blocks) {
 	d.y = *floor
 	d.load, d.traffic, d.trend = false, false, false
@@ -60,6 +68,8 @@ func (d *design) set(floor *[parts]float64, b *blocks) {
 	d.products()
 }
 
+// fill sets, from the column of, the columns from to on: one for each of the times in which
+// a cache fills.
 func (d *design) fill(to, of int) {
 	for k, tau := range fillTimes() {
 		for i := range parts {
@@ -68,8 +78,9 @@ func (d *design) fill(to, of int) {
 	}
 }
 
-// setLoad sets the share of the requests that were served before each block's middle,
-// and the traffic that memory follows with some delay.
+// setLoad sets in the design the share of the requests that were served before each
+// block's middle, and the traffic that memory follows with some delay; nothing if no
+// request was served.
 func (d *design) setLoad(b *blocks) {
 	sum, minutes := 0.0, 0.0
 	for i := range parts {
@@ -95,12 +106,12 @@ func (d *design) setLoad(b *blocks) {
 		least, most = min(least, slow), max(most, slow)
 	}
 	d.traffic = most-least > trafficVaries
-	d.trend = smooth(&d.x[colTrend]) > trafficVaries
+	d.trend = trends(&d.x[colTrend])
 	d.fill(colFill+fills, colLoad)
 }
 
-// products sets the products of the columns that are used with each other and with the
-// memory. Those of two columns of what fills up are not needed.
+// products sets the products of the columns that are used, with each other and with the
+// memory, except those of two columns of what fills up: no model needs them.
 func (d *design) products() {
 	used := colCount
 	if !d.load {
@@ -115,7 +126,7 @@ func (d *design) products() {
 	}
 }
 
-// productsOf sets the products of one column with those before it.
+// productsOf sets the products of the column a with itself and with those before it.
 func (d *design) productsOf(a int) {
 	for b := range min(a, colFill) + 1 {
 		if !d.skips(b) {
@@ -126,6 +137,7 @@ func (d *design) productsOf(a int) {
 	d.gram[a][a] = dot(&d.x[a], &d.x[a])
 }
 
+// dot returns the dot product.
 func dot(a, b *[parts]float64) (s float64) {
 	for i := range parts {
 		s += a[i] * b[i]
@@ -133,86 +145,54 @@ func dot(a, b *[parts]float64) (s float64) {
 	return s
 }
 
+// skips reports whether a column is left out: that of the load, the traffic or the trend
+// if no request was served, that of the traffic also if it varies little, and that of the
+// trend if it shows none. No other column is.
 func (d *design) skips(col int) bool {
 	return (col == colLoad || col == colTraffic) && !d.load || col == colTraffic && !d.traffic || col == colTrend && !d.trend
 }
 
-// triangle is the lower one that Cholesky's method makes of the products of a model.
-type triangle [maxTerms][maxTerms]float64
-
-// solve fits a model. It reports false if the terms cannot be told apart, or if what can
-// only add memory would take some away.
+// solve sets the coefficients of a model by the design. It returns false if the terms are
+// not independent, or a term that can only add memory gets a negative coefficient.
 func (d *design) solve(f *fit) bool {
-	var l triangle
-	var z [maxTerms]float64
-	if !d.factor(f, &l) {
+	var l [packed]float64
+	n := 0
+	for i, t := range f.terms[:f.n] {
+		row := &d.gram[t]
+		for _, u := range f.terms[:i+1] {
+			l[n] = row[u]
+			n++
+		}
+		f.coef[i] = d.xy[t]
+	}
+	if !linear.Factor(l[:], f.n, alike) {
 		return false
 	}
-	d.forward(f, &l, &z)
-	if !f.back(&l, &z) {
-		return false
+	linear.Forward(l[:], f.coef[:f.n])
+	linear.Back(l[:], f.coef[:f.n])
+	for i, c := range f.coef[1:f.n] {
+		if c < 0 && (i != 0 || !f.lasts) {
+			return false
+		}
 	}
+	f.setFactor(l[:])
 	d.score(f)
 	return true
 }
 
-// factor factors the products of the terms of a model.
-func (d *design) factor(f *fit, l *triangle) bool {
-	for i := range f.n {
-		row := &d.gram[f.terms[i]]
-		for j := range i {
-			s := row[f.terms[j]]
-			for k := range j {
-				s -= l[i][k] * l[j][k]
-			}
-			l[i][j] = s / l[j][j]
-		}
-		s := row[f.terms[i]] + 1e-9
-		for k := range i {
-			s -= l[i][k] * l[i][k]
-		}
-		if s < 1e-8 {
-			return false
-		}
-		l[i][i] = math.Sqrt(s)
-	}
-	return true
-}
-
-// forward solves for z, and for the variance of the second term.
-func (d *design) forward(f *fit, l *triangle, z *[maxTerms]float64) {
-	var e [maxTerms]float64
+// setFactor sets the factor by which the variance of the second term is that of what is
+// left over. l is the factored matrix of the model.
+func (f *fit) setFactor(l []float64) {
+	e := [maxTerms]float64{1: 1}
+	linear.Forward(l, e[:f.n])
 	f.factor = 0
-	for i := range f.n {
-		s, u := d.xy[f.terms[i]], 0.0
-		if i == 1 {
-			u = 1
-		}
-		for k := range i {
-			s -= l[i][k] * z[k]
-			u -= l[i][k] * e[k]
-		}
-		z[i], e[i] = s/l[i][i], u/l[i][i]
-		f.factor += e[i] * e[i]
+	for _, x := range e[:f.n] {
+		f.factor += x * x
 	}
 }
 
-// back sets the coefficients. It reports false if one is negative that may not be.
-func (f *fit) back(l *triangle, z *[maxTerms]float64) bool {
-	for i := f.n - 1; i >= 0; i-- {
-		s := z[i]
-		for k := i + 1; k < f.n; k++ {
-			s -= l[k][i] * f.coef[k]
-		}
-		f.coef[i] = s / l[i][i]
-		if i > 0 && f.coef[i] < 0 && (i != 1 || !f.lasts) {
-			return false
-		}
-	}
-	return true
-}
-
-// score sets the growth that lasts by a model, and how well the model explains the memory.
+// score sets the growth that lasts by a model, and how well it explains the memory (AICc:
+// lower is better).
 func (d *design) score(f *fit) {
 	f.growth = 0
 	if f.lasts {
@@ -227,8 +207,9 @@ func (d *design) score(f *fit) {
 	f.aicc = parts*math.Log(f.sse/parts) + 2*k*parts/max(1, parts-k-1)
 }
 
-// deviation returns the standard error of the lasting term; what is left over is
-// correlated in time.
+// deviation returns the standard error of the lasting term, as a share of the growth of the
+// window, in which what the model leaves over is correlated in time (0 to 0.8); at least
+// 1e-6.
 func (d *design) deviation(f *fit) float64 {
 	var left [parts]float64
 	sum, lag := 0.0, 0.0
@@ -266,8 +247,8 @@ type models struct {
 	n      int
 }
 
-// try fits a model of so many terms with some free parameters. lasts tells that its
-// second term grows without end.
+// try fits a model with n terms, and adds it to the models if it can be solved. free is
+// how many free parameters it has. lasts: its second term grows without a limit.
 func (m *models) try(lasts bool, free, n int, terms [maxTerms]int) {
 	f := &m.all[m.n]
 	f.terms, f.n, f.lasts, f.free = terms, n, lasts, free
@@ -276,7 +257,8 @@ func (m *models) try(lasts bool, free, n int, terms [maxTerms]int) {
 	}
 }
 
-// tryBoth fits a model without and with the traffic.
+// tryBoth fits a model whose growth lasts, without the traffic as a term and, if that
+// changes, with it.
 func (m *models) tryBoth(free, n int, terms [maxTerms]int) {
 	m.try(true, free, n, terms)
 	if m.design.traffic {
@@ -285,7 +267,8 @@ func (m *models) tryBoth(free, n int, terms [maxTerms]int) {
 	}
 }
 
-// tryFlow fits memory that only follows the traffic, after the terms before.
+// tryFlow fits models whose growth does not last: memory follows the traffic, or its
+// trend, beside the given terms. It adds none if the traffic does not change.
 func (m *models) tryFlow(free, n int, terms [maxTerms]int) {
 	if m.design.traffic {
 		terms[n] = colTraffic
@@ -297,7 +280,9 @@ func (m *models) tryFlow(free, n int, terms [maxTerms]int) {
 	}
 }
 
-// explain fits all models; those whose AICc is within range of the best are plausible.
+// explain fits all models and returns what the plausible ones agree on: of those whose
+// growth lasts, the ones whose AICc is at most within more than the best; of the others,
+// the best one and those that leave little over.
 func (d *design) explain(within float64) finding {
 	m := models{design: d}
 	m.tryFlow(3, 1, [maxTerms]int{colOne})
@@ -316,6 +301,9 @@ func (d *design) explain(within float64) finding {
 	return d.agree(m.all[:m.n], within)
 }
 
+// agree returns what the plausible ones of the models agree on, see [design.explain]: least
+// is +Inf if there is none, and the rest is that of the best model, 0 if its growth does
+// not last.
 func (d *design) agree(all []fit, within float64) finding {
 	out := finding{least: math.Inf(1)}
 	best := math.Inf(1)
@@ -324,18 +312,13 @@ func (d *design) agree(all []fit, within float64) finding {
 	}
 	for i := range all {
 		f := &all[i]
-		reach := within
 		if !f.lasts {
-			reach = plausibleFlow
-		}
-		if f.aicc > best+reach {
+			if f.aicc == best || f.sse <= parts*flowLeaves*flowLeaves {
+				out.least = min(out.least, 0)
+			}
 			continue
 		}
-		if !f.lasts {
-			out.least = min(out.least, 0)
-			if f.aicc == best {
-				out.growth, out.errors = 0, 0
-			}
+		if f.aicc > best+within {
 			continue
 		}
 		dev := d.deviation(f)
@@ -348,8 +331,10 @@ func (d *design) agree(all []fit, within float64) finding {
 	return out
 }
 
-// smooth replaces values by the parabola that fits them best, and returns its range.
-func smooth(x *[parts]float64) float64 {
+// trends replaces values by the parabola that fits them best. It reports whether that
+// shows a trend: its range is large enough, and more than chance makes of what it leaves
+// over.
+func trends(x *[parts]float64) bool {
 	var sum, first, second, firsts, seconds float64
 	const mean = (parts*parts - 1) / 12.0 // of the squares of u
 	for i, v := range x {
@@ -361,16 +346,19 @@ func smooth(x *[parts]float64) float64 {
 		second += w * v
 		seconds += w * w
 	}
-	least, most := math.Inf(1), math.Inf(-1)
-	for i := range x {
+	least, most, left := math.Inf(1), math.Inf(-1), 0.0
+	for i, v := range x {
 		u := float64(i) - (parts-1)/2.0
 		x[i] = sum/parts + first/firsts*u + second/seconds*(u*u-mean)
 		least, most = min(least, x[i]), max(most, x[i])
+		left += (v - x[i]) * (v - x[i])
 	}
-	return most - least
+	chance := math.Sqrt(left / (parts - 3) * 12 / parts) // standard error of a line's range
+	return most-least > max(trendVaries, trendErrors*chance)
 }
 
-// live returns the growth of the last blocks as a share of what lasts by a model.
+// live returns how much memory grew in the last blocks, as a share of what the lasting
+// growth of a model expects of them; 0 if it expects none.
 func (d *design) live(f *fit) float64 {
 	u := &d.x[f.terms[1]]
 	mean := func(x *[parts]float64, i int) float64 { return (x[i] + x[i+1] + x[i+2]) / 3 }

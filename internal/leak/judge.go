@@ -19,11 +19,14 @@ type alarm struct {
 	last         found
 }
 
+// reset ends the alarm and forgets that there was one.
 func (a *alarm) reset() { *a = alarm{start: math.NaN(), first: math.NaN()} }
 
+// on reports whether the alarm is raised.
 func (a *alarm) on() bool { return !math.IsNaN(a.start) }
 
-// count adds the time since the last evaluation.
+// count adds the time since the last evaluation to that for which a leak was found; if
+// none was found now, it subtracts it.
 func (a *alarm) count(now float64, leak bool) {
 	since := min(now-a.seen, 600)
 	a.seen = now
@@ -34,6 +37,9 @@ func (a *alarm) count(now float64, leak bool) {
 	}
 }
 
+// put begins or continues the alarm with a finding, or ends it if that is no leak. It
+// begins only once leaks were found for mustStand seconds, less those for which none was.
+// now is in seconds.
 func (a *alarm) put(now float64, f *found) {
 	if !f.leak {
 		a.start = math.NaN()
@@ -51,6 +57,7 @@ func (a *alarm) put(now float64, f *found) {
 	a.last = *f
 }
 
+// verdict returns the verdict: that of the last leak, also after its end.
 func (a *alarm) verdict() Verdict {
 	return Verdict{
 		Leak: a.on(), Since: a.start, First: a.first, Slope: a.last.slope, Confidence: a.last.confidence,
@@ -58,8 +65,8 @@ func (a *alarm) verdict() Verdict {
 	}
 }
 
-// judge looks at the next windows of the round, as many as are due, and at the end of
-// each round says what it found.
+// judge evaluates those windows of the round that are due at now. At the end of each
+// round it updates the alarm.
 func (d *Detector) judge(now float64) {
 	w := windows()
 	for now >= d.next {
@@ -80,6 +87,8 @@ func (d *Detector) judge(now float64) {
 	}
 }
 
+// conclude updates the alarm by the finding of this round. An alarm that was raised goes on
+// while the memory does.
 func (d *Detector) conclude(now float64) {
 	f := d.round
 	d.alarm.count(now, f.leak)
@@ -90,7 +99,9 @@ func (d *Detector) conclude(now float64) {
 	d.alarm.put(now, &f)
 }
 
-// look judges one window.
+// look returns the finding of one window of w seconds or, if w is negative, that share of
+// the life. life: of the whole life. No leak also: there is not enough to say, w is nearly
+// all of the life, or, unless life is set, memory was higher before.
 func (d *Detector) look(w float64, life bool) found {
 	age := d.age()
 	switch {
@@ -114,7 +125,8 @@ func (d *Detector) look(w float64, life bool) found {
 	return f
 }
 
-// isHigh reports whether the floor of the whole life is higher than ever before.
+// isHigh reports whether the lowest memory of late is at least as high as ever before in
+// the process's life: in the last of 24 blocks as in each but the two before it.
 func (d *Detector) isHigh() bool {
 	var b blocks
 	d.whole.window(&b, maxBlocks, d.recent.last)
@@ -126,7 +138,9 @@ func (d *Detector) isHigh() bool {
 	return true
 }
 
-// goesOn reports whether the memory still grows as the alarm said.
+// goesOn reports, of a process younger than 1.5 h, whether memory grew until the end of the
+// last life that was not short (false: none); of an older one, whether the alarm is younger
+// than 1 h or memory has lately grown by a good part of what the alarm found.
 func (d *Detector) goesOn(now float64) bool {
 	if d.age() < keepSeconds+1800 {
 		return d.lives.lastGrew()
@@ -139,12 +153,13 @@ func (d *Detector) goesOn(now float64) bool {
 	return b.anon[4]-b.anon[0] > keepShare*d.alarm.last.slope*keepSeconds
 }
 
-// judgeWindow judges the blocks of a window of some seconds. By all plausible models,
-// share of its growth must last.
+// judgeWindow returns the finding of a window of that many seconds, cut into blocks. It is a
+// leak if memory grew enough, resident memory too, in many even steps and until the end, and
+// all plausible models show that at least share of the growth lasts.
 func judgeWindow(b *blocks, seconds, share float64) found {
 	last := b.anon[parts-1]
 	grown := last - b.anon[0]
-	if grown < max(leastGrowth*last, leastBytes) || b.resident[parts-1]-b.resident[0] < residentToo*grown {
+	if grown < max(leastGrowth*last, leastBytes) || !residentGrew(b, grown) {
 		return found{}
 	}
 	floor := [parts]float64(b.anon[:parts])
@@ -174,7 +189,23 @@ func judgeWindow(b *blocks, seconds, share float64) found {
 	return f
 }
 
-// kendall returns how well values are in rising order: 1 if all are, -1 if none.
+// residentGrew reports whether resident memory grew by a part of grown, or, as after some
+// of it was swapped out, since its own lowest by that part of what the floor grew since
+// then, if that is enough of grown.
+func residentGrew(b *blocks, grown float64) bool {
+	last, lowest := parts-1, 0
+	for i := range parts {
+		if b.resident[i] <= b.resident[lowest] {
+			lowest = i
+		}
+	}
+	since := b.anon[last] - b.anon[lowest]
+	return b.resident[last]-b.resident[0] >= residentToo*grown ||
+		since >= sinceLowest*grown && b.resident[last]-b.resident[lowest] >= residentToo*since
+}
+
+// kendall returns how well values are in rising order, from 1 (each is above all before
+// it) to -1 (each is below); 0 if all are equal.
 func kendall(x *[parts]float64) float64 {
 	s := 0
 	for i := range x {
@@ -190,8 +221,9 @@ func kendall(x *[parts]float64) float64 {
 	return float64(s) * 2 / (parts * (parts - 1))
 }
 
-// shape returns the largest fall from a high before it, how evenly the rises without the
-// largest are spread (1: all the same, 1/18: only one), and their share of all rises.
+// shape returns the largest fall below an earlier high; how evenly the rises but the
+// largest are spread, from 1 (all equal) to 1/18 (only one); and their share of all
+// rises, 0 to 1. The last two are 0 if there is at most one rise.
 func shape(x *[parts]float64) (fall, spread, rest float64) {
 	high, rises, squares, most := x[0], 0.0, 0.0, 0.0
 	for i := 1; i < parts; i++ {

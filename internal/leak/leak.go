@@ -24,15 +24,6 @@ type Verdict struct {
 	Recycled        bool    // it was found over lives of the slot, not in one
 }
 
-// SecondsToLimit returns when memory of now bytes reaches a limit of bytes; +Inf if it
-// does not.
-func (v *Verdict) SecondsToLimit(now, limit float64) float64 {
-	if !v.Leak || v.Slope <= 0 || limit <= 0 {
-		return math.Inf(1)
-	}
-	return max(0, limit-now) / v.Slope
-}
-
 // Detector judges one slot of an app. It is not safe for concurrent use.
 type Detector struct {
 	recent   recent
@@ -47,7 +38,7 @@ type Detector struct {
 	alarm    alarm
 }
 
-// New returns a detector that has seen nothing.
+// New returns a Detector without samples.
 func New() *Detector {
 	d := &Detector{}
 	d.alarm.reset()
@@ -55,14 +46,15 @@ func New() *Detector {
 	return d
 }
 
+// forget removes all samples of the process.
 func (d *Detector) forget() {
 	d.recent.reset()
 	d.whole.reset()
 	d.started = false
 }
 
-// Replace tells that the next sample is of another process, which took the slot over. An
-// alarm stands only if it was found over lives: what one process lost is free again.
+// Replace records that the next sample is of another process in the slot. An alarm ends,
+// unless it was found over several processes: memory that one process leaked is free again.
 func (d *Detector) Replace() {
 	if d.started {
 		d.endLife()
@@ -74,7 +66,8 @@ func (d *Detector) Replace() {
 	d.forget()
 }
 
-// Add adds a sample, and judges the slot if it is time to.
+// Add adds a sample and updates the verdict if that is due. It ignores a sample that is
+// not sound, or older than the process.
 func (d *Detector) Add(s Sample) {
 	if !finite(s.Seconds) || !finite(s.RSS) || !finite(s.Anon) || !finite(s.Swap) || !finite(s.Requests) {
 		return
@@ -101,7 +94,9 @@ func (d *Detector) Add(s Sample) {
 
 const maxAge = 1e9 // seconds; thirty years
 
+// finite reports whether a number is from 0 to below 1e18; NaN is not.
 func finite(x float64) bool { return x >= 0 && x < 1e18 }
 
-// Verdict returns what is known now.
+// Verdict returns whether there is a leak by the samples so far, since when and how
+// large; no leak if there are too few.
 func (d *Detector) Verdict() Verdict { return d.alarm.verdict() }

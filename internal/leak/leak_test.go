@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/leak/trace"
 )
 
-// judge hands a trace to a detector.
+// judge adds a trace to a detector.
 func judge(t *leaktest.Trace) leak.Verdict {
 	f := trace.NewFeed()
 	for _, r := range t.Rows {
@@ -33,12 +33,13 @@ func TestSmall(t *testing.T) {
 	}
 	t.Logf("seed %d: latched F1 %.3f, final F1 %.3f, %.2f false alarms in 100 hours, slope error %.3f",
 		seed, latched.F1(), final.F1(), final.FalsePer100(), final.SlopeError())
-	if latched.F1() < .88 || final.F1() < .9 || final.FalsePer100() > 3 || final.SlopeError() > .1 {
+	if latched.F1() < .88 || final.F1() < .9 || final.FalsePer100() > 2 || final.SlopeError() > .1 {
 		t.Errorf("seed %d: latched %+v, final %+v", seed, latched, final)
 	}
 }
 
-// feed hands a detector a process of 100 MB that grows, a sample each 30 seconds.
+// feed adds to a detector the samples of a process of 100 MB that grows, one each 30
+// seconds.
 func feed(d *leak.Detector, from, to float64, grows func(t float64) float64) {
 	for t := from; t < to; t += 30 {
 		m := 100e6 + grows(t-from)
@@ -55,15 +56,6 @@ func TestVerdict(t *testing.T) {
 	}
 	if math.Abs(v.Slope-2000) > 40 || math.Abs(v.BytesPerRequest-4000) > 80 || v.Confidence < .9 {
 		t.Errorf("%+v", v)
-	}
-	if s := v.SecondsToLimit(118e6, 138e6); math.Abs(s-10000) > 300 {
-		t.Errorf("%v seconds to the limit", s)
-	}
-	if s := v.SecondsToLimit(140e6, 138e6); s != 0 {
-		t.Errorf("%v seconds to a limit that is passed", s)
-	}
-	if s := (&leak.Verdict{}).SecondsToLimit(1, 2); !math.IsInf(s, 1) {
-		t.Errorf("%v seconds without a leak", s)
 	}
 }
 
@@ -123,7 +115,7 @@ func TestLongLife(t *testing.T) {
 	}
 }
 
-// TestOdd hands a detector samples that no kernel gives.
+// TestOdd checks that samples that no kernel returns do no harm to a detector.
 func TestOdd(t *testing.T) {
 	d := leak.New()
 	for i, x := range []float64{math.NaN(), math.Inf(1), -1, 1e300, 0, 1e17} {
@@ -137,7 +129,7 @@ func TestOdd(t *testing.T) {
 	}
 }
 
-// TestSize holds the memory of a worker's detector within 64 KiB.
+// TestSize checks that a worker's detector takes at most 64 KiB of memory.
 func TestSize(t *testing.T) {
 	if n := unsafe.Sizeof(leak.Detector{}); n > 64<<10 {
 		t.Errorf("%d bytes", n)

@@ -16,7 +16,8 @@ type life struct {
 	perRequest  float64 // bytes; NaN: requests are not known
 }
 
-// grew reports whether a life grew to its end about as fast as before.
+// grew reports whether memory grew enough until the end of a life, and late more than half
+// as fast as early.
 func (l *life) grew() bool {
 	return l.late*6 > max(lifeGrowth*l.level, lifeBytes) && l.late > lifeLate*l.early
 }
@@ -27,17 +28,20 @@ type lives struct {
 	n    int
 }
 
+// add adds a life, in place of the oldest one.
 func (l *lives) add(x life) {
 	copy(l.ends[:], l.ends[1:])
 	l.ends[judgedLives-1] = x
 	l.n = min(l.n+1, judgedLives)
 }
 
-// lastGrew reports whether the last one grew to its end.
+// lastGrew reports whether memory grew until the end of the last life; false if there was
+// none.
 func (l *lives) lastGrew() bool { return l.n > 0 && l.ends[judgedLives-1].grew() }
 
-// look judges the lives together: each must have grown late, and all of them about as
-// much as early.
+// look returns the finding of the last three lives together: a leak if memory rose late in
+// each, in two of them at least until the end, and so in all together, see [life.grew]. No
+// leak: there are too few lives.
 func (l *lives) look() found {
 	if l.n < judgedLives {
 		return found{}
@@ -68,6 +72,7 @@ func (l *lives) look() found {
 	return found{leak: true, slope: all.slope, confidence: share, perRequest: all.perRequest, recycled: true}
 }
 
+// endLife adds the life that has just ended, unless it was short.
 func (d *Detector) endLife() {
 	age := d.age()
 	if age < shortLife {

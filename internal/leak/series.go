@@ -19,6 +19,7 @@ type bucket struct {
 	requests float32 // that were answered in it
 }
 
+// lower lowers the bucket's memory to these values, in bytes.
 func (b *bucket) lower(anon, resident float64) {
 	b.anon = min(b.anon, float32(anon))
 	b.resident = min(b.resident, float32(resident))
@@ -30,6 +31,7 @@ type recent struct {
 	last int32 // noBucket: empty
 }
 
+// reset removes all buckets.
 func (r *recent) reset() {
 	r.last = noBucket
 	for i := range r.ring {
@@ -37,6 +39,7 @@ func (r *recent) reset() {
 	}
 }
 
+// add adds a sample to the bucket at, in place of an old one.
 func (r *recent) add(at int32, anon, resident, requests float64) {
 	b := &r.ring[at%fineBuckets]
 	if b.at == at {
@@ -56,8 +59,11 @@ type whole struct {
 	wide    int32 // minutes a bucket
 }
 
+// reset removes all buckets.
 func (w *whole) reset() { w.n, w.wide = 0, 1 }
 
+// add adds a sample to the bucket of its time. When all buckets are used, each two become
+// one.
 func (w *whole) add(at int32, anon, resident, requests float64) {
 	if w.n > 0 && w.buckets[w.n-1].at == at/w.wide {
 		b := &w.buckets[w.n-1]
@@ -74,6 +80,7 @@ func (w *whole) add(at int32, anon, resident, requests float64) {
 	w.n++
 }
 
+// halve joins each two buckets.
 func (w *whole) halve() {
 	n := 0
 	for _, b := range w.buckets[:w.n] {
@@ -102,6 +109,7 @@ type blocks struct {
 	wide     float64            // seconds a block
 }
 
+// begin removes all and sets n blocks of the same width, together of so many seconds.
 func (b *blocks) begin(n int, seconds float64) {
 	b.n, b.wide = n, seconds/float64(n)
 	for i := range n {
@@ -109,14 +117,15 @@ func (b *blocks) begin(n int, seconds float64) {
 	}
 }
 
+// put adds a bucket to block i: the least memory and the sum of the requests.
 func (b *blocks) put(i int, x *bucket) {
 	b.anon[i] = min(b.anon[i], float64(x.anon))
 	b.resident[i] = min(b.resident[i], float64(x.resident))
 	b.served[i] += float64(x.requests)
 }
 
-// end fills blocks without a sample with what was before them; it reports whether there
-// was any sample.
+// end fills blocks without a sample with what was before them, the first ones with what
+// comes after. It returns false if there was no sample at all.
 func (b *blocks) end() bool {
 	first := 0
 	for first < b.n && math.IsInf(b.anon[first], 1) {
@@ -136,7 +145,7 @@ func (b *blocks) end() bool {
 	return true
 }
 
-// window cuts the last seconds into n blocks.
+// window divides the last seconds into n blocks; false if there is no sample in them.
 func (r *recent) window(b *blocks, n int, seconds float64) bool {
 	b.begin(n, seconds)
 	minutes := seconds / bucketSeconds
@@ -152,7 +161,8 @@ func (r *recent) window(b *blocks, n int, seconds float64) bool {
 	return b.end()
 }
 
-// window cuts the life, which ends with minute last, into n blocks.
+// window divides the whole life, up to the minute last, into n blocks; false if there is
+// no sample.
 func (w *whole) window(b *blocks, n int, last int32) bool {
 	minutes := float64(last + 1)
 	b.begin(n, minutes*bucketSeconds)
@@ -167,8 +177,8 @@ func (w *whole) window(b *blocks, n int, last int32) bool {
 	return b.end()
 }
 
-// erode replaces each block by the least of it and its neighbours, so that what comes
-// and goes over a few blocks is seen at its lowest.
+// erode replaces each block by the lowest of it and its neighbours, so that memory that
+// comes and goes over a few blocks is seen at its lowest.
 func (b *blocks) erode() {
 	for _, x := range []*[maxBlocks]float64{&b.anon, &b.resident} {
 		before := x[0]
@@ -180,8 +190,8 @@ func (b *blocks) erode() {
 	}
 }
 
-// cut cuts the last seconds, or the whole life, into n blocks. It reports false if they
-// are not remembered.
+// cut divides the last seconds, or if life is set the whole life, into n blocks. It
+// returns false if that time is not stored, or has no sample.
 func (d *Detector) cut(b *blocks, n int, seconds float64, life bool) bool {
 	switch {
 	case seconds <= fineSeconds:
@@ -192,6 +202,7 @@ func (d *Detector) cut(b *blocks, n int, seconds float64, life bool) bool {
 	return false
 }
 
+// sum returns the sum.
 func sum(x []float64) (s float64) {
 	for _, v := range x {
 		s += v
@@ -199,5 +210,6 @@ func sum(x []float64) (s float64) {
 	return s
 }
 
-// age returns how long the process has been watched, seconds.
+// age returns for how many seconds the process has been watched, in whole minutes,
+// rounded up; 0 without a sample.
 func (d *Detector) age() float64 { return float64(d.recent.last+1) * bucketSeconds }

@@ -9,8 +9,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// ID returns the identity of what is to be done about a judgement: that of its chain,
-// where it has one, so that advice about the same root is given once.
+// ID returns the identity of the advice about a bottleneck: that of the root of its
+// chain, or if it has no chain, the app and the cause. Advice with the same identity is
+// reported once.
 func ID(b *model.Bottleneck) string {
 	if b.Chain != nil {
 		if id := diagnosis.Cause(b.Chain); id != "" {
@@ -20,8 +21,8 @@ func ID(b *model.Bottleneck) string {
 	return b.App + "/bottleneck:" + string(b.Cause)
 }
 
-// Advice returns what to do about the cause of a judgement; "" without one, and while there
-// is no harm any more: what it would end may have ended.
+// Advice returns what to do about the cause of a bottleneck. It returns "" if there is no
+// cause, and once there is no harm any more: what the advice would end may have ended.
 func Advice(b *model.Bottleneck) string {
 	if !b.Harm.Any() {
 		return ""
@@ -58,7 +59,8 @@ func Advice(b *model.Bottleneck) string {
 	return ofProcess(b, at)
 }
 
-// computingAdvice returns the advice about requests that compute for long.
+// computingAdvice returns the advice about requests that compute for long. It names the
+// view of the longest one if that is known.
 func computingAdvice(b *model.Bottleneck) string {
 	what := "the requests that compute"
 	if i := slices.IndexFunc(b.Evidence, func(e model.Evidence) bool { return e.Code == "longest_request" && e.Of != "" }); i >= 0 {
@@ -67,7 +69,8 @@ func computingAdvice(b *model.Bottleneck) string {
 	return "Make " + what + " cheaper, or move the computing into a background task; more workers help as long as there are cores for them."
 }
 
-// ofProcess returns the advice about causes in the app itself and around it.
+// ofProcess returns the advice about causes in the app itself and around it, "" for the
+// others. at is the server or app that is waited for, in words; "": not known.
 func ofProcess(b *model.Bottleneck, at string) string {
 	switch b.Cause { //nolint:exhaustive // the others are those of the caller
 	case model.CauseUpstream:

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// A store that does not answer the exporter is not blamed for harm that it does not do:
-// nobody waits for it, or everybody waits for the other one.
+// A store that does not answer the exporter is not the cause of harm that it does not do:
+// no thread waits for it, or all wait for the other one.
 func TestAnotherStoreIsDown(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -43,9 +43,9 @@ func TestAnotherStoreIsDown(t *testing.T) {
 	}
 }
 
-// Requests that compute for long hold up their app, and not a lack of processors: the
-// evidence and the advice say so, but on a host that leaves them none, also if that is
-// usual. While nothing is harmed any more, there is no advice.
+// If requests compute for long, they are the cause and not a lack of processors, in the
+// evidence and in the advice; on a host without a free processor the lack is the cause,
+// even if that is usual. Once the harm has ended, there is no advice.
 func TestComputing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -34,7 +34,8 @@ type verdict struct {
 	looks    int // in how many looks in a row it must be found at least
 }
 
-// judge returns the cause that a look shows; none if none explains most of the loss.
+// judge returns the cause that one look shows. A verdict without a cause: none explains
+// most of the lost time, or the harm.
 func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
 	v := l.ofLosses(x)
 	if harm.Tasks != nil && harm.Queue == nil && harm.Latency == nil && harm.Stuck == nil && harm.Errors == nil {
@@ -52,7 +53,9 @@ func (a *app) judge(l *look, x *losses, harm model.Harm) verdict {
 	return v
 }
 
-// ofLosses returns the cause that explains most of the lost time, if it is enough.
+// ofLosses returns the cause that explains most of the lost time. A verdict without a
+// cause: the largest one explains too little, hardly any time was lost, or it is one of a
+// start and the workers have just started.
 func (l *look) ofLosses(x *losses) verdict {
 	best, seconds := x.byCause()
 	total := x.total()
@@ -65,10 +68,9 @@ func (l *look) ofLosses(x *losses) verdict {
 	return verdict{blame: best, share: min(1, seconds/total), evidence: l.evidence(best, seconds)}
 }
 
-// leastShare returns the part of the lost time that a cause must explain. On a host without
-// a processor left all waits become longer, also those for servers on it: if the app waits
-// for a processor, a cause that is known by how long threads wait alone must explain nearly
-// all.
+// leastShare returns the part of the lost time, from 0 to 1, that a cause must explain.
+// It is larger for a cause that is known only by how long threads wait, if the host has
+// no processor left and the app waits for one: all waits are longer then.
 func (l *look) leastShare(x *losses, b *blame) float64 {
 	if b.chain != nil || !isOfDuration(b.cause) || !l.starved() {
 		return leastShare
@@ -79,30 +81,34 @@ func (l *look) leastShare(x *losses, b *blame) float64 {
 	return strongShare
 }
 
-// isOfDuration reports whether a cause is known by how long threads wait, and by nothing else.
+// isOfDuration reports whether a cause is known only by how long threads wait.
 func isOfDuration(c model.Cause) bool {
-	return slices.Contains([]model.Cause{model.CauseUpstream, model.CauseDBSlow, model.CauseRedis, model.CauseGIL, model.CauseGC, model.CauseLock, model.CauseDisk}, c)
+	return slices.Contains([]model.Cause{model.CauseUpstream, model.CauseDBSlow, model.CauseRedis, model.CauseGIL, model.CauseLock, model.CauseDisk}, c)
 }
 
-// starved reports whether tasks of the host waited for a processor for most of the time.
+// starved reports whether tasks of the host waited for a processor for at least 60 % of
+// the last 10 s; false too if that is not known.
 func (l *look) starved() bool {
 	return slices.ContainsFunc(l.state.Pressures, func(p model.Pressure) bool {
 		return p.Resource == "cpu" && p.Kind == "some" && p.Latest >= starvedFrom
 	})
 }
 
-// isOfStarting reports whether a cause is what workers show that have just started.
+// isOfStarting reports whether workers that have just started show this cause even if
+// nothing is wrong.
 func isOfStarting(c model.Cause) bool {
 	return slices.Contains([]model.Cause{model.CauseCPU, model.CauseDisk, model.CauseGIL, model.CauseGC, model.CauseLock}, c)
 }
 
-// isOfStores reports whether a cause may come from a store that does not answer.
+// isOfStores reports whether a store that does not answer may be what is behind a cause.
 func isOfStores(c model.Cause) bool {
 	return slices.Contains([]model.Cause{model.CausePool, model.CauseLock, model.CauseDBSlow, model.CauseDBLock, model.CauseDBDown, model.CauseRedis}, c)
 }
 
-// unreachable returns the cause of harm that comes with a store of the app that does not
-// answer. found is what the lost time shows.
+// unreachable returns the cause of harm by a store that does not answer, or by a MySQL that
+// has no connection left: the first that the app is held up by, MySQL before Redis. found
+// is what the lost time shows. A verdict without a cause: there is no harm or no such
+// store.
 func (a *app) unreachable(l *look, x *losses, harm model.Harm, found *verdict) verdict {
 	if !harm.Any() {
 		return verdict{}
@@ -130,10 +136,9 @@ func (a *app) unreachable(l *look, x *losses, harm model.Harm, found *verdict) v
 	return verdict{}
 }
 
-// blames reports whether a store that does not answer the exporter holds up the app: it
-// uses it, and requests fail, or threads are seen to wait for it or for what needs it. A
-// store may not answer the exporter alone, and requests may be slow for another reason.
-// What the requests of an event loop wait for is not seen.
+// blames reports whether a store that does not answer the exporter holds up the app, which
+// must use it: requests fail, or the cause found is a wait for it or for what needs it, or none
+// is found and it is an event loop, or at least leastThreads wait so. Maybe only we get no answer.
 func (a *app) blames(store string, l *look, x *losses, harm model.Harm, found *verdict) bool {
 	if _, uses := a.servers[store]; !uses {
 		return false
@@ -157,14 +162,17 @@ func (a *app) blames(store string, l *look, x *losses, harm model.Harm, found *v
 	return seconds >= leastThreads*l.span && l.span > 0
 }
 
-// isFull reports whether a server has no connection left for an app: it refuses the
-// exporter, too, or only the one is left that is reserved.
+// isFull reports whether a server has no connection left for an app: it refuses the exporter
+// too, or at most the one is left that is reserved for administrators. False too if its
+// connections, their holders or their limit are not known.
 func isFull(m *model.MySQLServer) bool {
 	return m.Full || len(m.Holders) > 0 && m.Connections != nil && m.MaxConnections != nil && *m.Connections >= *m.MaxConnections-1
 }
 
-// saturated returns the cause workers, if connections wait because all threads are busy
-// with what they always do. Stuck workers are none of these.
+// saturated returns the cause workers if connections wait because all threads are busy with
+// their usual work; cpu, cpu_throttled or gil if most of that is waiting for a processor or
+// the interpreter's lock: more threads do not help then. A verdict without a cause: neither, a
+// worker is stuck, the workers have just started, or the app has an event loop.
 func (a *app) saturated(l *look, lost float64, harm model.Harm) verdict {
 	if harm.Queue == nil || harm.Stuck != nil || l.fresh || l.loop || l.span == 0 || l.utilization() < saturated {
 		return verdict{}
@@ -173,14 +181,19 @@ func (a *app) saturated(l *look, lost float64, harm model.Harm) verdict {
 	if useful < leastShare || a.spreads(l) {
 		return verdict{}
 	}
+	for _, on := range [...]string{"cpu_queue", "throttled", "gil"} {
+		if b := (blame{cause: plainCause(on)}); l.spent[on] > leastShare*l.inHand {
+			return verdict{blame: b, share: min(1, l.spent[on]/l.inHand), looks: usefulLooks, evidence: l.evidence(b, l.spent[on])}
+		}
+	}
 	return verdict{
 		blame: blame{cause: model.CauseWorkers}, share: min(1, useful), looks: usefulLooks,
 		evidence: []model.Evidence{{Code: "utilization", Value: l.utilization()}, {Code: "queue", Value: *harm.Queue}, {Code: "threads", Value: l.capacity()}},
 	}
 }
 
-// spreads reports whether most of the time goes into something that is not known to be
-// useful: sleeping, or a process that is waited for.
+// spreads reports whether most of the time goes into something that may be useless,
+// beyond what is usual: sleeping, waiting for a child process, or what is not known.
 func (a *app) spreads(l *look) bool {
 	rest := 0.0
 	for _, on := range [...]string{"sleep", "child", "other", "unknown"} {
@@ -189,7 +202,8 @@ func (a *app) spreads(l *look) bool {
 	return rest > leastShare*l.inHand
 }
 
-// overdue returns the cause tasks.
+// overdue returns the cause tasks, with the queue whose oldest task is overdue by
+// harm.Tasks and its numbers; without them if no queue of the state is that one.
 func (l *look) overdue(harm model.Harm) verdict {
 	v := verdict{blame: blame{cause: model.CauseTasks}, share: 1}
 	for i := range l.state.Queues {
@@ -206,7 +220,8 @@ func (l *look) overdue(harm model.Harm) verdict {
 	return v
 }
 
-// evidence returns the numbers by which a cause was found.
+// evidence returns the numbers by which the cause b was found. seconds is the time that
+// was lost to it.
 func (l *look) evidence(b blame, seconds float64) []model.Evidence {
 	out := []model.Evidence{{Code: "lost_threads", Of: b.peer, Value: seconds / l.span}, {Code: "threads", Value: l.capacity()}}
 	if b.own {
@@ -231,7 +246,8 @@ func (l *look) evidence(b blame, seconds float64) []model.Evidence {
 	return out
 }
 
-// poolEvidence returns what the connections of the app's fullest pool do.
+// poolEvidence returns how many connections of the app's fullest pool are in use, in a
+// transaction, leaked and idle; nil if no pool is known.
 func (l *look) poolEvidence() []model.Evidence {
 	var p *model.Pool
 	for i := range l.state.Pools {

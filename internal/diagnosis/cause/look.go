@@ -24,7 +24,8 @@ const (
 	polledFor = time.Minute
 )
 
-// look is what one state says of one app, with what has changed since the state before.
+// look holds what one state reports of one app, and what has changed since the state
+// before.
 type look struct {
 	state   *model.State
 	now     time.Time
@@ -43,6 +44,7 @@ type look struct {
 	queue   *float64 // requests that no thread works on yet
 	fresh   bool     // half of its workers were started a moment ago, or are not ready
 	recent  requests // of the last looks
+	latest  requests // of them, those since the look before
 	done    float64  // requests that ended since the look before; 0: not known
 }
 
@@ -53,7 +55,9 @@ type threadAt struct {
 	worker *model.Worker
 }
 
-// newLook returns what a state says of one app.
+// newLook returns what the state, read at now, reports of one app, which must be judged
+// (isJudged), compared with the look before that a keeps; its span is 0 if there is none, or
+// none within maxGap. It records in a which servers the app uses.
 func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 	l := &look{state: s, now: now, workers: w, process: measures.App(s, w.App), queue: measures.QueueLength(s, w.App), spent: make(map[string]float64)}
 	i := slices.IndexFunc(s.Waits, func(x model.AppWaits) bool { return x.App == w.App })
@@ -76,12 +80,15 @@ func newLook(s *model.State, w *model.AppWorkers, now time.Time, a *app) *look {
 	l.addBacklog()
 	l.addThreads()
 	l.fresh = l.isFresh()
-	l.recent, l.done = a.requests.since(l), a.requests.last(l)
+	l.recent, l.latest = a.requests.since(l, 0), a.requests.since(l, a.requests.n-1)
+	if l.span > 0 {
+		l.done = l.latest.total
+	}
 	return l
 }
 
-// addBacklog adds the requests that a server has accepted and no thread works on to those
-// that wait to be accepted: gthread accepts more than it has threads.
+// addBacklog adds to l.queue the requests that a server has accepted and no thread works
+// on: gthread accepts more than it has threads.
 func (l *look) addBacklog() {
 	if n := l.totals.InFlight; n != nil && !l.loop && l.span > 0 {
 		if more := *n - math.Round(l.capacity()); more > 0 {
@@ -91,7 +98,7 @@ func (l *look) addBacklog() {
 	}
 }
 
-// addThreads adds the threads that have a request.
+// addThreads sets l.threads: the threads that have a request.
 func (l *look) addThreads() {
 	for i := range l.workers.Workers {
 		w := &l.workers.Workers[i]
@@ -110,7 +117,8 @@ const (
 	bootingFor = 2 * time.Minute
 )
 
-// isFresh reports whether at least half of the workers are new or not ready yet.
+// isFresh reports whether at least half of the workers have just started (freshFor), or are
+// not ready yet and younger than bootingFor. false too if the processes are not known.
 func (l *look) isFresh() bool {
 	if l.process == nil || len(l.process.Workers) == 0 {
 		return false
@@ -138,7 +146,8 @@ func (l *look) capacity() float64 {
 	return l.all / l.span
 }
 
-// utilization returns the part of the thread time with a request.
+// utilization returns the part of the time of the request threads, from 0 to 1, in which
+// they had a request; 0 if it is not known.
 func (l *look) utilization() float64 {
 	if l.all <= 0 {
 		return 0
@@ -146,7 +155,8 @@ func (l *look) utilization() float64 {
 	return l.inHand / l.all
 }
 
-// use remembers which servers the app has connections to.
+// use records in a.servers to which stores the app has connections now, and forgets those
+// to which it has had none for 10 minutes.
 func (a *app) use(l *look) {
 	for i := range l.state.Connections {
 		c := &l.state.Connections[i]
@@ -160,7 +170,8 @@ func (a *app) use(l *look) {
 	maps.DeleteFunc(a.servers, func(_ string, at time.Time) bool { return l.now.Sub(at) > usedFor })
 }
 
-// poll remembers at which servers the app waits for data by design.
+// poll records in a.polled at which servers a connection of the app waits for data by
+// design now, and forgets those at which none has for a minute.
 func (a *app) poll(l *look) {
 	for i := range l.state.StoreConnections {
 		c := &l.state.StoreConnections[i]
@@ -171,9 +182,10 @@ func (a *app) poll(l *look) {
 	maps.DeleteFunc(a.polled, func(_ string, at time.Time) bool { return l.now.Sub(at) > polledFor })
 }
 
-// waitsByDesign reports whether a wait for a Redis server that no chain explains may be one
-// for data: its connection does, or another one of the app does and the server answers. The
-// list of connections is a little older or newer than what the threads are seen in.
+// waitsByDesign reports whether a thread's wait for a Redis server may be one for data: its
+// connection runs a command that waits for data, or one of the app did at that server in the
+// last minute and it is not down. False too if the server's connections are not known, such
+// as those of one that is not configured.
 func (l *look) waitsByDesign(t threadAt) bool {
 	if c := l.connectionOf(t); c != nil && waitsForData(c.Command) {
 		return true
@@ -181,8 +193,8 @@ func (l *look) waitsByDesign(t threadAt) bool {
 	return l.polls(t.Peer)
 }
 
-// polls reports whether the app waits at a server that answers for data by design; "": at
-// any.
+// polls reports whether a connection of the app has waited for data at a server in the last
+// minute, and the server is no Redis that does not answer; "": at any server.
 func (l *look) polls(server string) bool {
 	for name := range l.polled {
 		down := slices.ContainsFunc(l.state.Redis, func(r model.RedisServer) bool { return "redis:"+r.Name == name && !r.Up })
@@ -193,7 +205,8 @@ func (l *look) polls(server string) bool {
 	return false
 }
 
-// isStore reports whether a component is a MySQL or Redis server of the configuration.
+// isStore reports whether a component is a MySQL or Redis server of the configuration, by
+// its prefix.
 func isStore(component string) bool {
 	return strings.HasPrefix(component, "mysql:") || strings.HasPrefix(component, "redis:")
 }
@@ -210,7 +223,8 @@ type counters struct {
 // requests is counts of requests.
 type requests struct{ total, errors, timed, seconds float64 }
 
-// requestsOf returns the counters of a look; false without requests.
+// requestsOf returns the counters of the app's requests; false if their number or that of
+// the errors is not reported. timed and seconds are 0 if the times are not.
 func requestsOf(l *look) (requests, bool) {
 	r := measures.Requests(l.state, l.workers.App)
 	if r == nil || r.Total == nil || r.Errors == nil {
@@ -223,6 +237,8 @@ func requestsOf(l *look) (requests, bool) {
 	return out, true
 }
 
+// add adds the request counters of a look, in place of the oldest ones if there are
+// keptCounts. A look without counters removes all.
 func (c *counters) add(l *look) {
 	r, ok := requestsOf(l)
 	if !ok {
@@ -237,26 +253,22 @@ func (c *counters) add(l *look) {
 	c.n++
 }
 
-// since returns the requests since the oldest reading that is kept.
-func (c *counters) since(l *look) requests {
+// since returns how many requests there were since the i-th of the readings that are
+// kept; 0 if that is not known, or the counters began anew.
+func (c *counters) since(l *look, i int) requests {
 	r, ok := requestsOf(l)
-	if !ok || c.n == 0 || r.total < c.at[0].total || r.timed < c.at[0].timed {
+	if !ok || c.n == 0 {
 		return requests{}
 	}
-	b := c.at[0]
+	b := c.at[i]
+	if r.total < b.total || r.timed < b.timed { // they were counted anew
+		return requests{}
+	}
 	return requests{r.total - b.total, r.errors - b.errors, r.timed - b.timed, r.seconds - b.seconds}
 }
 
-// last returns how many requests ended since the reading before.
-func (c *counters) last(l *look) float64 {
-	r, ok := requestsOf(l)
-	if !ok || c.n == 0 || l.span == 0 {
-		return 0
-	}
-	return max(0, r.total-c.at[c.n-1].total)
-}
-
-// oldestTask returns the age of the oldest task that waits in a queue of the app.
+// oldestTask returns the age in seconds of the oldest task that waits in a queue of the
+// app; 0 if none does, or it is not known.
 func (l *look) oldestTask() (age float64) {
 	for i := range l.state.Queues {
 		if q := &l.state.Queues[i]; q.App == l.workers.App && q.Length > 0 {
@@ -266,7 +278,8 @@ func (l *look) oldestTask() (age float64) {
 	return age
 }
 
-// waitsForData reports whether a command of Redis waits until somebody writes.
+// waitsForData reports whether a Redis command may wait by design: for what another client
+// writes or publishes, or for replicas; xread and xreadgroup with or without BLOCK.
 func waitsForData(command string) bool {
 	switch strings.ToLower(command) {
 	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "xread", "xreadgroup",
@@ -276,7 +289,7 @@ func waitsForData(command string) bool {
 	return false
 }
 
-// connectionOf returns the connection on which a thread waits; nil: it is not known.
+// connectionOf returns the connection on which a thread waits; nil if it is not known.
 func (l *look) connectionOf(t threadAt) *model.StoreConnection {
 	if t.Socket == 0 {
 		return nil

@@ -28,6 +28,7 @@ type losses struct {
 	rest float64           // seconds that nothing explains
 }
 
+// total returns the sum of all losses.
 func (x *losses) total() float64 {
 	sum := x.rest
 	for _, v := range x.by {
@@ -36,7 +37,8 @@ func (x *losses) total() float64 {
 	return sum
 }
 
-// add adds lost seconds.
+// add adds v seconds to what was lost to b, or to the unexplained rest if b has no cause.
+// Negative seconds do not count.
 func (x *losses) add(b blame, v float64) {
 	switch {
 	case v <= 0:
@@ -47,8 +49,9 @@ func (x *losses) add(b blame, v float64) {
 	}
 }
 
-// losses returns the time that was lost since the look before: what was spent on each
-// kind of wait beyond what is usual, divided by what the threads were seen waiting for.
+// losses returns the time that was lost since the look before: the seconds of each kind
+// of wait beyond what is usual, divided among what the threads waited for. Without a look
+// to compare with it is empty.
 func (a *app) losses(l *look) *losses {
 	x := &losses{by: make(map[blame]float64)}
 	if l.span == 0 || l.all <= 0 {
@@ -65,15 +68,31 @@ func (a *app) losses(l *look) *losses {
 		}
 		a.divide(l, on, max(0, l.spent[on]-a.usual.expected(l, on)), x)
 	}
+	a.addCollecting(l, x)
 	l.addComputing(x)
 	l.addHeld(x)
 	l.addMemory(x)
 	return x
 }
 
-// addHeld gives the waits for a pool whose connections are asleep to what the other threads
-// wait for outside of the database, if enough of them do to have these connections: they
-// keep them meanwhile.
+// addCollecting adds to the cause gc the time for which needless work of the garbage
+// collector waited for a processor. As that wait is usual, it is not among the losses
+// yet.
+func (a *app) addCollecting(l *look, x *losses) {
+	b := blame{cause: model.CauseGC}
+	work := l.spent["cpu"] + l.spent["gc"]
+	if x.by[b] <= 0 || work <= 0 {
+		return
+	}
+	part := min(1, x.by[b]/work) // of the work, before what it waited for is added
+	for _, on := range [...]string{"cpu_queue", "throttled"} {
+		x.add(b, min(l.spent[on], a.usual.expected(l, on))*part)
+	}
+}
+
+// addHeld moves the time lost to a pool to the cause that other threads wait for outside
+// of the database, if the pool's connections are asleep: those threads keep them. It
+// moves nothing unless enough threads wait there to hold these connections.
 func (l *look) addHeld(x *losses) {
 	asleep := 0.0
 	for i := range l.state.StoreConnections {
@@ -93,8 +112,8 @@ func (l *look) addHeld(x *losses) {
 	}
 }
 
-// outside returns what most of the time was lost to that waits for another server or
-// Redis take, and that of all these waits.
+// outside returns the largest of the losses to other servers and to Redis, and the
+// seconds of all of them. held has no cause if there are none.
 func (x *losses) outside() (held blame, waits float64) {
 	most := 0.0
 	for b, v := range x.by {
@@ -108,8 +127,9 @@ func (x *losses) outside() (held blame, waits float64) {
 	return held, waits
 }
 
-// divide adds the time beyond what is usual of one kind of wait, in proportion to what
-// the threads that were seen in it wait for.
+// divide adds excess, the seconds of one kind of wait beyond what is usual, to x: in
+// equal parts to what each thread that was seen in this wait waits for. Without such a
+// thread all of it goes to the plain cause.
 func (a *app) divide(l *look, on string, excess float64, x *losses) {
 	parts, long := l.partsOf(on)
 	unknown := !a.usual.known() && (on == "mysql" || on == "redis" || on == "upstream" || on == "lock")
@@ -129,8 +149,9 @@ func (a *app) divide(l *look, on string, excess float64, x *losses) {
 	}
 }
 
-// lossesOfLoops returns the time that event loops lost: that in which they were blocked,
-// as far as they were not kept from running.
+// lossesOfLoops adds to x the time that event loops lost: in which they were blocked,
+// less what is usual and the time in which they were kept from running, and that time by
+// its own causes.
 func (a *app) lossesOfLoops(l *look, x *losses) {
 	kept := 0.0
 	for _, on := range [...]string{"cpu_queue", "throttled", "gc"} {
@@ -146,8 +167,8 @@ func (a *app) lossesOfLoops(l *look, x *losses) {
 	l.addMemory(x)
 }
 
-// partsOf returns what the threads are held up by that were seen in one kind of wait, and
-// how many of them have been for long.
+// partsOf returns what holds up each of the threads, without those of background tasks, that
+// were seen in one kind of wait, and how many of them have been in it for at least a second.
 func (l *look) partsOf(on string) (parts []thought, long int) {
 	for _, t := range l.threads {
 		if t.On == on && !t.Task {
@@ -160,8 +181,8 @@ func (l *look) partsOf(on string) (parts []thought, long int) {
 	return parts, long
 }
 
-// addComputing adds the time of workers that have computed for so long in one request
-// that it is no usual one.
+// addComputing adds to the cause cpu the time of workers that have computed for at least
+// 5 s in one request. It adds nothing if the others lack a processor by more than that.
 func (l *look) addComputing(x *losses) {
 	n := 0.0
 	for i := range l.workers.Workers {
@@ -182,8 +203,9 @@ func (l *look) addComputing(x *losses) {
 	x.add(blame{cause: model.CauseCPU, own: ran >= ownPart*(ran+queued)}, lost)
 }
 
-// isComputing reports whether a worker has computed for so long in one request that it is
-// lost for others.
+// isComputing reports whether a busy or stuck worker has computed for at least 5 s in one
+// request, so that it is lost for others; if its threads are not known, whether it computes
+// now and has had a request for 5 s. False for one with several threads.
 func isComputing(w *model.Worker) bool {
 	if w.State != "busy" && w.State != "stuck" || w.Seconds < stuckCPU {
 		return false
@@ -194,8 +216,8 @@ func isComputing(w *model.Worker) bool {
 	return len(w.Threads) == 0 && w.Wait != nil && w.Wait.On == "cpu"
 }
 
-// computing returns the evidence of requests that compute: how many workers do, for how
-// long the first has, and in which view.
+// computing returns the evidence of requests that compute: how many workers have one, the age
+// of the longest in seconds and its view, and the queue if it is known.
 func (l *look) computing() []model.Evidence {
 	n, longest, view := 0.0, 0.0, ""
 	for i := range l.workers.Workers {
@@ -226,8 +248,9 @@ const (
 	ownPart = 0.3
 )
 
-// addMemory makes waits for the disk and for the processor those for memory, where tasks
-// of the host wait for memory and the app or the host has hardly any left.
+// addMemory moves the time lost to waits for the disk and the processor to the cause
+// memory, if tasks of the host wait for memory and the app or the host has hardly any
+// left.
 func (l *look) addMemory(x *losses) {
 	short := slices.ContainsFunc(l.state.Pressures, func(p model.Pressure) bool {
 		return p.Resource == "memory" && p.Kind == "some" && p.Latest >= stalled
@@ -254,11 +277,12 @@ func (l *look) addMemory(x *losses) {
 	x.add(blame{cause: model.CauseMemory}, moved)
 }
 
-// maxLosses is how many parts of the lost time are listed where no cause is told.
+// maxLosses is how many parts of the lost time are listed if no cause is reported.
 const maxLosses = 4
 
-// evidence returns the largest parts of the lost time, by cause, for a look without a
-// cause: how many threads' time each takes.
+// evidence returns the number of threads, their utilization and the largest parts of the
+// lost time by cause, at most maxLosses, each as the number of threads that lost all of
+// their time to it, for a look whose cause is not known; nil if there was no look before.
 func (x *losses) evidence(l *look) []model.Evidence {
 	if l.span == 0 {
 		return nil
@@ -279,8 +303,9 @@ func (x *losses) evidence(l *look) []model.Evidence {
 	return out
 }
 
-// byCause returns the cause that explains most of the lost time, with its seconds and
-// the peer and the chain that explain most of these.
+// byCause returns the cause that explains most of the lost time, with its seconds; of its
+// peers and chains the one that explains most of these. best has no cause if nothing is
+// explained.
 func (x *losses) byCause() (best blame, seconds float64) {
 	sums := make(map[model.Cause]float64)
 	for b, v := range x.by {

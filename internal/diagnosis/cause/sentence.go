@@ -13,9 +13,9 @@ import (
 // maxWord bounds a name from outside in a sentence, in bytes.
 const maxWord = 100
 
-// Sentence returns a judgement for people: what holds up the app, then who waits for whom,
-// or else the numbers that show it; "" without a cause. While the cause is kept although
-// there is no harm any more, it says so, without the numbers of before.
+// Sentence returns a judgement as text: what holds up the app, then the waits, or else the
+// numbers that show it; "" without a cause. If a cause is kept after the harm has ended,
+// the text states that and leaves out the old numbers.
 func Sentence(b *model.Bottleneck) string {
 	if b.Cause == "" {
 		return ""
@@ -31,13 +31,15 @@ func Sentence(b *model.Bottleneck) string {
 	return out + numbers(b)
 }
 
-// isOwn reports whether the cause is that requests compute for long, with a processor.
+// isOwn reports whether the cause of a bottleneck is cpu, because its own requests
+// compute for long.
 func isOwn(b *model.Bottleneck) bool {
 	_, own := valueAt(b, "computing_workers")
 	return own && b.Cause == model.CauseCPU
 }
 
-// Words returns the cause of a judgement in words that follow "held up by".
+// Words returns the cause of a judgement in words that follow "held up by"; "an unknown
+// cause" for any other.
 func Words(b *model.Bottleneck) string {
 	at := place(b.Peer)
 	switch b.Cause {
@@ -63,10 +65,7 @@ func Words(b *model.Bottleneck) string {
 	case model.CauseRedis:
 		return cmp.Or(at, "Redis")
 	case model.CauseUpstream:
-		if !strings.HasPrefix(b.Peer, "app:") {
-			at = strings.TrimSpace("the upstream server " + at)
-		}
-		return at + ", which does not answer in time"
+		return upstream(b.Peer) + ", which does not answer in time"
 	case model.CauseGIL:
 		return "the interpreter's lock (GIL): a thread computes, the others wait"
 	case model.CauseGC:
@@ -85,7 +84,17 @@ func Words(b *model.Bottleneck) string {
 	return "an unknown cause"
 }
 
-// place returns a peer in words, such as "MySQL main".
+// upstream returns in words the server or app that an app calls; without its name if peer
+// is "".
+func upstream(peer string) string {
+	if strings.HasPrefix(peer, "app:") {
+		return place(peer)
+	}
+	return strings.TrimSpace("the upstream server " + place(peer))
+}
+
+// place returns a peer in words: "MySQL main" for "mysql:main"; any other, such as an
+// address, as it is, and "" for "". Names are cut to maxWord bytes.
 func place(peer string) string {
 	kind, name, found := strings.Cut(peer, ":")
 	name = text.Label(name, maxWord)
@@ -100,7 +109,8 @@ func place(peer string) string {
 	return text.Label(peer, maxWord)
 }
 
-// isVictim reports whether a worker of the app is a victim of the chain.
+// isVictim reports whether a worker of the app is a victim of the chain, which must not be
+// nil.
 func isVictim(b *model.Bottleneck) bool {
 	for i := range b.Chain.Victims {
 		if b.Chain.Victims[i].App == b.App {
@@ -110,7 +120,7 @@ func isVictim(b *model.Bottleneck) bool {
 	return false
 }
 
-// valueAt returns a number of the evidence; false without it.
+// valueAt returns the number of the evidence with this code; false if there is none.
 func valueAt(b *model.Bottleneck, code string) (float64, bool) {
 	for i := range b.Evidence {
 		if b.Evidence[i].Code == code {
@@ -120,7 +130,8 @@ func valueAt(b *model.Bottleneck, code string) (float64, bool) {
 	return 0, false
 }
 
-// numbers returns the numbers that show a cause, as sentences.
+// numbers returns the evidence of a cause as sentences, with a space before; "" without
+// any.
 func numbers(b *model.Bottleneck) string {
 	var out []string
 	threads, known := valueAt(b, "threads")
@@ -152,7 +163,8 @@ func numbers(b *model.Bottleneck) string {
 	return " " + strings.Join(out, " ")
 }
 
-// poolNumbers returns what the connections of a pool do.
+// poolNumbers returns a sentence about what the connections of a pool do; nil if the
+// evidence has no pool.
 func poolNumbers(b *model.Bottleneck) []string {
 	used, ok := valueAt(b, "pool_in_use")
 	if !ok {

@@ -15,15 +15,16 @@ type blame struct {
 	own   bool // of the cause cpu: the requests themselves compute
 }
 
-// thought is what one thread is held up by. designed: it waits for data by design, such as
-// in a command of Redis that does, which is no loss.
+// thought is what holds up one thread. designed: it waits for data by design, e.g. in a
+// blocking command of Redis, which is no loss.
 type thought struct {
 	blame
 
 	designed bool
 }
 
-// ofThread returns what holds up a thread that has a request.
+// ofThread returns what holds up a thread that has a request: by its pool or its chain,
+// else by what it waits for. The cause is "" if nothing that is known does.
 func (l *look) ofThread(t threadAt) thought {
 	if t.On == "lock" && t.Stack != nil && t.Stack.Pool {
 		return thought{blame: l.ofPool(t)}
@@ -45,7 +46,8 @@ func (l *look) ofThread(t threadAt) thought {
 	return thought{blame: blame{cause: plainCause(t.On)}}
 }
 
-// plainCause returns the cause of time that needs no other evidence.
+// plainCause returns the cause of a kind of wait (Thread.On) if nothing else is known; ""
+// for kinds that are no cause.
 func plainCause(on string) model.Cause {
 	switch on {
 	case "cpu_queue":
@@ -72,7 +74,8 @@ func plainCause(on string) model.Cause {
 	return ""
 }
 
-// chainOf returns the chain of which a thread is a victim; nil: of none.
+// chainOf returns the chain of which a thread is a victim; nil if it is of none, and for a
+// task.
 func (l *look) chainOf(t threadAt) *model.Chain {
 	if t.Task {
 		return nil
@@ -86,8 +89,10 @@ func (l *look) chainOf(t threadAt) *model.Chain {
 	return nil
 }
 
-// ofChain returns the cause of a chain: what its root, or the last party that holds
-// something, is waited for.
+// ofChain returns what holds up a thread that is a victim of a chain: the cause and the peer of
+// the last wait before the root; in MySQL db_lock if it is for a lock or a connection or worker is
+// the root. designed: it waits in Redis by design. Of a chain without links it is the thread's own
+// wait; of a deadlock db_lock or upstream if all its waits are in MySQL or for apps, else lock.
 func (l *look) ofChain(c *model.Chain, t threadAt) thought {
 	if len(c.Links) == 0 {
 		return thought{blame: blame{cause: plainCause(t.On), peer: t.Peer}}
@@ -131,7 +136,8 @@ func (l *look) ofChain(c *model.Chain, t threadAt) thought {
 	return thought{blame: b}
 }
 
-// all reports whether all parties of a circle wait for one kind of thing.
+// all reports whether all parties of a circle wait for one kind of thing. One whose wait is
+// not known counts as such.
 func all(c *model.Chain, on string) bool {
 	return c.On == on && !slices.ContainsFunc(c.Links, func(l model.Link) bool { return l.On != on && l.On != "" })
 }
@@ -141,7 +147,9 @@ func isLock(kind string) bool {
 	return kind == "row" || kind == "metadata" || kind == "table" || kind == "global"
 }
 
-// ofMySQL returns the cause of a wait for a MySQL server over a socket; 0: any.
+// ofMySQL returns the cause of a wait for a MySQL server: that it is down, that it is full
+// if socket is 0 (the wait is on no known connection), that the connection of the socket
+// waits for a lock, else, also for an unknown server, that it is slow.
 func (l *look) ofMySQL(peer string, socket uint64) blame {
 	b := blame{cause: model.CauseDBSlow, peer: peer}
 	for i := range l.state.MySQL {
@@ -177,8 +185,10 @@ func (l *look) waitsForLock(c *model.StoreConnection) bool {
 	})
 }
 
-// ofFull returns the cause of a server that has no connection left: the pool of the app
-// that has most of them, else the server.
+// ofFull returns the cause of a wait for a MySQL server that has no connection left: pool if
+// one app, by its own sockets or by the server's list, has more than half of max_connections
+// (if that is not known: any own socket, or more than half of the list); db_down else, also if
+// the connections are not known. c is the chain of the wait, or nil.
 func (l *look) ofFull(peer string, c *model.Chain) blame {
 	b := blame{cause: model.CauseDBDown, peer: peer, chain: c}
 	for i := range l.state.MySQL {
@@ -204,7 +214,8 @@ func (l *look) ofFull(peer string, c *model.Chain) blame {
 	return b
 }
 
-// mostOf returns how many connections to a server the app has that has most of them.
+// mostOf returns how many connections to a server one app has: the app that has most. 0:
+// no app has any.
 func (l *look) mostOf(server string) (most float64) {
 	counts := make(map[string]float64)
 	for i := range l.state.StoreConnections {
@@ -216,9 +227,10 @@ func (l *look) mostOf(server string) (most float64) {
 	return most
 }
 
-// ofPool returns the cause of a thread's wait for a connection of the pool of its
-// process: what the connections of that pool do. If most execute a statement, or wait for
-// a lock, that is what empties it; else they are asleep.
+// ofPool returns the cause of a thread's wait for a connection of its process's pool, by
+// what its MySQL connections do: db_lock if those that wait for a lock are no fewer than
+// those that execute and than those asleep, else db_slow if more execute than are asleep,
+// else, or with no known connection, pool.
 func (l *look) ofPool(t threadAt) blame {
 	var slow, locked, asleep int
 	peer := ""
@@ -246,8 +258,9 @@ func (l *look) ofPool(t threadAt) blame {
 	return blame{cause: model.CausePool, peer: peer}
 }
 
-// chainAt returns the first chain of the app whose root is at a server and that shows a
-// cause; nil: there is none.
+// chainAt returns the first chain of which the app is a victim, that begins with a wait for the
+// server or has its root there, and shows the cause; nil if there is none. Deadlocks are left
+// out.
 func (l *look) chainAt(server string, cause model.Cause) *model.Chain {
 	for i := range l.state.Chains {
 		c := &l.state.Chains[i]
@@ -262,8 +275,10 @@ func (l *look) chainAt(server string, cause model.Cause) *model.Chain {
 	return nil
 }
 
-// shows reports whether a chain that ends at a store shows a cause: its sentence and its
-// advice are those of the cause then.
+// shows reports whether a chain that ends at a store shows a cause, so that its sentence
+// and its advice are those of the cause: db_lock if its kind is a lock, db_down if it is
+// down or full, pool if it is full, db_slow if none of them, redis always. false for any
+// other cause.
 func shows(c *model.Chain, cause model.Cause) bool {
 	switch cause { //nolint:exhaustive // the others are not those of a store
 	case model.CauseDBLock:

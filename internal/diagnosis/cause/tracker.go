@@ -17,8 +17,8 @@ const (
 	maxApps = 200
 	// forgetAfter is how long the past of an app is kept that is not seen.
 	forgetAfter = time.Hour
-	// confirmLooks is in how many looks in a row a cause must be found to be told, and
-	// changeLooks the same while another one is told.
+	// confirmLooks is in how many consecutive looks a cause must be found before it is
+	// reported; changeLooks is the same while another one is reported.
 	confirmLooks = 2
 	changeLooks  = 3
 	// strongShare is the share of the lost time at which one look is enough, if a queue or
@@ -51,7 +51,8 @@ type Tracker struct {
 	leftOut uint64
 }
 
-// LeftOut returns how many judgements were left out because there were too many apps.
+// LeftOut returns how many judgements were left out so far because there were too many
+// apps.
 func (t *Tracker) LeftOut() uint64 { return t.leftOut }
 
 // app is what is kept of one app.
@@ -76,9 +77,11 @@ type app struct {
 	last    model.Bottleneck
 }
 
-// Next judges all apps of a state that was read at now, a few seconds after the state
-// before, and returns one result for each, in the order of the state. An app of which it
-// is not known what its workers do is not judged.
+// Next returns the bottleneck of each app in a state that was read at now, in the order
+// of the state; its cause is "" until one is confirmed. It skips apps that are down, whose
+// workers' waits are not known, and those beyond a limit (see [Tracker.LeftOut]). An app
+// that could not be read keeps its last one for 30 s, behind the others, by name. The
+// caller calls it for each state in turn.
 func (t *Tracker) Next(s *model.State, now time.Time, limits Limits) []model.Bottleneck {
 	if t.apps == nil {
 		t.apps = make(map[string]*app)
@@ -110,8 +113,8 @@ func (t *Tracker) Next(s *model.State, now time.Time, limits Limits) []model.Bot
 	return t.addUnread(s, now, out)
 }
 
-// addUnread adds the last judgement of each app that could not be read this time, for a
-// while: a late read is no end.
+// addUnread appends to out the last bottleneck of each app that could not be read this
+// time: for 30 s, unless the app is known to have ended.
 func (t *Tracker) addUnread(s *model.State, now time.Time, out []model.Bottleneck) []model.Bottleneck {
 	for _, name := range slices.Sorted(maps.Keys(t.apps)) {
 		a := t.apps[name]
@@ -123,13 +126,16 @@ func (t *Tracker) addUnread(s *model.State, now time.Time, out []model.Bottlenec
 	return out
 }
 
-// isJudged reports whether it is known what the workers of an app that runs do.
+// isJudged reports whether an app runs and it is known what its workers spent their time
+// on.
 func isJudged(s *model.State, name string) bool {
 	up := slices.ContainsFunc(s.Apps, func(a model.App) bool { return a.Name == name && a.Up })
 	return up && slices.ContainsFunc(s.Waits, func(w model.AppWaits) bool { return w.App == name && w.Spent != nil })
 }
 
-// next returns the judgement of one more look.
+// next judges one more look and returns the app's bottleneck: the harm of this look, and the
+// cause only once it is confirmed ("" until then). The evidence is that of the cause, of the
+// last look that showed it, else that of the harm.
 func (a *app) next(l *look, limits config.Thresholds) model.Bottleneck {
 	losses := a.losses(l)
 	harm, beyond := a.harm.next(l, limits, &a.usual)
@@ -148,8 +154,9 @@ func (a *app) next(l *look, limits config.Thresholds) model.Bottleneck {
 	return out
 }
 
-// confirm takes what one look has found. A cause is told when it has been found in
-// enough looks in a row, and kept until it was missing in as many.
+// confirm updates the app's cause by the verdict v of one look. A cause is reported once
+// enough looks in a row have found it. It ends when enough looks in a row had no harm, or
+// another one is found as often.
 func (a *app) confirm(v verdict, harm, beyond bool, now time.Time) {
 	switch v.cause {
 	case "":
@@ -187,7 +194,7 @@ func (a *app) confirm(v verdict, harm, beyond bool, now time.Time) {
 	}
 }
 
-// remember keeps what the next look is compared with.
+// remember stores in a the values with which the next look is compared.
 func (a *app) remember(l *look) {
 	a.seen, a.spent, a.blocked = l.now, l.totals.Spent, l.totals.Blocked
 	a.requests.add(l)

@@ -148,7 +148,7 @@ func (s *scene) connections(n int, command string) {
 	}
 }
 
-// Each cause is told soon, stays the only one, and is gone soon after its end.
+// Each cause is reported soon, stays the only one, and ends soon after its fault.
 func TestCauses(t *testing.T) {
 	t.Parallel()
 	up := []model.MySQLServer{{Name: "main", Up: true}}
@@ -322,7 +322,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Tasks that nobody takes are told, and a web app that is well beside them.
+// Tasks that no worker serves are reported, while the web app beside them is healthy.
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 2)

@@ -31,11 +31,11 @@ type usual struct {
 	blocked                     float64 // part of the time that event loops are blocked
 }
 
-// known reports whether enough has been seen.
+// known reports whether enough looks have been learned to say what is usual.
 func (u *usual) known() bool { return u.looks >= ready }
 
-// serves reports whether enough has been seen while there were requests: an idle app says
-// nothing of how long they take.
+// serves reports whether enough of the learned looks had requests: an idle app does not
+// show how long requests take.
 func (u *usual) serves() bool { return u.served >= ready }
 
 // observed is the numbers of one look.
@@ -43,12 +43,13 @@ type observed struct {
 	shares                               map[string]float64
 	blocked, queue, oldest, stuck, tasks float64
 	rate                                 float64
-	recent                               requests
+	latest                               requests
 	serves                               bool // it has had a request
 }
 
-// observe adds the numbers of a look, unless there is harm. They count once the looks
-// after it are without harm, too: harm is often seen later than what does it.
+// observe queues the numbers of a look without harm. They are learned once the next looks
+// were without harm too, because harm is often seen later than what does it. A look with
+// harm discards the queued ones.
 func (u *usual) observe(l *look, harm bool) {
 	if harm {
 		u.waiting = u.waiting[:0]
@@ -57,7 +58,7 @@ func (u *usual) observe(l *look, harm bool) {
 	if l.span == 0 || l.all <= 0 || l.fresh {
 		return
 	}
-	o := observed{shares: make(map[string]float64, len(l.spent)), blocked: l.blocked / l.all, rate: l.done / l.all, queue: valueOf(l.queue), oldest: valueOf(l.totals.Oldest), tasks: l.oldestTask(), recent: l.recent, serves: l.recent.total > 0 || l.inHand >= leastInHand*l.all}
+	o := observed{shares: make(map[string]float64, len(l.spent)), blocked: l.blocked / l.all, rate: l.done / l.all, queue: valueOf(l.queue), oldest: valueOf(l.totals.Oldest), tasks: l.oldestTask(), latest: l.latest, serves: l.recent.total > 0 || l.inHand >= leastInHand*l.all}
 	for on, v := range l.spent {
 		o.shares[on] = v / l.all
 	}
@@ -72,7 +73,7 @@ func (u *usual) observe(l *look, harm bool) {
 	}
 }
 
-// learn adds the numbers of a look to what is usual.
+// learn moves the usual values towards those of a look.
 func (u *usual) learn(o *observed) {
 	u.looks++
 	if o.serves {
@@ -92,14 +93,14 @@ func (u *usual) learn(o *observed) {
 	}
 	u.blocked += weight * (o.blocked - u.blocked)
 	u.rate += weight * (o.rate - u.rate)
-	if o.recent.timed > 0 {
+	if o.latest.timed > 0 {
 		if u.mean == 0 {
-			u.mean = o.recent.seconds / o.recent.timed
+			u.mean = o.latest.seconds / o.latest.timed
 		}
-		u.mean += weight * (o.recent.seconds/o.recent.timed - u.mean)
+		u.mean += weight * (o.latest.seconds/o.latest.timed - u.mean)
 	}
-	if o.recent.total > 0 {
-		u.errors += weight * (o.recent.errors/o.recent.total - u.errors)
+	if o.latest.total > 0 {
+		u.errors += weight * (o.latest.errors/o.latest.total - u.errors)
 	}
 	u.queue = max(u.queue*fade, o.queue)
 	u.oldest = max(u.oldest*fade, o.oldest)
@@ -107,10 +108,10 @@ func (u *usual) learn(o *observed) {
 	u.tasks = max(u.tasks*fade, o.tasks)
 }
 
-// expected returns how many seconds of a look the threads of a healthy app would spend
-// on something: its usual share, in proportion to the requests that ended, or to what they
-// compute, which stands for the requests where these are not reported; the larger of the
-// two, because a busy app computes less for each request than one that has just started.
+// expected returns how many seconds of a look the threads would spend on something as
+// usual: its usual share for that many ended requests, or for that much CPU time, whichever
+// is more; the usual part of their time if the app uses hardly any CPU. At most all of
+// their time; 0: what is usual is not known.
 func (u *usual) expected(l *look, on string) float64 {
 	if !u.known() {
 		return 0

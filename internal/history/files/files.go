@@ -29,10 +29,10 @@ const (
 var (
 	ErrLocked = errors.New("another exporter keeps its history in the state directory")
 	ErrLost   = errors.New("the state directory was removed or replaced")
-	errLinks  = errors.New("it has several hard links")
 )
 
-// Dir is the state directory. Every file in it is opened, renamed and removed by the
+// Dir is the state directory. Its methods may be called by several goroutines, also while
+// it is closed. Every file in it is opened, renamed and removed by the
 // directory's descriptor.
 type Dir struct {
 	path string
@@ -41,8 +41,8 @@ type Dir struct {
 	name string   // of lock
 }
 
-// Open opens the state directory at path, which must exist, for the one exporter that
-// writes the files of a kind there.
+// Open opens the state directory at path, which must exist, and locks it for the files of
+// a kind: [ErrLocked] if another exporter writes these there.
 func Open(path, kind string) (*Dir, error) {
 	d, err := OpenToRead(path)
 	if err != nil {
@@ -61,7 +61,7 @@ func Open(path, kind string) (*Dir, error) {
 	return d, nil
 }
 
-// OpenToRead opens the state directory at path, which must exist.
+// OpenToRead opens the state directory at path, which must exist, without a lock.
 func OpenToRead(path string) (*Dir, error) {
 	root, err := safefile.OpenRoot(path)
 	if err != nil {
@@ -70,7 +70,18 @@ func OpenToRead(path string) (*Dir, error) {
 	return &Dir{path: path, root: root}, nil
 }
 
-// Close closes the directory, and lets another exporter write to it.
+// Reader returns the same directory without its lock, for reading. It stays open when d is
+// closed.
+func (d *Dir) Reader() (*Dir, error) {
+	root, err := d.root.OpenRoot(".")
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path: d.path, root: root}, nil
+}
+
+// Close closes the directory and frees its lock, so that another exporter may write to
+// it.
 func (d *Dir) Close() error {
 	err := d.root.Close()
 	if d.lock != nil {
@@ -79,8 +90,8 @@ func (d *Dir) Close() error {
 	return err
 }
 
-// Held returns [ErrLost] unless the directory is the one at its path, and its lock file
-// the one that was locked.
+// Held returns nil if the directory still is the one at its path, and its lock file, if
+// it has one, the one that was locked; else, also if that cannot be read, [ErrLost].
 func (d *Dir) Held() error {
 	at, err := os.Stat(d.path)
 	if err != nil {
@@ -102,7 +113,8 @@ func (d *Dir) Held() error {
 	return nil
 }
 
-// Writable returns why the exporter's user cannot make files in the directory; nil: it can.
+// Writable returns the error by which the exporter's user cannot make files in the
+// directory; nil if it can.
 func (d *Dir) Writable() error {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -115,7 +127,8 @@ func (d *Dir) Writable() error {
 	return nil
 }
 
-// Names returns the names in the directory, sorted, at most 10,000 of them.
+// Names returns the names in the directory, sorted; only some, without an error, beyond
+// 10,000 of them, or if reading fails after some.
 func (d *Dir) Names() ([]string, error) {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -130,8 +143,9 @@ func (d *Dir) Names() ([]string, error) {
 	return names, err
 }
 
-// Read returns the content of a file, which must be a regular one of at most limit
-// bytes with one name, that nobody but root and the exporter's user can write.
+// Read returns the content of a file. It returns an error if the file is larger than
+// limit bytes, no regular one, has several names, or if anybody but root and the
+// exporter's user can write it.
 func (d *Dir) Read(name string, limit int64) ([]byte, error) {
 	f, err := d.open(name, os.O_RDONLY, limit)
 	if err != nil {
@@ -141,8 +155,40 @@ func (d *Dir) Read(name string, limit int64) ([]byte, error) {
 	return safefile.ReadAll(f, limit)
 }
 
-// Replace writes a file with the given content in place of the one with the name, and
-// returns it open for appending. Until it is whole, the old one stays.
+// ReadTo appends to a slice what a file has when it is opened, at most limit bytes, and
+// returns the slice; less if the file is cut off meanwhile. The errors are those of
+// [Dir.Read].
+func (d *Dir) ReadTo(into []byte, name string, limit int64) ([]byte, error) {
+	f, err := d.open(name, os.O_RDONLY, limit)
+	if err != nil {
+		return into, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return into, err
+	}
+	before, size := len(into), int(min(info.Size(), limit))
+	into = slices.Grow(into, size)
+	n, err := io.ReadFull(f, into[before:before+size])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // it was cut off meanwhile
+		err = nil
+	}
+	return into[:before+n], err
+}
+
+// Size returns the size of a file in bytes; of a link that of the link itself.
+func (d *Dir) Size(name string) (int64, error) {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Replace replaces the file of a name by one with this content, and returns it open for
+// appending. The old file stays until the new one is written as a whole, also after an
+// error.
 func (d *Dir) Replace(name string, content []byte) (*os.File, error) {
 	fresh := name + newName
 	if err := d.Remove(fresh); err != nil {
@@ -161,19 +207,20 @@ func (d *Dir) Replace(name string, content []byte) (*os.File, error) {
 	return f, nil
 }
 
-// Append opens a file for appending, as [Dir.Read] does; it makes one that is not there.
+// Append opens a file for appending, which it makes if there is none. It refuses the
+// files that [Dir.Read] refuses.
 func (d *Dir) Append(name string, limit int64) (*os.File, error) {
 	return d.open(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, limit)
 }
 
-// SetAside renames a file that is damaged or may not be read: [Damaged] is added to
-// the name that all such files of its kind get, so that one of them is kept.
+// SetAside renames a file that is damaged or unreadable to kind + [Damaged]. It replaces
+// the last such file of the kind, so that one is kept.
 func (d *Dir) SetAside(name, kind string) error { return d.root.Rename(name, kind+Damaged) }
 
-// Rename renames a file, over one that has the name.
+// Rename renames a file. It replaces a file that has the new name.
 func (d *Dir) Rename(from, to string) error { return d.root.Rename(from, to) }
 
-// Remove removes a file; one that is not there is no error.
+// Remove removes a file. That there is none is no error.
 func (d *Dir) Remove(name string) error {
 	if err := d.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -181,58 +228,7 @@ func (d *Dir) Remove(name string) error {
 	return nil
 }
 
-// open opens a file if it is acceptable. Nothing is waited for, and no link followed.
+// open opens a file in the directory as [safefile.OpenOwn] does.
 func (d *Dir) open(name string, flag int, limit int64) (*os.File, error) {
-	info, err := d.root.Lstat(name)
-	switch {
-	case err == nil:
-		err = acceptable(info, limit)
-	case flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist):
-		err = nil
-		flag |= os.O_EXCL
-	}
-	if err != nil {
-		return nil, unusable(name, err)
-	}
-	f, err := d.root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	is, err := f.Stat()
-	if err == nil {
-		err = acceptable(is, limit)
-	}
-	if err == nil && info != nil && !os.SameFile(info, is) {
-		err = errors.New("it was replaced while it was opened")
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, unusable(name, err)
-	}
-	return f, nil
-}
-
-// acceptable returns why a file is not used; nil: it is.
-func acceptable(info fs.FileInfo, limit int64) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.Mode().IsRegular() || !ok:
-		return safefile.ErrNotRegular
-	case info.Size() > limit:
-		return safefile.ErrTooLarge
-	case st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()):
-		return safefile.ErrOwner
-	case info.Mode().Perm()&0o022 != 0:
-		return safefile.ErrMode
-	case st.Nlink > 1:
-		return errLinks
-	}
-	return nil
-}
-
-func unusable(name string, err error) error {
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
-		return err
-	}
-	return &fs.PathError{Op: "open safely", Path: name, Err: err}
+	return safefile.OpenOwn(d.root, name, flag, limit)
 }

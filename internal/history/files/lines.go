@@ -31,18 +31,21 @@ type Lines struct {
 	looked time.Time
 }
 
-// NewLines returns the lines of a name in the directory that open opens, at most size
-// bytes of them.
+// NewLines returns the lines that are stored under a name in the directory that open opens:
+// two files with about size bytes together. It opens nothing yet.
 func NewLines(open func() (*Dir, error), name string, size int64) *Lines {
 	return &Lines{open: open, name: name, size: size / 2}
 }
 
+// current returns the name of the file that is appended to.
 func (l *Lines) current() string { return l.name + ".jsonl" }
-func (l *Lines) older() string   { return l.name + ".1.jsonl" }
 
-// ReadLines reads both files of a name: each whole line is given to take, which says
-// whether it is sound, the oldest first. bad is whether there was one in a file, by its
-// name; a last line that is not whole is none.
+// older returns the name of the file that was full before.
+func (l *Lines) older() string { return l.name + ".1.jsonl" }
+
+// ReadLines calls take with each whole line of at most MaxLine bytes of both files of a name, the oldest
+// first; take reports whether the line is sound. bad has, by file name, why a file that exists cannot be
+// read, or that it has a damaged or longer line. A last line that is not whole is skipped.
 func ReadLines(d *Dir, name string, size int64, take func(line []byte) bool) (bad map[string]error) {
 	l := Lines{name: name}
 	bad = make(map[string]error)
@@ -67,8 +70,8 @@ func ReadLines(d *Dir, name string, size int64, take func(line []byte) bool) (ba
 	return bad
 }
 
-// Load reads the lines as [ReadLines] does. A file with a bad line is set aside; what was
-// sound of it is to be written again.
+// Load calls take with the stored lines as [ReadLines] does. It sets files that are damaged or
+// cannot be read aside and returns how many; the caller must append their sound lines again.
 func (l *Lines) Load(now time.Time, take func(line []byte) bool) (damaged int, err error) {
 	if err := l.ready(now); err != nil {
 		return 0, err
@@ -82,8 +85,9 @@ func (l *Lines) Load(now time.Time, take func(line []byte) bool) (damaged int, e
 	return len(bad), nil
 }
 
-// Append writes whole lines. A new file, also after a fault, begins with those that first
-// returns. After an error they are to be given again.
+// Append writes whole lines. A new file begins with the lines that first returns. After an
+// error the caller must append the same lines again, though some may be written already;
+// until the directory is tried again, it returns the last error.
 func (l *Lines) Append(now time.Time, lines []byte, first func() []byte) error {
 	if err := l.ready(now); err != nil {
 		return err
@@ -111,7 +115,8 @@ func (l *Lines) Append(now time.Time, lines []byte, first func() []byte) error {
 	return nil
 }
 
-// resume opens the file, behind its last whole line.
+// resume opens the current file for appending, and cuts off a last line that is not
+// whole.
 func (l *Lines) resume() error {
 	content, err := l.dir.Read(l.current(), 2*l.size)
 	if err != nil && !os.IsNotExist(err) {
@@ -127,7 +132,7 @@ func (l *Lines) resume() error {
 	return nil
 }
 
-// rotate begins the next file.
+// rotate makes the current file the older one, and begins a new one with the lines first.
 func (l *Lines) rotate(first []byte) error {
 	_ = l.file.Close()
 	l.file = nil
@@ -139,7 +144,8 @@ func (l *Lines) rotate(first []byte) error {
 	return err
 }
 
-// ready opens the directory.
+// ready opens the directory if it is closed. After a fault it returns that error until
+// the next try is due.
 func (l *Lines) ready(now time.Time) error {
 	if l.dir != nil {
 		return nil
@@ -155,14 +161,18 @@ func (l *Lines) ready(now time.Time) error {
 	return nil
 }
 
-// fault closes the directory for a while.
+// fault closes the files for a while, and returns err.
 func (l *Lines) fault(now time.Time, err error) error {
 	l.Close()
 	l.err, l.retry = err, now.Add(retryAfter)
 	return err
 }
 
-// Close closes what is open.
+// Check returns nil if the directory is open, and else opens it; whether its files can be written
+// is not checked. An error: it cannot be opened, or the last error, until the next try is due.
+func (l *Lines) Check(now time.Time) error { return l.ready(now) }
+
+// Close closes the file and the directory.
 func (l *Lines) Close() {
 	if l.file != nil {
 		_ = l.file.Close()

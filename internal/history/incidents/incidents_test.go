@@ -1,9 +1,11 @@
 package incidents
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -50,7 +52,7 @@ func state(now time.Time, faults []fault) *model.State {
 	return s
 }
 
-// watch has a recorder look each 5 s, and write each second.
+// watch calls a recorder's look each 5 s, and its write each second.
 func watch(r *Recorder, from, to int, faults []fault) {
 	for i := from; i < to; i++ {
 		now := noon().Add(time.Duration(i) * time.Second)
@@ -118,7 +120,8 @@ func TestTenFaults(t *testing.T) {
 	}
 }
 
-// SIGKILL in an incident: it goes on after a restart, and no other one is lost.
+// After SIGKILL in an incident, the incident continues after a restart, and no other one
+// is lost.
 func TestKilledInTheMiddle(t *testing.T) {
 	faults := tenFaults()
 	for _, gap := range []int{2, 30} {
@@ -195,6 +198,30 @@ func TestNoise(t *testing.T) {
 	for _, x := range r.Totals().Totals {
 		if x.Count != 0 && x.Cause != unknownName {
 			t.Errorf("%+v", x)
+		}
+	}
+}
+
+// TestCauseOfNow checks an incident whose harm came before a known cause: it is shown with the
+// cause of the last look, but not counted with it until the cause has held.
+func TestCauseOfNow(t *testing.T) {
+	r := New(Options{})
+	for i := range 13 {
+		now := noon().Add(time.Duration(i*5) * time.Second)
+		s := &model.State{Apps: []model.App{{Name: "shop"}}, Workers: []model.AppWorkers{{App: "shop", Counts: &model.WorkerCounts{Stuck: 2}}}}
+		if i >= 10 {
+			s.Chains = []model.Chain{{App: "shop", On: "mysql", Kind: "row", Peer: "mysql:main", Seconds: float64(5*i - 45), Victims: make([]model.Link, 2), Links: make([]model.Link, 1)}}
+		}
+		r.Observe(now, s)
+		want := model.Cause("")
+		if i >= 10 {
+			want = model.CauseDBLock
+		}
+		if got := r.Incidents(0); i > 3 && (len(got) != 1 || got[0].Cause != want) {
+			t.Errorf("look %d: %+v", i, got)
+		}
+		if open := r.Totals().Open; len(open) != 0 {
+			t.Errorf("look %d: %+v", i, open)
 		}
 	}
 }
@@ -311,13 +338,13 @@ func TestRotation(t *testing.T) {
 	r := New(Options{StateDir: dir})
 	r.Observe(noon(), state(noon(), nil))
 	open := &tracked{incident: model.Incident{ID: "open", App: "blog", Start: noon()}, open: true, seen: noon()}
-	r.apps["blog"] = open
+	r.state.apps["blog"] = open
 	for i := range 3000 {
 		x := &tracked{open: true, seen: noon(), incident: model.Incident{
 			ID: fmt.Sprint("x", i), App: "shop", Start: noon(), End: noon().Add(time.Second), Chain: &model.Chain{App: "shop", Victims: make([]model.Link, 16), Links: make([]model.Link, 4)},
 		}}
 		r.mu.Lock()
-		r.tell(x)
+		r.state.tell(x)
 		r.mu.Unlock()
 		r.write(noon().Add(time.Duration(i) * time.Second))
 	}
@@ -352,8 +379,38 @@ func TestMemoryOnly(t *testing.T) {
 	}
 }
 
-// FuzzLines: whatever a file has, reading it does not panic, and no whole good line before
-// it is lost.
+// Where nothing can be written, that is logged once, in one line that says why and what to
+// do; a directory that appears later is used, also without anything new to write.
+func TestStateDirectoryLater(t *testing.T) {
+	var log bytes.Buffer
+	dir := stateDir(t) + "/state"
+	r := New(Options{StateDir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	faults := tenFaults()
+	watch(r, 0, faults[1].to+20, faults)
+	text := log.String()
+	if strings.Count(text, "\n") != 1 || strings.Count(text, "no such file") != 1 || !strings.Contains(text, "in memory only") || !strings.Contains(text, "remedy=\"install -d -m 0700 "+dir) {
+		t.Errorf("logged:\n%s", text)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	later := noon().Add(time.Hour)
+	r.write(later)
+	if all := r.Totals(); !all.Stored || all.Why != nil {
+		t.Errorf("%+v", all)
+	}
+	r.write(later.Add(time.Second))
+	r.store.close()
+	if list, _, err := Read(dir); err != nil || len(list) != 2 {
+		t.Errorf("%d incidents were written, %v", len(list), err)
+	}
+	if log.String() != text {
+		t.Errorf("logged:\n%s", log.String())
+	}
+}
+
+// FuzzLines checks that reading any file does not panic, and that no complete valid line
+// before damage is lost.
 func FuzzLines(f *testing.F) {
 	good, err := json.Marshal(line{Incident: records.OfIncident(&model.Incident{ID: "a", App: "shop", Start: noon(), Chain: &model.Chain{Links: make([]model.Link, 2)}})})
 	if err != nil {

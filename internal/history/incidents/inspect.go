@@ -14,8 +14,9 @@ type Inspection struct {
 	Damaged          []error // one a file that has a damaged line, or may not be read
 }
 
-// Inspect reads the incidents and last words of a state directory. It neither locks nor
-// changes anything.
+// Inspect returns how many incidents and last words a state directory has, at most maxRead
+// of each, and which files are damaged or cannot be read. It neither locks nor changes
+// anything. An error: the directory cannot be opened.
 func Inspect(stateDir string) (Inspection, error) {
 	dir, err := files.OpenToRead(stateDir)
 	if err != nil {

@@ -20,8 +20,8 @@ type judged struct {
 // longWait is how many seconds a chain must have lasted to be harm by itself.
 const longWait = 5
 
-// judge returns what is known of each app of a look: its [model.Bottleneck], or without
-// one what its workers, its queue and its chains show.
+// judge returns the harm and its cause of each app in a state: those of its
+// [model.Bottleneck] or, if it has none, what its workers, queue and chains show.
 func judge(s *model.State) map[string]judged {
 	out := make(map[string]judged)
 	for i := range s.Bottlenecks {
@@ -42,7 +42,7 @@ func judge(s *model.State) map[string]judged {
 	return out
 }
 
-// chainOf returns the first chain whose victims are an app's workers, or nil.
+// chainOf returns the first chain of an app; nil if there is none.
 func chainOf(s *model.State, app string) *model.Chain {
 	i := slices.IndexFunc(s.Chains, func(c model.Chain) bool { return c.App == app })
 	if i < 0 {
@@ -51,7 +51,8 @@ func chainOf(s *model.State, app string) *model.Chain {
 	return &s.Chains[i]
 }
 
-// plain judges an app of which there is no bottleneck.
+// plain returns the harm of an app that has no bottleneck and, only if there is harm, the
+// cause that its first chain shows.
 func plain(s *model.State, app string) judged {
 	var out judged
 	for i := range s.Workers {
@@ -72,7 +73,8 @@ func plain(s *model.State, app string) judged {
 	return out
 }
 
-// fullQueue returns the length of an app's longest accept queue if it reaches the threshold.
+// fullQueue returns the length of an app's fullest accept queue if that reaches the
+// threshold for a warning; else nil.
 func fullQueue(s *model.State, app string) (out *float64) {
 	for i := range s.Listeners {
 		if l := &s.Listeners[i]; l.App == app {
@@ -84,7 +86,8 @@ func fullQueue(s *model.State, app string) (out *float64) {
 	return out
 }
 
-// warning returns a threshold; without it nothing reaches it.
+// warning returns the threshold for a warning of a resource; a huge number if there is
+// none.
 func warning(s *model.State, resource string) float64 {
 	for i := range s.Thresholds {
 		if s.Thresholds[i].Resource == resource {
@@ -94,7 +97,7 @@ func warning(s *model.State, resource string) float64 {
 	return 1e300
 }
 
-// causeOf returns the cause that a chain shows; "": none.
+// causeOf returns the cause that a chain shows; "" if it shows none.
 func causeOf(c *model.Chain) model.Cause {
 	switch {
 	case c.On == "mysql" && c.Kind == "full":
@@ -117,7 +120,8 @@ func causeOf(c *model.Chain) model.Cause {
 	return ""
 }
 
-// worsen takes the worse of each number; false: none was worse.
+// worsen raises each value of h to that of now if now is worse. It reports whether it
+// raised one.
 func worsen(h *model.Harm, now model.Harm) (changed bool) {
 	for _, x := range [...]struct{ worst, now **float64 }{
 		{&h.Queue, &now.Queue}, {&h.Latency, &now.Latency}, {&h.Stuck, &now.Stuck}, {&h.Errors, &now.Errors}, {&h.Tasks, &now.Tasks},
@@ -130,7 +134,8 @@ func worsen(h *model.Harm, now model.Harm) (changed bool) {
 	return changed
 }
 
-// worse reports whether a chain is worse than another one.
+// worse reports whether the chain a is worse than b: it has more victims, or as many and
+// a longer wait. A nil chain is the best.
 func worse(a, b *model.Chain) bool {
 	switch {
 	case a == nil:
@@ -141,4 +146,5 @@ func worse(a, b *model.Chain) bool {
 	return a.Seconds > b.Seconds
 }
 
+// latest returns the latest of some times, at least one.
 func latest(list ...time.Time) time.Time { return slices.MaxFunc(list, time.Time.Compare) }

@@ -2,7 +2,6 @@ package incidents
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -22,7 +21,10 @@ type readIncidents struct {
 	of    map[string]*line
 }
 
-// take takes a line; false: it is damaged.
+// take adds one line of the file of incidents: an incident, in place of the one with its
+// id or, if there are maxRead, of the oldest; or when an open one was last seen, which is
+// dropped for an unknown one. It returns false if the line is damaged: no JSON, no id or
+// one of more than 256 bytes, neither app nor time.
 func (r *readIncidents) take(text []byte) bool {
 	var x line
 	if err := json.Unmarshal(text, &x); err != nil || x.ID == "" || len(x.ID) > 256 {
@@ -49,7 +51,8 @@ func (r *readIncidents) take(text []byte) bool {
 // readWords collects last words from lines.
 type readWords struct{ list []model.LastWords }
 
-// take takes a line; false: it is damaged.
+// take adds one line of the file of last words, in place of the oldest one if there are
+// maxRead. It returns false if the line is damaged: no JSON, no app or no time of the end.
 func (r *readWords) take(text []byte) bool {
 	var x records.LastWords
 	if err := json.Unmarshal(text, &x); err != nil || x.App == "" || x.Ended.IsZero() {
@@ -62,7 +65,8 @@ func (r *readWords) take(text []byte) bool {
 	return true
 }
 
-// load reads once what an earlier exporter has left.
+// load reads, at its first call, what an earlier exporter has left in the state directory.
+// Damaged files are set aside and counted.
 func (r *Recorder) load(now time.Time) {
 	r.store.once.Do(func() {
 		if r.store.incidents == nil {
@@ -70,69 +74,27 @@ func (r *Recorder) load(now time.Time) {
 		}
 		in, words := readIncidents{of: make(map[string]*line)}, readWords{}
 		r.store.mu.Lock()
-		bad, err := r.store.incidents.Load(now, in.take)
-		badWords, errWords := r.store.words.Load(now, words.take)
+		bad, _ := r.store.incidents.Load(now, in.take)
+		badWords, _ := r.store.words.Load(now, words.take)
+		why := r.store.check(now)
 		r.store.mu.Unlock()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.why = errors.Join(err, errWords); r.why != nil {
-			r.log.Info("Incidents are kept in memory only", "dir", r.o.StateDir, "err", r.why)
-		}
-		r.counts.Damaged += uint64(bad + badWords) //nolint:gosec // a number of files
+		r.setWhy(why)
+		r.state.counts.Damaged += uint64(bad + badWords) //nolint:gosec // a number of files
 		for _, id := range in.order {
-			r.restore(in.of[id], now)
+			r.state.restore(in.of[id], now)
 		}
 		for _, w := range words.list {
-			r.keepWords(w)
+			r.state.keepWords(w)
 		}
-		r.tellAgain(bad > 0, badWords > 0)
+		r.state.tellAgain(bad > 0, badWords > 0)
 	})
 }
 
-// restore takes over an incident of an earlier exporter. r.mu is held.
-func (r *Recorder) restore(x *line, now time.Time) {
-	m := x.Model()
-	if !m.End.IsZero() {
-		r.keep(m)
-		return
-	}
-	seen := m.Start
-	if x.Seen != nil {
-		seen = latest(*x.Seen, m.Start)
-	}
-	m.Interrupted = true
-	if m.Ends == nil {
-		m.Ends = make(map[string]int)
-	}
-	t := &tracked{incident: m, open: true, looks: looksOfHarm, seen: now}
-	if now.Sub(seen) > longestGap || len(r.apps) >= maxApps || r.apps[m.App] != nil {
-		t.seen = seen
-		t.incident.End = seen
-		r.tell(t)
-		r.keep(t.incident)
-		return
-	}
-	r.apps[m.App] = t // the earlier exporter has counted it
-	r.tell(t)
-}
-
-// tellAgain has all that is kept written to a new file, where the old one was set aside.
-// r.mu is held.
-func (r *Recorder) tellAgain(incidents, words bool) {
-	if incidents {
-		for i := range r.closed {
-			r.tell(&tracked{incident: r.closed[i], seen: r.closed[i].End})
-		}
-	}
-	if words {
-		for i := range r.words {
-			r.tellWords(&r.words[i])
-		}
-	}
-}
-
-// Read returns the incidents and the last words that a state directory has, the newest
-// first, without writing there.
+// Read returns the incidents and last words in a state directory, at most maxRead of each,
+// the newest first, or an error if the directory cannot be read. It writes nothing there,
+// and skips damaged lines and files.
 func Read(stateDir string) ([]model.Incident, []model.LastWords, error) {
 	dir, err := files.OpenToRead(stateDir)
 	if err != nil {
@@ -148,7 +110,8 @@ func Read(stateDir string) ([]model.Incident, []model.LastWords, error) {
 	return out, words.list, nil
 }
 
-// readAll reads all files, and returns what is wrong with them by their names.
+// readAll reads the incidents and last words of a state directory, of each the latest
+// maxRead. bad has what is wrong with a file, by its name.
 func readAll(dir *files.Dir) (in readIncidents, words readWords, bad map[string]error) {
 	in = readIncidents{of: make(map[string]*line)}
 	bad = files.ReadLines(dir, incidentsName, incidentBytes, in.take)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/appside"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -57,6 +58,8 @@ type Ended struct {
 	Finished bool
 	// Booting is whether it had not begun to serve requests some seconds before.
 	Booting bool
+	// Requests are those that it cut off, as it has said itself; nil: not known, or none.
+	Requests []appside.Request
 }
 
 // Options configures a [Recorder].
@@ -77,17 +80,9 @@ type Recorder struct {
 	log   *slog.Logger
 	store store
 
-	mu      sync.Mutex // guards what follows
-	apps    map[string]*tracked
-	closed  []model.Incident  // the oldest first
-	words   []model.LastWords // the oldest first
-	ends    []Ended           // the oldest first
-	totals  map[string]map[model.Cause]uint64
-	known   map[string]bool // apps of the last look
-	looked  time.Time       // when that was
-	pending []pending       // lines that are not written yet
-	counts  Counts
-	why     error // why nothing is written; nil: it is, or is not to be
+	mu    sync.Mutex // guards what follows
+	state recorded
+	why   error // why nothing is written; nil: it is, or is not to be
 }
 
 // Counts is what the bounds left out, since the start.
@@ -97,65 +92,13 @@ type Counts struct {
 	Damaged   uint64 // files that were damaged, and set aside
 }
 
-// tracked is an app that is harmed, or was a moment ago.
-type tracked struct {
-	incident model.Incident
-	open     bool      // it is an incident, not a first sign alone
-	looks    int       // that showed harm
-	seen     time.Time // the last look that had the app
-	harmed   time.Time // the last look with harm; zero: there was none since a restart
-	calm     time.Time // the first look without harm since the last one with it; zero: none
-	before   time.Time // the last look with harm before the last calm; zero: there was none
-	again    time.Time // when harm came back after that; zero: it is the same incident
-	later    worst     // since again: it may be another incident
-
-	cause model.Cause // at the last look
-	peer  string
-	since time.Time // of it
-	told  time.Time // when a line of it was last written
-	dirty bool      // its numbers or its chain are worse since
-}
-
-// New returns a Recorder. It reads nothing yet.
+// New returns a Recorder. It reads and writes nothing yet.
 func New(o Options) *Recorder {
-	r := &Recorder{
-		o: o, log: logs.Or(o.Logger), apps: make(map[string]*tracked), totals: make(map[string]map[model.Cause]uint64), known: make(map[string]bool),
-	}
-	r.store = newStore(o.StateDir)
-	return r
+	return &Recorder{o: o, log: logs.Or(o.Logger), store: newStore(o.StateDir), state: newRecorded(o.StateDir != "")}
 }
 
-// worst is the worst of some looks.
-type worst struct {
-	harm  model.Harm
-	chain *model.Chain
-}
-
-// take takes what one more look shows; false: nothing is worse.
-func (w *worst) take(harm model.Harm, chain *model.Chain) (changed bool) {
-	changed = worsen(&w.harm, harm)
-	if worse(chain, w.chain) {
-		c := *chain
-		c.Victims = slices.Clone(c.Victims[:min(len(c.Victims), maxVictims)])
-		w.chain, changed = &c, true
-	}
-	return changed
-}
-
-// add takes what looks have shown that belong to the incident.
-func (t *tracked) add(w worst) {
-	x := worst{t.incident.Worst, t.incident.Chain}
-	t.dirty = x.take(w.harm, w.chain) || t.dirty
-	t.incident.Worst, t.incident.Chain = x.harm, x.chain
-}
-
-// settle decides that the harm since the last calm belongs to the incident.
-func (t *tracked) settle() {
-	t.add(t.later)
-	t.later, t.again = worst{}, time.Time{}
-}
-
-// Observe takes what one gather read, 5 s after the one before.
+// Observe updates the incidents by the state of one gather. The caller calls it about
+// every 5 s.
 func (r *Recorder) Observe(now time.Time, s *model.State) {
 	r.load(now)
 	looks := judge(s)
@@ -166,29 +109,29 @@ func (r *Recorder) Observe(now time.Time, s *model.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for app, j := range looks {
-		r.look(app, &j, now)
+		r.state.look(app, &j, now)
 	}
-	clear(r.known)
+	clear(r.state.known)
 	for app := range looks {
-		r.known[app] = true
+		r.state.known[app] = true
 	}
-	r.looked = now
-	for app, t := range r.apps {
-		if !r.known[app] && now.Sub(t.seen) >= missingFor {
-			r.end(app, t, cmp.Or(t.harmed, t.calm, t.seen))
+	r.state.looked = now
+	for app, t := range r.state.apps {
+		if !r.state.known[app] && now.Sub(t.seen) >= missingFor {
+			r.state.end(app, t, cmp.Or(t.harmed, t.calm, t.seen))
 		}
 	}
-	r.addRuns(runs)
-	for _, t := range r.apps {
-		r.tellLater(t, now)
+	r.state.addRuns(runs)
+	for _, t := range r.state.apps {
+		r.state.tellLater(t, now)
 	}
 }
 
-// anyOpen reports whether an incident is open.
+// anyOpen reports whether an incident of any app is open; a first sign of one is not.
 func (r *Recorder) anyOpen() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.apps {
+	for _, t := range r.state.apps {
 		if t.open {
 			return true
 		}
@@ -196,197 +139,67 @@ func (r *Recorder) anyOpen() bool {
 	return false
 }
 
-// look takes what one look shows of one app. r.mu is held.
-func (r *Recorder) look(app string, j *judged, now time.Time) {
-	t := r.apps[app]
-	if t == nil {
-		if !j.harm.Any() {
-			return
-		}
-		if len(r.apps) >= maxApps {
-			r.counts.Incidents++
-			return
-		}
-		t = &tracked{incident: model.Incident{App: app, Start: r.onset(app, j, now)}}
-		r.apps[app] = t
-	}
-	t.seen = now
-	if !j.harm.Any() {
-		if t.calm.IsZero() {
-			t.calm = now
-		}
-		t.cause, t.since = "", time.Time{}
-		if now.Sub(t.calm) >= calmFor {
-			r.end(app, t, cmp.Or(t.harmed, t.calm))
-		}
-		return
-	}
-	if !t.calm.IsZero() {
-		t.settle()
-		t.before, t.again, t.calm = cmp.Or(t.harmed, t.calm), latest(r.onset(app, j, now), t.calm), time.Time{}
-	}
-	t.harmed = now
-	t.looks++
-	r.take(t, j, now)
-	if !t.open && t.looks >= looksOfHarm {
-		r.begin(t)
-	}
-}
-
-// take takes what a look with harm shows. r.mu is held.
-func (r *Recorder) take(t *tracked, j *judged, now time.Time) {
-	x := &t.incident
-	if t.again.IsZero() {
-		t.add(worst{j.harm, j.chain})
-	} else {
-		t.later.take(j.harm, j.chain)
-	}
-	if j.cause != t.cause {
-		t.cause, t.peer, t.since = j.cause, j.peer, now
-		if from := j.since; !from.IsZero() && from.Before(now) {
-			t.since = latest(from, x.Start, t.again)
-		}
-	}
-	if t.cause == "" || now.Sub(t.since) < holdFor {
-		return
-	}
-	switch {
-	case x.Cause == "":
-		t.settle()
-		x.Cause, x.Peer = t.cause, t.peer
-		r.count(x.App, x.Cause)
-		r.change(t)
-	case x.Cause != t.cause && !t.again.IsZero() && !t.since.Before(t.again):
-		r.split(t)
-	case !t.again.IsZero():
-		t.settle()
-	}
-}
-
-// split ends an incident that was calm for a moment before harm of another cause came,
-// and begins one of that. r.mu is held.
-func (r *Recorder) split(t *tracked) {
-	next := tracked{
-		incident: model.Incident{App: t.incident.App, Start: t.again, Cause: t.cause, Peer: t.peer, Worst: t.later.harm, Chain: t.later.chain},
-		looks:    t.looks, seen: t.seen, harmed: t.harmed, cause: t.cause, peer: t.peer, since: t.since,
-	}
-	t.later = worst{}
-	r.close(t, t.before)
-	*t = next
-	r.count(t.incident.App, t.incident.Cause)
-	r.begin(t)
-}
-
-// onset returns when harm began that a look shows first: when the wait in its chain
-// began, and without one at the look before, because requests are known to be slow only
-// once they have ended. The age of tasks is known at once. r.mu is held.
-func (r *Recorder) onset(app string, j *judged, now time.Time) time.Time {
-	out := now
-	switch {
-	case j.chain != nil:
-		wait := time.Duration(j.chain.Seconds * float64(time.Second))
-		out = now.Add(-min(max(wait, 0), longestOnset))
-	case r.known[app] && now.Sub(r.looked) <= longestLook && j.harm != (model.Harm{Tasks: j.harm.Tasks}):
-		out = r.looked
-	}
-	for i := range r.closed {
-		if x := &r.closed[i]; x.App == app {
-			out = latest(out, x.End)
-		}
-	}
-	return out
-}
-
-// begin makes an incident of what is tracked. r.mu is held.
-func (r *Recorder) begin(t *tracked) {
-	x := &t.incident
-	x.ID = x.Start.UTC().Format("20060102T150405.000Z") + "-" + x.App
-	t.open = true
-	x.Ends = make(map[string]int)
-	for _, e := range r.ends {
-		if e.App == x.App && !e.At.Before(x.Start) {
-			x.Ends[e.Reason]++
-		}
-	}
-	r.change(t)
-}
-
-// end ends what is tracked of an app. r.mu is held.
-func (r *Recorder) end(app string, t *tracked, at time.Time) {
-	if t.open {
-		r.close(t, at)
-	}
-	delete(r.apps, app)
-}
-
-// close keeps an incident that has ended. r.mu is held.
-func (r *Recorder) close(t *tracked, at time.Time) {
-	t.settle()
-	x := &t.incident
-	x.End = latest(at, x.Start)
-	if x.Cause == "" {
-		r.count(x.App, unknownName)
-	}
-	r.tell(t)
-	r.keep(*x)
-}
-
-// count counts an incident once its cause is known. r.mu is held.
-func (r *Recorder) count(app string, cause model.Cause) {
-	of := r.totals[app]
-	if of == nil {
-		if len(r.totals) >= maxApps {
-			r.counts.Incidents++
-			return
-		}
-		of = make(map[model.Cause]uint64)
-		r.totals[app] = of
-	}
-	of[cause]++
-}
-
-// addRuns adds the runs of healing that began in an incident. r.mu is held.
-func (r *Recorder) addRuns(runs []Run) {
-	for _, run := range runs {
-		for app, t := range r.apps {
-			x := &t.incident
-			if !t.open || run.App != "" && run.App != app || run.Began.Before(x.Start) || len(x.Actions) >= maxActions || slices.Contains(x.Actions, run.ID) {
-				continue
-			}
-			x.Actions = append(slices.Clip(x.Actions), run.ID)
-			r.change(t)
-		}
-	}
-}
-
-// WorkerEnded takes the end of a worker.
+// WorkerEnded records the end of a worker, with its last words if that cut off a request.
+// An end in an open incident counts there.
 func (r *Recorder) WorkerEnded(e Ended) {
 	r.load(time.Now())
 	words, cut := model.LastWords{}, false
 	if r.o.Words != nil && !e.Finished && e.Reason != unknownName && e.Reason != "recycled" {
 		words, cut = r.o.Words(e.PID, e.At, e.Reason)
-		cut = cut && (!e.Booting || isRequest(words.Thread.Stack))
+		cut = cut && (!e.Booting || len(e.Requests) > 0 || isRequest(words.Thread.Stack))
+		words.Thread.Stack = withRoute(words.Thread.Stack, &e)
 	}
-	r.log.Debug("A worker has ended", "app", e.App, "pid", e.PID, "reason", e.Reason, "in_request", cut)
+	r.log.Debug("End of a worker recorded", "app", e.App, "pid", e.PID, "reason", e.Reason, "in_request", cut)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.ends) == maxEnds {
-		r.ends = slices.Delete(r.ends, 0, 1)
+	if len(r.state.ends) == maxEnds {
+		r.state.ends = slices.Delete(r.state.ends, 0, 1)
 	}
-	r.ends = append(r.ends, e)
-	if t := r.apps[e.App]; t != nil && t.open && !e.At.Before(t.incident.Start) {
+	r.state.ends = append(r.state.ends, e)
+	if t := r.state.apps[e.App]; t != nil && t.open && !e.At.Before(t.incident.Start) {
 		ends := maps.Clone(t.incident.Ends) // what was handed out is not changed
 		ends[e.Reason]++
 		t.incident.Ends = ends
-		r.change(t)
+		r.state.change(t)
 	}
 	if cut {
-		r.keepWords(words)
-		r.tellWords(&words)
+		r.state.keepWords(words)
+		r.state.tellWords(&words)
 	}
 }
 
-// isRequest reports whether a stack has shown what a request has.
+// isRequest reports whether a stack shows a request: its method, route or start is known.
 func isRequest(s *model.Stack) bool {
 	return s != nil && (s.Method != "" || s.Route != "" || !s.Started.IsZero())
+}
+
+// sameStart is how much the start of a request may differ, as its server and the app itself
+// have it.
+const sameStart = time.Second
+
+// withRoute returns a stack with the method and route that the app itself has reported of
+// its request: the only one or, of several, the one that began at the same time, to a
+// second, with the stack's method if that is known. The stack stays as it is if it has a
+// route, or several requests fit, or none; nil for nil.
+func withRoute(s *model.Stack, e *Ended) *model.Stack {
+	if s == nil || s.Route != "" {
+		return s
+	}
+	var found *appside.Request
+	for i := range e.Requests {
+		x := &e.Requests[i]
+		apart := e.At.Add(-x.Age).Sub(s.Started).Abs()
+		if len(e.Requests) == 1 || !s.Started.IsZero() && apart <= sameStart && (s.Method == "" || s.Method == x.Method) {
+			if found != nil {
+				return s // it may be either
+			}
+			found = x
+		}
+	}
+	if found == nil {
+		return s
+	}
+	out := *s
+	out.Method, out.Route = cmp.Or(s.Method, found.Method), found.Route
+	return &out
 }

@@ -1,16 +1,14 @@
 package incidents
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/history/files"
 	"github.com/resp-exporter/resp-exporter/internal/history/records"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -55,6 +53,7 @@ type store struct {
 	words     *files.Lines
 }
 
+// newStore returns the files in a state directory; without a directory nothing is stored.
 func newStore(dir string) store {
 	if dir == "" {
 		return store{}
@@ -68,6 +67,7 @@ func newStore(dir string) store {
 	}
 }
 
+// close closes both files.
 func (s *store) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,74 +78,18 @@ func (s *store) close() {
 	}
 }
 
-// change has a line of an incident written, with what changes until then.
-func (r *Recorder) change(t *tracked) {
-	if t.open {
-		r.tell(t)
-	}
-}
-
-// tell has a line of an incident written. r.mu is held.
-func (r *Recorder) tell(t *tracked) {
-	x := records.OfIncident(&t.incident)
-	t.told, t.dirty = t.seen, false
-	r.queue(pending{id: x.ID, at: t.seen}, line{Incident: x, Seen: &t.seen})
-}
-
-// tellLater has it written that an incident is still open, and its numbers and its chain if
-// they are worse by now; not at each look. r.mu is held.
-func (r *Recorder) tellLater(t *tracked, now time.Time) {
-	wait := tellPeriod
-	if now.Sub(t.incident.Start) < earlyTime {
-		wait = tellEarly
-	}
-	switch {
-	case !t.open || now.Sub(t.told) < wait:
-		return
-	case t.dirty:
-		r.tell(t)
-		return
-	}
-	t.told = now
-	r.queue(pending{id: t.incident.ID + " seen", at: now}, seenLine{t.incident.ID, now.UTC()})
-}
-
-// tellWords has last words written. r.mu is held.
-func (r *Recorder) tellWords(w *model.LastWords) {
-	r.queue(pending{words: true, at: w.Ended}, records.OfLastWords(w))
-}
-
-// queue adds a line, in place of an earlier one of the same incident. r.mu is held.
-func (r *Recorder) queue(p pending, v any) {
-	if r.store.incidents == nil {
-		return
-	}
-	text, err := json.Marshal(v)
-	if err != nil || len(text) >= files.MaxLine {
-		r.counts.Lines++
-		return
-	}
-	p.text = append(text, '\n')
-	if p.id != "" {
-		r.pending = slices.DeleteFunc(r.pending, func(x pending) bool { return x.id == p.id })
-	}
-	if len(r.pending) >= maxPending {
-		r.pending = slices.Delete(r.pending, 0, 1)
-		r.counts.Lines++
-	}
-	r.pending = append(r.pending, p)
-}
-
-// write writes the lines that wait.
+// write writes the queued lines. After a fault it tries the files again even if no line
+// is queued.
 func (r *Recorder) write(now time.Time) {
 	r.mu.Lock()
-	list := r.pending
-	r.pending = nil
-	first := r.openLines()
-	r.mu.Unlock()
-	if len(list) == 0 {
+	list := r.state.pending
+	if len(list) == 0 && r.why == nil {
+		r.mu.Unlock()
 		return
 	}
+	r.state.pending = nil
+	first := r.state.openLines()
+	r.mu.Unlock()
 	var incidents, words []byte
 	for _, p := range list {
 		if p.words {
@@ -155,13 +99,21 @@ func (r *Recorder) write(now time.Time) {
 		}
 	}
 	r.store.mu.Lock()
-	err := errors.Join(
-		appendLines(r.store.incidents, now, incidents, func() []byte { return first }),
-		appendLines(r.store.words, now, words, func() []byte { return nil }))
+	incidentsErr := appendLines(r.store.incidents, now, incidents, func() []byte { return first })
+	wordsErr := appendLines(r.store.words, now, words, func() []byte { return nil })
+	why := r.store.check(now)
 	r.store.mu.Unlock()
-	r.wrote(err, list)
+	r.wrote(why, slices.DeleteFunc(list, func(p pending) bool {
+		if p.words {
+			return wordsErr == nil
+		}
+		return incidentsErr == nil
+	}))
 }
 
+// appendLines appends lines to a file, and does nothing without lines. first returns what a
+// file begins with that follows a full one. After an error the same lines must be appended
+// again.
 func appendLines(l *files.Lines, now time.Time, lines []byte, first func() []byte) error {
 	if len(lines) == 0 {
 		return nil
@@ -169,40 +121,46 @@ func appendLines(l *files.Lines, now time.Time, lines []byte, first func() []byt
 	return l.Append(now, lines, first)
 }
 
-// wrote takes how a write ended. Lines that were not written are written later; one that
-// is there twice does no harm.
-func (r *Recorder) wrote(err error, list []pending) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil && (r.why == nil || r.why.Error() != err.Error()) {
-		r.log.Info("Incidents are kept in memory only", "dir", r.o.StateDir, "err", err)
+// check returns the error by which lines of one of the files cannot be written; nil if
+// they can, or there is no state directory.
+func (s *store) check(now time.Time) error {
+	if s.incidents == nil {
+		return nil
 	}
-	if r.why = err; err == nil {
-		return
-	}
-	later := r.pending
-	r.pending = nil
-	for _, p := range append(list, later...) {
-		if p.id != "" {
-			r.pending = slices.DeleteFunc(r.pending, func(x pending) bool { return x.id == p.id })
-		}
-		if len(r.pending) < maxPending {
-			r.pending = append(r.pending, p)
-		} else {
-			r.counts.Lines++
-		}
-	}
+	return files.Join(s.incidents.Check(now), s.words.Check(now))
 }
 
-// openLines returns the lines of the incidents that are open, with which a file begins.
-// r.mu is held.
-func (r *Recorder) openLines() []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	for _, t := range r.apps {
-		if t.open {
-			_ = e.Encode(line{Incident: records.OfIncident(&t.incident), Seen: &t.seen}) // a buffer
+// setWhy sets the error by which incidents are kept in memory only, and logs a new one;
+// nil: they are written.
+func (r *Recorder) setWhy(err error) {
+	if err != nil && (r.why == nil || r.why.Error() != err.Error()) {
+		level := r.log.Warn
+		if errors.Is(err, fs.ErrNotExist) {
+			level = r.log.Info // nobody made one
+		}
+		level("Incidents are kept in memory only, and are lost when the exporter stops", "dir", r.o.StateDir, "err", err, "remedy", files.Remedy(r.o.StateDir, err))
+	}
+	r.why = err
+}
+
+// wrote records the error of a write, nil if there was none, and queues the lines again
+// that were not written. A line that is written twice does no harm.
+func (r *Recorder) wrote(why error, failed []pending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.setWhy(why); len(failed) == 0 {
+		return
+	}
+	later := r.state.pending
+	r.state.pending = nil
+	for _, p := range append(failed, later...) {
+		if p.id != "" {
+			r.state.pending = slices.DeleteFunc(r.state.pending, func(x pending) bool { return x.id == p.id })
+		}
+		if len(r.state.pending) < maxPending {
+			r.state.pending = append(r.state.pending, p)
+		} else {
+			r.state.counts.Lines++
 		}
 	}
-	return b.Bytes()
 }

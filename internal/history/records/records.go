@@ -109,7 +109,8 @@ type (
 	}
 )
 
-// OfIncident returns an incident as it is written.
+// OfIncident returns an incident in the form in which it is written: its lists cut to
+// their limits, its stacks without the paths of requests.
 func OfIncident(m *model.Incident) Incident {
 	out := Incident{
 		ID: m.ID, App: m.App, Start: m.Start.UTC(), End: timeOf(m.End), Cause: text(string(m.Cause)), Peer: text(m.Peer),
@@ -127,7 +128,8 @@ func OfIncident(m *model.Incident) Incident {
 	return out
 }
 
-// Model returns what was written.
+// Model returns the incident that was written, its lists cut to their limits, as a file may
+// have more; the ends of workers are left out if there are more than 16 reasons.
 func (x *Incident) Model() model.Incident {
 	out := model.Incident{
 		ID: x.ID, App: x.App, Start: x.Start, End: timeAt(x.End), Cause: model.Cause(textAt(x.Cause)), Peer: textAt(x.Peer), Worst: model.Harm(x.Worst),
@@ -145,6 +147,7 @@ func (x *Incident) Model() model.Incident {
 	return out
 }
 
+// linksOf returns the records of the first links, most of them at the most.
 func linksOf(list []model.Link, most int) []Link {
 	out := make([]Link, 0, min(len(list), most))
 	for i := range list[:min(len(list), most)] {
@@ -153,6 +156,8 @@ func linksOf(list []model.Link, most int) []Link {
 	return out
 }
 
+// linkOf returns the record of a link: nil for a text that is "", and its stack without the
+// path of the request.
 func linkOf(l *model.Link) Link {
 	return Link{
 		App: text(l.App), Slot: text(l.Slot), PID: l.PID, TID: l.TID, Server: text(l.Server), Connection: l.Connection, User: text(l.User), Host: text(l.Host),
@@ -161,6 +166,7 @@ func linkOf(l *model.Link) Link {
 	}
 }
 
+// linksAt returns the links of the first records, most of them at the most.
 func linksAt(list []Link, most int) []model.Link {
 	var out []model.Link
 	for i := range list[:min(len(list), most)] {
@@ -169,6 +175,7 @@ func linksAt(list []Link, most int) []model.Link {
 	return out
 }
 
+// model returns the link of a record.
 func (x *Link) model() model.Link {
 	return model.Link{
 		App: textAt(x.App), Slot: textAt(x.Slot), PID: x.PID, TID: x.TID, Server: textAt(x.Server), Connection: x.Connection, User: textAt(x.User), Host: textAt(x.Host),
@@ -177,7 +184,7 @@ func (x *Link) model() model.Link {
 	}
 }
 
-// stackOf returns a stack without the path of its request.
+// stackOf returns a stack as it is written, without the path of its request; nil for nil.
 func stackOf(s *model.Stack) *Stack {
 	if s == nil {
 		return nil
@@ -185,6 +192,7 @@ func stackOf(s *model.Stack) *Stack {
 	return &Stack{View: text(s.View), Own: frameOf(s.Own), Inner: frameOf(s.Inner), Method: text(s.Method), Route: text(s.Route), Started: timeOf(s.Started)}
 }
 
+// model returns the stack of a record, nil for nil.
 func (x *Stack) model() *model.Stack {
 	if x == nil {
 		return nil
@@ -192,6 +200,7 @@ func (x *Stack) model() *model.Stack {
 	return &model.Stack{View: textAt(x.View), Own: x.Own.model(), Inner: x.Inner.model(), Method: textAt(x.Method), Route: textAt(x.Route), Started: timeAt(x.Started)}
 }
 
+// frameOf returns the record of a frame, nil for one without a file.
 func frameOf(f model.Frame) *Frame {
 	if f.File == "" {
 		return nil
@@ -199,6 +208,7 @@ func frameOf(f model.Frame) *Frame {
 	return &Frame{f.Function, f.File, f.Line}
 }
 
+// model returns the frame of a record, the zero frame for nil.
 func (x *Frame) model() model.Frame {
 	if x == nil {
 		return model.Frame{}
@@ -206,7 +216,8 @@ func (x *Frame) model() model.Frame {
 	return model.Frame{Function: x.Function, File: x.File, Line: x.Line}
 }
 
-// OfLastWords returns last words as they are written.
+// OfLastWords returns last words in the form in which they are written: stacks without the
+// paths of requests.
 func OfLastWords(m *model.LastWords) LastWords {
 	t := &m.Thread
 	out := LastWords{
@@ -220,7 +231,7 @@ func OfLastWords(m *model.LastWords) LastWords {
 	return out
 }
 
-// Model returns what was written.
+// Model returns the last words that were written.
 func (x *LastWords) Model() model.LastWords {
 	out := model.LastWords{
 		App: x.App, Slot: x.Slot, PID: x.PID, Ended: x.Ended, Reason: x.Reason, Digest: textAt(x.Digest),
@@ -233,7 +244,7 @@ func (x *LastWords) Model() model.LastWords {
 	return out
 }
 
-// text returns nil for "", which stands for what is not known.
+// text returns a pointer to s; nil for "", which means unknown.
 func text(s string) *string {
 	if s == "" {
 		return nil
@@ -241,6 +252,7 @@ func text(s string) *string {
 	return &s
 }
 
+// textAt returns the text, "" for nil.
 func textAt(s *string) string {
 	if s == nil {
 		return ""
@@ -248,6 +260,7 @@ func textAt(s *string) string {
 	return *s
 }
 
+// timeOf returns the time in UTC, nil for the zero time.
 func timeOf(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -256,6 +269,7 @@ func timeOf(t time.Time) *time.Time {
 	return &t
 }
 
+// timeAt returns the time, the zero time for nil.
 func timeAt(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}

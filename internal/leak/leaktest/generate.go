@@ -51,6 +51,7 @@ func Generate(kind string, seed uint64) Trace {
 	return p.run(w, kind)
 }
 
+// hash returns the FNV-1a hash of a text.
 func hash(s string) (h uint64) {
 	h = 14695981039346656037
 	for i := range len(s) {
@@ -59,7 +60,7 @@ func hash(s string) (h uint64) {
 	return h
 }
 
-// run simulates the process.
+// run simulates the process and returns its trace.
 func (p *plan) run(w *world, kind string) Trace {
 	out := Trace{Kind: kind, Leak: p.leak, Limit: math.Round(w.base * w.span(2, 5))}
 	file := w.span(8e6, 25e6)
@@ -96,6 +97,8 @@ func (p *plan) run(w *world, kind string) Trace {
 	return out
 }
 
+// life returns the lifetime of the next process as a number of requests; infinite if it is never
+// replaced.
 func (p *plan) life(w *world) float64 {
 	if p.lives == 0 {
 		return math.Inf(1)
@@ -103,6 +106,8 @@ func (p *plan) life(w *world) float64 {
 	return p.lives * w.span(.8, 1.2)
 }
 
+// row returns the row of the trace for a process with so many bytes, with what copied pages
+// and swap change.
 func (p *plan) row(w *world, anon, file float64) trace.Row {
 	rss := anon + file
 	if p.cow > 0 {

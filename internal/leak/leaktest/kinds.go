@@ -8,7 +8,7 @@ import (
 
 type kind func(w *world, p *plan)
 
-// Kinds returns all kinds, those that leak begin with "leak_".
+// Kinds returns all kinds, sorted; those that leak begin with "leak_".
 func Kinds() []string {
 	var out []string
 	for k := range kinds() {
@@ -21,6 +21,8 @@ func Kinds() []string {
 // Leaks reports whether a kind leaks.
 func Leaks(kind string) bool { return strings.HasPrefix(kind, "leak_") }
 
+// kinds returns all kinds of traces by name: the healthy ones, and those that leak with
+// leak_ before the name.
 func kinds() map[string]kind {
 	out := healthyKinds()
 	for name, total := range leakKinds() {
@@ -49,6 +51,7 @@ func (p *plan) with(w *world, more func() []term) {
 	p.build = func() []term { return append(usual(), more()...) }
 }
 
+// healthyKinds returns the kinds that do not leak.
 func healthyKinds() map[string]kind {
 	one := func(make func(w *world, p *plan) term) kind {
 		return func(w *world, p *plan) { p.with(w, func() []term { return []term{make(w, p)} }) }
@@ -126,6 +129,7 @@ func addHealthyPlans(out map[string]kind) {
 	}
 }
 
+// leakKinds returns the kinds that leak, as functions of the bytes that leak in all.
 func leakKinds() map[string]func(w *world, p *plan, total float64) {
 	one := func(makes func(w *world, total float64) []term) func(*world, *plan, float64) {
 		return func(w *world, p *plan, total float64) { p.with(w, func() []term { return makes(w, total) }) }

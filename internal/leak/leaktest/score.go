@@ -54,12 +54,15 @@ func (s *Score) F1() float64 {
 // FalsePer100 returns the false alarms in 100 process hours.
 func (s *Score) FalsePer100() float64 { return 100 * float64(s.FalsePositive) / max(s.Hours, 1e-9) }
 
-// SlopeError returns the median relative error of the slope.
+// SlopeError returns the median relative error of the slope, 0.1 for 10 %; NaN without a
+// right alarm.
 func (s *Score) SlopeError() float64 { return median(s.Slopes) }
 
-// Delay returns the median time from the start of a leak to the alarm, seconds.
+// Delay returns the median time from the start of a leak to the alarm, in seconds; NaN
+// without a right alarm.
 func (s *Score) Delay() float64 { return median(s.Delays) }
 
+// median returns the median, NaN for no values.
 func median(x []float64) float64 {
 	if len(x) == 0 {
 		return math.NaN()

@@ -2,17 +2,18 @@ package leaktest
 
 import "math"
 
-// fillsUp grows to most bytes, with a time constant.
+// fillsUp returns a term that approaches most bytes, with a time constant.
 func fillsUp(most, tau float64) term {
 	return func(w *world) float64 { return most * (1 - math.Exp(-w.age/tau)) }
 }
 
-// cache fills by requests for one of so many keys.
+// cache returns a term that fills by requests for one of so many keys, to most bytes.
 func cache(most, keys float64) term {
 	return func(w *world) float64 { return most * (1 - math.Exp(-w.served/keys)) }
 }
 
-// zipfCache fills by requests for keys of which some are far more popular.
+// zipfCache returns a term that fills by requests for keys of which some are far more
+// popular, to most bytes.
 func zipfCache(most, keys float64) term {
 	return func(w *world) float64 {
 		sum, weight := 0.0, 0.0
@@ -25,13 +26,13 @@ func zipfCache(most, keys float64) term {
 	}
 }
 
-// capped grows evenly by requests until it is full.
+// capped returns a term that grows with each request until most bytes are reached.
 func capped(most, requests float64) term {
 	return func(w *world) float64 { return most * min(1, w.served/requests) }
 }
 
-// firsts are parts of the app of which each adds memory when it is first used, some of
-// them seldom.
+// firsts returns a term for parts of the app that each add memory when they are first
+// used, some of them rarely.
 func firsts(w *world, most float64, n int) term {
 	at, size := make([]float64, n), make([]float64, n)
 	sum := 0.0
@@ -51,18 +52,19 @@ func firsts(w *world, most float64, n int) term {
 	}
 }
 
-// saw grows and is collected.
+// saw returns a term that grows over a period and is then collected.
 func saw(most, period, phase float64) term {
 	return func(w *world) float64 { return most * math.Mod(w.age/period+phase, 1) }
 }
 
-// sawByRequests is the same, by requests.
+// sawByRequests returns a term that grows over a number of requests and is then
+// collected.
 func sawByRequests(most, requests float64) term {
 	return func(w *world) float64 { return most * math.Mod(w.served/requests, 1) }
 }
 
-// jobs take memory for a while and give it back, but for a share that stays, less each
-// time.
+// jobs returns a term for jobs that allocate memory for a while and free it, except for a
+// part that is less with each job.
 func jobs(w *world, most, every, long, stays float64) term {
 	next, until, n, kept, size := w.span(0, every), 0.0, 0.0, 0.0, 0.0
 	return func(w *world) float64 {
@@ -78,7 +80,7 @@ func jobs(w *world, most, every, long, stays float64) term {
 	}
 }
 
-// steps are added at some times.
+// steps returns a term that grows at n random times.
 func steps(w *world, most float64, n int) term {
 	at, size := make([]float64, n), make([]float64, n)
 	for i := range at {
@@ -95,7 +97,7 @@ func steps(w *world, most float64, n int) term {
 	}
 }
 
-// inFlight is the memory of requests in hand.
+// inFlight returns a term for the memory of requests in flight.
 func inFlight(each, lag float64) term {
 	now := -1.0
 	return func(w *world) float64 {
@@ -110,7 +112,7 @@ func inFlight(each, lag float64) term {
 	}
 }
 
-// wanders goes up and down around nothing.
+// wanders returns a term that varies around zero.
 func wanders(most, tau float64) term {
 	x := 0.0
 	return func(w *world) float64 {
@@ -120,7 +122,7 @@ func wanders(most, tau float64) term {
 	}
 }
 
-// spikes are requests that take a lot for a moment.
+// spikes returns a term for requests that need much memory for a moment.
 func spikes(most, often float64) term {
 	return func(w *world) float64 {
 		if w.Float64() < often {
@@ -130,14 +132,15 @@ func spikes(most, often float64) term {
 	}
 }
 
-// logarithm grows ever more slowly.
+// logarithm returns a term that grows with the logarithm of the number of requests.
 func logarithm(most, requests float64) term {
 	return func(w *world) float64 {
 		return most * math.Log1p(w.served/requests) / math.Log1p(w.mean*w.duration/requests)
 	}
 }
 
-// lost adds to what leaked, bytes.
+// lost returns a term for the bytes that its process has leaked so far: the sum of the
+// amounts at each step, which it also adds to w.leaked.
 func lost(amount func(w *world) float64) term {
 	sum := 0.0
 	return func(w *world) float64 {
@@ -150,32 +153,34 @@ func lost(amount func(w *world) float64) term {
 	}
 }
 
-// bySeconds leaks total bytes over the rest of the trace.
+// bySeconds returns a term that leaks total bytes over the rest of the trace, evenly in
+// time.
 func bySeconds(total float64) term {
 	return lost(func(w *world) float64 { return total * w.dt / (w.duration - w.start) })
 }
 
-// byRequests leaks about total bytes over the rest of the trace.
+// byRequests returns a term that leaks about total bytes over the rest of the trace,
+// evenly by requests.
 func byRequests(total float64) term {
 	return lost(func(w *world) float64 { return w.arrived * total / (w.mean * (w.duration - w.start)) })
 }
 
-// byShare leaks by one request of many.
+// byShare returns a term that leaks about total bytes by a share of the requests.
 func byShare(total, share float64) term {
 	return lost(func(w *world) float64 {
 		return w.poisson(w.arrived*share) * total / (w.mean * share * (w.duration - w.start))
 	})
 }
 
-// byLumps leaks large pieces at random times.
+// byLumps returns a term that leaks large pieces at random times.
 func byLumps(total, pieces float64) term {
 	return lost(func(w *world) float64 {
 		return w.poisson(pieces*w.dt/(w.duration-w.start)) * total / pieces * w.span(.5, 1.5)
 	})
 }
 
-// bySteps holds more in pieces of which each is larger than the one before, as a list
-// that is copied to grow.
+// bySteps returns a term that leaks in pieces that each grow by a ratio, as a list that
+// is copied when it grows.
 func bySteps(total, ratio float64) term {
 	used, held := total*.05, total*.05
 	return lost(func(w *world) float64 {

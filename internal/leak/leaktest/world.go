@@ -23,14 +23,18 @@ type world struct {
 // term is a part of the memory: bytes at this step.
 type term func(w *world) float64
 
+// span draws a number from lo to hi, evenly.
 func (w *world) span(lo, hi float64) float64 { return lo + (hi-lo)*w.Float64() }
 
+// scale draws a number from lo to hi, evenly on a logarithmic scale.
 func (w *world) scale(lo, hi float64) float64 {
 	return lo * math.Exp(w.Float64()*math.Log(hi/lo))
 }
 
+// pick draws one of the numbers.
 func (w *world) pick(xs ...float64) float64 { return xs[w.IntN(len(xs))] }
 
+// poisson draws a number of events with that mean.
 func (w *world) poisson(mean float64) float64 {
 	if mean > 40 {
 		return max(0, math.Round(mean+math.Sqrt(mean)*w.NormFloat64()))
@@ -57,11 +61,13 @@ func (w *world) usual() func(float64) float64 {
 	}
 }
 
+// daily draws how traffic changes over a day: a factor around 1 by the time in seconds.
 func (w *world) daily() func(float64) float64 {
 	a, period, phase := w.span(.3, .8), w.duration*w.pick(.4, .7, 1, 2), w.span(0, 6.3)
 	return func(t float64) float64 { return 1 + a*math.Sin(2*math.Pi*t/period+phase) }
 }
 
+// bursts draws traffic in bursts: a factor by the time in seconds.
 func (w *world) bursts() func(float64) float64 {
 	idle, long, busy := w.span(.1, .6), w.span(600, 2400), w.span(.1, .4)
 	high := (1 - idle*(1-busy)) / busy

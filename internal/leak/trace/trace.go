@@ -50,8 +50,8 @@ type Reader struct {
 	last  float64
 }
 
-// NewReader returns a reader of a trace, which may be compressed with gzip. It fails if
-// the first line is not [Header]; further columns are allowed and ignored.
+// NewReader returns a reader of a trace, which may be compressed with gzip. A
+// [SyntaxError]: the first line is not [Header]. Further columns are ignored.
 func NewReader(r io.Reader) (*Reader, error) {
 	b := bufio.NewReader(r)
 	magic, err := b.Peek(2)
@@ -81,6 +81,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return t, nil
 }
 
+// next returns the next line. The error is [io.EOF] at the end, ErrTooLong for a file that
+// is too long, a [*SyntaxError] for a line that is.
 func (t *Reader) next() (string, error) {
 	if !t.lines.Scan() {
 		switch err := t.lines.Err(); {
@@ -97,7 +99,8 @@ func (t *Reader) next() (string, error) {
 	return strings.TrimSuffix(t.lines.Text(), "\r"), nil
 }
 
-// Read returns the next row, or io.EOF after the last. Empty lines are skipped.
+// Read returns the next row; empty lines are skipped. io.EOF: there is none;
+// [ErrTooLong]: the trace is too long; a [SyntaxError]: the line is not valid.
 func (t *Reader) Read() (Row, error) {
 	for {
 		s, err := t.next()
@@ -115,6 +118,8 @@ func (t *Reader) Read() (Row, error) {
 	}
 }
 
+// parse returns the row of a line. A [*SyntaxError]: it is no row, or earlier than the one
+// before.
 func (t *Reader) parse(line string) (r Row, err error) {
 	rest := line
 	names := strings.Split(Header, ",")
@@ -136,6 +141,8 @@ func (t *Reader) parse(line string) (r Row, err error) {
 	return r, nil
 }
 
+// quote returns the first 60 bytes of a text, quoted in ASCII, with "…" (\u2026) if it was
+// cut.
 func quote(s string) string {
 	if len(s) > 60 {
 		s = s[:60] + "…"
@@ -143,7 +150,8 @@ func quote(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// Judge reads a trace to its end and returns what the detector knows then.
+// Judge returns the verdict of a leak detector on a whole trace. Errors are those of
+// [NewReader] and [Reader.Read], and a [SyntaxError] for a trace without rows.
 func Judge(r io.Reader) (leak.Verdict, error) {
 	t, err := NewReader(r)
 	if err != nil {
@@ -175,10 +183,11 @@ type Feed struct {
 	n        int
 }
 
-// NewFeed returns a feed of a new detector.
+// NewFeed returns a Feed with a new detector.
 func NewFeed() *Feed { return &Feed{detector: leak.New()} }
 
-// Add adds a row.
+// Add passes a row to the detector. A row whose requests and memory have both fallen is
+// of another process.
 func (f *Feed) Add(r Row) {
 	if f.n > 0 && r.Requests < f.requests {
 		most := 0.0
@@ -195,5 +204,6 @@ func (f *Feed) Add(r Row) {
 	f.detector.Add(leak.Sample{Seconds: r.Seconds, RSS: r.RSS, Anon: r.Anon, Requests: r.Requests})
 }
 
-// Verdict returns what the detector knows now.
+// Verdict returns the verdict of the feed's leak detector by the rows added so far; no
+// leak if there are too few.
 func (f *Feed) Verdict() leak.Verdict { return f.detector.Verdict() }

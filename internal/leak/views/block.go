@@ -1,5 +1,7 @@
 package views
 
+import "github.com/resp-exporter/resp-exporter/internal/leak/linear"
+
 const (
 	// maxViews is how many views of an app are told apart; the last one is what is left.
 	maxViews = 28
@@ -28,16 +30,8 @@ type block struct {
 	ages  [maxViews]Ages
 }
 
-// at returns the place of the product of two columns.
-func at(i, j int) int {
-	if i < j {
-		i, j = j, i
-	}
-	return i*(i+1)/2 + j
-}
-
-// observe adds one observation of a worker: its columns, the growth of its memory and
-// what the models before did not explain of it, in bytes.
+// observe adds one observation of a worker: its columns, by how many bytes its memory
+// grew, and how many of these the last coefficients did not explain (rest).
 func (b *block) observe(x *[columns]float64, used int, grown, rest float64) {
 	b.n++
 	rest /= 1e6
@@ -49,13 +43,13 @@ func (b *block) observe(x *[columns]float64, used int, grown, rest float64) {
 		b.xy[i] += x[i] * grown
 		for j := range i + 1 {
 			p := x[i] * x[j]
-			b.gram[at(i, j)] += p
-			b.meat[at(i, j)] += float32(p * rest * rest)
+			b.gram[linear.At(i, j)] += p
+			b.meat[linear.At(i, j)] += float32(p * rest * rest)
 		}
 	}
 }
 
-// add adds what another block has.
+// add adds the sums of another block.
 func (b *block) add(o *block) {
 	b.n += o.n
 	b.yy += o.yy
@@ -75,28 +69,40 @@ func (b *block) add(o *block) {
 	}
 }
 
-// addCentered adds another block's sums as they are about the means over its time, so
-// that traffic and growth which both change from block to block explain nothing.
-func (b *block) addCentered(o *block) {
-	b.n += o.n
-	b.grown += o.grown
-	b.spent += o.spent
-	b.looks += o.looks
-	if o.gram[0] > 0 {
-		b.yy += o.yy - o.xy[0]*o.xy[0]/o.gram[0]
+// addCentered adds another block's sums times times, as they are about the means over its
+// time, so that traffic and growth that both change from block to block explain nothing.
+// Its time, requests and ages are added only if times is positive.
+func (b *block) addCentered(o *block, times float64) {
+	b.n += times * o.n
+	if times > 0 {
+		b.grown += o.grown
+		b.spent += o.spent
+		b.looks += o.looks
+		for i := range b.seen {
+			b.seen[i] += o.seen[i]
+			b.ages[i].add(&o.ages[i])
+		}
 	}
+	if o.gram[0] <= 0 {
+		return
+	}
+	b.yy += times * (o.yy - o.xy[0]*o.xy[0]/o.gram[0])
 	var mean [columns]float64 // of the column, each second
-	for i := 1; i < columns && o.gram[0] > 0; i++ {
-		mean[i] = o.gram[at(i, 0)] / o.gram[0]
+	var rest [columns]float32 // of the meat with time
+	for i := range mean {
+		mean[i], rest[i] = o.gram[linear.At(i, 0)]/o.gram[0], o.meat[linear.At(i, 0)]
 	}
+	once := float32(times)
 	for i := 1; i < columns; i++ {
-		b.xy[i] += o.xy[i] - mean[i]*o.xy[0]
-		b.seen[i-1] += o.seen[i-1]
-		b.ages[i-1].add(&o.ages[i-1])
+		if o.gram[linear.At(i, i)] == 0 {
+			continue // the view was not seen
+		}
+		b.xy[i] += times * (o.xy[i] - mean[i]*o.xy[0])
+		m, r, row := mean[i], float32(mean[i]), linear.At(i, 0)
 		for j := 1; j <= i; j++ {
-			k := at(i, j)
-			b.gram[k] += o.gram[k] - mean[i]*o.gram[at(j, 0)]
-			b.meat[k] += o.meat[k] - float32(mean[i]*float64(o.meat[at(j, 0)])+mean[j]*float64(o.meat[at(i, 0)])-mean[i]*mean[j]*float64(o.meat[0]))
+			k := row + j
+			b.gram[k] += times * (o.gram[k] - m*mean[j]*o.gram[0])
+			b.meat[k] += once * (o.meat[k] - r*rest[j] - float32(mean[j])*(rest[i]-r*rest[0]))
 		}
 	}
 }

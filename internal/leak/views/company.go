@@ -1,6 +1,10 @@
 package views
 
-import "math"
+import (
+	"math"
+
+	"github.com/resp-exporter/resp-exporter/internal/leak/linear"
+)
 
 const (
 	leastTogether = 3.0     // standard errors that two views come together more than by chance
@@ -21,7 +25,7 @@ type company struct {
 	yy    float64
 }
 
-// add adds what one worker has seen, before it is put together.
+// add adds one observation of one worker, as it came. Old ones count less and less.
 func (c *company) add(x *[columns]float64, grown float64) {
 	if c.n >= halved {
 		c.n, c.lasts, c.yy = c.n/2, c.lasts/2, c.yy/2
@@ -48,31 +52,25 @@ func (c *company) add(x *[columns]float64, grown float64) {
 		}
 		c.xy[i] += over[i] * grown
 		for j := 1; j <= i; j++ {
-			c.sums[at(i, j)] += float32(over[i] * over[j])
+			c.sums[linear.At(i, j)] += float32(over[i] * over[j])
 		}
 	}
 }
 
-// atOnce returns what the memory grows by in the very observations that have requests to
-// the views of some columns, and its standard errors; false: that cannot be told.
-func (c *company) atOnce(cols []int) (coef, dev [columns]float64, ok bool) {
+// atOnce sets s to the regression of the memory's growth on the columns cols, by single
+// observations. It returns false if the columns cannot be separated.
+func (c *company) atOnce(s *solution, cols []int) bool {
 	b := block{n: c.n, xy: c.xy, yy: c.yy}
 	for i := range c.sums {
 		b.gram[i] = float64(c.sums[i])
 	}
-	var v inverse
-	if !v.set(&b, cols) {
-		return coef, dev, false
-	}
-	for k, i := range cols {
-		coef[i], dev[i] = v.estimate(&b, k)
-	}
-	return coef, dev, true
+	return s.set(&b, cols)
 }
 
-// has reports whether the requests of a view come with those of another one. Samples do
-// not see all requests: the growth by those of one view that are not seen would be taken
-// for that of the other. rate is how many requests of a view there are in a second.
+// has reports whether the requests of a view come so often with those of another one, more
+// than by chance, that the growth of one may be attributed to the other: samples do not
+// see all requests. rate returns how many requests per second a view has. It is false also
+// if nothing was observed.
 func (c *company) has(view int, rate func(view int) float64) bool {
 	if c.lasts <= 0 {
 		return false
@@ -87,8 +85,8 @@ func (c *company) has(view int, rate func(view int) float64) bool {
 			continue
 		}
 		other, m := part(i)
-		together := float64(c.sums[at(view, i)])
-		chance := math.Sqrt(float64(c.sums[at(view, view)]) * float64(c.sums[at(i, i)]) / c.n)
+		together := float64(c.sums[linear.At(view, i)])
+		chance := math.Sqrt(float64(c.sums[linear.At(view, view)]) * float64(c.sums[linear.At(i, i)]) / c.n)
 		if together >= leastTogether*chance && together >= companyShare*mine*other*math.Sqrt(n*m) {
 			return true
 		}

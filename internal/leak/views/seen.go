@@ -11,17 +11,17 @@ import (
 const (
 	// ageBins is how many classes of ages there are; the first is for less than
 	// youngest, each further one for twice as much.
-	ageBins  = 13
-	youngest = 4 * time.Millisecond
+	ageBins  = 15
+	youngest = time.Millisecond
 )
 
 // Ages counts samples in which requests of a view were seen, by the age that they had.
 type Ages [ageBins]uint32
 
-// Add counts a sample of a request of that age.
+// Add counts that a sample has seen a request of that age.
 func (a *Ages) Add(age time.Duration) { a[min(bits.Len64(uint64(max(age, 0)/youngest)), ageBins-1)]++ }
 
-// add adds what others have counted.
+// add adds the counts of o.
 func (a *Ages) add(o *Ages) {
 	for i := range a {
 		a[i] += o[i]
@@ -31,10 +31,10 @@ func (a *Ages) add(o *Ages) {
 // enoughAged is how many samples of young requests the rate of requests is told from.
 const enoughAged = 40
 
-// perLook returns the requests that begin in a second, times the number of looks at which
-// the ages were counted; false: none was. Requests of any duration have an age near 0 at
-// their begin, so that the density of ages at 0 is their rate, also of those that are
-// mostly over before a sample sees them.
+// perLook returns how many requests begin per second, times the number of looks that
+// counted the ages; false if none below 8 s was counted, or fewer than 40 and than half of
+// all. It is the density of ages near 0, through which every request passes, also those
+// that end before a sample sees them.
 func (a *Ages) perLook() (float64, bool) {
 	sum, all := 0.0, 0.0
 	for _, n := range a {

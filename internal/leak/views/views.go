@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/leak/linear"
 )
 
 // The limits of what is beyond doubt; docs/leaks.md says what each is for.
@@ -18,8 +20,8 @@ const (
 	// passing is how many times as large as over longer times the growth at once may be:
 	// what is only taken for a moment is given back.
 	passing    = 1.4
-	leastShare = .25 // of all growth
-	clip       = 16  // times the mean size of what memory changes by is what counts of one change
+	leastShare = .4 // of all growth: with traffic that swings, a view that leaks no memory seems to take up to .35
+	clip       = 16 // times the mean size of what memory changes by is what counts of one change
 	clipFrom   = 1e6
 	// warmUp is for how many seconds a process is not observed: what is imported and
 	// cached with the first requests is no leak.
@@ -61,10 +63,11 @@ type Observation struct {
 	Seen    *Seen
 }
 
-// New returns an App that has seen nothing.
+// New returns an App without observations.
 func New() *App { return &App{wide: firstBlock} }
 
-// Add adds an observation of one worker, which puts it together with those before.
+// Add adds an observation of one worker of the app. It ignores one that is not sound, or
+// too soon after the worker's start.
 func (a *App) Add(w *Worker, o *Observation) {
 	if !(o.Lasted > 0) || !(math.Abs(o.Grown) < 1e15) || !(o.Seconds >= 0 && o.Seconds < 1e12) || o.Age-o.Lasted*max(1, o.Scale) < warmUp {
 		return
@@ -86,7 +89,8 @@ func (a *App) Add(w *Worker, o *Observation) {
 	}
 }
 
-// observe adds what a worker has put together until now.
+// observe adds what a worker has put together so far to the current block, as one
+// observation.
 func (a *App) observe(w *Worker, now float64) {
 	b := a.block(now)
 	x := a.columns(w.lasted, &w.seen)
@@ -106,7 +110,8 @@ func (a *App) observe(w *Worker, now float64) {
 	b.observe(&x, columns, w.grown, rest)
 }
 
-// columns returns the columns of an observation.
+// columns returns the columns of an observation: how long it lasted in seconds, and the
+// requests to each view.
 func (a *App) columns(lasted float64, seen *Seen) (x [columns]float64) {
 	x[0] = lasted
 	for i := range seen.Views {
@@ -115,7 +120,8 @@ func (a *App) columns(lasted float64, seen *Seen) (x [columns]float64) {
 	return x
 }
 
-// clipped returns a change of memory; of a very large one as much as is believed.
+// clipped returns a change of memory in bytes, cut to as much as is believed by the usual
+// changes, and learns from it. The first 8 are not cut.
 func (a *App) clipped(grown float64) float64 {
 	if a.changes >= 8 {
 		most := max(clip*a.usual, clipFrom)
@@ -126,7 +132,8 @@ func (a *App) clipped(grown float64) float64 {
 	return grown
 }
 
-// column returns the column of a view.
+// column returns the column of a view, which it adds if it is new; the last one, that of
+// OtherView, if there are too many.
 func (a *App) column(view string) int {
 	if i := slices.Index(a.names, view); i >= 0 {
 		return 1 + i
@@ -138,11 +145,12 @@ func (a *App) column(view string) int {
 	return len(a.names)
 }
 
-// Dropped returns how many times a view was counted under [OtherView] as there are too
+// Dropped returns how often a view was counted as [OtherView] because there were too
 // many.
 func (a *App) Dropped() uint64 { return a.dropped }
 
-// block returns the block of the present.
+// block returns the block to which an observation at now belongs, which it adds if need
+// be.
 func (a *App) block(now float64) *block {
 	if a.n == 0 {
 		a.blocks[0], a.n = block{from: now}, 1
@@ -158,7 +166,8 @@ func (a *App) block(now float64) *block {
 	return &a.blocks[a.n-1]
 }
 
-// makeRoom makes one block of two, or forgets the first.
+// makeRoom joins the blocks two by two; if they are as long as they may be, it removes
+// the first.
 func (a *App) makeRoom() {
 	if a.wide >= longestBlock {
 		copy(a.blocks[:], a.blocks[1:])
@@ -173,12 +182,12 @@ func (a *App) makeRoom() {
 	a.n, a.wide = maxBlocks/2, a.wide*2
 }
 
-// Judge returns the views in which an app of so many workers loses memory, the worst
-// first; none while that is not beyond doubt.
+// Judge returns the views in which an app with that many workers loses memory, the worst
+// first; nil as long as that is not beyond doubt.
 func (a *App) Judge(now float64, workers int) []Growth {
-	all := a.sum(-1)
-	cols := used(&all)
-	var v inverse
+	all := a.sum()
+	cols := used(&all, &all)
+	var v solution
 	if all.spent <= 0 || !v.set(&all, cols) {
 		return nil
 	}
@@ -186,19 +195,16 @@ func (a *App) Judge(now float64, workers int) []Growth {
 	if a.n < leastBlocks || now-a.blocks[0].from < leastSpan || all.n < leastObservations || all.n < perColumn*float64(len(cols)) {
 		return nil
 	}
-	atOnce, ofAtOnce, known := a.company.atOnce(cols)
-	if !known {
-		return nil
-	}
 	var out []Growth
+	mean := all.grown / all.spent
 	for k, c := range cols {
-		x, dev := v.estimate(&all, k)
-		if c == columns-1 || all.seen[c-1] < leastRequests || !(x >= leastErrors*dev) || !(atOnce[c]-2*ofAtOnce[c] <= passing*x) {
+		x := v.coef[k]
+		growth := min(x*all.rate(c-1), mean)
+		if c == columns-1 || all.seen[c-1] < leastRequests || !(growth > 0 && growth >= leastShare*mean) {
 			continue
 		}
-		mean := all.grown / all.spent
-		growth := min(x*all.rate(c-1), mean)
-		if growth > 0 && growth >= leastShare*mean && a.standsWithoutAny(c) && !a.company.has(c, all.rate) {
+		dev := v.deviation(&all.meat, k)
+		if x >= leastErrors*dev && a.isKept(cols, k, x) && a.standsWithoutAny(&all, c) && !a.company.has(c, all.rate) {
 			out = append(out, Growth{View: a.names[c-1], PerRequest: x, Error: dev, PerSecond: growth * float64(workers)})
 		}
 	}
@@ -206,9 +212,18 @@ func (a *App) Judge(now float64, workers int) []Growth {
 	return out
 }
 
-// expect sets what later observations are expected to grow by: what they deviate from that
-// tells how sure the coefficients are. Few observations say only the mean.
-func (a *App) expect(all *block, v *inverse) {
+// isKept reports whether the memory that requests take of the view in place k of cols is
+// kept: within one observation it grows by hardly more than x, the growth per request
+// over longer times. false too if the views cannot be separated.
+func (a *App) isKept(cols []int, k int, x float64) bool {
+	var v solution
+	return a.company.atOnce(&v, cols) && v.coef[k]-2*v.deviation(&[packed]float32{}, k) <= passing*x
+}
+
+// expect sets by how much later observations are expected to grow. How far they deviate
+// from that tells how sure the coefficients are. After few observations it is only the
+// mean.
+func (a *App) expect(all *block, v *solution) {
 	a.coef = [columns]float64{}
 	a.coef[0] = all.grown / all.spent
 	if all.n < leastObservations/2 || all.n < perColumn*float64(v.cols) {
@@ -221,47 +236,44 @@ func (a *App) expect(all *block, v *inverse) {
 	}
 }
 
-// sum returns the sums of all blocks but one.
-func (a *App) sum(without int) (all block) {
+// sum returns the sums of all blocks, each about its own means.
+func (a *App) sum() (all block) {
 	for i := range a.n {
-		if i != without {
-			all.addCentered(&a.blocks[i])
-		}
+		all.addCentered(&a.blocks[i], 1)
 	}
 	return all
 }
 
-// used returns the columns that a regression has: the views that were seen.
-func used(all *block) []int {
+// used returns the columns for a regression on b: those of views that have requests in
+// it. all has the sums of all blocks, to tell rounding errors from requests.
+func used(b, all *block) []int {
 	cols := make([]int, 0, columns)
 	for c := 1; c < columns; c++ {
-		if all.gram[at(c, c)] > 0 {
+		if k := linear.At(c, c); b.gram[k] > 1e-9*all.gram[k] {
 			cols = append(cols, c)
 		}
 	}
 	return cols
 }
 
-// standsWithoutAny reports whether the growth by the requests of a view is found without
-// any one of the blocks, too: what happened once is no leak.
-func (a *App) standsWithoutAny(c int) bool {
-	var v inverse
+// standsWithoutAny reports whether the growth by the requests of the view in column c is
+// still found if any one block is left out: what happened once is no leak.
+func (a *App) standsWithoutAny(all *block, c int) bool {
+	var v solution
 	for i := range a.n {
-		b := a.sum(i)
-		cols := used(&b)
+		b := *all
+		b.addCentered(&a.blocks[i], -1)
+		cols := used(&b, all)
 		k := slices.Index(cols, c)
-		if k < 0 || !v.set(&b, cols) {
-			return false
-		}
-		if x, dev := v.estimate(&b, k); !(x > 0 && x >= leastWithout*dev) {
+		if k < 0 || !v.set(&b, cols) || !(v.coef[k] > 0 && v.coef[k] >= leastWithout*v.deviation(&b.meat, k)) {
 			return false
 		}
 	}
 	return true
 }
 
-// rate returns how many requests of a view a worker gets in a second: by the ages that
-// they had in samples, or, where their start is not known, at least those that were seen.
+// rate returns how many requests to a view a worker gets per second: those that samples saw
+// or, where their ages are known, what follows from these if that is more.
 func (b *block) rate(view int) float64 {
 	seen := b.seen[view] / b.spent
 	if n, ok := b.ages[view].perLook(); ok && b.looks > 0 {

@@ -20,7 +20,7 @@ type Worker struct {
 	seen          Seen
 }
 
-// add adds an observation.
+// add adds an observation to what the worker has put together.
 func (w *Worker) add(o *Observation) {
 	w.lasted += o.Lasted
 	w.grown += o.Grown
@@ -37,7 +37,7 @@ func (w *Worker) add(o *Observation) {
 	}
 }
 
-// reset forgets what was put together.
+// reset removes all that was observed of the worker.
 func (w *Worker) reset() { *w = Worker{seen: Seen{Views: w.seen.Views[:0]}} }
 
 // growing is what the memory of the workers of an app grows by at once, and how fast:
@@ -46,7 +46,7 @@ type growing struct {
 	n, rises, squares, grown, lasted float64
 }
 
-// add adds an observation.
+// add adds by how many bytes memory grew, and in how many seconds.
 func (g *growing) add(grown, lasted float64) {
 	g.n = min(g.n+1, remembered)
 	old := 1 - 1/g.n
@@ -55,7 +55,9 @@ func (g *growing) add(grown, lasted float64) {
 	g.grown, g.lasted = old*g.grown+grown/g.n, old*g.lasted+lasted/g.n
 }
 
-// enough returns how many seconds an observation must last.
+// enough returns how many seconds the observations of a worker must last together to be
+// used: at most 1,800 / scale, which it is while memory has not grown. scale is by how much
+// time runs faster.
 func (g *growing) enough(scale float64) float64 {
 	most := longest / scale
 	if g.grown <= 0 || g.rises <= 0 {

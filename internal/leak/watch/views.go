@@ -47,7 +47,8 @@ type appViews struct {
 	seen      time.Time
 }
 
-// observeAll observes each worker that has no request now.
+// observeAll observes each worker that has no request now. It does nothing without
+// Options.Views.
 func (w *Watcher) observeAll() {
 	if w.o.Views == nil {
 		return
@@ -60,8 +61,8 @@ func (w *Watcher) observeAll() {
 	}
 }
 
-// observe tells the views of an app what one of its workers has done since it last had
-// no request.
+// observe adds to the views of an app what a worker did and by how much its memory grew
+// since its last moment without a request, if it has none now.
 func (w *Watcher) observe(k key, x *worker, now time.Time) {
 	quiet, known := w.o.Views.Quiet(x.found.PID, x.ticks)
 	if !known {
@@ -94,7 +95,8 @@ func (w *Watcher) observe(k key, x *worker, now time.Time) {
 	})
 }
 
-// viewsOf returns the views of an app; nil if there are too many apps.
+// viewsOf returns the views of an app, which it makes if there are none; nil, and
+// counted, if there are too many apps.
 func (w *Watcher) viewsOf(app string, now time.Time) *appViews {
 	a := w.apps[app]
 	if a == nil && len(w.apps) >= maxApps {
@@ -109,7 +111,8 @@ func (w *Watcher) viewsOf(app string, now time.Time) *appViews {
 	return a
 }
 
-// judgeViews judges the views of all apps.
+// judgeViews sets in which views each app loses memory, and forgets apps that were not
+// seen for long.
 func (w *Watcher) judgeViews(now time.Time) {
 	for _, a := range w.apps {
 		a.workers, a.suspected = 0, false
@@ -130,8 +133,8 @@ func (w *Watcher) judgeViews(now time.Time) {
 	}
 }
 
-// Views returns the views in which an app loses memory, the worst first; none unless one
-// of its workers is suspected of a leak.
+// Views returns the views in which an app loses memory, the worst first; nil if none is
+// known, or none of its workers is suspected. The slice is not changed later.
 func (w *Watcher) Views(app string) []views.Growth {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -142,8 +145,7 @@ func (w *Watcher) Views(app string) []views.Growth {
 	return a.found
 }
 
-// DroppedViews returns how many times a view was not told from others as there are too
-// many.
+// DroppedViews returns how often a view was counted as other because there were too many.
 func (w *Watcher) DroppedViews() (n uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

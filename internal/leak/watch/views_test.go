@@ -34,7 +34,7 @@ func (s *source) TakeViews(int, uint64) *views.Seen {
 	return &out
 }
 
-// pass lets requests come for some seconds.
+// pass makes requests arrive for some seconds.
 func (s *source) pass(seconds float64, leaks bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/leak"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/ticks"
 )
 
 const (
@@ -79,7 +80,7 @@ type Watcher struct {
 	unnamed uint64 // views of apps that are gone that were not told from others
 }
 
-// New returns a Watcher. It reads nothing yet.
+// New returns a Watcher. It reads nothing before Run.
 func New(o Options) *Watcher {
 	if o.Scale <= 0 {
 		o.Scale = 1
@@ -87,8 +88,8 @@ func New(o Options) *Watcher {
 	return &Watcher{o: o, log: logs.Or(o.Logger), files: procfs.New(o.ProcRoot), workers: make(map[key]*worker), apps: make(map[string]*appViews)}
 }
 
-// Run takes a sample of each worker at each interval, until ctx ends, and looks for moments
-// without a request more often.
+// Run samples each worker at each interval until ctx ends, and looks more often for moments
+// without a request. It returns nil.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.begun = time.Now()
 	for {
@@ -100,13 +101,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(w.o.Interval() / quietLooks):
+			case <-time.After(ticks.Until(w.o.Interval() / quietLooks)):
 			}
 		}
 	}
 }
 
-// look takes one sample of each worker.
+// look samples each worker of each app that runs once. The error is that of the snapshot;
+// requests of an app that are not known count as none.
 func (w *Watcher) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
@@ -139,9 +141,9 @@ func (w *Watcher) look(ctx context.Context) error {
 	return nil
 }
 
-// sample reads the memory of one worker and hands it to the detector of its slot. What is
-// read counts only if the process is the same before and after, and the one that was in
-// the slot at the last sample, else the slot has a new one.
+// sample reads the memory of one worker and adds it to the detector of the worker's slot.
+// It drops a value if the process changed during the read. If the slot has another
+// process than before, the detector is told.
 func (w *Watcher) sample(app string, p *discovery.Worker, requests float64, now time.Time) {
 	m, ticks, ok := w.memory(p.PID)
 	if !ok {
@@ -171,8 +173,8 @@ func (w *Watcher) sample(app string, p *discovery.Worker, requests float64, now 
 	x.found.Since, x.found.First = x.found.Since/w.o.Scale, x.found.First/w.o.Scale
 }
 
-// Of returns what is known of the worker in a slot, if pid is the process that was last
-// judged there.
+// Of returns what was found of the worker in a slot; false unless pid is the process that
+// was last sampled there.
 func (w *Watcher) Of(app string, slot, pid int) (Found, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,7 +185,7 @@ func (w *Watcher) Of(app string, slot, pid int) (Found, bool) {
 	return x.found, true
 }
 
-// Dropped returns how many samples were not judged, as there are too many workers.
+// Dropped returns how many samples were left out because there were too many workers.
 func (w *Watcher) Dropped() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
