@@ -13,7 +13,7 @@ const (
 	Faults                  // the number of faults
 )
 
-// String returns the code of a fault, such as "shape".
+// String returns the code of a fault, such as "shape"; "unknown" for any other number.
 func (f Fault) String() string {
 	if f >= Faults {
 		return "unknown"

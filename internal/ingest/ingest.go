@@ -20,6 +20,12 @@ const (
 	Request
 	// Log is one line that the app's server logged at the level in Level.
 	Log
+	// QueueTime is the time that one request waited before the app began with it.
+	QueueTime
+	// PoolWait is the time that one request waited for a connection of the pool Name.
+	PoolWait
+	// TaskRun is one run of the background task Name, with its duration.
+	TaskRun
 )
 
 // Event is one event that a sender reported. Its byte slices point into the packet and
@@ -30,8 +36,10 @@ type Event struct {
 	Method  []byte  // Request: may be empty
 	Route   []byte  // Request: may be empty
 	Level   []byte  // Log: one of critical, error, warning, exception
+	Name    []byte  // PoolWait and TaskRun: the pool or the task; never empty
+	Failed  bool    // TaskRun: it failed
 	Code    int     // Status and Request: 100 to 599
-	Seconds float64 // Duration and Request: finite, 0 to 86400
+	Seconds float64 // all but Ignored, Status and Log: finite, 0 to 86400
 	Weight  float64 // the number of events that it stands for: 1/sample rate, or the counter's value
 	Again   bool    // an earlier event came from the same line
 }

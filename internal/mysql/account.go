@@ -13,10 +13,10 @@ import (
 // maxAccount bounds an account, in bytes.
 const maxAccount = 512
 
-// Account returns the account that the server takes the exporter for, as its
-// statements write it: 'resp'@'127.0.0.1' (CURRENT_USER()). Where the server
-// does not let us in, it is the user of the DSN, and HOST. It is for the remedies
-// of `doctor`; never publish it.
+// Account returns the account that the server takes the exporter for, as its statements
+// write it: 'resp'@'127.0.0.1' (CURRENT_USER()). If it cannot be asked, as when it refuses
+// the login, it is the user of the DSN, else USER, and HOST; [Placeholder] if that cannot
+// be quoted. It is for the remedies of `doctor`; never publish it.
 func (s *Server) Account(ctx context.Context) string {
 	account := "USER@HOST"
 	if cfg, _ := config.ParseDSN(s.o.DSN); cfg != nil && cfg.User != "" {
@@ -28,7 +28,8 @@ func (s *Server) Account(ctx context.Context) string {
 	return quoteAccount(account)
 }
 
-// quoteAccount writes user@host as statements do; the user may hold an @.
+// quoteAccount returns user@host quoted as statements have it; the user may hold an @.
+// [Placeholder]: it has no @, more than 512 bytes, or what cannot be printed.
 func quoteAccount(account string) string {
 	at := strings.LastIndexByte(account, '@')
 	if at < 0 || len(account) > maxAccount || !utf8.ValidString(account) ||

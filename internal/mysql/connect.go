@@ -45,8 +45,10 @@ type attempt struct {
 	done   chan struct{}
 }
 
-// connected returns the connection, or opens one. The caller holds connLock.
-func (s *Server) connected(ctx context.Context) (*link, error) {
+// connectedLocked returns the connection, or waits up to 1.5 s after an attempt began for
+// one to be opened. The error is an [Error] that says why there is none. The caller has
+// connLock.
+func (s *Server) connectedLocked(ctx context.Context) (*link, error) {
 	l, t, err := s.connectionOrAttempt(ctx)
 	if l != nil || err != nil {
 		return l, err
@@ -73,7 +75,8 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 	return nil, s.failure()
 }
 
-// failure returns why there is no connection.
+// failure returns the error for which there is no connection: that of the last attempt
+// or, if none failed, that the server is no longer in the configuration.
 func (s *Server) failure() error {
 	if s.lastError == nil {
 		return &Error{Reason: reason.Failed, Text: "it is no longer in the configuration"}
@@ -81,9 +84,9 @@ func (s *Server) failure() error {
 	return s.lastError
 }
 
-// connectionOrAttempt returns the connection; without one, the attempt in
-// progress, which it starts unless the backoff has not passed; else the last
-// error.
+// connectionOrAttempt returns the connection. Without one it returns the attempt in
+// progress, which it starts if the backoff has passed or the password file has changed;
+// else the last error. A closed server is an error.
 func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +108,8 @@ func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, erro
 	return nil, s.connecting, nil
 }
 
-// adoptReady replaces the connection by the one that an attempt has opened.
+// adoptReady replaces the connection by the one that an attempt has opened; nothing if
+// none has.
 func (s *Server) adoptReady() {
 	if s.ready == nil {
 		return
@@ -149,6 +153,8 @@ func (s *Server) startConnect(ctx context.Context, n int) {
 	})
 }
 
+// finishConnect stores the result of an attempt, and sets when the next one may begin after
+// an error. It closes the connection if the server was closed meanwhile.
 func (s *Server) finishConnect(t *attempt, l *link, err *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,10 +171,10 @@ func (s *Server) finishConnect(t *attempt, l *link, err *Error) {
 	}
 }
 
-// backoff returns how long to wait after n consecutive failures, the last of
-// which is e. An address where nothing listens is tried again sooner. The first
-// failure of a working connection is followed by an attempt at once, except
-// after a timeout or a protocol error.
+// backoff returns how long to wait after n consecutive failures, the last of which is e:
+// about 1 s, doubled with each up to a minute, or up to 4 s for an address where nothing
+// listens. The first failure of a working connection is followed by an attempt at once,
+// except after a timeout or a protocol error.
 func backoff(n int, e *Error) time.Duration {
 	if n <= 0 && e.Reason != reason.Timeout && !e.Broken {
 		return 0
@@ -180,9 +186,9 @@ func backoff(n int, e *Error) time.Duration {
 	return b.Jittered(max(n, 1))
 }
 
-// dialAny connects to the first of n addresses that answers. A server that
-// refuses the login does answer: its fallbacks are not tried. The error is that
-// of the first address.
+// dialAny returns a connection to the first of n addresses that can be used. The next is
+// tried if one does not exist, does not answer in time or accepts no more connections:
+// not if it refuses the login. The error is that of the first address.
 func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 	var first *Error
 	for i := range n {
@@ -206,7 +212,7 @@ func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 	return nil, first
 }
 
-// dial opens one connection and sets up its session.
+// dial returns a connection to the address of an index, with its session set up.
 func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	cfg, err := s.driverConfig(index)
 	if err != nil {
@@ -238,6 +244,8 @@ func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	return l, nil
 }
 
+// driverConfig returns the driver's configuration of the DSN, or of a fallback: index 0 is
+// the DSN. The error is an [*Error] and has no password.
 func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	dsn := s.o.DSN
 	if index > 0 {
@@ -268,8 +276,9 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	return cfg, nil
 }
 
-// prepare limits what the session may cost the server, and reads the server's
-// version and the exporter's rights.
+// prepare limits the cost of the session for the server, and sets the server's version
+// and the exporter's rights. A missing right is no error. The reason unsupported: the
+// server is neither MySQL nor MariaDB.
 func (l *link) prepare(ctx context.Context) error {
 	var version string
 	err := l.each(ctx, "SELECT VERSION(), CONNECTION_ID()", func(rows *sql.Rows) error { return rows.Scan(&version, &l.id) })
@@ -298,9 +307,10 @@ func (l *link) prepare(ctx context.Context) error {
 	return fmt.Errorf("rights: %w", err)
 }
 
-// sessionSetup returns the statement that sets up a session. InnoDB reports the
-// start of transactions in the time zone of the host, whatever that of the
-// session is, so the session's must be the same.
+// sessionSetup returns the statement that sets up a session: a second at most for locks,
+// the time zone of the host, in which InnoDB reports the start of transactions whatever
+// that of the session is, and, if the version can, a limit of time for each statement, in
+// MySQL for each SELECT.
 func sessionSetup(v Version) string {
 	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='SYSTEM'"
 	switch {

@@ -61,12 +61,13 @@ const (
 // Error implements error.
 func (e *Error) Error() string { return e.Text }
 
-// Is makes a timeout a [context.DeadlineExceeded].
+// Is reports that an error whose reason is a timeout is a [context.DeadlineExceeded].
 func (e *Error) Is(target error) bool {
 	return e.Reason == reason.Timeout && target == context.DeadlineExceeded
 }
 
-// classify returns the [Error] for any error.
+// classify returns the [Error] for any error that is not nil, without texts of the
+// server.
 func classify(err error) *Error {
 	var ours *Error
 	var answer *mysqldriver.MySQLError
@@ -122,6 +123,8 @@ var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothin
 	1193: {Reason: reason.Unsupported, Text: "it has no such variable"},
 }
 
+// explainAnswer returns the error for an error number of the server; reason failed if the
+// number is not known.
 func explainAnswer(number uint16) *Error {
 	if e, ok := answers[number]; ok {
 		return &e
@@ -129,6 +132,8 @@ func explainAnswer(number uint16) *Error {
 	return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it returned error %d", number)}
 }
 
+// explainTLS returns the error for a server without the TLS that the DSN requires, or whose
+// certificate or first TLS record is refused; nil if err is of another kind.
 func explainTLS(err error) *Error {
 	var record tls.RecordHeaderError
 	var host x509.HostnameError
@@ -154,6 +159,8 @@ func explainTLS(err error) *Error {
 	return &Error{Reason: reason.Failed, Text: text, Remedy: remedy, lost: true}
 }
 
+// explainNet returns the error for a failed connection, never nil: for an error of
+// another kind, reason failed with its type alone, and the connection counts as lost.
 func explainNet(err error) *Error {
 	var dns *net.DNSError
 	var wire net.Error

@@ -32,9 +32,10 @@ var errProcedure = &Error{Reason: reason.Unsupported, Text: "the procedure must 
 // procedureForm is the form of each half of schema.name.
 var procedureForm = regexp.MustCompile(`^[A-Za-z0-9_$]+$`)
 
-// Statement returns the text of the statement that a connection runs now, for
-// judging and nothing else: it holds values. whole is false when there is none,
-// another one than c's, or a very long one.
+// Statement returns the text of the statement that a connection runs now, for judging and
+// nothing else: it holds values. whole is false and the text "" when there is none, one
+// of 60,000 characters or more, or in MariaDB another one than c's; MySQL does not number
+// them.
 func (v *Session) Statement(ctx context.Context, c Connection) (text string, whole bool, err error) {
 	query := fmt.Sprintf("SELECT LEFT(INFO, %d), CHAR_LENGTH(INFO) FROM information_schema.processlist WHERE ID = %d", maxStatement, c.ID)
 	if v.l.version.MariaDB {
@@ -55,9 +56,10 @@ func (v *Session) Statement(ctx context.Context, c Connection) (text string, who
 	return text, true, nil
 }
 
-// Kill ends a connection: KILL CONNECTION. It needs CONNECTION ADMIN or SUPER,
-// see [Session.CallKillIdle] for a way without. done is false when the
-// connection was gone already. What c is must have been looked at a moment ago.
+// Kill has the server end a connection: KILL CONNECTION. It needs CONNECTION ADMIN or
+// SUPER, see [Session.CallKillIdle] for a way without. done: the server has accepted it;
+// false if the connection was gone already. The session's own is an error. The caller has
+// just read what c is.
 func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error) {
 	if c.ID == v.l.id {
 		return false, &Error{Reason: reason.Failed, Text: "the exporter's own connection is not ended"}
@@ -65,9 +67,10 @@ func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error)
 	return v.exec(ctx, fmt.Sprintf("KILL CONNECTION %d", c.ID))
 }
 
-// KillQuery ends the statement that a connection runs. MariaDB is told the
-// number of the statement and ends no other one; MySQL knows connections only,
-// and would end the next statement if c's had just ended.
+// KillQuery ends the statement that a connection runs. done is false if it was over
+// already; in MySQL only if the connection is gone. MariaDB gets the number of the
+// statement and ends no other one; MySQL knows connections only, and would end the next
+// statement if c's had just ended. The session's own connection is an error.
 func (v *Session) KillQuery(ctx context.Context, c Connection) (done bool, err error) {
 	switch {
 	case c.ID == v.l.id:
@@ -81,19 +84,22 @@ func (v *Session) KillQuery(ctx context.Context, c Connection) (done bool, err e
 	}
 }
 
-// CallKillIdle has the procedure kill_idle of deploy/sql, named "schema.name",
-// end a connection that is asleep in a transaction. It needs EXECUTE on it, and
-// nothing that kills. done is false when the procedure did not agree.
+// CallKillIdle calls the procedure kill_idle of deploy/sql, named "schema.name", which ends
+// a connection that is asleep in a transaction. It needs only EXECUTE on it, no right to
+// kill. done is false if the procedure refused, or the connection had ended before.
 func (v *Session) CallKillIdle(ctx context.Context, procedure string, c Connection, minIdle time.Duration, maxRows int) (done bool, err error) {
 	return v.call(ctx, procedure, fmt.Sprintf("%d, %d, %d, %d", c.ID, c.Query, max(minIdle.Milliseconds(), 0), max(maxRows, 0)))
 }
 
-// CallKillQuery has the procedure kill_query of deploy/sql end a statement.
+// CallKillQuery calls the procedure kill_query of deploy/sql, which ends a statement. done
+// is false if the procedure refused, or the statement had ended before.
 func (v *Session) CallKillQuery(ctx context.Context, procedure string, c Connection, minTime time.Duration) (done bool, err error) {
 	return v.call(ctx, procedure, fmt.Sprintf("%d, %d, %d", c.ID, c.Query, max(minTime.Milliseconds(), 0)))
 }
 
-// call calls a procedure whose last argument reports whether it did something.
+// call calls a procedure whose last argument says whether it did something, and returns
+// that; false also if the connection or statement had ended before. errProcedure: its
+// name has another form.
 func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
 	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
@@ -108,7 +114,9 @@ func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, 
 	return n.Int64 == 1, err
 }
 
-// exec runs a statement; done is false when what it should end had ended.
+// exec runs a KILL, or a CALL that kills. done: the server did it without an error, which for a
+// CALL, or KILL QUERY in MySQL, need not have ended anything; false without an error: the server
+// says that there is no such connection or statement.
 func (v *Session) exec(ctx context.Context, statement string) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
@@ -124,8 +132,9 @@ func (v *Session) exec(ctx context.Context, statement string) (done bool, err er
 	}
 }
 
-// CanExecute reports whether the login may call a procedure, "schema.name": those that
-// it may not call are not in its information_schema.ROUTINES.
+// CanExecute reports whether information_schema.ROUTINES shows a procedure, "schema.name",
+// to the login: one that does not exist, or on which the login has no right, is not in it.
+// A name of another form is an error.
 func (s *Server) CanExecute(ctx context.Context, procedure string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
 	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
@@ -139,9 +148,10 @@ func (s *Server) CanExecute(ctx context.Context, procedure string) (bool, error)
 	return n > 0, err
 }
 
-// ExcessPrivileges returns those rights of the login that end any connection of the server,
-// and let it set variables with which it could run statements as others:
-// SHOW GRANTS. The procedures of deploy/sql need none of them.
+// ExcessPrivileges returns those rights of the login on the whole server that
+// [ParseExcessPrivileges] knows, by SHOW GRANTS: they end any connection, or let it run
+// statements as others. It is empty if the login has none; the procedures of deploy/sql
+// need none.
 func (s *Server) ExcessPrivileges(ctx context.Context) ([]string, error) {
 	var grants []string
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
@@ -158,9 +168,9 @@ func (s *Server) ExcessPrivileges(ctx context.Context) ([]string, error) {
 	return ParseExcessPrivileges(grants), nil
 }
 
-// ParseExcessPrivileges finds in lines of SHOW GRANTS the rights that are too strong for an
-// exporter, in alphabetical order: "ALL PRIVILEGES", "CONNECTION ADMIN",
-// "CONNECTION_ADMIN" and "SUPER".
+// ParseExcessPrivileges returns the rights on the whole server (*.*) in lines of SHOW
+// GRANTS that are too strong for an exporter, each once, in alphabetical order: "ALL
+// PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN" and "SUPER".
 func ParseExcessPrivileges(grants []string) []string {
 	tooStrong := []string{"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"}
 	var out []string

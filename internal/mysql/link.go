@@ -29,6 +29,8 @@ type link struct {
 	panicked bool // the driver did, and conn cannot be closed
 }
 
+// close closes the connection and its pool; nil is allowed. After a panic of the driver it
+// closes the network connection first.
 func (l *link) close() {
 	if l == nil {
 		return
@@ -48,9 +50,9 @@ func (l *link) close() {
 	_ = l.db.Close()
 }
 
-// try calls f, which uses the connection, and returns why the guard ended it
-// where it did. A panic of the driver is an error: in TLS the guard does not see
-// what comes.
+// try calls f, which uses the connection, and returns its error; if the guard has ended
+// the connection, that error is replaced by why. A panic of the driver is an error: in
+// TLS the guard does not see what comes.
 func (l *link) try(f func() error) (err error) {
 	l.guard.Begin()
 	defer func() {
@@ -65,7 +67,8 @@ func (l *link) try(f func() error) (err error) {
 	return f()
 }
 
-// connect logs in.
+// connect logs in and sets l.conn. If the guard ended the connection, the error says why.
+// A panic of the driver is returned as guard.ErrProtocol.
 func (l *link) connect(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // of the driver, see [link.try]
@@ -82,8 +85,9 @@ func (l *link) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// each calls f for every row of a query. An error of f that is not [Error]
-// means an answer of another form, after which the connection is not trusted.
+// each calls f for every row of a query, and returns the first error, also that of f,
+// after which it stops. An error of f that is not [Error] means an answer of another
+// form, after which the connection is not trusted.
 func (l *link) each(ctx context.Context, query string, f func(*sql.Rows) error) error {
 	return l.try(func() error {
 		rows, err := l.conn.QueryContext(ctx, query)

@@ -15,13 +15,11 @@ import (
 // maxMetadataLocks is how many metadata locks one read keeps.
 const maxMetadataLocks = 5000
 
-// LockWaits reads who waits for whom: information_schema.innodb_lock_waits, in
-// MySQL 8 performance_schema.data_lock_waits. It gives ids of transactions, at
-// most 1,000 pairs; join them with [Server.Transactions] here, for a join in
-// the server costs it fifty times as much. It needs the right PROCESS, and in
-// MySQL 8 SELECT on that table. The tables of the rows are those of
-// information_schema.innodb_locks, in MySQL 8 performance_schema.data_locks; they
-// are left out where these may not be read.
+// LockWaits returns who waits for whom, by ids of transactions, at most 1,000 pairs, with
+// the tables if those may be read; in MySQL 8, of the first 100 pairs. Join them with
+// [Server.Transactions] in the exporter: a join in the server costs it fifty times as
+// much. It needs the right PROCESS, and in MySQL 8 SELECT on
+// performance_schema.data_lock_waits.
 func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 	var out []LockWait
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
@@ -61,7 +59,8 @@ func (l *link) lockWaitsQuery() string {
 	return fmt.Sprintf("%s LIMIT %d", query, maxLockWaits+1)
 }
 
-// scanLockWait reads one row of [link.lockWaitsQuery], and the id of the lock.
+// scanLockWait returns one row of [link.lockWaitsQuery], without the table, and the id of
+// the lock.
 func scanLockWait(rows *sql.Rows) (w LockWait, lock string, err error) {
 	err = rows.Scan(&w.Waiting, &w.Blocking, &lock)
 	w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
@@ -71,8 +70,10 @@ func scanLockWait(rows *sql.Rows) (w LockWait, lock string, err error) {
 // hasDataLocks reports whether the server has the tables of MySQL 8.
 func (l *link) hasDataLocks() bool { return !l.version.MariaDB && l.version.Major >= 8 }
 
-// nameTables sets the tables of waits whose locks have these ids. A refusal is no
-// error.
+// nameTables sets the tables of waits, whose locks have these ids in the same order; in
+// MySQL 8 those of the first 100, else by the first 2,000 locks. What cannot be read, such
+// as without a right, stays empty without an error; an error means that the connection is
+// lost.
 func (l *link) nameTables(ctx context.Context, waits []LockWait, ids []string) error {
 	query := "SELECT lock_id, lock_table FROM information_schema.innodb_locks"
 	if l.hasDataLocks() {
@@ -96,8 +97,8 @@ func (l *link) nameTables(ctx context.Context, waits []LockWait, ids []string) e
 	return err
 }
 
-// quotedIDs returns at most 100 ids of locks for an IN clause, without those that are
-// none.
+// quotedIDs returns at most 100 ids of locks for an IN clause, without those that have
+// another form. It begins with the empty id, so that it is never empty.
 func quotedIDs(ids []string) string {
 	out := []string{"''"}
 	for _, id := range ids[:min(len(ids), maxStatementIDs)] {
@@ -108,12 +109,11 @@ func quotedIDs(ids []string) string {
 	return strings.Join(slices.Compact(out), ", ")
 }
 
-// MetadataLocks reads the metadata locks, at most 5,000: in MariaDB
-// information_schema.METADATA_LOCK_INFO of the plugin metadata_lock_info, which has
-// those that are held; else performance_schema.metadata_locks, which needs its
-// instrument wait/lock/metadata/sql/mdl, and SELECT on it and on two columns of
-// performance_schema.threads. The error has the reason unsupported where the server
-// keeps neither.
+// MetadataLocks returns the metadata locks, at most 5,000: in MariaDB those that are
+// held, by the plugin metadata_lock_info; else those that connections hold or wait for,
+// by performance_schema.metadata_locks, which needs its instrument, and SELECT on it and
+// on two columns of performance_schema.threads. The reason unsupported: the server keeps
+// neither.
 func (s *Server) MetadataLocks(ctx context.Context) ([]locks.Lock, error) {
 	var out []locks.Lock
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) (err error) {
@@ -153,7 +153,8 @@ func (s *Server) MetadataLocks(ctx context.Context) ([]locks.Lock, error) {
 	return out, err
 }
 
-// metadataLocks reads the rows of one of the two tables.
+// metadataLocks returns the rows of one of the two tables, at most 5,000; whether there
+// are more is counted in s.left. With an error it returns what was read.
 func (s *Server) metadataLocks(ctx context.Context, l *link, query string) (out []locks.Lock, err error) {
 	err = l.each(ctx, query+strconv.Itoa(maxMetadataLocks+1), func(rows *sql.Rows) error {
 		var x locks.Lock
@@ -171,9 +172,10 @@ func (s *Server) metadataLocks(ctx context.Context, l *link, query string) (out 
 	return out, err
 }
 
-// ClientPIDs reads the process ids that the clients say they have, by connection:
-// _pid of performance_schema.session_connect_attrs. Anybody may claim any. It needs
-// performance_schema and SELECT on three columns of that table.
+// ClientPIDs returns the process ids that the clients say they have, by connection: _pid
+// of performance_schema.session_connect_attrs. Anybody may claim any. At most
+// 20,000 are read, and what is no number is left out. It needs performance_schema and SELECT
+// on three columns of that table.
 func (s *Server) ClientPIDs(ctx context.Context) (map[uint64]int, error) {
 	if err := s.requirePerformanceSchema(ctx); err != nil {
 		return nil, err

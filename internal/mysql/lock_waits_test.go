@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// The waits of MySQL 8 name their tables by the ids of locks. What is no id is not
-// sent back to the server, and a refusal leaves the tables out.
+// The waits of MySQL 8 name their tables by the ids of locks. A value that is not an id
+// is not sent back to the server, and without the right the tables are left out.
 func TestTablesOfLockWaits(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() {

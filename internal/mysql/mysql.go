@@ -63,7 +63,8 @@ func Open(o Options) *Server {
 	return &Server{o: o, connLock: make(chan struct{}, 1), sessionLock: make(chan struct{}, 1), refreshAfter: primaryInterval}
 }
 
-// Close ends the connection and every connect under way. Later reads fail.
+// Close ends the connection and every connect under way, and waits for them. Later reads
+// fail.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -92,10 +93,10 @@ func (s *Server) Serving() (index int, v Version, ok bool) {
 	return s.link.index, s.link.version, true
 }
 
-// use calls f with the connection, exclusively, for at most limit. A failure
-// that breaks the connection closes it. If the server had closed it while it
-// was idle, as after its wait_timeout, use connects again and calls f a second
-// time: f must start over with its results.
+// use calls f with the connection, exclusively, for at most limit; its error is an
+// [Error]. A failure that breaks the connection closes it. If the server had closed it
+// while it was idle, use connects again and calls f a second time: f must start over with
+// its results.
 func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Context, *link) error) error {
 	select {
 	case s.connLock <- struct{}{}:
@@ -104,7 +105,7 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 		return &Error{Reason: reason.Timeout, Text: "the previous read has not finished yet"}
 	}
 	for again := true; ; again = false {
-		l, err := s.connected(ctx)
+		l, err := s.connectedLocked(ctx)
 		if err != nil {
 			return err
 		}
@@ -118,7 +119,8 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 	}
 }
 
-// once calls f with a connection, and closes it after a failure that breaks it.
+// once calls f with a connection, and closes it after a failure that breaks it. It
+// returns the [Error] for that of f; nil for none.
 func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(context.Context, *link) error) *Error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// passwordError returns the error of a password file, without the path of the
-// file.
+// passwordError returns the [Error] for a password file that cannot be read, without the
+// path of the file.
 func passwordError(err error) *Error {
 	e, ok := errors.AsType[*secret.Error](err)
 	if !ok {

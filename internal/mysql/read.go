@@ -3,13 +3,11 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"maps"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql/statement"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
@@ -21,7 +19,6 @@ const (
 	maxTransactions = 20_000
 	maxLockWaits    = 1000        // one more is read, to know whether there are more
 	variablesAge    = time.Minute // they can be set while the server runs
-	sumsAge         = 10 * time.Second
 )
 
 // Thread is one connection to the server, of its process list.
@@ -70,8 +67,8 @@ func (s *Server) LeftOut() LeftOut {
 	return LeftOut{s.left.threads.Load(), s.left.transactions.Load(), s.left.lockWaits.Load()}
 }
 
-// appendBounded appends x to list up to bound items, and counts the rest in
-// left.
+// appendBounded appends x to list and returns it; if list has bound items already, it
+// counts x in left instead.
 func appendBounded[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	if len(list) >= bound {
 		left.Add(1)
@@ -80,7 +77,7 @@ func appendBounded[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	return append(list, x)
 }
 
-// Ping sends a ping and returns its round-trip time.
+// Ping sends a ping and returns its round-trip time, on a connection that stands.
 func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	err := s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
@@ -92,52 +89,9 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	return took, err
 }
 
-// Status reads Threads_connected, Threads_running, Queries and Slow_queries of
-// SHOW STATUS. A name that the server does not know is not in the answer.
-//
-// A question about global status makes the server add up the counters of all
-// its connections, which costs it more than a millisecond per thousand. MariaDB
-// tells the connections and the queries of the whole server also when asked
-// about the session. So there Slow_queries is at most ten seconds old, and
-// Threads_running is left out where [Server.Threads] can be counted instead.
-func (s *Server) Status(ctx context.Context) (map[string]float64, error) {
-	var out map[string]float64
-	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) (err error) {
-		if !l.version.MariaDB || l.process != nil {
-			out, err = l.status(ctx, "GLOBAL", "Threads_connected", "Threads_running", "Queries", "Slow_queries")
-			return err
-		}
-		if l.sums == nil || time.Since(l.summed) > sumsAge {
-			if l.sums, err = l.status(ctx, "GLOBAL", "Slow_queries"); err != nil {
-				return err
-			}
-			l.summed = time.Now()
-		}
-		if out, err = l.status(ctx, "SESSION", "Threads_connected", "Queries"); err == nil {
-			maps.Copy(out, l.sums)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (l *link) status(ctx context.Context, scope string, names ...string) (map[string]float64, error) {
-	out := make(map[string]float64, len(names)+1)
-	query := "SHOW " + scope + " STATUS WHERE Variable_name IN ('" + strings.Join(names, "', '") + "')"
-	return out, l.each(ctx, query, func(rows *sql.Rows) error {
-		var name string
-		var value float64
-		err := rows.Scan(&name, &value)
-		out[name] = value
-		return err
-	})
-}
-
-// Variables gives these global variables, at most a minute old. A name that
-// the server does not know is not in the answer.
+// Variables returns max_connections, performance_schema and read_only of the server's
+// global variables, at most a minute old. One that the server does not know is missing.
+// The map is shared, and not to be changed.
 func (s *Server) Variables(ctx context.Context) (map[string]string, error) {
 	var out map[string]string
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
@@ -160,8 +114,9 @@ func (s *Server) Variables(ctx context.Context) (map[string]string, error) {
 	return out, err
 }
 
-// Threads reads the process list, at most 20,000 rows, the rest of which
-// [Server.LeftOut] counts, and without the text of statements. It needs the right PROCESS; the error says so where it is missing.
+// Threads returns the process list without the text of statements, at most 20,000 rows;
+// [Server.LeftOut] counts the others. It needs the right PROCESS; if that is missing, the
+// error says so.
 func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 	var out []Thread
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
@@ -177,8 +132,9 @@ func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 	return out, nil
 }
 
-// threads reads SHOW PROCESSLIST, which costs the server half of what the
-// table information_schema.processlist does.
+// threads appends the rows of SHOW PROCESSLIST to out, up to a bound, and counts the
+// others in left. That costs the server half of what the table
+// information_schema.processlist does.
 func (l *link) threads(ctx context.Context, out *[]Thread, left *atomic.Uint64) error {
 	list := threadList{texts: make(map[string]string)}
 	return l.each(ctx, "SHOW PROCESSLIST", func(rows *sql.Rows) error {
@@ -200,6 +156,8 @@ type threadList struct {
 	texts map[string]string
 }
 
+// scan returns the thread in the current row; its time is 0 if the server reports none or
+// a negative one. The reason unsupported: the row has less than seven columns.
 func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 	if l.into == nil {
 		columns, err := rows.Columns()
@@ -235,7 +193,8 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 	return t, nil
 }
 
-// statement returns the beginning of the statement in the row that was scanned.
+// statement returns the beginning of the statement in the row that was scanned, valid
+// until the next row; nil if the row has none.
 func (l *threadList) statement() []byte {
 	if len(l.cells) < 8 {
 		return nil
@@ -243,6 +202,7 @@ func (l *threadList) statement() []byte {
 	return l.cells[7]
 }
 
+// text returns the text of column i, clipped; equal texts are stored once.
 func (l *threadList) text(i int) string {
 	s, ok := l.texts[string(l.cells[i])]
 	if !ok {
@@ -256,9 +216,10 @@ func (l *threadList) text(i int) string {
 // maxText bounds a name or a state that a server sends, in bytes.
 const maxText = 256
 
-// clip returns text of a server as it may be shown: valid, in one line, bounded.
+// clip returns text of a server as it may be shown: valid UTF-8, on one line, with a
+// space for what cannot be printed, cut to 256 bytes.
 func clip(s string) string {
-	if len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf }) {
+	if len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= unicode.MaxASCII }) {
 		return s
 	}
 	s = strings.Map(func(r rune) rune {
@@ -270,8 +231,8 @@ func clip(s string) string {
 	return strings.Clone(s)
 }
 
-// Transactions reads information_schema.innodb_trx, at most 20,000 rows. It
-// needs the right PROCESS.
+// Transactions returns the open transactions (information_schema.innodb_trx), at most
+// 20,000; [Server.LeftOut] counts the others. It needs the right PROCESS.
 func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 	// Seconds since 1970 do not jump with summer time. They are subtracted here:
 	// what the server computes for each of some hundred rows, it pays for.
@@ -306,8 +267,8 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 	return out, nil
 }
 
-// seconds returns a length of time of the server's, at most some years; a step of
-// its clock may have made it negative.
+// seconds returns a length of time that the server reports, at most 10^9 s; 0 for a
+// negative one, which a step of its clock may have made.
 func seconds(v float64) time.Duration {
 	if !(v > 0) { // nor is it a number, perhaps
 		return 0
@@ -315,9 +276,9 @@ func seconds(v float64) time.Duration {
 	return time.Duration(min(v, 1e9) * float64(time.Second))
 }
 
-// StatementTime returns the time that all statements took since the server
-// started counting, from performance_schema's totals by kind of statement. It
-// needs performance_schema switched on and SELECT on it.
+// StatementTime returns the time that all statements took since the server started
+// counting, by performance_schema's totals by kind of statement; 0 and no error if
+// performance_schema is off. An error also without SELECT on it.
 func (s *Server) StatementTime(ctx context.Context) (time.Duration, error) {
 	const query = "SELECT COALESCE(SUM(SUM_TIMER_WAIT), 0) / 1000 FROM performance_schema.events_statements_summary_global_by_event_name"
 	var nanoseconds float64

@@ -33,7 +33,9 @@ type Session struct {
 	end    func()
 }
 
-// Session connects to the address that serves now. Close it.
+// Session returns a session on the address that serves now. The caller closes it. Only
+// one is open at a time: it waits for the one before until ctx ends. Its error is an
+// [Error], also if the right PROCESS is missing.
 func (s *Server) Session(ctx context.Context) (*Session, error) {
 	select {
 	case s.sessionLock <- struct{}{}:
@@ -50,6 +52,9 @@ func (s *Server) Session(ctx context.Context) (*Session, error) {
 	return v, nil
 }
 
+// session opens a connection of its own, to the DSN that the server's connection has,
+// else to the first one, or borrows the server's connection if the server accepts no
+// more. An [*Error] says why there is none; a missing right PROCESS is one.
 func (s *Server) session(ctx context.Context) (*Session, error) {
 	s.mu.Lock()
 	closed, index := s.closed, 0
@@ -84,9 +89,9 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	return v, nil
 }
 
-// lendConnection returns the shared connection, which nobody else uses until it is given
-// back; nil if there is none, or if ctx ends before the read that uses it. Reads connect
-// anew meanwhile, and fail if the MySQL server has no place for one more connection.
+// lendConnection returns the shared connection, for exclusive use until it is returned;
+// nil if there is none, or if ctx ends before the read that uses it. Reads open another
+// connection meanwhile, and fail if the MySQL server has no place for one more.
 func (s *Server) lendConnection(ctx context.Context) *link {
 	select {
 	case s.connLock <- struct{}{}:
@@ -101,8 +106,8 @@ func (s *Server) lendConnection(ctx context.Context) *link {
 	return l
 }
 
-// returnConnection puts the connection back into use, also a broken one, which
-// the next read finds out; it closes it if there is another one by now.
+// returnConnection puts the connection back into use, even a broken one, which the next
+// read detects. It closes it if there is another one by now.
 func (s *Server) returnConnection(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,10 +118,10 @@ func (s *Server) returnConnection(l *link) {
 	s.link, s.lastError, s.failures = l, nil, 0
 }
 
-// identify learns which process of which server this is. Uptime and
-// UNIX_TIMESTAMP() of one statement are from the same look at the clock, so that
-// their difference is the time of the start to the second, whatever the clock
-// was set to since.
+// identify sets which process of which server this is, and the login's user. Uptime and
+// UNIX_TIMESTAMP() of one statement have the same time, so their difference is the start
+// time to the second, even if the clock was set since. The reason unsupported: the server
+// does not report its uptime.
 func (v *Session) identify(ctx context.Context) error {
 	table, own := "performance_schema.global_status", "@@server_uuid"
 	if v.l.version.MariaDB {
@@ -137,8 +142,9 @@ func (v *Session) identify(ctx context.Context) error {
 	return nil
 }
 
-// Server names the server's process, the same by whatever address it is reached,
-// and another one after each start. It holds no name, user or address.
+// Server returns an identifier of the server's process, which is the same for every
+// address of the server, and another one after each start. It contains no name, user or
+// address.
 func (v *Session) Server() string { return v.server }
 
 // User returns the login's own user, not to be published.
@@ -147,8 +153,8 @@ func (v *Session) User() string { return v.user }
 // Version returns the server's version.
 func (v *Session) Version() Version { return v.l.version }
 
-// Close closes the connection, or returns the shared one. The session cannot be
-// used afterwards.
+// Close closes the connection of the session, or returns it if it is the shared one. The
+// session cannot be used afterwards.
 func (v *Session) Close() {
 	switch {
 	case v.closed || v.l == nil:
@@ -191,14 +197,14 @@ type Connection struct {
 	Rows          uint64 // that it has changed and not committed
 }
 
-// Connections lists all connections: information_schema.processlist, without
-// the text of statements, and information_schema.innodb_trx. More than 20,000
-// of either are an error, for of a part of them nothing follows. It needs the right PROCESS.
+// Connections returns all connections with their transactions, without the text of
+// statements. More than 20,000 of either are an error, for of a part of them nothing
+// follows. It needs the right PROCESS.
 func (v *Session) Connections(ctx context.Context) ([]Connection, error) {
 	return v.connections(ctx, "", "")
 }
 
-// Connection returns one connection as it is now; ok is false when it is gone.
+// Connection returns one connection as it is now; ok is false if it is gone.
 func (v *Session) Connection(ctx context.Context, id uint64) (c Connection, ok bool, err error) {
 	list, err := v.connections(ctx, fmt.Sprintf(" WHERE ID = %d", id), fmt.Sprintf(" WHERE trx_mysql_thread_id = %d", id))
 	if err != nil || len(list) == 0 {
@@ -207,9 +213,10 @@ func (v *Session) Connection(ctx context.Context, id uint64) (c Connection, ok b
 	return list[0], list[0].ID == id, nil
 }
 
-// connections asks for transactions first. The server's answer may be a tenth of
-// a second old; what the list of threads then shows asleep for a second or more
-// has done nothing since, so that the two agree.
+// connections returns the connections with their transactions, in no order; the
+// conditions select rows of the two tables, of which more than 20,000 are an error.
+// Transactions are read first: the answer may be a tenth of a second old, and a thread
+// that is then asleep for a second or more has done nothing since, so the two agree.
 func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions string) ([]Connection, error) {
 	transactions := make(map[uint64]Connection)
 	query := "SELECT trx_mysql_thread_id, trx_id, trx_state, trx_rows_modified FROM information_schema.innodb_trx" + ofTransactions
@@ -255,8 +262,8 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 	return out, err
 }
 
-// milliseconds returns a duration that a server reports; 0 for a negative or
-// absurd one.
+// milliseconds returns a duration that a server reports in milliseconds; 0 for a negative
+// one, or one of more than ten years.
 func milliseconds(ms float64) time.Duration {
 	const most = 10 * 365 * 24 * time.Hour
 	if !(ms > 0) || ms > float64(most/time.Millisecond) {

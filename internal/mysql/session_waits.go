@@ -14,10 +14,10 @@ type ConnectionWait struct {
 	Blocker uint64 // 0: the server does not say whose lock it is
 }
 
-// Waits reads which connections wait for which, for the locks of rows: the pairs of
-// [Server.LockWaits], joined with information_schema.innodb_trx. More than 1,000 pairs
-// are an error, for of a part of them nothing follows. It needs the rights of
-// [Server.LockWaits].
+// Waits returns which connections wait for which, for the locks of rows; a waiter whose
+// connection is not known is left out, such a blocker is 0. More than 1,000 pairs, or
+// 20,000 open transactions, are an error, for of a part of them nothing follows. It needs
+// the rights of [Server.LockWaits].
 func (v *Session) Waits(ctx context.Context) ([]ConnectionWait, error) {
 	var waits []LockWait
 	err := v.read(ctx, v.l.lockWaitsQuery(), func(rows *sql.Rows) error {
@@ -47,9 +47,9 @@ func (v *Session) Waits(ctx context.Context) ([]ConnectionWait, error) {
 	return out, nil
 }
 
-// transactionHolders returns the connections of the open transactions by the ids of
-// these. An id that two of them have is of neither: MariaDB reports 0 for each
-// transaction that has changed nothing.
+// transactionHolders returns the connection of each open transaction by the transaction's
+// id; 0 for an id that two of them have: MariaDB reports 0 for each transaction that has
+// changed nothing. More than 20,000 transactions are an error.
 func (v *Session) transactionHolders(ctx context.Context) (map[string]uint64, error) {
 	out := make(map[string]uint64)
 	rowsRead := 0

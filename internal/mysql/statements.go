@@ -39,8 +39,8 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 	return out, nil
 }
 
-// requirePerformanceSchema returns an error if performance_schema is switched
-// off.
+// requirePerformanceSchema returns nil if performance_schema is switched on. The reason
+// unsupported: it is off; any other error: that is not known.
 func (s *Server) requirePerformanceSchema(ctx context.Context) error {
 	variables, err := s.Variables(ctx)
 	if err == nil && !strings.EqualFold(variables["performance_schema"], "ON") {
@@ -49,9 +49,9 @@ func (s *Server) requirePerformanceSchema(ctx context.Context) error {
 	return err
 }
 
-// KeepsStatements reports whether [Server.LastStatements] has something to give:
-// it looks for the row of our own connection, which must be there. false means
-// that the consumer events_statements_current is off. Errors are as there.
+// KeepsStatements reports whether [Server.LastStatements] has something to return: it
+// looks for the row of the exporter's own connection. false: there is none, as when the
+// consumer events_statements_current is off. Errors are as those of LastStatements.
 func (s *Server) KeepsStatements(ctx context.Context) (bool, error) {
 	if err := s.requirePerformanceSchema(ctx); err != nil {
 		return false, err
@@ -64,7 +64,8 @@ func (s *Server) KeepsStatements(ctx context.Context) (bool, error) {
 	return rows > 0, err
 }
 
-// lastStatements fills out, and counts the rows that there are.
+// lastStatements sets in out the statements of these connections, of at most 100, and
+// returns how many rows the server has for them.
 func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]string) (found int, err error) {
 	connections := make(map[uint64]uint64) // by thread
 	var threads []uint64
@@ -100,13 +101,14 @@ func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]
 	return found, err
 }
 
-// bounded cuts text that a server should have cut.
+// bounded returns text without blanks around it, cut to 400 characters, as a server
+// should have cut it.
 func bounded(s string) string {
 	r := []rune(strings.TrimSpace(s))
 	return string(r[:min(len(r), maxDigest)])
 }
 
-// inList returns at most 100 numbers for an IN clause.
+// inList returns the first 100 numbers, separated by commas, for an IN clause.
 func inList(ids []uint64) string {
 	var b []byte
 	for i, id := range ids[:min(len(ids), maxStatementIDs)] {

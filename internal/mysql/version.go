@@ -24,8 +24,9 @@ var versionForm = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?`)
 // old replicas would stumble over a two-digit number.
 const replicationPrefix = "5.5.5-"
 
-// ParseVersion reads what VERSION() gives, such as "10.11.6-MariaDB-0+deb12u1",
-// "5.5.5-10.4.1-MariaDB" or "8.0.36-28".
+// ParseVersion returns the version in the result of VERSION(), such as
+// "10.11.6-MariaDB-0+deb12u1", "5.5.5-10.4.1-MariaDB" or "8.0.36-28". Any other text is
+// an error.
 func ParseVersion(s string) (Version, error) {
 	mariadb := strings.Contains(strings.ToLower(s), "mariadb")
 	if mariadb {
@@ -42,8 +43,8 @@ func ParseVersion(s string) (Version, error) {
 	return v, nil
 }
 
-// Less reports whether v's number is lower than w's, part by part: 10.5 is lower
-// than 10.11.
+// Less reports whether v's number is lower than w's, part by part: 10.5 is lower than
+// 10.11. The flavours are not compared.
 func (v Version) Less(w Version) bool {
 	switch {
 	case v.Major != w.Major:
@@ -55,8 +56,8 @@ func (v Version) Less(w Version) bool {
 	}
 }
 
-// has reports whether a server of this version has what came with the given ones
-// of the two flavours.
+// has reports whether a server of this version has what came with version mariadb of
+// MariaDB and with version mysql of MySQL.
 func (v Version) has(mariadb, mysql Version) bool {
 	if v.MariaDB {
 		return !v.Less(mariadb)

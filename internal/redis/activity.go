@@ -37,9 +37,10 @@ type Inspection struct {
 	SlowErr error // an [Error]: why it is refused; it needs the right +slowlog|get
 }
 
-// Inspect asks for the connections, for the slow commands, or for both at once: a
-// server that is slow would keep two questions waiting twice. A cluster is not asked:
-// the reason is unsupported. Its error is an [Error].
+// Inspect returns the connections (CLIENT LIST, 2,000 at most), the last 16 slow commands
+// (SLOWLOG GET), or both in one round trip, so that a slow server delays the caller once.
+// What is not requested stays nil; if only that command is refused, ClientsErr or SlowErr
+// is set. Its error is an [Error]; the reason unsupported: the server is a cluster.
 func (s *Server) Inspect(ctx context.Context, clients, slow bool) (Inspection, error) {
 	var out Inspection
 	err := s.Do(ctx, func(ctx context.Context, l *Link) error {
@@ -69,7 +70,8 @@ func (s *Server) Inspect(ctx context.Context, clients, slow bool) (Inspection, e
 	return out, nil
 }
 
-// read reads the replies to the commands that were sent; nil for the others.
+// read sets the results by the replies to the commands that were sent, or why a command
+// failed; nil for one that was not sent.
 func (in *Inspection) read(list *redis.StringCmd, log *redis.SlowLogCmd) {
 	switch {
 	case list == nil:
@@ -87,8 +89,9 @@ func (in *Inspection) read(list *redis.StringCmd, log *redis.SlowLogCmd) {
 	}
 }
 
-// ParseActivities reads the reply of CLIENT LIST as [ParseClients] does. A line without
-// an id, an age or a time idle is left out.
+// ParseActivities returns the connections in the reply of CLIENT LIST, in its order, at
+// most 2,000. A line that [ParseClients] skips, or without an id, an age or a time idle,
+// is left out.
 func ParseActivities(list string) []Activity {
 	var out []Activity
 	for line := range strings.Lines(list) {
@@ -107,7 +110,9 @@ func ParseActivities(list string) []Activity {
 	return out
 }
 
-// read sets what a line has of a connection's activity; false if it is no such line.
+// read sets what a line of CLIENT LIST says of a connection's activity; false if its id,
+// its age or its time idle is missing or no number. Times are 10^9 seconds at most. A
+// user's name that is too long is left out.
 func (a *Activity) read(line string) bool {
 	numbers := 0
 	for field := range strings.FieldsSeq(line) {
@@ -140,9 +145,10 @@ func (a *Activity) read(line string) bool {
 	return numbers == 3
 }
 
-// commandName returns the name of a command as Redis writes it, "client|list"; "" for
-// none, and for what has other characters than letters, digits, dots, dashes and
-// underscores.
+// commandName returns the name of a command in lower case, with the subcommand of the known
+// ones that have some: "blpop", "client|list". "" for NULL, for more than 32 bytes, and for
+// other characters than letters, digits, dots, dashes and underscores; a subcommand of that
+// kind is left out.
 func commandName(words []string) string {
 	if words[0] = strings.ToLower(words[0]); words[0] == "null" || plainText(words[0]) == "" {
 		return ""
@@ -167,7 +173,8 @@ type SlowCommand struct {
 // maxSlow is how many slow commands one read keeps.
 const maxSlow = 16
 
-// slowCommands returns at most 16 entries of the log without their arguments.
+// slowCommands returns the first 16 entries of the log, in its order, without their
+// arguments. The address of a client is "" if it is too long.
 func slowCommands(list []redis.SlowLog) []SlowCommand {
 	var out []SlowCommand
 	for _, e := range list[:min(len(list), maxSlow)] {

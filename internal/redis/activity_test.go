@@ -14,7 +14,7 @@ import (
 
 const activityLine = "id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=web age=60 idle=42 flags=bx db=2 sub=0 multi=1 cmd=BLPOP user=shop\n"
 
-// What a list says of each client, and what one refuses.
+// What a list reports of each client, and what a server that refuses it returns.
 func TestActivities(t *testing.T) {
 	t.Parallel()
 	list := activityLine + "id=4 addr=/run/r.sock:0 fd=9 name= age=1 idle=0 flags=U db=0 cmd=client|list\nid=5 addr=127.0.0.1:1 db=0 age=1\nid=0 addr=127.0.0.1:1 db=0 age=1 idle=0\nid=6 addr=127.0.0.1:2 db=0 age=x idle=0\n"
@@ -79,8 +79,7 @@ func TestScriptIsTold(t *testing.T) {
 	}
 }
 
-// Whatever a list holds: each activity has an id, an address and a command of plain
-// characters.
+// For any list, each activity has an id, an address and a command of plain characters.
 func FuzzParseActivities(f *testing.F) {
 	f.Add(activityLine)
 	f.Add("id=18446744073709551616 addr=1.2.3.4:5 db=0 age=-1 idle=99999999999999 cmd=a|b|c\nid=1 addr=/a:0 db=0 age=1 idle=1 cmd=config|get|x flags=")

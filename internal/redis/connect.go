@@ -23,7 +23,7 @@ const (
 	maxPEM = 1 << 20
 )
 
-// clientOptions sets the limits of a client of go-redis.
+// clientOptions sets the limits of a client of go-redis in o, and returns it.
 func clientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	o.DisableIdentity = true
 	o.Protocol = 2 // the least that the guard has to know
@@ -36,8 +36,8 @@ func clientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	return o
 }
 
-// connect opens a connection by TCP, a UNIX socket or TLS, with a guard that
-// stores error replies in reply.
+// connect opens a connection by TCP, a UNIX socket or TLS, which the caller closes. Its
+// guard checks what the server sends, and stores error replies in reply.
 func connect(ctx context.Context, network, addr string, u config.RedisURL, reply *atomic.Pointer[string]) (net.Conn, error) {
 	conn, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, addr)
 	if err == nil && u.TLS {
@@ -49,8 +49,9 @@ func connect(ctx context.Context, network, addr string, u config.RedisURL, reply
 	return &guard{Conn: conn, reply: reply}, nil
 }
 
-// startTLS starts TLS on a connection. It reads the certificates each time,
-// because they may have been renewed.
+// startTLS returns a connection with TLS on conn, which it closes on an error. The error
+// is errCertificate, or wraps errHandshake. It reads the certificates each time, because
+// they may have been renewed.
 func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL) (net.Conn, error) {
 	conf, err := tlsConfig(u)
 	if err == nil {
@@ -70,6 +71,8 @@ func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL
 	return nil, err
 }
 
+// tlsConfig returns the TLS configuration of a URL. errCertificate: a file of it cannot be
+// read, or is no certificate or key.
 func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.ServerName}
 	if u.CAFile != "" {

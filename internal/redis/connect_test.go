@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -79,6 +81,38 @@ func TestBrokenConnection(t *testing.T) {
 	}
 	if n := f.Accepted.Load(); n != 2 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// An error of the caller's own is returned at once, and the connection is kept; one of the
+// connection makes one more call.
+func TestCallsOfDo(t *testing.T) {
+	t.Parallel()
+	own := errors.New("own")
+	for name, c := range map[string]struct {
+		err                error
+		calls, connections int64
+	}{"own": {own, 1, 1}, "wrapped": {fmt.Errorf("list: %w", own), 1, 1}, "hang-up": {io.EOF, 2, 2}, "replaced": {redis.ErrStale, 2, 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := redistest.Serve(t, redistest.Well(nil))
+			s := redistest.Open(t, "redis://"+f.Addr, "")
+			calls := int64(0)
+			err := s.WithKeys(t.Context(), func(context.Context, *redis.Link) error {
+				calls++
+				return c.err
+			})
+			var fault *redis.Error
+			if !errors.As(err, &fault) || c.calls == 1 && !errors.Is(err, c.err) {
+				t.Errorf("error %v", err)
+			}
+			if n := f.Accepted.Load(); calls != c.calls || n != c.connections {
+				t.Errorf("%d calls, %d connections", calls, n)
+			}
+			if _, err := s.Ping(t.Context()); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -18,18 +19,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// Error is why a read failed, in the exporter's own words: what servers and the
-// network say may hold users' names, addresses and keys.
+// Error is why a read failed, in the exporter's own words: messages of servers and of the
+// network may contain users' names, addresses and keys.
 type Error struct {
 	Reason reason.Reason
 	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
-	// Remedy is what an administrator does about it, one way a line, with
-	// [Placeholder] for the user; "" where there is nothing to paste.
+	// Remedy is what an administrator can do about it, one command per line, with
+	// [Placeholder] for the user; "" if there is none.
 	Remedy string
 	// Answered is that the server answers, and refused no more than a command.
 	Answered bool
 	// Script is that the server runs a script or a function, and nothing else.
 	Script bool
+
+	cause error // of the caller's function; nil: the detail says all
 }
 
 // Placeholder stands for the exporter's user in a remedy.
@@ -51,6 +54,10 @@ const (
 // Error implements error.
 func (e *Error) Error() string { return e.Detail }
 
+// Unwrap returns the error of a function that [Server.Do] called, if the connection was
+// well and the server did not refuse; nil for any other.
+func (e *Error) Unwrap() error { return e.cause }
+
 // Errors of this package, inside of those that go-redis returns.
 var (
 	errCertificate = errors.New("certificate files")
@@ -67,10 +74,10 @@ var ErrTooLarge = errors.New("a reply that is too large")
 // the nodes were listed.
 var ErrStale = errors.New("the connection was replaced")
 
-// used are the commands that the exporter sends, as an ACL rule writes them.
-// What a server says is repeated only where it is one of them.
+// used are the commands that the exporter sends, as an ACL rule writes them. Of a server's
+// message only a command of this list is repeated.
 const used = `ping|info|select|cluster\|slots|cluster|client\|setname|client\|list|client|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|` +
-	`hmget|hlen|scan|ttl|memory\|usage|memory|time|set|get|del|expire|zadd|zremrangebyscore|zrem|watch|unwatch|multi|exec|` +
+	`hmget|hlen|hget|hset|hdel|exists|xadd|xlen|xdel|xack|xreadgroup|xgroup\|create|xgroup|scan|ttl|memory\|usage|memory|time|set|get|del|expire|zadd|zremrangebyscore|zrem|watch|unwatch|multi|exec|` +
 	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel|slowlog\|get|slowlog`
 
 var (
@@ -78,14 +85,15 @@ var (
 	command = regexp.MustCompile(`'(` + used + `)'`)
 	// unknown is what a server does not have: "ERR unknown command 'INFO', with args beginning with: …".
 	unknown = regexp.MustCompile("(?i)['`\"](" + used + ")['`\"]")
-	// missing is that a server does not have a command, or does not let it be
-	// used by anybody, in the words of Redis, its kin and managed services.
+	// missing matches the messages that a server does not have a command or allows it
+	// to no user: those of Redis, compatible servers and managed services.
 	missing = regexp.MustCompile(`(?i)^ERR .*(unknown (sub)?command|unsupported command|not (be )?(supported?|available|allowed|enabled|permitted)|is disabled|no such command)`)
 )
 
-// RefusesCommand reports whether a server refused one command and no more: it
-// does not have it, or the user may not use it. Where a connect failed, the
-// command is one of those that log in.
+// RefusesCommand reports whether a server refused one command only: it does not know or
+// allow it, or the user may not use it (NOPERM with the name of a command that the exporter
+// sends). False for nil, and where the user lacks a right to a key. After a failed connect,
+// the command is one of those that log in.
 func RefusesCommand(err error) bool {
 	var answered redis.Error
 	if !errors.As(err, &answered) {
@@ -101,8 +109,32 @@ func IsReply(err error) bool {
 	return err == nil || errors.As(err, &answered)
 }
 
-// ofAll reports whether an error reply is about the connection or the server as a
-// whole, not about the command that it is the reply to.
+// ofConnection reports whether err says that a connection broke, could not be made or was
+// not used in time, or is known to [localFault], as a reply that is too large. An [Error]
+// counts as one, because its reason is known.
+func ofConnection(err error) bool {
+	for _, e := range []error{
+		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, context.Canceled,
+		redis.ErrClosed, redis.ErrPoolTimeout, redis.ErrPoolExhausted,
+		errHandshake, errSentinel, errNoMaster, ErrStale,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	_, ours := errors.AsType[*Error](err)
+	_, network := errors.AsType[net.Error](err)
+	return ours || network || localFault(err) != nil || networkFault(err) != nil
+}
+
+// unusable returns the [Error] for an error of a caller's function, or of go-redis about a
+// reply of another type.
+func unusable(err error) *Error {
+	return &Error{Reason: reason.Failed, Detail: "sent a reply that the exporter cannot use", cause: err}
+}
+
+// ofAll reports whether an error reply is about the connection or the server as a whole,
+// not only about the command that it replies to.
 func ofAll(err error) bool {
 	code, rest, _ := strings.Cut(err.Error(), " ")
 	switch code {
@@ -112,17 +144,18 @@ func ofAll(err error) bool {
 	return strings.HasPrefix(rest, "max number of clients")
 }
 
-// NamesCommand reports whether an error reply names a command that the exporter
-// sends.
+// NamesCommand reports whether an error reply has, in single quotes, the name of a
+// command that the exporter sends.
 func NamesCommand(text string) bool { return command.MatchString(text) }
 
-// FaultOf returns the [Error] for err where there is neither a last error reply
-// nor TLS to consider.
+// FaultOf returns the [Error] for err, which is err itself if it is one; for an unknown
+// error, that the connection was closed (reason failed). It is for errors where there is
+// neither a last error reply nor TLS to consider.
 func FaultOf(err error) *Error { return classify(err, "", false) }
 
-// classify returns the [Error] for err. reply is the last error reply that the
-// connection read, because go-redis forgets it when the server closes the
-// connection. encrypted is whether TLS is used.
+// classify returns the [Error] for err, never nil: err itself if it is one. reply is the
+// last error reply that the connection read, "" for none, because go-redis forgets it
+// when the server closes the connection. encrypted is whether TLS is used.
 func classify(err error, reply string, encrypted bool) *Error {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return f
@@ -139,6 +172,9 @@ func classify(err error, reply string, encrypted bool) *Error {
 	return faultOf(err, reply, encrypted)
 }
 
+// faultOf returns the [Error] for err, never nil. An error of an unknown kind becomes
+// that of reply, the last error reply of the server, or if that is "" that the connection
+// was closed. encrypted: the connection uses TLS.
 func faultOf(err error, reply string, encrypted bool) *Error {
 	if ours, ok := errors.AsType[*Error](err); ok {
 		return ours
@@ -161,8 +197,8 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 	return &Error{Reason: reason.Failed, Detail: "closed the connection without a reply: if it uses TLS, its url must begin with rediss"}
 }
 
-// localFault returns the error for what the exporter itself found wrong; nil
-// for anything else.
+// localFault returns the [Error] for what the exporter itself found wrong; nil for any
+// other error.
 func localFault(err error) *Error {
 	if e, ok := errors.AsType[*secret.Error](err); ok {
 		return &Error{Reason: e.Reason(), Detail: "cannot be queried: its password_file cannot be read: " + e.Why(), Remedy: e.Remedy()}
@@ -180,8 +216,9 @@ func localFault(err error) *Error {
 	return nil
 }
 
-// ReplyFault returns the error for an error reply, such as "-NOAUTH
-// Authentication required.".
+// ReplyFault returns the [Error] for an error reply, such as "-NOAUTH Authentication
+// required.", with a remedy if there is one. An unknown reply has the reason failed, and
+// of its text only the code is kept.
 func ReplyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
@@ -216,8 +253,8 @@ func ReplyFault(text string) *Error {
 	return &Error{Reason: reason.Failed, Detail: "returned an error" + codeOf(code), Answered: true}
 }
 
-// missingFault returns the error for a command that the server does not know by
-// its name.
+// missingFault returns the [Error], reason unsupported, for the reply that a command is
+// not known; with the command's name if the reply has one that the exporter sends.
 func missingFault(text string) *Error {
 	what := "a command that the exporter needs"
 	if m := unknown.FindStringSubmatch(text); m != nil {
@@ -228,8 +265,8 @@ func missingFault(text string) *Error {
 
 var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)
 
-// codeOf returns the code of an error reply if it is one; the rest of a reply
-// may hold anything.
+// codeOf returns ", " and the code of an error reply; "" for ERR and for anything but 3
+// to 16 capital letters. The rest of a reply may hold anything.
 func codeOf(code string) string {
 	if code == "ERR" || !plainCode.MatchString(code) {
 		return ""
@@ -237,8 +274,8 @@ func codeOf(code string) string {
 	return ", " + code
 }
 
-// networkFault returns the error of the network or of TLS; nil for anything
-// else.
+// networkFault returns the [Error] for an error of the network or of TLS; nil for any
+// other error.
 func networkFault(err error) *Error {
 	var dns *net.DNSError
 	var timeout net.Error
@@ -264,6 +301,8 @@ func networkFault(err error) *Error {
 	return tlsFault(err)
 }
 
+// tlsFault returns the error for a TLS handshake that failed, nil if err is of another
+// kind.
 func tlsFault(err error) *Error {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError

@@ -43,3 +43,15 @@ var (
 // Explain returns the error for err after a reply, "" for none, on a connection with TLS or
 // without.
 func Explain(err error, reply string, encrypted bool) *Error { return classify(err, reply, encrypted) }
+
+// Unusable returns the error for err of a caller's function.
+func Unusable(err error) *Error { return unusable(err) }
+
+// SumInfo returns the INFO of a cluster from the replies of its masters.
+func SumInfo(replies ...string) Info {
+	var infos []Info
+	for _, r := range replies {
+		infos = append(infos, ParseInfo(r))
+	}
+	return sum(infos)
+}

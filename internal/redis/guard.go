@@ -37,13 +37,14 @@ type guard struct {
 	broken   error
 }
 
-// Write sends a command; what its reply may hold is counted anew.
+// Write sends a command, and begins to count anew what its reply may hold.
 func (g *guard) Write(b []byte) (int, error) {
 	g.read, g.elements = 0, 0
 	return g.Conn.Write(b)
 }
 
-// Read returns only what is within the bounds.
+// Read returns what the server sends while it is within the bounds. ErrTooLarge or
+// errProtocol: it is not, and every later read returns that too.
 func (g *guard) Read(b []byte) (int, error) {
 	if g.broken != nil {
 		return 0, g.broken
@@ -55,7 +56,8 @@ func (g *guard) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// check follows the protocol through received bytes.
+// check counts received bytes and parses the protocol. ErrTooLarge: a limit is exceeded.
+// errProtocol: it is not Redis.
 func (g *guard) check(b []byte) error {
 	if g.read += len(b); g.read > maxReply {
 		return ErrTooLarge
@@ -86,7 +88,8 @@ func (g *guard) check(b []byte) error {
 	return nil
 }
 
-// header takes one whole line, with its end.
+// header begins the value of one complete line. ErrTooLarge or errProtocol: it may not be
+// sent.
 func (g *guard) header() error {
 	line := g.line
 	if g.length <= keptError {
@@ -128,7 +131,7 @@ func (g *guard) header() error {
 	}
 }
 
-// bulk begins a string of n bytes; -1 is none.
+// bulk begins a string of n bytes; -1 is a null string. ErrTooLarge: it is too long.
 func (g *guard) bulk(n int) error {
 	if n > maxBulk {
 		return ErrTooLarge
@@ -140,7 +143,8 @@ func (g *guard) bulk(n int) error {
 	return nil
 }
 
-// array begins an array of n elements; -1 is none.
+// array begins an array of n elements; -1 is a null array. ErrTooLarge: it has too many,
+// or is too deep.
 func (g *guard) array(n int) error {
 	if n > maxElements {
 		return ErrTooLarge
@@ -156,7 +160,7 @@ func (g *guard) array(n int) error {
 	return nil
 }
 
-// close notes that one value is whole, and with it perhaps the arrays it is in.
+// close marks one value as complete, and the arrays that it completes.
 func (g *guard) close() {
 	for i := len(g.open) - 1; i >= 0; i-- {
 		if g.open[i]--; g.open[i] > 0 {

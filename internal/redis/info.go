@@ -2,7 +2,6 @@ package redis
 
 import (
 	"math"
-	"strconv"
 	"strings"
 )
 
@@ -16,10 +15,16 @@ type Info struct {
 
 	Hits, Misses     *float64 // lookups of keys since the server started or its statistics were reset
 	Evicted          *float64 // keys that went for want of memory, since then
+	Expired          *float64 // keys that went because their time to live was over, since then
+	Commands         *float64 // commands that were processed, since then
+	Rejected         *float64 // connections beyond maxclients, since then
+	Received, Sent   *float64 // bytes from and to clients, since then
 	Memory           *float64 // bytes
 	MaxMemory        *float64 // bytes; nil also where no limit is set, of a cluster on one master at least
 	Clients, Blocked *float64 // connections, and those that wait in a blocking command
 	Time             *float64 // microseconds since 1970, by the server's clock; nil before Redis 6 and for a cluster
+
+	Keyspace *Keyspace // nil if it is not reported, of a cluster by one master at least
 
 	PID int // of the process, in its own PID namespace; 0 for a cluster
 }
@@ -27,31 +32,25 @@ type Info struct {
 // maxText bounds a version, a mode and a role, in bytes.
 const maxText = 32
 
-// ParseInfo reads the reply of INFO: lines of key:value, and of # Section. It
-// ignores unknown lines.
+// ParseInfo returns what the reply of INFO has: lines of key:value, and of # Section. It
+// ignores unknown lines; what is missing or no number is nil or "", and so is a maxmemory
+// of 0.
 func ParseInfo(reply string) Info {
 	var i Info
 	numbers := i.numbers()
-	texts := map[string]*string{"redis_version": &i.Version, "redis_mode": &i.Mode, "role": &i.Role}
 	for line := range strings.Lines(reply) {
-		key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		line = strings.TrimRight(line, "\r\n")
+		key, value, ok := strings.Cut(line, ":")
 		if !ok {
+			if line == keyspaceSection && i.Keyspace == nil {
+				i.Keyspace = &Keyspace{}
+			}
 			continue
 		}
-		if to := numbers[key]; to != nil {
-			*to = Number(value)
+		if i.Keyspace != nil {
+			i.Keyspace.add(key, value)
 		}
-		switch key {
-		case "server_time_usec":
-			i.Time = Number(value)
-		case "process_id":
-			if n := Number(value); n != nil && *n <= math.MaxInt32 {
-				i.PID = int(*n)
-			}
-		}
-		if to := texts[key]; to != nil {
-			*to = plainText(value)
-		}
+		i.set(numbers[:], key, value)
 	}
 	if i.MaxMemory != nil && *i.MaxMemory == 0 { // Redis' way to say that there is none
 		i.MaxMemory = nil
@@ -59,27 +58,48 @@ func ParseInfo(reply string) Info {
 	return i
 }
 
-// numbers returns the place of each number by its key.
-func (i *Info) numbers() map[string]**float64 {
-	return map[string]**float64{
-		"keyspace_hits": &i.Hits, "keyspace_misses": &i.Misses, "evicted_keys": &i.Evicted,
-		"used_memory": &i.Memory, "maxmemory": &i.MaxMemory,
-		"connected_clients": &i.Clients, "blocked_clients": &i.Blocked,
+// set sets the field of a line's key to its value. It ignores unknown keys.
+func (i *Info) set(numbers []infoNumber, key, value string) {
+	for _, n := range numbers {
+		if n.key == key {
+			*n.to = Number(value)
+		}
+	}
+	switch key {
+	case "server_time_usec":
+		i.Time = Number(value)
+	case "process_id":
+		if n := Number(value); n != nil && *n <= math.MaxInt32 {
+			i.PID = int(*n)
+		}
+	case "redis_version":
+		i.Version = plainText(value)
+	case "redis_mode":
+		i.Mode = plainText(value)
+	case "role":
+		i.Role = plainText(value)
 	}
 }
 
-// Number reads a whole number; nil if it is none.
-func Number(s string) *float64 {
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n > math.MaxInt64 {
-		return nil
-	}
-	v := float64(n)
-	return &v
+// infoNumber is the place of a number, by its key.
+type infoNumber struct {
+	key string
+	to  **float64
 }
 
-// plainText returns short text of letters, digits, dots and dashes, else "": it
-// becomes the value of a label.
+// numbers returns the fields for the numbers of INFO that are added up for a cluster,
+// with their keys.
+func (i *Info) numbers() [12]infoNumber {
+	return [...]infoNumber{
+		{"keyspace_hits", &i.Hits}, {"keyspace_misses", &i.Misses}, {"evicted_keys", &i.Evicted}, {"expired_keys", &i.Expired},
+		{"total_commands_processed", &i.Commands}, {"rejected_connections", &i.Rejected},
+		{"total_net_input_bytes", &i.Received}, {"total_net_output_bytes", &i.Sent},
+		{"used_memory", &i.Memory}, {"maxmemory", &i.MaxMemory}, {"connected_clients", &i.Clients}, {"blocked_clients", &i.Blocked},
+	}
+}
+
+// plainText returns s if it has at most 32 bytes and only letters, digits, dots, dashes
+// and underscores, else "": it becomes the value of a label.
 func plainText(s string) string {
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
@@ -90,27 +110,29 @@ func plainText(s string) string {
 	return s
 }
 
-// sum adds up the INFO of a cluster's masters.
+// sum returns the INFO of a cluster: the first master's, with the numbers of all added up
+// and the version that is first as text, "" if one lacks it. A number that one master
+// lacks is nil; of several masters Time is nil and PID 0. Zero for no masters.
 func sum(infos []Info) Info {
 	if len(infos) == 0 {
 		return Info{}
 	}
 	all := infos[0]
-	to := all.numbers()
-	for key, serverState := range to {
+	for key, sum := range all.numbers() {
 		total := 0.0
 		for n := range infos {
-			v := *infos[n].numbers()[key]
+			v := *infos[n].numbers()[key].to
 			if v == nil {
 				total = math.NaN()
 				break
 			}
 			total += *v
 		}
-		if *serverState = nil; !math.IsNaN(total) {
-			*serverState = &total
+		if *sum.to = nil; !math.IsNaN(total) {
+			*sum.to = &total
 		}
 	}
+	all.Keyspace = sumKeyspaces(infos)
 	for _, i := range infos[1:] {
 		all.Time, all.PID = nil, 0
 		all.Version = min(all.Version, i.Version)

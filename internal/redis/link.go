@@ -33,7 +33,7 @@ type Link struct {
 	single atomic.Bool            // connects no more: what is done must be done on the connections that stand
 }
 
-// newLink returns a client that has not connected yet.
+// newLink returns a link that has not connected yet.
 func newLink(u config.RedisURL, passwordFile string) *Link {
 	l := &Link{db: u.DB, nodes: newNodes()}
 	login := func(context.Context) (string, string, error) {
@@ -65,22 +65,23 @@ func newLink(u config.RedisURL, passwordFile string) *Link {
 // Client returns the client of go-redis.
 func (l *Link) Client() redis.UniversalClient { return l.client }
 
-// Close ends its connections.
+// Close ends the connections of the link.
 func (l *Link) Close() error { return l.client.Close() }
 
 // DB returns the number of the database that the URL selects.
 func (l *Link) DB() int { return l.db }
 
-// Dials returns how many connects were begun.
+// Dials returns how many connects the link has begun.
 func (l *Link) Dials() int64 { return l.dials.Load() }
 
 // Pin makes every further connect fail with [ErrStale]: what follows is done on
 // the connections that stand, or not at all.
 func (l *Link) Pin() { l.single.Store(true) }
 
-// greet names a new connection and selects the database. A server may have
-// neither command, as many managed ones do: without a name the connection
-// serves all the same, and without the database all that is about no key does.
+// greet sets the name of a new connection and selects the database. No error: the server
+// refuses the name, or does not have or allow SELECT, as many managed ones; without SELECT
+// [Link.KeysError] says why keys cannot be read. The error is of the connection, or why the
+// server refuses it or the database otherwise.
 func (l *Link) greet(ctx context.Context, c *redis.Conn) error {
 	pipe := c.Pipeline()
 	name := pipe.ClientSetName(ctx, clientName)
@@ -106,8 +107,9 @@ func (l *Link) greet(ctx context.Context, c *redis.Conn) error {
 	return nil
 }
 
-// PingError returns the error of a PING; nil if it was refused, because a refusal
-// is an answer, too.
+// PingError returns the error of a PING; nil if the server refused only that command on a
+// link that has been connected completely once, because a refusal is an answer, too. The
+// refusal is kept for the life of the link.
 func (l *Link) PingError(err error) error {
 	if l.greets.Load() && RefusesCommand(err) {
 		l.noPing.Store(ReplyFault(err.Error()))
@@ -116,7 +118,8 @@ func (l *Link) PingError(err error) error {
 	return err
 }
 
-// KeysError returns why keys cannot be read; nil if they can.
+// KeysError returns why keys cannot be read: the last connect could not select the
+// database. nil if it could, and as long as nothing has connected.
 func (l *Link) KeysError() error {
 	if e := l.noKeys.Load(); e != nil {
 		return e
@@ -124,7 +127,8 @@ func (l *Link) KeysError() error {
 	return nil
 }
 
-// Each calls f for the server, or concurrently for each master of a cluster.
+// Each calls f for the server, or concurrently for each master of a cluster, and returns
+// one of the errors of f. errNodes: there are too many nodes.
 func (l *Link) Each(ctx context.Context, f func(context.Context, *redis.Client) error) error {
 	switch c := l.client.(type) {
 	case *redis.Client:
@@ -141,7 +145,8 @@ func (l *Link) Each(ctx context.Context, f func(context.Context, *redis.Client) 
 	}
 }
 
-// lastReply returns the last error reply read; "" if there was none.
+// lastReply returns the last error reply read since the last connect, without its "-", at
+// most 127 bytes; "" if there was none.
 func (l *Link) lastReply() string {
 	if s := l.reply.Load(); s != nil {
 		return *s
@@ -149,7 +154,8 @@ func (l *Link) lastReply() string {
 	return ""
 }
 
-// dialer returns the dial function of a client; it counts the connections.
+// dialer returns the dial function of a client, which counts the connects. ErrStale: the
+// link is pinned. errNodes: the address is that of one node too many.
 func (l *Link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if l.single.Load() {

@@ -28,6 +28,8 @@ type nodes struct {
 	rest *redis.Client // stands for each node beyond the bound
 }
 
+// newNodes returns an empty set of nodes, whose limit depends on how many files this
+// process may open.
 func newNodes() *nodes {
 	limit := unix.Rlimit{Cur: defaultFiles}
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
@@ -38,7 +40,8 @@ func newNodes() *nodes {
 // two connections to each node may use a quarter of the limit of open files.
 func mostNodes(files uint64) int { return int(min(max(files/8, minNodes), maxNodes)) }
 
-// admits reports whether a client may connect to an address.
+// admits reports whether a client may connect to an address: one that was admitted
+// before, or while there are not too many.
 func (n *nodes) admits(addr string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -50,7 +53,8 @@ func (n *nodes) admits(addr string) bool {
 	return true
 }
 
-// client returns the client of one node. It connects at its first command.
+// client returns the client of one node, which connects at its first command. All nodes
+// beyond the bound share one, whose connects fail.
 func (n *nodes) client(o *redis.Options) *redis.Client {
 	if n.admits(o.Addr) {
 		return redis.NewClient(o)

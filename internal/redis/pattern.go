@@ -2,7 +2,8 @@ package redis
 
 import "strings"
 
-// KeyPattern returns the pattern of the keys that begin with prefix.
+// KeyPattern returns the pattern, for SCAN and ACL rules, of all keys that begin with
+// prefix.
 func KeyPattern(prefix string) string {
 	var b strings.Builder
 	for _, c := range []byte(prefix) {

@@ -59,6 +59,7 @@ func TestGoldenSentences(t *testing.T) {
 	}
 	write("closed with TLS", redis.Explain(io.EOF, "", true))
 	write("closed after a reply", redis.Explain(io.EOF, "-NOAUTH Authentication required.", true))
+	write("a caller's own", redis.Unusable(errors.New("hunter2")))
 	constants := make(golden.Constants)
 	golden.Sources(t, ".", true, func(_ string, file *ast.File) { constants.Add(file) })
 	golden.Sources(t, ".", true, func(path string, file *ast.File) {

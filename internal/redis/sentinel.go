@@ -18,13 +18,11 @@ var (
 	errNoMaster = errors.New("no such master")
 )
 
-// findMaster asks all sentinels side by side, so that one that hangs does not
-// matter and returns the first answer: the master's host:port. It is asked at
-// each connect. After a failover the sentinels end the connections of the old
-// master's clients, or it is dead, so that a connect is what follows.
-//
-// The driver has a client for this, which takes what a sentinel says without a
-// look at its length, in a goroutine whose panic nobody can catch.
+// findMaster returns the master's host:port by the first sentinel that names one, of all
+// that are asked at once, so that one that hangs does not matter. If none does the error
+// wraps errSentinel, and also errNoMaster if one does not know it. It is called at each
+// connect, as one follows a failover. The driver's own client reads replies of any length,
+// in a goroutine whose panic cannot be recovered.
 func findMaster(ctx context.Context, u config.RedisURL) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,6 +51,8 @@ func findMaster(ctx context.Context, u config.RedisURL) (string, error) {
 	return "", errors.Join(errs...)
 }
 
+// askSentinel returns the host:port of the master as a sentinel knows it. errNoMaster: it
+// does not know the master.
 func askSentinel(ctx context.Context, u config.RedisURL, sentinel string) (string, error) {
 	var reply atomic.Pointer[string]
 	c := redis.NewClient(clientOptions(&redis.UniversalOptions{

@@ -1,6 +1,6 @@
-// Package redis asks one Redis server, or the servers of one cluster, how it
-// does: one connection, kept, with a deadline on everything and a bound on
-// every reply. It is the only place that knows the driver.
+// Package redis reads the state of one Redis server, or of the servers of one cluster: over
+// one connection that is kept, with a deadline for every operation and a limit for every
+// reply. Only this package and those below it import the driver.
 package redis
 
 import (
@@ -52,7 +52,7 @@ type Server struct {
 	secret secret.Version // of the password file at the last fault
 }
 
-// Open returns a server. It connects at the first read, not here.
+// Open returns a server, which connects at its first read.
 func Open(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -83,7 +83,7 @@ func (s *Server) Peer() string {
 // Now returns the time by the server's clock, see [Options].
 func (s *Server) Now() time.Time { return s.o.Now() }
 
-// Close ends the connection; reads under way fail soon.
+// Close closes the connection for good; reads that are in progress fail soon.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	l := s.link
@@ -95,9 +95,9 @@ func (s *Server) Close() error {
 	return l.client.Close()
 }
 
-// Ping measures one round trip on a connection that stands, of a cluster the
-// longest over its masters. Its errors are an [Error] each. Where the server
-// refuses PING alone, it returns both: the time of the refusal, and why.
+// Ping returns the time of one round trip on a connection that stands, of a cluster the
+// longest over its masters. Its error is an [Error]. If the server refuses PING alone, or
+// has refused it before on this link, it returns both: the time, and why.
 func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	var refused *Error
@@ -119,6 +119,7 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	return took, nil
 }
 
+// ping pings each node, and sets the longest response time. It returns one of the errors.
 func ping(ctx context.Context, l *Link, longest *time.Duration) error {
 	var mu sync.Mutex
 	*longest = 0
@@ -132,8 +133,8 @@ func ping(ctx context.Context, l *Link, longest *time.Duration) error {
 	})
 }
 
-// Info reads the sections of INFO that it needs. Its errors are an [Error] each.
-// Where only the database of the URL cannot be selected, it returns both.
+// Info returns what the exporter needs of INFO, added up for a cluster. Its error is an
+// [Error]. If only the database of the URL was not selected before, it returns both.
 func (s *Server) Info(ctx context.Context) (Info, error) {
 	var infos []Info
 	var refused *Error
@@ -158,16 +159,19 @@ func (s *Server) Info(ctx context.Context) (Info, error) {
 	return sum(infos), nil
 }
 
-// Version reads the version of the server by HELLO, which needs no right; ""
-// where it does not say, as before Redis 6.
+// Version returns the version of the server, of a cluster that of one master, by HELLO,
+// which needs no right; "" if it is not reported, e.g. before Redis 6, or cannot be read.
 func (s *Server) Version(ctx context.Context) string {
+	var mu sync.Mutex // of version: a cluster's masters are asked at the same time
 	version := ""
 	_ = s.Do(ctx, func(ctx context.Context, l *Link) error {
 		return l.Each(ctx, func(ctx context.Context, c *redis.Client) error {
 			fields, err := c.Do(ctx, "hello").Slice()
 			for i := 0; err == nil && i+1 < len(fields); i += 2 {
 				if text, ok := fields[i+1].(string); ok && fields[i] == "version" {
+					mu.Lock()
 					version = plainText(text)
+					mu.Unlock()
 				}
 			}
 			return err
@@ -176,11 +180,11 @@ func (s *Server) Version(ctx context.Context) string {
 	return version
 }
 
-// askInfo reads some sections, or all from a server before 7.0, which
-// takes one at most.
+// askInfo returns the reply of INFO with the sections that are needed, or with all from a
+// server before 7.0, which takes one section at most.
 func askInfo(ctx context.Context, l *Link, c *redis.Client) (string, error) {
 	if !l.plain.Load() {
-		reply, err := c.Info(ctx, "server", "clients", "memory", "stats", "replication").Result()
+		reply, err := c.Info(ctx, "server", "clients", "memory", "stats", "replication", "keyspace").Result()
 		if err == nil || !strings.Contains(err.Error(), "syntax error") {
 			return reply, err
 		}
@@ -189,8 +193,10 @@ func askInfo(ctx context.Context, l *Link, c *redis.Client) (string, error) {
 	return c.Info(ctx).Result()
 }
 
-// Do calls f with a link that may be new. When one that had worked breaks, as
-// after a restart of the server, f is called once more with a new one.
+// Do calls f with a link that may be new. If one that had worked breaks, not by a timeout,
+// f is called once more with a new one. Its error is an [Error]. An error of f, on a link
+// that had worked, that is neither an error reply nor of the connection is inside of it,
+// and f is not called again.
 func (s *Server) Do(ctx context.Context, f func(context.Context, *Link) error) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -200,7 +206,7 @@ func (s *Server) Do(ctx context.Context, f func(context.Context, *Link) error) e
 	case <-ctx.Done():
 		return classify(ctx.Err(), "", false)
 	}
-	for {
+	for again := false; ; again = true {
 		l, fault := s.ready()
 		if fault != nil {
 			return fault
@@ -210,14 +216,18 @@ func (s *Server) Do(ctx context.Context, f func(context.Context, *Link) error) e
 			s.succeeded(l)
 			return nil
 		}
+		if l.worked.Load() && !IsReply(err) && !ofConnection(err) {
+			return unusable(err) // the connection is well
+		}
 		fault = classify(err, l.lastReply(), s.o.URL.TLS)
-		if !s.failed(l, fault, err) || ctx.Err() != nil {
+		if !s.failed(l, fault, err) || again || ctx.Err() != nil {
 			return fault
 		}
 	}
 }
 
-// WithKeys is Do for what is about keys.
+// WithKeys calls f as [Server.Do] does. If a new link cannot be used, or the database not
+// be selected, it returns that error without a call. Rights to keys are not checked.
 func (s *Server) WithKeys(ctx context.Context, f func(context.Context, *Link) error) error {
 	return s.Do(ctx, func(ctx context.Context, l *Link) error {
 		// A refused login must be reported as a login, not as refused commands.
@@ -231,9 +241,10 @@ func (s *Server) WithKeys(ctx context.Context, f func(context.Context, *Link) er
 	})
 }
 
-// InBackground calls f once with a link that may be new, for work in the background.
-// The work may end at any time, but what is on its way to the server is waited
-// for: a link that is left in the middle of an answer is of no more use.
+// InBackground calls f, at most once, with a link that may be new; not if ctx has ended, no
+// link can be used, or the database not be selected. f may return at any time, but must
+// first read the replies to what it has sent: a link that is left within a reply cannot be
+// used again. [ErrStale] of f is returned as it is; any other error is an [Error].
 func (s *Server) InBackground(ctx context.Context, f func(context.Context, *Link) error) error {
 	if err := ctx.Err(); err != nil {
 		return &Error{Reason: reason.Timeout, Detail: "was not queried in time: the scrape was cancelled"}
@@ -262,8 +273,9 @@ func (s *Server) InBackground(ctx context.Context, f func(context.Context, *Link
 	return fault
 }
 
-// OnOneConnection calls f as [Server.Do] does, and again with a new connection if the
-// client has replaced it meanwhile without a word: what f saw is of one server.
+// OnOneConnection calls f as [Server.WithKeys] does, and again if the client has replaced
+// the connection meanwhile: what f saw is of one server. An [Error] with the reason
+// failed: it was replaced each time.
 func (s *Server) OnOneConnection(ctx context.Context, f func(context.Context, *Link) error) error {
 	return s.Do(ctx, func(ctx context.Context, l *Link) error {
 		for range 2 {
@@ -285,9 +297,9 @@ func (s *Server) OnOneConnection(ctx context.Context, f func(context.Context, *L
 	})
 }
 
-// OpenLink returns a client of its own, for work that may neither wait for the
-// reads of the server nor delay them. It has not connected yet; the caller closes
-// it. Once the server is closed there is none.
+// OpenLink returns a new link, for work that must neither wait for the reads of the
+// server nor delay them. It is not connected yet; the caller closes it. After Close of
+// the server it is an error.
 func (s *Server) OpenLink() (*Link, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -297,13 +309,14 @@ func (s *Server) OpenLink() (*Link, error) {
 	return newLink(s.o.URL, s.o.PasswordFile), nil
 }
 
-// Classify returns the [Error] for an error on l.
+// Classify returns the [Error] for an error that came on l.
 func (s *Server) Classify(err error, l *Link) *Error {
 	return classify(err, l.lastReply(), s.o.URL.TLS)
 }
 
-// verify pings on a link that never worked. What f of InBackground asks may be refused,
-// and that must not look as if the server could not be reached at all.
+// verify sends PING on a link that has never worked, and returns its error. A command of
+// f of InBackground may be refused, which must not look as if the server were
+// unreachable.
 func (s *Server) verify(ctx context.Context, l *Link) error {
 	if l.worked.Load() {
 		return nil
@@ -316,7 +329,8 @@ func (s *Server) verify(ctx context.Context, l *Link) error {
 	return err
 }
 
-// ready returns the link to ask on, or why there is none now.
+// ready returns the link to use, which may be new, or the error that says why there is
+// none now: closed, or too early to try again.
 func (s *Server) ready() (*Link, *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -338,6 +352,7 @@ func (s *Server) renewed() bool {
 	return s.o.PasswordFile != "" && s.secret != secret.VersionOf(s.o.PasswordFile)
 }
 
+// succeeded records that a read has succeeded, which ends the pause after faults.
 func (s *Server) succeeded(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -347,7 +362,9 @@ func (s *Server) succeeded(l *Link) {
 	}
 }
 
-// failed takes a fault of l and reports whether to try again at once.
+// failed records a fault of l, and closes l, unless l had worked and err is a reply or an
+// [Error]. It reports whether to try again at once, with a new link: l had worked and is
+// closed now, not by a timeout, and s is not closed.
 func (s *Server) failed(l *Link, fault *Error, err error) (again bool) {
 	var answered redis.Error
 	var ours *Error
@@ -368,7 +385,8 @@ func (s *Server) failed(l *Link, fault *Error, err error) (again bool) {
 	return again
 }
 
-// wait sets when the next try may be.
+// wait records a fault, and sets when the next try may be: later after each fault in a
+// row.
 func (s *Server) wait(fault *Error) {
 	b := retry.Backoff{First: firstWait, Max: maxWait}
 	if fault.Reason == reason.Permission {

@@ -16,13 +16,13 @@ import (
 // maxClientName bounds the name of a client and the path of its socket, in bytes.
 const maxClientName = 256
 
-// maxClients is the number of connections up to which CLIENT LIST is asked for:
-// some 400 bytes each, below the bound of one reply.
+// maxClients is the number of connections up to which CLIENT LIST is sent: with about 400
+// bytes per connection, its reply is below the limit of one reply.
 const maxClients = 2000
 
-// ServerID tells one Redis server, or the masters of one cluster, from every
-// other, under whatever name or address it is reached: run_id of INFO, another
-// one after each start. The database is not part of it.
+// ServerID distinguishes one Redis server, or the masters of one cluster, from every other,
+// whatever its name or address: run_id of INFO, which is new after each start. The database
+// is not part of it.
 type ServerID string
 
 // ServerState is which server answered, at which end of the connection, and
@@ -37,8 +37,8 @@ type ServerState struct {
 	Hidden  string   // why Clients is not known, for people; "": it is
 }
 
-// Client is one connection to a server, of its CLIENT LIST. Its name is what
-// the client has called itself; the address is what the kernel told the server.
+// Client is one connection to a server, from its CLIENT LIST. The client sets its name; the
+// address is what the server's kernel reports.
 type Client struct {
 	Addr netip.AddrPort // the client's end; not valid where it came over a UNIX socket
 	To   netip.AddrPort // the server's end; not valid before Redis 6.2
@@ -47,14 +47,16 @@ type Client struct {
 	DB   int
 }
 
-// Keyspace reports which database of which server answers now: two names of the
-// configuration that lead to one have one keyspace. Its error is an [Error].
+// Keyspace returns a text for the database that answers now, "SERVERID/DB", which is the
+// same for two names of the configuration that lead to one. Its error is an [Error]; the
+// text then identifies nothing.
 func (s *Server) Keyspace(ctx context.Context) (string, error) {
 	id, err := s.ServerID(ctx)
 	return string(id) + "/" + strconv.Itoa(s.o.URL.DB), err
 }
 
-// ServerID reports which server answers now. Its error is an [Error].
+// ServerID returns an identifier of the server that answers now, which changes with a
+// restart. Its error is an [Error].
 func (s *Server) ServerID(ctx context.Context) (ServerID, error) {
 	var ids []string
 	err := s.Do(ctx, func(ctx context.Context, l *Link) (err error) {
@@ -67,7 +69,9 @@ func (s *Server) ServerID(ctx context.Context) (ServerID, error) {
 	return JoinIDs(ids)
 }
 
-// JoinIDs joins the run_ids of a server's processes.
+// JoinIDs returns the identifier of a server with these run_ids of its processes: sorted,
+// with "+" between them. It sorts ids itself. The reason unsupported: there is none, or
+// one is missing.
 func JoinIDs(ids []string) (ServerID, error) {
 	if len(ids) == 0 || slices.Contains(ids, "") {
 		return "", &Error{Reason: reason.Unsupported, Detail: "does not report its run_id (INFO server)"}
@@ -76,7 +80,9 @@ func JoinIDs(ids []string) (ServerID, error) {
 	return ServerID(strings.Join(ids, "+")), nil
 }
 
-// runIDs reads INFO of the server, or of each master of the cluster.
+// runIDs returns the run_id of the server, or of each master of a cluster, in no order;
+// "" for one that does not report it. The reason unsupported: there are more than 1,000
+// masters.
 func runIDs(ctx context.Context, l *Link) ([]string, error) {
 	ids := make(chan string, maxMasters)
 	err := l.Each(ctx, func(ctx context.Context, c *redis.Client) error {
@@ -102,7 +108,8 @@ func runIDs(ctx context.Context, l *Link) ([]string, error) {
 // maxMasters bounds the masters of a cluster that are distinguished.
 const maxMasters = 1000
 
-// infoField reads one text of INFO, of letters, digits, dots and dashes only.
+// infoField returns a run_id in the reply of INFO, or another field of hexadecimal
+// digits; "" if there is none.
 func infoField(reply, key string) string {
 	for line := range strings.Lines(reply) {
 		if value, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), key+":"); ok {
@@ -112,7 +119,7 @@ func infoField(reply, key string) string {
 	return ""
 }
 
-// IDText passes an id of at most 64 hexadecimal digits.
+// IDText returns s if it is an id of at most 64 hexadecimal digits, else "".
 func IDText(s string) string {
 	if len(s) > 64 || strings.Trim(s, "0123456789abcdefABCDEF") != "" {
 		return ""
@@ -120,8 +127,10 @@ func IDText(s string) string {
 	return s
 }
 
-// State reads the state of a server. If the server refuses the list of
-// clients, Hidden says so; that is no error.
+// State returns the state of a server with its clients. If it has more than 2,000
+// connections, does not report how many, or refuses their list, Clients is nil and Hidden
+// set; that is no error. The reason unsupported: it is a cluster, or does not report its
+// run_id.
 func (s *Server) State(ctx context.Context, l *Link) (ServerState, error) {
 	client, ok := l.client.(*redis.Client)
 	if !ok {
@@ -142,14 +151,20 @@ func (s *Server) State(ctx context.Context, l *Link) (ServerState, error) {
 			p.Path = *peer // a UNIX socket
 		}
 	}
-	if n := ParseInfo(reply).Clients; n == nil || *n > maxClients {
+	switch n := ParseInfo(reply).Clients; {
+	case n == nil:
+		p.Hidden = "it does not report how many connections it has"
+		return p, nil
+	case *n > maxClients:
 		p.Hidden = "it has more than 2,000 connections"
 		return p, nil
 	}
 	list, err := client.ClientList(ctx).Result()
 	var refusal redis.Error
 	switch {
-	case errors.As(err, &refusal):
+	case errors.As(err, &refusal) && !strings.HasPrefix(refusal.Error(), "NOPERM"): // renamed, or switched off
+		p.Hidden = "it does not list its connections"
+	case refusal != nil:
 		p.Hidden = "the exporter's user may not list connections: ACL SETUSER " + Placeholder + " +client|list"
 	case err != nil:
 		return ServerState{}, err
@@ -159,8 +174,9 @@ func (s *Server) State(ctx context.Context, l *Link) (ServerState, error) {
 	return p, nil
 }
 
-// ParseClients reads the reply of CLIENT LIST, a line of key=value each. What it
-// does not understand it leaves out; it keeps at most 2,000.
+// ParseClients returns the clients in the reply of CLIENT LIST, a line of key=value each,
+// in its order, at most 2,000. It skips lines that it does not understand, or with a name
+// of more than 256 bytes.
 func ParseClients(list string) []Client {
 	var out []Client
 	for line := range strings.Lines(list) {
@@ -174,8 +190,9 @@ func ParseClients(list string) []Client {
 	return out
 }
 
-// parseClient reads "id=3 addr=127.0.0.1:41872 … name=web db=0 …". No value has
-// a space in it: Redis takes none into a name.
+// parseClient returns the client of a line "id=3 addr=127.0.0.1:41872 … name=web db=0 …".
+// ok is false without a db and a valid address or socket's path, and for a name of more
+// than 256 bytes. No value has a space in it: Redis accepts none in a name.
 func parseClient(line string) (c Client, ok bool) {
 	found := 0
 	for field := range strings.FieldsSeq(line) {
@@ -206,7 +223,8 @@ func parseClient(line string) (c Client, ok bool) {
 	return c, found == 2 && c.Addr.IsValid() != (c.Path != "")
 }
 
-// plainAddrPort reads "127.0.0.1:6379" without a zone; what is none is not valid.
+// plainAddrPort returns the address "127.0.0.1:6379" without a zone, and an IPv4 address
+// in IPv6 as IPv4; one that is not valid for anything else.
 func plainAddrPort(s string) netip.AddrPort {
 	at, err := netip.ParseAddrPort(s)
 	if err != nil {

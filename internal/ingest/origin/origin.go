@@ -36,11 +36,10 @@ type Prover struct {
 func New() *Prover { return &Prover{} }
 
 // Prove returns what the kernel reports about each of these UDP sources, by the given
-// source. A source stays unproven if it is Foreign, if its socket is closed already, or
-// if sockets of several users have its port: any of them may have sent the datagram,
-// because a socket may choose another source address of this host (IP_PKTINFO), but not
-// another port. With an error, which is that of reading the addresses or the sockets of
-// this host, the map is nil.
+// source. One stays unproven if it is Foreign, its socket is closed or not in the list (see
+// sockets), or sockets of several users have its port: any may have sent it, as a socket
+// may choose another address of this host (IP_PKTINFO) but not another port. The error is
+// that of reading addresses or sockets; the map is nil then.
 func (p *Prover) Prove(ctx context.Context, asked []ingest.Source) (map[ingest.Source]ingest.Source, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,8 +67,9 @@ func (p *Prover) Prove(ctx context.Context, asked []ingest.Source) (map[ingest.S
 	return out, nil
 }
 
-// proveSource returns a source as proven by the sockets that have its port. own has the
-// addresses of this host.
+// proveSource returns a source as proven by the sockets that have its port: Foreign if its
+// address is not one of own, those of this host; unchanged if no socket has it, or sockets
+// of several users have the port.
 func proveSource(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]bool) ingest.Source {
 	addr := s.Addr.Addr().Unmap().WithZone("")
 	if !addr.IsLoopback() && !own[addr] {
@@ -89,8 +89,9 @@ func proveSource(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]
 	return s
 }
 
-// sockets returns the UDP sockets of this namespace. If there are more than one query
-// may return, it returns those of at most maxSinglePorts of ports.
+// sockets returns the UDP sockets of this namespace. If there are more than one query may
+// return, it returns those of at most maxSinglePorts of ports. With an error the list may
+// be incomplete.
 func (p *Prover) sockets(ctx context.Context, ports map[uint16][]sockdiag.UDPSocket) ([]sockdiag.UDPSocket, error) {
 	if p.conn == nil {
 		conn, err := sockdiag.Dial(0)
@@ -115,17 +116,25 @@ func (p *Prover) sockets(ctx context.Context, ports map[uint16][]sockdiag.UDPSoc
 	return list, err
 }
 
-// withoutMissingFamily returns nil for the error of a kernel without IPv4 or IPv6, and
-// any other error as it is: with another error, the socket of another user could be
-// missing from the list.
+// withoutMissingFamily returns an error without that of a kernel without IPv4 or IPv6,
+// which the query of both joins; nil if there is no other. With another error, the socket of
+// another user could be missing from the list.
 func withoutMissingFamily(err error) error {
-	if errors.Is(err, unix.ENOENT) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, sockdiag.ErrTooMany) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var left []error
+		for _, e := range joined.Unwrap() {
+			left = append(left, withoutMissingFamily(e))
+		}
+		return errors.Join(left...)
+	}
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return err
 }
 
-// addresses returns the addresses of this host, read at most once in addressesFor.
+// addresses returns the addresses of this host, read at most once in addressesLifetime.
+// The map is shared and must not be changed.
 func (p *Prover) addresses() (map[netip.Addr]bool, error) {
 	now := time.Now()
 	if p.ownAddresses != nil && now.Sub(p.ownAddressesReadAt) < addressesLifetime {
@@ -147,7 +156,8 @@ func (p *Prover) addresses() (map[netip.Addr]bool, error) {
 	return own, nil
 }
 
-// Close closes the socket to the kernel. The Prover must not be used afterwards.
+// Close closes the socket to the kernel; nil if none is open. The Prover must not be used
+// afterwards.
 func (p *Prover) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

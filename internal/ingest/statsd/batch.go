@@ -49,8 +49,8 @@ func newBatch(unixgram bool) *batch {
 	return b
 }
 
-// reset prepares the first n headers for another call: the kernel changes the lengths
-// in them.
+// reset prepares the first n headers for another call, because the kernel has changed the
+// lengths in them.
 func (b *batch) reset(n int) {
 	for i := range n {
 		h := &b.headers[i].Hdr
@@ -63,8 +63,9 @@ func (b *batch) reset(n int) {
 	}
 }
 
-// receive receives queued datagrams and returns their number; 0 if there are none. It
-// never blocks, so it uses RawSyscall6, which does not notify the scheduler.
+// receive receives queued datagrams and returns their number, at most batchPackets; 0 if
+// there are none. It never blocks, so it uses RawSyscall6, which does not notify the
+// scheduler.
 func (b *batch) receive(fd int) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])),
@@ -81,7 +82,8 @@ func (b *batch) receive(fd int) (int, error) {
 	}
 }
 
-// packet returns the i-th datagram, and false if it was longer than the buffer.
+// packet returns the i-th datagram, which is valid until the next receive, and false if it
+// was longer than the buffer.
 func (b *batch) packet(i int) ([]byte, bool) {
 	h := &b.headers[i]
 	n := int(h.Len)
@@ -89,8 +91,8 @@ func (b *batch) packet(i int) ([]byte, bool) {
 	return b.buffers[at : at+n : at+n], h.Hdr.Flags&unix.MSG_TRUNC == 0
 }
 
-// source returns the sender of the i-th datagram. It is proven for a UNIX datagram, by
-// the kernel's credentials, but not for UDP.
+// source returns the sender of the i-th datagram. It is proven for a UNIX datagram, by the
+// kernel's credentials, and zero without these; not for UDP, where it is the address.
 func (b *batch) source(i int) ingest.Source {
 	if b.unix {
 		return credentials(b.control[i][:min(int(b.headers[i].Hdr.Controllen), controlBytes)])
@@ -98,9 +100,9 @@ func (b *batch) source(i int) ingest.Source {
 	return ingest.Source{Addr: peerAddr(b.names[i][:min(b.headers[i].Hdr.Namelen, nameBytes)])}
 }
 
-// credentials returns the source by an SCM_CREDENTIALS message, which the kernel
-// attaches to each datagram, and checks if the sender wrote one; the zero source without
-// such a message.
+// credentials returns the source by an SCM_CREDENTIALS message, which the kernel attaches
+// to each datagram, and checks if the sender wrote one; the zero source if the first
+// message is no such one.
 func credentials(control []byte) ingest.Source {
 	h, data, _, err := unix.ParseOneSocketControlMessage(control)
 	if err != nil || h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_CREDENTIALS || len(data) < unix.SizeofUcred {
@@ -111,8 +113,8 @@ func credentials(control []byte) ingest.Source {
 	}
 }
 
-// peerAddr returns the address in a sockaddr_in or sockaddr_in6; the zero value for
-// another family.
+// peerAddr returns the address in a sockaddr_in or sockaddr_in6; the zero value for another
+// family, and for one that is too short.
 func peerAddr(name []byte) netip.AddrPort {
 	if len(name) < 8 {
 		return netip.AddrPort{}

@@ -30,7 +30,8 @@ type Counters struct {
 	open map[*socket]struct{}
 }
 
-// Stats returns the counters, with the kernel's drops of the open sockets.
+// Stats returns the counters since their start, with what the kernel has dropped until
+// now, also of sockets that are closed; BufferBytes is that of the open sockets.
 func (c *Counters) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()

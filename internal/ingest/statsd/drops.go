@@ -15,7 +15,8 @@ import (
 const maxTableBytes = 16 << 20
 
 // dropsSinceLast returns the number of datagrams that the kernel dropped since the last
-// call. The kernel's counter has 32 bits and wraps; the difference is right even then.
+// call; 0 if its counter cannot be read, and then the next call counts them. The counter
+// has 32 bits and wraps; the difference is right even then.
 func (s *socket) dropsSinceLast() uint64 {
 	now, ok := s.readDrops()
 	if !ok {
@@ -26,7 +27,8 @@ func (s *socket) dropsSinceLast() uint64 {
 	return uint64(d)
 }
 
-// readDrops returns the kernel's counter of dropped datagrams.
+// readDrops returns the kernel's counter of dropped datagrams; ok is false if it cannot
+// be read.
 func (s *socket) readDrops() (n uint32, ok bool) {
 	if n, ok = memInfoDrops(s.fd); ok {
 		return n, true
@@ -34,7 +36,9 @@ func (s *socket) readDrops() (n uint32, ok bool) {
 	return s.fileDrops()
 }
 
-// fileDrops is readDrops for kernels without SO_MEMINFO (/proc/net/udp).
+// fileDrops returns the number of drops in /proc/net/udp, as readDrops does, for kernels
+// without SO_MEMINFO; false for a UNIX socket, and if the socket is not in the first 16 MiB
+// of the table or that cannot be read.
 func (s *socket) fileDrops() (uint32, bool) {
 	if s.procTable == "" {
 		return 0, false
@@ -47,8 +51,9 @@ func (s *socket) fileDrops() (uint32, bool) {
 	return tableDrops(io.LimitReader(f, maxTableBytes), s.inode)
 }
 
-// memInfoDrops returns the counter of getsockopt(SO_MEMINFO), Linux 4.12 and later: nine
-// or more 32-bit numbers, one of which (SK_MEMINFO_DROPS) is the dropped datagrams.
+// memInfoDrops returns the counter of getsockopt(SO_MEMINFO), Linux 4.12 and later: nine or
+// more 32-bit numbers, one of which (SK_MEMINFO_DROPS) is the dropped datagrams. false: the
+// kernel does not have it, or refuses it.
 func memInfoDrops(fd int) (uint32, bool) {
 	var info [16]uint32
 	size := uint32(unsafe.Sizeof(info))
@@ -60,8 +65,9 @@ func memInfoDrops(fd int) (uint32, bool) {
 	return info[unix.SK_MEMINFO_DROPS], true
 }
 
-// tableDrops returns the drops of the socket with an inode from /proc/net/udp or udp6:
-// the inode is the tenth column, the drops are the last.
+// tableDrops returns the drops of the socket with an inode from /proc/net/udp or udp6: the
+// inode is the tenth column, the drops are the last. false: the socket is not in the
+// table, or its drops are no number.
 func tableDrops(table io.Reader, inode uint64) (uint32, bool) {
 	const inodeColumn, dropsColumn = 9, 12
 	lines := bufio.NewScanner(table)

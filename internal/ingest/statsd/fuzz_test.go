@@ -27,7 +27,7 @@ func within(whole, b []byte) bool {
 
 func checkEvent(t *testing.T, whole []byte, e *ingest.Event) {
 	t.Helper()
-	for _, b := range [][]byte{e.Method, e.Route, e.Level} {
+	for _, b := range [][]byte{e.Method, e.Route, e.Level, e.Name} {
 		if !within(whole, b) || !utf8.Valid(b) {
 			t.Errorf("%q is not a part of the input in UTF-8", b)
 		}
@@ -51,7 +51,16 @@ func checkEvent(t *testing.T, whole []byte, e *ingest.Event) {
 	if e.Kind != ingest.Request && (e.Method != nil || e.Route != nil) {
 		t.Errorf("kind %d with method %q and route %q", e.Kind, e.Method, e.Route)
 	}
-	if e.Kind > ingest.Log {
+	if named := e.Kind == ingest.PoolWait || e.Kind == ingest.TaskRun; named != (len(e.Name) > 0) {
+		t.Errorf("kind %d with name %q", e.Kind, e.Name)
+	}
+	if e.Failed && e.Kind != ingest.TaskRun {
+		t.Errorf("kind %d failed", e.Kind)
+	}
+	if timed := e.Kind != ingest.Ignored && e.Kind != ingest.Status && e.Kind != ingest.Log; !timed && e.Seconds != 0 {
+		t.Errorf("kind %d with seconds %v", e.Kind, e.Seconds)
+	}
+	if e.Kind > ingest.TaskRun {
 		t.Errorf("kind %d", e.Kind)
 	}
 }
@@ -114,6 +123,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("resp.request:12:13|ms|@0.5|#app:shop,method:GET,route:/,code:200|c:1|T2\r\n_e{1,1}:a|b\n"))
 	f.Add([]byte("shop.gunicorn.log.error:1|c|@0.3\n\n.gunicorn.:1e-400|h|#app:"))
 	f.Add([]byte("shop:blue.gunicorn.requests:1|c|#app:,env:\xff\nmy shop.hypercorn.requests:1|c||#app:españa|"))
+	f.Add([]byte("resp.queue_time:12.5|ms|#source:header,app:shop\nresp.pool_wait:2:3|ms|#pool:main\nresp.task:0|ms|#task:cleanup,outcome:failed,app:shop"))
+	f.Add([]byte("resp.pool_wait:1|ms|#pool:\xff\nresp.task:1|h|@0.1|#task:a,task:,outcome:OK"))
 	f.Add([]byte(longPod))
 	f.Add([]byte("my shop:\xf1\u202e~2"))
 	f.Add([]byte("gunicorn.workers:+1:-2|g\nfoo:1|s\n_sc|a|0"))

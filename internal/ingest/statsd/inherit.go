@@ -24,10 +24,10 @@ const (
 // descriptors until the process ends.
 type Inherited struct{ fds map[string]int }
 
-// Inherit returns the datagram sockets named [InheritName] of those that the environment
-// lists for this process, if LISTEN_PID is its id; nil without any. It removes them from
-// the environment, and moves the others to the first descriptors, in their order. It
-// must be called once, before anything else opens a file or reads these variables.
+// Inherit returns the datagram sockets named [InheritName] that a supervisor passed; nil if
+// it passed none that can be used. It removes them from the environment (LISTEN_FDS), and
+// moves the other descriptors to the first ones, in order. It must be called once, before
+// anything else opens a file or reads these variables.
 func Inherit() *Inherited {
 	n := passedDescriptors()
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
@@ -55,8 +55,9 @@ func Inherit() *Inherited {
 	return i
 }
 
-// passedDescriptors returns the number of descriptors that the environment lists for
-// this process; 0 if one of them cannot have been passed.
+// passedDescriptors returns the number of descriptors that the environment (LISTEN_PID,
+// LISTEN_FDS) lists for this process; 0 if it lists none or more than 64, or one of them
+// cannot have been passed.
 func passedDescriptors() int {
 	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	n, e := strconv.Atoi(os.Getenv("LISTEN_FDS"))
@@ -84,8 +85,9 @@ func setEnvironment(names []string) {
 	_ = os.Setenv("LISTEN_FDNAMES", strings.Join(names, ":"))
 }
 
-// keep stores a copy of a descriptor and reports whether it did: only of a bound
-// datagram socket whose address is not stored yet.
+// keep stores a copy of a descriptor. It returns false, and stores nothing, unless that is
+// a datagram socket with an address (see localKey) that is not stored yet, or if it cannot
+// be copied.
 func (i *Inherited) keep(fd int) bool {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || kind != unix.SOCK_DGRAM {
@@ -103,8 +105,9 @@ func (i *Inherited) keep(fd int) bool {
 	return true
 }
 
-// localKey returns the network and the address of a bound socket, as in Options, such
-// as "udp 127.0.0.1:9125"; "" for another socket.
+// localKey returns the network and the address of a socket, as in Options, such as "udp
+// 127.0.0.1:9125", without an address if it is [::], with port 0 if it is not bound; ""
+// for one that is neither IP nor UNIX, and for a UNIX socket without an absolute path.
 func localKey(fd int) string {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -126,8 +129,8 @@ func localKey(fd int) string {
 	return ""
 }
 
-// Addresses returns the network and the address of each socket, such as
-// "unixgram /run/x.sock", in no order.
+// Addresses returns the network and the address of each socket, such as "unixgram
+// /run/x.sock", in no order; nil if there are none.
 func (i *Inherited) Addresses() []string {
 	if i == nil {
 		return nil
@@ -139,8 +142,8 @@ func (i *Inherited) Addresses() []string {
 	return out
 }
 
-// open returns a new descriptor of the socket at an address; ok is false if none was
-// passed.
+// open returns a new descriptor of the socket at an address; ok is false, and fd -1, if
+// none was passed. err: one was passed, but has no copy; fd is -1 too.
 func (i *Inherited) open(network, address string) (fd int, ok bool, err error) {
 	if i == nil {
 		return -1, false, nil

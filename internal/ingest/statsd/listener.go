@@ -61,9 +61,10 @@ func New(o Options) *Listener {
 	return &Listener{o: o}
 }
 
-// Listen binds the socket; from then on the kernel queues datagrams. If another process
-// has the address, the error wraps syscall.EADDRINUSE. The path of a UNIX socket that no
-// process reads any more is replaced. An inherited socket stays bound after Close.
+// Listen binds the socket, unless it is bound; from then on the kernel queues datagrams. If
+// another process has the address, the error wraps syscall.EADDRINUSE; after Close it is
+// ErrClosed. It replaces the path of a UNIX socket that no process reads any more. An
+// inherited socket stays bound after Close.
 func (l *Listener) Listen(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +83,7 @@ func (l *Listener) Listen(ctx context.Context) error {
 	}
 	l.sock = s
 	l.o.Counters.addSocket(s)
-	l.o.Logger.Debug("statsd socket bound", "network", l.o.Network, "address", s.addr, "receive_buffer_bytes", s.buffer)
+	l.o.Logger.Debug("StatsD socket bound", "network", l.o.Network, "address", s.addr, "receive_buffer_bytes", s.buffer)
 	return nil
 }
 
@@ -100,8 +101,8 @@ func (l *Listener) Address() string {
 // Stats returns the counters of this listener and of all that share them.
 func (l *Listener) Stats() Stats { return l.o.Counters.Stats() }
 
-// Close closes the socket, if it is open, and removes a UNIX socket's path. If Run is
-// active, it makes Run return, and Run closes the socket.
+// Close closes the socket, if it is open, and removes the path of a UNIX socket that it has
+// bound. If Run is active, it only makes Run return, and Run closes the socket.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,11 +110,12 @@ func (l *Listener) Close() error {
 		l.stop()
 		return nil
 	}
-	return l.close()
+	return l.closeLocked()
 }
 
-// close closes the socket; the caller holds l.mu.
-func (l *Listener) close() error {
+// closeLocked closes the socket and removes the path that it has bound; nil if it is closed
+// or was never open.
+func (l *Listener) closeLocked() error {
 	if l.closed || l.sock == nil {
 		l.closed = true
 		return nil
@@ -125,7 +127,7 @@ func (l *Listener) close() error {
 
 // Run receives until ctx ends or [Listener.Close] is called, then closes the
 // socket and returns nil. It listens first if [Listener.Listen] has not been
-// called. It must be called once only.
+// called. It must be called once only. An error: it cannot listen, receive or close.
 func (l *Listener) Run(ctx context.Context) error {
 	if err := l.Listen(ctx); err != nil {
 		return err
@@ -150,7 +152,7 @@ func (l *Listener) Run(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stop = nil
-	return errors.Join(err, l.close())
+	return errors.Join(err, l.closeLocked())
 }
 
 // receiver is the state of one Run, with all memory that the hot path needs.
@@ -179,9 +181,10 @@ func newReceiver(s *socket, o Options) *receiver {
 	return r
 }
 
-// loop reads until ctx ends. While packets keep coming, it pauses after each read, so
-// that one wake-up reads many packets: a wake-up costs more than ten packets. After a
-// single packet it does not pause, because that would cost a second wake-up.
+// loop reads until ctx ends; then it returns nil or, if that ended a wait,
+// os.ErrDeadlineExceeded. While packets keep coming, it pauses after each read, so that one
+// wake-up reads many: a wake-up costs more than ten packets. After a single packet, with
+// none shortly before, it does not pause, because that would cost a second wake-up.
 func (r *receiver) loop(ctx context.Context) error {
 	var last time.Time // of the last read that found packets
 	paused := false
@@ -206,8 +209,9 @@ func (r *receiver) loop(ctx context.Context) error {
 	return nil
 }
 
-// pauseAfter pauses if more packets are likely to come soon after a read of n packets,
-// and reports whether it did. paused is whether there was a pause before that read.
+// pauseAfter pauses if more packets are likely to come soon after a read of n packets, and
+// reports whether it did: if there was a pause before that read (paused) and n is above 1,
+// or packets came less than a pause ago. Never for a UNIX socket, nor if n is 0.
 func (r *receiver) pauseAfter(n int, paused bool, last *time.Time) bool {
 	if n == 0 || r.pause == 0 {
 		return false
@@ -221,7 +225,8 @@ func (r *receiver) pauseAfter(n int, paused bool, last *time.Time) bool {
 	return soon
 }
 
-// handle parses the n datagrams of a batch.
+// handle passes the n datagrams of a batch to the sink and counts them. One that was cut
+// off is malformed.
 func (r *receiver) handle(n int) {
 	counts := batchCounts{packets: uint64(n)}
 	for i := range n {
@@ -237,7 +242,8 @@ func (r *receiver) handle(n int) {
 	r.counters.add(counts)
 }
 
-// packet passes the events of one datagram to the sink.
+// packet passes the events of one datagram to the sink, and the faults to onFault, and
+// counts both.
 func (r *receiver) packet(p []byte, from ingest.Source, counts *batchCounts) {
 	rest := Packet(p)
 	for line, ok := rest.Next(); ok; line, ok = rest.Next() {
@@ -251,13 +257,14 @@ func (r *receiver) packet(p []byte, from ingest.Source, counts *batchCounts) {
 			counts.unknown++
 		default:
 			counts.malformed++
-			r.onFault(faultOf(err), from)
+			r.onFault(FaultOf(err), from)
 		}
 	}
 }
 
-// faultOf returns the fault for an error of [Parse].
-func faultOf(err error) ingest.Fault {
+// FaultOf returns the fault for an error of [Parse] other than [ErrUnknown]; FaultShape
+// for any other error.
+func FaultOf(err error) ingest.Fault {
 	switch {
 	case errors.Is(err, ErrSize):
 		return ingest.FaultSize

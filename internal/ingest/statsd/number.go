@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// cut returns b before and after the first sep. Appending to before does not overwrite
-// after.
+// cut returns b before and after the first sep; b, nil and false if it has none. Appending
+// to before does not overwrite after.
 func cut(b []byte, sep byte) (before, after []byte, found bool) {
 	if i := bytes.IndexByte(b, sep); i >= 0 {
 		return b[:i:i], b[i+1:], true
@@ -42,7 +42,7 @@ func isTime(b []byte) bool {
 }
 
 // unknownName returns [ErrUnknown] for the name of an unknown metric, and [ErrShape] for
-// an invalid name.
+// one that is no UTF-8, or has a blank, a control character or "|".
 func unknownName(name []byte) error {
 	if !utf8.Valid(name) {
 		return ErrShape
@@ -55,9 +55,10 @@ func unknownName(name []byte) error {
 	return ErrUnknown
 }
 
-// number parses a decimal that is not negative: 12, 12.5, .5, 1e-05. It differs from
-// strconv.ParseFloat in that it needs no string, accepts no hexadecimal, underscores or
-// infinities, and may be wrong in the last bit.
+// number returns a decimal that is not negative: 12, 12.5, .5, 1e-05; 0 for one that is too
+// small for a float64; false for one that is too large, and for anything else. Unlike
+// strconv.ParseFloat it needs no string, accepts no hexadecimal, underscores or infinities,
+// and may be wrong in the last bit.
 func number(b []byte) (float64, bool) {
 	mant, exp, i, ok := mantissa(b)
 	if !ok {
@@ -85,9 +86,9 @@ func number(b []byte) (float64, bool) {
 	return v, !math.IsInf(v, 0)
 }
 
-// mantissa parses digits with at most one point. The value is mant times ten to the
-// power of exp; i is the number of bytes read. It keeps 19 digits, more than a float64
-// has.
+// mantissa returns the digits, with at most one point, at the start of b. The value is
+// mant times ten to the power of exp; i is the number of bytes read. It keeps 19 digits,
+// more than a float64 has. ok is false if there is no digit.
 func mantissa(b []byte) (mant uint64, exp, i int, ok bool) {
 	point := false
 	for ; i < len(b); i++ {
@@ -113,7 +114,8 @@ func mantissa(b []byte) (mant uint64, exp, i int, ok bool) {
 	return mant, exp, i, ok
 }
 
-// exponent parses e5, E+5 or e-5. Large exponents are limited to 1<<20.
+// exponent returns the number of e5, E+5 or e-5; false for anything else. Large exponents
+// are limited to 1<<20.
 func exponent(b []byte) (int, bool) {
 	if b[0]|0x20 != 'e' {
 		return 0, false

@@ -35,6 +35,7 @@ type Line struct {
 	event ingest.Event
 	app   [text.MaxName]byte // buffer for the app's name if it had to be cleaned
 	code  []byte
+	tags  insideTags
 	rate  float64
 	value float64 // the next value
 	rest  []byte  // the values after it, all valid numbers
@@ -51,7 +52,7 @@ type Line struct {
 // apps ([text.Name]). The error is one of [ErrShape], [ErrValue], [ErrRate], [ErrType],
 // [ErrSize] and [ErrUnknown]. Parse does not allocate, and l points into line.
 func Parse(line []byte, l *Line) error {
-	l.event, l.code, l.rate, l.more = ingest.Event{}, nil, 1, false
+	l.event, l.code, l.tags, l.rate, l.more = ingest.Event{}, nil, insideTags{}, 1, false
 	if len(line) > maxLine {
 		return ErrSize
 	}
@@ -79,8 +80,9 @@ func Parse(line []byte, l *Line) error {
 	return l.parseValues(values, len(kind) == 1 && kind[0] == 'g')
 }
 
-// splitName returns a line before and after the colon that ends its name. A colon in the
-// prefix of a server's name, as with "--statsd-prefix shop:blue", is part of the name.
+// splitName returns a line before and after the colon that ends its name; ok is false if it
+// has no colon. A colon in the prefix of a server's name, as with "--statsd-prefix
+// shop:blue", is part of the name.
 func splitName(line []byte) (name, rest []byte, ok bool) {
 	name, rest, ok = cut(line, ':')
 	if !ok {
@@ -102,8 +104,8 @@ const (
 	hypercorn = "hypercorn."
 )
 
-// lastServer returns the index of the last name of a server that follows a dot; −1
-// without one.
+// lastServer returns where the last "gunicorn." or "hypercorn." that follows a dot begins; −1
+// if there is none.
 func lastServer(name []byte) int {
 	const end = "corn." // of both; searching from the front is faster
 	found := -1
@@ -133,8 +135,8 @@ func afterServer(name []byte) ([]byte, bool) {
 }
 
 // Next sets e to the line's next event and reports whether there was one. An
-// event's Seconds is a time in seconds; its Weight is 1/rate for a time, and
-// value/rate for a counter.
+// event's Seconds is a time in seconds; its Weight is 1/rate for a time,
+// value/rate for a counter, and 1 for what is ignored.
 func (l *Line) Next(e *ingest.Event) bool {
 	if !l.more {
 		return false
@@ -142,7 +144,7 @@ func (l *Line) Next(e *ingest.Event) bool {
 	*e = l.event
 	l.event.Again = true
 	switch e.Kind {
-	case ingest.Duration, ingest.Request:
+	case ingest.Duration, ingest.Request, ingest.QueueTime, ingest.PoolWait, ingest.TaskRun:
 		e.Seconds, e.Weight = l.value/1000, 1/l.rate
 	case ingest.Status, ingest.Log:
 		e.Weight = l.value / l.rate
@@ -153,7 +155,7 @@ func (l *Line) Next(e *ingest.Event) bool {
 	return true
 }
 
-// advance sets the next value.
+// advance sets l.value to the line's next value; l.more is false if there is none.
 func (l *Line) advance() {
 	if l.more = len(l.rest) > 0; l.more {
 		v, rest, _ := cut(l.rest, ':')
@@ -162,8 +164,8 @@ func (l *Line) advance() {
 	}
 }
 
-// parseSections parses the sections after the type. It ignores all but the rate and the
-// tags.
+// parseSections sets the rate and the tags by the sections after the type, and ignores
+// all others. ErrRate: the rate is not from 0.0001 to 1, or given twice.
 func (l *Line) parseSections(rest []byte, more bool) error {
 	rated := false
 	for more {
@@ -186,7 +188,7 @@ func (l *Line) parseSections(rest []byte, more bool) error {
 	return nil
 }
 
-// parseTags sets the values of the four known tags. An empty app is ignored.
+// parseTags sets the values of the known tags. An empty app is ignored.
 func (l *Line) parseTags(rest []byte) {
 	for more := true; more; {
 		var tag []byte
@@ -206,12 +208,19 @@ func (l *Line) parseTags(rest []byte) {
 			l.event.Route = value
 		case "code":
 			l.code = value
+		case "pool":
+			l.tags.pool = value
+		case "task":
+			l.tags.task = value
+		case "outcome":
+			l.tags.outcome = value
 		}
 	}
 }
 
-// interpret sets the kind and the app of the event by the name, and checks that the type
-// is one of that kind.
+// interpret sets the kind and the app of the event by the name. ErrUnknown: the name is
+// none that is used, or the type is none of that kind. ErrShape: the name, the method, the
+// route or a tag is invalid. ErrValue: the status code or the outcome is.
 func (l *Line) interpret(name, kind []byte) error {
 	app, err := l.setKind(name)
 	if err != nil {
@@ -228,7 +237,7 @@ func (l *Line) interpret(name, kind []byte) error {
 	}
 	fits := true
 	switch l.event.Kind {
-	case ingest.Duration, ingest.Request:
+	case ingest.Duration, ingest.Request, ingest.QueueTime, ingest.PoolWait, ingest.TaskRun:
 		fits = isTime(kind)
 	case ingest.Status, ingest.Log:
 		fits = kind[0] == 'c'
@@ -242,7 +251,9 @@ func (l *Line) interpret(name, kind []byte) error {
 }
 
 // setKind sets the event's kind by the name, and returns the prefix of --statsd-prefix
-// before the server's name; nil without one.
+// before the server's name; nil if there is none. ErrUnknown: the name is none that is
+// used; ErrShape if it is not valid either, see unknownName. Other errors are those of
+// setCode and of the tags.
 func (l *Line) setKind(name []byte) ([]byte, error) {
 	if rest, ok := afterServer(name); ok {
 		if err := l.setServerKind(rest); !errors.Is(err, ErrUnknown) {
@@ -252,6 +263,11 @@ func (l *Line) setKind(name []byte) ([]byte, error) {
 	if string(name) == "resp.request" {
 		l.event.Kind = ingest.Request
 		return nil, l.setCode(l.code)
+	}
+	if hasPrefix(name, "resp.") {
+		if known, err := l.tags.set(&l.event, name); known {
+			return nil, err
+		}
 	}
 	if i := lastServer(name); i >= 0 {
 		rest, _ := afterServer(name[i:])
@@ -265,7 +281,8 @@ func (l *Line) setKind(name []byte) ([]byte, error) {
 	return nil, unknownName(name)
 }
 
-// setServerKind sets the event's kind by a name without the server's prefix.
+// setServerKind sets the event's kind by a name without the server's prefix. ErrUnknown:
+// the name is none that is used. ErrValue: its status code is none.
 func (l *Line) setServerKind(rest []byte) error {
 	switch string(rest) {
 	case "request.duration":
@@ -291,7 +308,8 @@ func (l *Line) setServerKind(rest []byte) error {
 	return ErrUnknown
 }
 
-// setCode sets the status code of the event, 100 to 599.
+// setCode sets the status code of the event. ErrValue: it is not 100 to 599. ErrShape:
+// there is none.
 func (l *Line) setCode(b []byte) error {
 	if b == nil {
 		return ErrShape // resp.request without its code
@@ -303,12 +321,13 @@ func (l *Line) setCode(b []byte) error {
 	return nil
 }
 
-// parseValues checks every value and sets the first. Only gauges may be signed, which
-// means a difference; no gauge is used.
+// parseValues checks every value and sets the first. ErrValue: one is no number or, unless
+// the event is ignored, too large. Only gauges may be signed, which means a difference; no
+// gauge is used.
 func (l *Line) parseValues(values []byte, signed bool) error {
-	limit := maxCount
-	if l.event.Kind == ingest.Duration || l.event.Kind == ingest.Request {
-		limit = maxSeconds * 1000
+	limit := maxSeconds * 1000
+	if l.event.Kind == ingest.Status || l.event.Kind == ingest.Log {
+		limit = maxCount
 	}
 	first := true
 	for more := true; more; {
@@ -335,8 +354,8 @@ func (l *Line) parseValues(values []byte, signed bool) error {
 // Packet is the unread rest of one datagram.
 type Packet []byte
 
-// Next removes the next line that is not empty from the packet and returns it without
-// its newline; false at the end.
+// Next removes the next line that is not empty from the packet and returns it without its
+// newline and a carriage return before that; false at the end.
 func (p *Packet) Next() (line []byte, ok bool) {
 	for len(*p) > 0 {
 		line, rest, _ := cut(*p, '\n')

@@ -68,14 +68,14 @@ func (p *poller) wait() error {
 	return p.err
 }
 
-// arm arms the epoll set for one event.
+// arm enables the epoll set for one event.
 func (p *poller) arm(fd uintptr) {
 	p.events[0] = unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
 	p.err = unix.EpollCtl(int(fd), unix.EPOLL_CTL_MOD, p.socket, &p.events[0])
 }
 
-// check reports whether the epoll set has an event or failed. The runtime parks the
-// goroutine until the set is readable if it returns false.
+// check reports whether the epoll set has an event, or has failed, which sets p.err. If
+// it returns false, the runtime parks the goroutine until the set is readable.
 func (p *poller) check(fd uintptr) bool {
 	n, err := unix.EpollWait(int(fd), p.events[:], 0)
 	if err != nil && !errors.Is(err, syscall.EINTR) {

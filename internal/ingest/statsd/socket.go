@@ -28,7 +28,8 @@ type socket struct {
 	drops     uint32 // the kernel's count when it was last read
 }
 
-// inherit returns the socket that a supervisor passed for an address; nil without one.
+// inherit returns the socket that a supervisor passed for an address; nil and no error if
+// it passed none.
 func inherit(from *Inherited, network, address string) (*socket, error) {
 	fd, ok, err := from.open(network, address)
 	if !ok || err != nil {
@@ -99,7 +100,7 @@ func (s *socket) setUp() error {
 	return err
 }
 
-// setOptions sets the receive buffer and SO_PASSCRED, and reads the inode of a UDP
+// setOptions sets the receive buffer and SO_PASSCRED, and records the inode of a UDP
 // socket.
 func (s *socket) setOptions(fd int) error {
 	// SO_RCVBUFFORCE exceeds net.core.rmem_max, with CAP_NET_ADMIN. Otherwise the kernel

@@ -41,9 +41,10 @@ type socketPath struct {
 	dev, ino uint64 // of the bound socket; 0: none yet
 }
 
-// prepareSocketPath opens the directory of a socket's path, and removes a socket of root
-// or the exporter's user that no process reads any more, as after a crash. Anything else
-// at the path is an error: a socket that is read, a file or a link.
+// prepareSocketPath returns the path of a socket with its directory open. It removes a
+// socket there of root or the exporter's user that no process reads any more, as after a
+// crash. Anything else there is an error: a socket that is read, a file or a link. ErrPath:
+// the path is not absolute, is too short or too long, or has a zero byte.
 func prepareSocketPath(ctx context.Context, full string) (*socketPath, error) {
 	if len(full) < 2 || len(full) > maxPath || full[0] != '/' || strings.ContainsRune(full, 0) {
 		return nil, ErrPath
@@ -59,7 +60,9 @@ func prepareSocketPath(ctx context.Context, full string) (*socketPath, error) {
 	return p, nil
 }
 
-// removeStale removes a socket at the path that no process reads any more.
+// removeStale removes a socket at the path that no process reads any more. nil: the path is
+// free. Anything else there is an error that wraps syscall.EADDRINUSE; if the path cannot
+// be looked at or removed, it is that error.
 func (p *socketPath) removeStale(ctx context.Context) error {
 	st, err := p.file.Stat()
 	switch {

@@ -66,7 +66,7 @@ func New(c net.Conn) *Conn {
 	return &Conn{Conn: c, in: bufio.NewReaderSize(c, readAhead), left: maxConnectBytes}
 }
 
-// Begin allows the server the answer to one more statement.
+// Begin allows the server to send the answer to one more statement.
 func (g *Conn) Begin() {
 	if g == nil {
 		return
@@ -86,7 +86,7 @@ func (g *Conn) Fault() error {
 	return g.broken
 }
 
-// spend counts received bytes.
+// spend counts n received bytes. ErrTooLarge: they are more than the answer may have.
 func (g *Conn) spend(n int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -96,6 +96,7 @@ func (g *Conn) spend(n int) error {
 	return nil
 }
 
+// fail closes the connection for good if err is ErrTooLarge or ErrProtocol. It returns err.
 func (g *Conn) fail(err error) error {
 	if !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrProtocol) {
 		return err
@@ -107,8 +108,8 @@ func (g *Conn) fail(err error) error {
 	return err
 }
 
-// SyscallConn implements [syscall.Conn], by which the driver sees that an idle
-// connection was closed.
+// SyscallConn implements [syscall.Conn], by which the driver sees that an idle connection
+// was closed. It is an error if the connection below is no [syscall.Conn].
 func (g *Conn) SyscallConn() (syscall.RawConn, error) {
 	c, ok := g.Conn.(syscall.Conn)
 	if !ok {
@@ -117,7 +118,8 @@ func (g *Conn) SyscallConn() (syscall.RawConn, error) {
 	return c.SyscallConn()
 }
 
-// Write sends a packet of the client.
+// Write sends a packet of the client. A command begins a new answer. ErrProtocol: the
+// server sent bytes before TLS began.
 func (g *Conn) Write(b []byte) (int, error) {
 	switch {
 	case g.private || len(b) <= header:
@@ -133,7 +135,9 @@ func (g *Conn) Write(b []byte) (int, error) {
 	return g.Conn.Write(b)
 }
 
-// Read returns bytes of packets that are within the bounds.
+// Read returns bytes of packets that are within the bounds; in TLS only their number is
+// checked. ErrProtocol or ErrTooLarge: a packet is not, and the guard has ended the
+// connection.
 func (g *Conn) Read(b []byte) (int, error) {
 	if err := g.Fault(); err != nil {
 		return 0, err
@@ -165,7 +169,9 @@ func (g *Conn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// ready reports whether another whole packet has come and is worth its room.
+// ready reports whether another whole packet of an answer has come, which can be handed
+// on with those before it; false while out has more than readAhead, and between answers
+// and during the login, where packets are handed on one by one.
 func (g *Conn) ready() bool {
 	if g.in.Buffered() < header || len(g.out) > readAhead || g.phase == greeting || g.phase == login || g.phase == idle {
 		return false
@@ -174,9 +180,11 @@ func (g *Conn) ready() bool {
 	return err == nil && g.in.Buffered() >= header+sizeOf(head)
 }
 
+// sizeOf returns the size of a packet's body, in bytes, from its head.
 func sizeOf(head []byte) int { return int(head[0]) | int(head[1])<<8 | int(head[2])<<16 }
 
-// packet reads one packet to the end of out and checks it.
+// packet appends one packet to out and checks it. ErrProtocol or ErrTooLarge: it is no
+// valid one.
 func (g *Conn) packet() error {
 	head, err := g.in.Peek(header)
 	if err != nil {
@@ -204,7 +212,8 @@ func (g *Conn) packet() error {
 	return g.check(g.out[at+header:])
 }
 
-// check checks a packet and notes which one comes next.
+// check checks a packet by the phase of the protocol, and sets the next phase.
+// ErrProtocol or ErrTooLarge: it may not be sent.
 func (g *Conn) check(p []byte) error {
 	switch g.phase {
 	case greeting:
@@ -237,7 +246,9 @@ func (g *Conn) check(p []byte) error {
 	return ErrProtocol
 }
 
-// first checks the first packet of an answer.
+// first checks the first packet of an answer, which is not empty, and sets the next phase: an
+// end, another answer, an error, or the columns of rows. ErrTooLarge: there are more than 64
+// columns. ErrProtocol: it is malformed, or requests a local file.
 func (g *Conn) first(p []byte) error {
 	switch p[0] {
 	case isOK:
@@ -266,7 +277,8 @@ func (g *Conn) first(p []byte) error {
 	return nil
 }
 
-// row checks a row, or what ends them.
+// row checks a row, or the packet that ends the rows. ErrTooLarge: there are more than
+// 200,000. ErrProtocol: it is malformed.
 func (g *Conn) row(p []byte) error {
 	switch p[0] {
 	case isEOF:
@@ -286,7 +298,8 @@ func (g *Conn) row(p []byte) error {
 	return nil
 }
 
-// ended notes the end of an answer; another one may follow it.
+// ended sets the phase at the end of an answer: idle, or another answer that follows by
+// status.
 func (g *Conn) ended(status uint16) {
 	g.phase = idle
 	if status&moreResults != 0 {

@@ -37,8 +37,10 @@ const (
 	isError     = 0xff
 )
 
-// checkGreeting checks the first packet of a server and takes capabilities out
-// of it that are never to be used. The driver trusts every length in it.
+// checkGreeting checks the first packet of a server and clears in it capabilities that
+// are never to be used. The driver trusts every length in it. ErrProtocol: it has another
+// form. Nil also for an error of the server, and a protocol that the driver refuses
+// unread.
 func checkGreeting(p []byte) error {
 	if p[0] == isError {
 		return checkError(p)
@@ -62,11 +64,13 @@ func checkGreeting(p []byte) error {
 	return nil
 }
 
+// clear16 clears some bits of the first 2 bytes, least byte first.
 func clear16(p []byte, bits uint16) {
 	binary.LittleEndian.PutUint16(p, binary.LittleEndian.Uint16(p)&^bits)
 }
 
-// checkLogin checks a packet of the login; done reports that it is the last one.
+// checkLogin checks a packet of the login. done: it is the last one. ErrProtocol: it has
+// another form.
 func checkLogin(p []byte) (done bool, err error) {
 	switch p[0] {
 	case isOK:
@@ -85,8 +89,9 @@ func checkLogin(p []byte) (done bool, err error) {
 	return false, ErrProtocol
 }
 
-// checkKey checks the public key that some methods of login send: the driver
-// takes every key for one of RSA.
+// checkKey checks the public key that some methods of login send: the driver uses every key
+// as one of RSA. ErrProtocol: p has a PEM block that is no RSA key in PKIX form; nil also if p
+// has no PEM block.
 func checkKey(p []byte) error {
 	block, _ := pem.Decode(p)
 	if block == nil {
@@ -102,7 +107,8 @@ func checkKey(p []byte) error {
 	return nil
 }
 
-// checkOK returns the status of the packet that ends a statement without rows.
+// checkOK returns the status flags of the packet that ends a statement without rows.
+// ErrProtocol: it has another form.
 func checkOK(p []byte) (status uint16, err error) {
 	rest := p[1:]
 	for range 2 { // affected rows and last insert id
@@ -118,7 +124,8 @@ func checkOK(p []byte) (status uint16, err error) {
 	return binary.LittleEndian.Uint16(rest), nil
 }
 
-// checkEOF returns the status of the packet that ends rows or columns.
+// checkEOF returns the status flags of the packet that ends rows or columns. ErrProtocol:
+// it has another form.
 func checkEOF(p []byte) (status uint16, err error) {
 	if len(p) < 5 || p[0] != isEOF {
 		return 0, ErrProtocol
@@ -126,6 +133,7 @@ func checkEOF(p []byte) (status uint16, err error) {
 	return binary.LittleEndian.Uint16(p[3:]), nil
 }
 
+// checkError returns ErrProtocol if p is shorter than an error packet.
 func checkError(p []byte) error {
 	if len(p) < 4 || p[3] == '#' && len(p) < 9 {
 		return ErrProtocol
@@ -158,7 +166,8 @@ func skipStrings(p []byte, n int) (rest []byte, ok bool) {
 	return p, true
 }
 
-// length reads a number of one to nine bytes; NULL is 0. n is how many it takes.
+// length returns the number in the first one to nine bytes of p; NULL is 0. n is how many
+// bytes it takes. ok is false if p is too short or begins with no number.
 func length(p []byte) (v uint64, n int, ok bool) {
 	if len(p) == 0 {
 		return 0, 0, false

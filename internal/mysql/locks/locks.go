@@ -27,8 +27,10 @@ const (
 	Global   = "global"   // FLUSH TABLES WITH READ LOCK, a backup
 )
 
-// KindOf returns the kind of lock for which a connection in this state of the
-// process list waits; "" for none.
+// KindOf returns the kind of lock for which a connection in this state of the process list
+// waits: [Global] for the global read, backup or commit lock, [Table] for a table level
+// lock or a table flush, [Metadata] for any other state "Waiting for … lock"; "" for all
+// others.
 func KindOf(state string) string {
 	what, ok := strings.CutPrefix(state, "Waiting for ")
 	switch {
@@ -60,10 +62,10 @@ type Wait struct {
 	Likely          bool   // the server does not report that the blocker blocks, but it is the only one that can
 }
 
-// Waits returns who keeps the waiters waiting: for each all its blockers, or one entry
-// without a blocker. Where the list has what a waiter waits for, as that of
-// performance_schema does, its blockers follow from the modes of the locks; else from
-// its statement and what others hold.
+// Waits returns who blocks the waiters, in their order: for each all its blockers, or one
+// entry without a blocker. If the list contains the requested lock, as that of
+// performance_schema does, the blockers follow from the modes of the locks; else from the
+// waiter's statement and the locks of others.
 func Waits(waiters []Waiter, list []Lock) []Wait {
 	of := make(map[string][]Lock) // by place
 	pending := make(map[uint64]Lock)
@@ -87,11 +89,12 @@ func Waits(waiters []Waiter, list []Lock) []Wait {
 	return out
 }
 
-// place names what is locked.
+// place returns the space and the name of the locked object.
 func (l Lock) place() string { return l.Space + " " + l.Object }
 
-// blockedBy returns the waits for the lock want: for those that hold what conflicts
-// with it or, where nobody does, for those that wait before it.
+// blockedBy returns the waits for the lock want: for the connections that hold a
+// conflicting lock or, if none does, for those that wait for one with priority over it; one
+// wait without a blocker if there is neither.
 func (w *Waiter) blockedBy(want Lock, others []Lock) []Wait {
 	for _, pending := range []bool{false, true} {
 		var out []Wait
@@ -110,7 +113,8 @@ func (w *Waiter) blockedBy(want Lock, others []Lock) []Wait {
 	return []Wait{{Waiter: w.Connection, Kind: w.Kind, Object: want.Object}}
 }
 
-// inferred returns the waits of a waiter whose lock is not listed.
+// inferred returns the waits of a waiter whose lock is not listed, by its statement and
+// the locks of others; one wait without a blocker if they do not tell.
 func (w *Waiter) inferred(of map[string][]Lock, waiters []Waiter) []Wait {
 	unknown := []Wait{{Waiter: w.Connection, Kind: w.Kind, Object: w.Statement.Only()}}
 	switch w.Kind {
@@ -144,8 +148,9 @@ func conflictsWithAll(held Lock, modes []string) bool {
 	return !slices.ContainsFunc(modes, func(m string) bool { return !conflicts(Lock{Space: held.Space, Mode: m}, held) })
 }
 
-// behind returns the wait for the one other waiter that has waited for longer and
-// wants the table for itself: what comes after it waits for it.
+// behind returns, as likely, the wait for the one other waiter that has waited as long or
+// longer and wants the table for itself: what comes after it waits for it. unknown is
+// returned if there is no such waiter, or several, or if w wants a table for itself too.
 func (w *Waiter) behind(waiters []Waiter, unknown []Wait) []Wait {
 	if slices.Equal(wanted(w.Statement.Verb), []string{exclusive}) {
 		return unknown
@@ -172,8 +177,9 @@ func (w *Waiter) behind(waiters []Waiter, unknown []Wait) []Wait {
 	return []Wait{{Waiter: w.Connection, Blocker: first.Connection, Kind: w.Kind, Object: table, Likely: true}}
 }
 
-// forWholeServer returns the waits of a statement that a lock of the whole server
-// stops. Who waits to get such a lock itself is left out.
+// forWholeServer returns the waits of a statement that FLUSH TABLES WITH READ LOCK stops;
+// unknown if no other connection holds its lock, or the statement is a FLUSH, BACKUP or
+// LOCK itself or is not known.
 func (w *Waiter) forWholeServer(held []Lock, unknown []Wait) []Wait {
 	if v := w.Statement.Verb; v == "" || strings.HasPrefix(v, "FLUSH") || strings.HasPrefix(v, "BACKUP") || strings.HasPrefix(v, "LOCK") {
 		return unknown
@@ -191,9 +197,9 @@ func (w *Waiter) forWholeServer(held []Lock, unknown []Wait) []Wait {
 	return out
 }
 
-// forRows returns the wait for the only other connection that uses the table. Who
-// holds the lock of a table's rows is not listed; who does holds one of its
-// definition, too.
+// forRows returns the wait for the only other connection that uses the table, as likely;
+// unknown if there is none or several, or not one table in the statement. Who holds the
+// lock of a table's rows is not listed, but holds one of its definition, too.
 func (w *Waiter) forRows(of map[string][]Lock, unknown []Wait) []Wait {
 	table := w.Statement.Only()
 	other := uint64(0)

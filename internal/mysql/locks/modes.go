@@ -4,8 +4,8 @@ import "strings"
 
 const exclusive = "EXCLUSIVE"
 
-// wanted returns the modes in which a statement wants the locks of its tables, one of
-// them where it depends on what follows; none where that is not known.
+// wanted returns the modes in which a statement, by its verb, may want the locks of its
+// tables; nil if that is not known.
 func wanted(verb string) []string {
 	switch verb {
 	case "SELECT FROM":
@@ -20,8 +20,8 @@ func wanted(verb string) []string {
 	return nil
 }
 
-// The modes of the lock of one object, in the order of the rows and columns of what
-// follows.
+// objectModes returns the modes of the lock of one object, in the order of the rows and
+// columns of the tables below.
 func objectModes() []string {
 	return []string{
 		"SHARED", "SHARED_HIGH_PRIO", "SHARED_READ", "SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_UPGRADABLE",
@@ -29,8 +29,8 @@ func objectModes() []string {
 	}
 }
 
-// heldConflicts has a row for each mode that is wanted, and in it an x for each mode
-// that keeps it waiting while another connection holds it.
+// heldConflicts returns a row for each requested mode, with an x for each mode that
+// blocks it while another connection holds it.
 func heldConflicts() []string {
 	return []string{
 		".........x",
@@ -46,7 +46,8 @@ func heldConflicts() []string {
 	}
 }
 
-// pendingConflicts is the same for modes that others wait for and get first.
+// pendingConflicts returns a row for each requested mode, with an x for each mode that
+// blocks it while another connection waits for it with priority.
 func pendingConflicts() []string {
 	return []string{
 		".........x",
@@ -62,9 +63,9 @@ func pendingConflicts() []string {
 	}
 }
 
-// conflicts reports whether the lock of another connection, at the same place, keeps a
-// connection waiting that wants its own. Modes that are not known conflict with
-// nothing.
+// conflicts reports whether the lock of another connection at the same place, held or still
+// waited for (Pending), blocks the request want. Unknown modes conflict with nothing, nor
+// do backup locks that are waited for.
 func conflicts(want, other Lock) bool {
 	switch want.Space {
 	case "BACKUP":
@@ -88,16 +89,16 @@ func conflicts(want, other Lock) bool {
 	return row >= 0 && column >= 0 && table[row][column] == 'x'
 }
 
-// scopesConflict reports whether two locks of a schema or of the whole server
-// conflict: several may intend to change something in it, or several may want it not
-// to change.
+// scopesConflict reports whether two locks of a schema or of the whole server conflict:
+// several may intend to change something in it, or several may want it not to change.
+// Modes that are not known conflict with nothing.
 func scopesConflict(a, b string) bool {
 	known := func(m string) bool { return m == "INTENTION_EXCLUSIVE" || m == "SHARED" || m == exclusive }
 	return known(a) && known(b) && (a != b || a == exclusive)
 }
 
-// stops reports whether a backup lock of MariaDB that is held keeps one waiting that
-// is wanted. Of pairs that are not beyond doubt it is false.
+// stops reports whether a held backup lock of MariaDB blocks a wanted one; false for
+// pairs that are not certain.
 func stops(held, wanted string) bool {
 	work, _ := strings.CutPrefix(wanted, "BACKUP_")
 	switch work {

@@ -12,7 +12,7 @@ const maxKeyword = len("OPTIMIZE")
 // and for any other.
 type Keyword uint8
 
-// String returns the word in capitals; "" for 0.
+// String returns the word in capitals; "" for 0 and for a number that is none.
 func (k Keyword) String() string {
 	if words := keywords(); int(k) < len(words) {
 		return words[k]
@@ -28,8 +28,9 @@ func keywords() [14]string {
 	}
 }
 
-// KeywordOf returns the first word of a statement behind comments and brackets.
-// It allocates nothing and keeps nothing of the text.
+// KeywordOf returns the first word of a statement after comments and brackets; 0 if it is
+// none of the known, or behind a comment that the server executes. It allocates nothing
+// and stores no part of the text.
 func KeywordOf(statement []byte) Keyword {
 	s := withoutComments(statement)
 	n := 0
@@ -47,13 +48,15 @@ func KeywordOf(statement []byte) Keyword {
 	return 0
 }
 
+// isLetter reports whether a byte is an ASCII letter.
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// isWord reports whether a byte behind letters makes them another word.
+// isWord reports whether a byte can go on with a word, beside letters.
 func isWord(c byte) bool { return c >= '0' && c <= '9' || c == '_' || c == '$' || c >= 0x80 }
 
-// withoutComments returns a statement from its first word on. A comment that the
-// server executes (/*! … */) is no comment.
+// withoutComments returns a statement from its first word on, behind comments, white
+// space and "("; empty if there is none. A comment that the server executes (/*! … */)
+// ends the search, so that the result is nil.
 func withoutComments(s []byte) []byte {
 	for {
 		s = bytes.TrimLeft(s, " \t\r\n\f\v(")

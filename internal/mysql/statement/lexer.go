@@ -27,7 +27,8 @@ type token struct {
 // executed, and at other kinds of quotes.
 type lexer struct{ rest []byte }
 
-// next returns the next token.
+// next returns the next token and moves behind it; the zero token at the end of the
+// statement, and at what cannot be read.
 func (l *lexer) next() token {
 	if !l.skipBlanks() {
 		return token{}
@@ -52,13 +53,14 @@ func (l *lexer) next() token {
 	}
 }
 
-// end drops the rest of the statement.
+// end drops the rest of the statement and returns the zero token, which is the end.
 func (l *lexer) end() token {
 	l.rest = nil
 	return token{}
 }
 
-// skipBlanks skips white space and comments; false at the end.
+// skipBlanks skips white space and comments; false at the end of the statement, or at a
+// comment that the server executes.
 func (l *lexer) skipBlanks() bool {
 	for {
 		l.rest = bytes.TrimLeft(l.rest, " \t\r\n\f\v")
@@ -81,8 +83,9 @@ func (l *lexer) skipBlanks() bool {
 	}
 }
 
-// quoted reads a string. In a server with ANSI_QUOTES it may be a name, which is
-// not kept either.
+// quoted returns the token of a string, without its text, and moves behind it. A backslash in
+// it, or a missing quote at its end, ends the statement. In a server with ANSI_QUOTES it may
+// be a name, which is not kept either.
 func (l *lexer) quoted(quote byte) token {
 	for i := 1; i < len(l.rest); i++ {
 		switch {
@@ -101,8 +104,9 @@ func (l *lexer) quoted(quote byte) token {
 	return token{kind: tokenLiteral}
 }
 
-// name reads a name between backticks. One with a backtick in it, one that is not
-// closed and one that cannot be shown are not kept.
+// name returns the token of a name between backticks and moves behind it. A name that
+// cannot be shown becomes a literal without text. One with a backtick in it, or that is
+// not closed, ends the statement.
 func (l *lexer) name() token {
 	end := bytes.IndexByte(l.rest[1:], '`') + 1
 	if end < 1 || bytes.HasPrefix(l.rest[end+1:], []byte("`")) {
@@ -116,8 +120,10 @@ func (l *lexer) name() token {
 	return token{tokenName, text}
 }
 
-// word reads a keyword or a bare name. What stands right before a quote, as in
-// x'41' and _utf8'a', is part of a value.
+// word returns the token of a keyword or a bare name and moves behind it. A word right
+// before a quote, as in x'41' and _utf8'a', is part of a value, and becomes a literal
+// without text, as does what cannot be shown. A "$" in it, or q before a quote, ends the
+// statement.
 func (l *lexer) word() token {
 	n := 1
 	for n < len(l.rest) && (isLetter(l.rest[n]) || isWord(l.rest[n])) {
@@ -141,7 +147,8 @@ func (l *lexer) word() token {
 	return token{tokenWord, text}
 }
 
-// literal reads a number, or what begins like one, from the n-th byte on.
+// literal moves behind a number, or what begins like one, from the n-th byte on, and
+// returns a literal without text.
 func (l *lexer) literal(n int) token {
 	for n < len(l.rest) && (l.rest[n] == '.' || isLetter(l.rest[n]) || isWord(l.rest[n])) {
 		n++
@@ -150,7 +157,8 @@ func (l *lexer) literal(n int) token {
 	return token{kind: tokenLiteral}
 }
 
-// variable reads @name, @@name and the host of an account.
+// variable moves behind @name, @@name or the host of an account, and returns a literal
+// without text; the end of the statement if a backquote has no end, or is doubled in it.
 func (l *lexer) variable() token {
 	l.rest = bytes.TrimLeft(l.rest, "@")
 	switch {
@@ -168,13 +176,14 @@ func (l *lexer) variable() token {
 	}
 }
 
+// isDigit reports whether a byte is an ASCII digit.
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // maxName bounds a name of a database or a table, in bytes: 64 characters.
 const maxName = 64 * 3
 
-// showable reports whether a name is printable UTF-8 without quotes, within its
-// bound.
+// showable reports whether a name is printable UTF-8 without quotation marks, backslashes
+// and commas, and within its bound; false for an empty one.
 func showable(name []byte) bool {
 	if len(name) == 0 || len(name) > maxName || !utf8.Valid(name) {
 		return false

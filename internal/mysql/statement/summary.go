@@ -25,7 +25,8 @@ type Summary struct {
 	Tables []string // "shop.orders", without the database where it is not known; in their order, each once, at most 8
 }
 
-// String returns the summary in at most 200 bytes, such as "UPDATE shop.orders".
+// String returns the summary in at most 200 bytes, such as "UPDATE shop.orders"; names
+// that do not fit are cut, with "..." behind them. Without tables it is the verb alone.
 func (s Summary) String() string {
 	if len(s.Tables) == 0 {
 		return strings.TrimSuffix(strings.TrimSuffix(s.Verb, " FROM"), " INTO")
@@ -46,7 +47,7 @@ func (s Summary) String() string {
 	return verb + " " + names + after
 }
 
-// Only returns the one table that the statement names; "" for none and for several.
+// Only returns the one table that the statement names; "" if it names none or several.
 func (s Summary) Only() string {
 	if len(s.Tables) != 1 {
 		return ""
@@ -54,9 +55,9 @@ func (s Summary) Only() string {
 	return s.Tables[0]
 }
 
-// Of returns the summary of a statement that runs in a current database, "" for
-// none. The statement may be cut off. A statement that begins with a word that is
-// not known has no summary.
+// Of returns the summary of a statement that runs in the current database db, which may be
+// "". The statement may be cut off. If its first words are not those of one of [verbs],
+// the summary is zero. A db that cannot be shown counts as "".
 func Of(text []byte, db string) Summary {
 	if !showable([]byte(db)) {
 		db = ""
@@ -139,8 +140,10 @@ type parser struct {
 	out Summary
 }
 
+// advance reads the next token.
 func (p *parser) advance() { p.now = p.next() }
 
+// isMark reports whether the present token is that mark.
 func (p *parser) isMark(c byte) bool { return p.now.kind == tokenMark && p.now.text[0] == c }
 
 // isWord reports whether the token is one of these words: "TABLE|TABLES".
@@ -157,7 +160,8 @@ func (p *parser) isWord(words string) bool {
 	return false
 }
 
-// begins reports whether the statement goes on with these words, and skips them.
+// begins reports whether the statement goes on with these words, and then moves behind
+// them; otherwise it stays where it is.
 func (p *parser) begins(words string) bool {
 	before := *p
 	for w := range strings.SplitSeq(words, " ") {
@@ -170,14 +174,16 @@ func (p *parser) begins(words string) bool {
 	return true
 }
 
-// skip skips any of these words.
+// skip moves behind any of these words, as many as there are.
 func (p *parser) skip(words string) {
 	for p.isWord(words) {
 		p.advance()
 	}
 }
 
-// table reads the name of a table and adds it; false if there is none.
+// table moves behind the name of a table and adds it to the summary, unless that has it
+// or 8 others already; false, and nothing is added, if there is no name here or, in a
+// query, the name of a function.
 func (p *parser) table() bool {
 	if !p.isName() || p.isWord("SELECT|LATERAL|DUAL|OUTFILE|DUMPFILE|ONLY|SET|VALUES|VALUE|WHERE|FROM|AS|ON|READ|WRITE") {
 		return false
@@ -204,18 +210,19 @@ func (p *parser) table() bool {
 	return true
 }
 
-// isName reports whether the token may be a name, and a whole one.
+// isName reports whether the token may be a name; false for the last one of a text that
+// may have been cut off, which may be a part.
 func (p *parser) isName() bool {
 	return (p.now.kind == tokenName || p.now.kind == tokenWord) && (!p.cut || len(p.rest) > 0)
 }
 
-// one reads the one table of a statement.
+// one adds the one table that a statement names here.
 func (p *parser) one() {
 	p.skip("IF|NOT|EXISTS")
 	p.table()
 }
 
-// list reads a list of tables: "a AS x READ, b WRITE".
+// list adds the tables of a list: "a AS x READ, b WRITE".
 func (p *parser) list() {
 	p.skip("IF|EXISTS")
 	for p.table() {
@@ -231,14 +238,14 @@ func (p *parser) list() {
 	}
 }
 
-// flush reads the tables of FLUSH TABLES, which may be locked as well.
+// flush adds the tables of FLUSH TABLES, and to the verb that they are locked as well.
 func (p *parser) flush() {
 	if p.list(); p.begins("WITH READ LOCK") {
 		p.out.Verb += " WITH READ LOCK"
 	}
 }
 
-// index reads the table behind the name of an index.
+// index adds the table behind the name of an index.
 func (p *parser) index() {
 	p.skip("IF|NOT|EXISTS")
 	p.advance()
@@ -247,7 +254,7 @@ func (p *parser) index() {
 	}
 }
 
-// into reads the table of an INSERT, and those that it selects from.
+// into adds the table of an INSERT, and those that it selects from.
 func (p *parser) into() {
 	p.skip("LOW_PRIORITY|DELAYED|HIGH_PRIORITY|IGNORE|INTO")
 	if p.table() {
@@ -255,13 +262,13 @@ func (p *parser) into() {
 	}
 }
 
-// update reads the tables of an UPDATE, and those of queries in it.
+// update adds the tables of an UPDATE, and those of queries in it.
 func (p *parser) update() {
 	p.skip("LOW_PRIORITY|IGNORE")
 	p.clauses(scope{expects: true, lists: true})
 }
 
-// query reads the tables of the FROM clauses.
+// query adds the tables of the FROM clauses.
 func (p *parser) query() { p.clauses(scope{query: true}) }
 
 // scope is what is known between two brackets.
@@ -271,7 +278,8 @@ type scope struct {
 	expects bool // the next name is a table
 }
 
-// clauses reads the rest of the statement.
+// clauses adds the tables in the rest of the statement. outer says what the statement's
+// own clauses are; each bracket has a scope of its own, down to a bound.
 func (p *parser) clauses(outer scope) {
 	scopes := []scope{outer}
 	for p.now.kind != tokenEnd {
@@ -299,7 +307,8 @@ func (p *parser) clauses(outer scope) {
 	}
 }
 
-// see takes a token that is neither a bracket nor a table.
+// see sets by a token, which is neither a bracket nor a table, whether a table may follow
+// in this scope.
 func (s *scope) see(p *parser) {
 	s.expects = p.isMark(',') && s.lists || p.isWord("LATERAL") && s.expects
 	switch {

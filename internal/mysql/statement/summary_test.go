@@ -96,7 +96,7 @@ func outside(s []byte, escapes bool) []bool {
 	return out
 }
 
-// appears reports whether a name stands in the statement where no value is.
+// appears reports whether a name is in the statement outside of values.
 func appears(s []byte, name string, free []bool) bool {
 	for i := 0; i+len(name) <= len(s); i++ {
 		if string(s[i:i+len(name)]) == name && !slices.Contains(free[i:i+len(name)], false) {
@@ -106,8 +106,8 @@ func appears(s []byte, name string, free []bool) bool {
 	return false
 }
 
-// Whatever the statement: of it only names that stand outside of strings, comments and
-// numbers are shown, and for the rest only words of the list.
+// For any statement, only names outside of strings, comments and numbers are shown, and
+// for the rest only words of the list.
 func FuzzSummary(f *testing.F) {
 	for _, s := range []string{
 		"SELECT * FROM a, `b`.c WHERE d='x\\' FROM y'", "UPDATE t SET a=\"b\"\"c\"", "INSERT INTO t VALUES (1.5, 0x41, x'41', N'a')", "ALTER TABLE a.b -- c\nADD d",

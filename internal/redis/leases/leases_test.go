@@ -13,6 +13,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/redis/leases"
+	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
 )
 
 const (
@@ -66,7 +67,7 @@ func acquire(t *testing.T, l *leases.Leases, run string, ttl time.Duration, want
 // Members are counted by name, and requests by action.
 func TestFleet(t *testing.T) {
 	t.Parallel()
-	s := start(t).open()
+	s := redistest.Start(t).Open()
 	a, b := leases.New(s, "web-1"), leases.New(s, "web-2")
 	for _, l := range []*leases.Leases{a, b, a, leases.New(s, "web-1")} {
 		if err := l.Heartbeat(t.Context()); err != nil {
@@ -93,7 +94,7 @@ func TestFleet(t *testing.T) {
 // A lease has one holder, is released by its holder only, and can be acquired again.
 func TestLease(t *testing.T) {
 	t.Parallel()
-	s := start(t).open()
+	s := redistest.Start(t).Open()
 	a, b := leases.New(s, "web-1"), leases.New(s, "web-2")
 	if f := acquire(t, a, "r-1", time.Hour, true); f != (leases.Fleet{Members: 1, Repairing: 1}) {
 		t.Errorf("the first: %+v", f)
@@ -134,7 +135,7 @@ func TestLease(t *testing.T) {
 // A lease expires at its ttl, and its run is no longer counted.
 func TestLeaseExpires(t *testing.T) {
 	t.Parallel()
-	s := start(t).open()
+	s := redistest.Start(t).Open()
 	a, b := leases.New(s, "web-1"), leases.New(s, "web-2")
 	acquire(t, a, "r-1", 300*time.Millisecond, true)
 	eventually(t, "the lease expires", func() bool {
@@ -162,11 +163,11 @@ func TestLeaseExpires(t *testing.T) {
 // Of many runs at once exactly one acquires the lease.
 func TestOneOfMany(t *testing.T) {
 	t.Parallel()
-	server := start(t)
+	server := redistest.Start(t)
 	var wg sync.WaitGroup
 	var held atomic.Int64
 	for _, run := range []string{"r-1", "r-2", "r-3", "r-4", "r-5", "r-6", "r-7", "r-8"} {
-		l := leases.New(server.open(), "web-"+run)
+		l := leases.New(server.Open(), "web-"+run)
 		wg.Go(func() {
 			ok, _, err := l.Acquire(t.Context(), recycle, key, run, time.Hour)
 			if err != nil {
@@ -186,7 +187,7 @@ func TestOneOfMany(t *testing.T) {
 // Members, requests and runs count until their own time, by the server's clock.
 func TestExpiredMembersAreNotCounted(t *testing.T) {
 	t.Parallel()
-	s := start(t).open()
+	s := redistest.Start(t).Open()
 	do(t, s, func(ctx context.Context, c driver.UniversalClient) error {
 		now, err := c.Time(ctx).Result()
 		if err != nil {
@@ -218,7 +219,7 @@ func TestExpiredMembersAreNotCounted(t *testing.T) {
 // stays without an expiry.
 func TestTimesOfKeys(t *testing.T) {
 	t.Parallel()
-	s := start(t).open()
+	s := redistest.Start(t).Open()
 	l := leases.New(s, "web-1")
 	var before, after time.Time
 	do(t, s, func(ctx context.Context, c driver.UniversalClient) (err error) {
@@ -248,7 +249,7 @@ func TestTimesOfKeys(t *testing.T) {
 				t.Errorf("%s expires in %v, %v", k, ttl, err)
 			}
 		}
-		if len(keys) != 4 {
+		if len(keys) != 5 {
 			t.Errorf("keys are %q", keys)
 		}
 		return err
@@ -258,9 +259,9 @@ func TestTimesOfKeys(t *testing.T) {
 // Without the server each call fails with a reason, and nothing is held.
 func TestServerIsGone(t *testing.T) {
 	t.Parallel()
-	server := start(t)
-	l := leases.New(server.open(), "web-1")
-	server.stop()
+	server := redistest.Start(t)
+	l := leases.New(server.Open(), "web-1")
+	server.Stop()
 	_, requestErr := l.Request(t.Context(), recycle)
 	held, f, acquireErr := l.Acquire(t.Context(), recycle, key, "r-1", time.Minute)
 	if held || f != (leases.Fleet{}) {

@@ -1,5 +1,5 @@
-// Package redistest is a server for tests that speaks the protocol of Redis and
-// answers what a test says.
+// Package redistest is a server for tests that speaks the protocol of Redis and sends the
+// replies that a test sets.
 package redistest
 
 import (
@@ -94,8 +94,9 @@ func Write(c net.Conn, s string) bool {
 	return err == nil
 }
 
-// Well answers as a Redis does, with what replies has in its stead, by the
-// first word of a command.
+// Well returns a function that answers as a Redis does, except for the commands in
+// replies, by their first word. It returns false, to hang up, if the client has hung up
+// or after a reply that begins with "-ERR max".
 func Well(replies map[string]string) func(string, net.Conn) bool {
 	return func(command string, c net.Conn) bool {
 		word, _, _ := strings.Cut(command, " ")
@@ -149,15 +150,15 @@ func OpenAt(t *testing.T, f *Fake, now func() time.Time) *redis.Server {
 	return s
 }
 
-// Bulk is a string as Redis sends it.
+// Bulk returns a string as Redis encodes it.
 func Bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
-// Array is a list as Redis sends it.
+// Array returns an array as Redis encodes it, of items that are encoded already.
 func Array(items ...string) string {
 	return fmt.Sprintf("*%d\r\n%s", len(items), strings.Join(items, ""))
 }
 
-// Strings is a list of strings as Redis sends it.
+// Strings returns an array of strings as Redis encodes it.
 func Strings(ss ...string) string {
 	items := make([]string, len(ss))
 	for i, s := range ss {

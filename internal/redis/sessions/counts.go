@@ -38,10 +38,12 @@ type counter struct {
 	bytes                float64
 }
 
-// wants reports whether to read the size of the next key.
+// wants reports whether to read the size of the next key: of the first 20, then of every
+// hundredth.
 func (c *counter) wants() bool { return c.seen < weighFirst || c.seen%weighEach == 0 }
 
-// record counts one key.
+// record counts one key by what was read of it. A key that is gone or moved is not
+// counted.
 func (c *counter) record(a keyInfo, lifetime time.Duration) {
 	if a.ttl == ttlGone || a.ttl == ttlMoved {
 		return
@@ -59,7 +61,9 @@ func (c *counter) record(a keyInfo, lifetime time.Duration) {
 	}
 }
 
-// tally returns the counts.
+// tally returns the counts, without those whose queries the server refused: expiry and
+// memory are false then. OverLifetime is nil without a lifetime, Bytes also if there are
+// keys but none was weighed.
 func (c *counter) tally(lifetime time.Duration, expiry, memory bool) Counts {
 	t := Counts{Keys: float64(c.keys)}
 	if expiry {
@@ -78,11 +82,11 @@ func (c *counter) tally(lifetime time.Duration, expiry, memory bool) Counts {
 	return t
 }
 
-// groupByFirstByte returns the sets in groups that one scan each serves: those
-// whose prefixes begin with the same byte. SCAN looks at every key whatever it
-// is to match, so that each further scan costs the server as much again; but to
-// match everything would bring here the names of keys that are nobody's
-// session.
+// groupByFirstByte returns the sets in groups, one scan each: those whose prefixes begin
+// with the same byte, sorted by prefix, each once, and none with an empty prefix. SCAN
+// visits every key whatever the pattern, so that each further scan costs the server as
+// much again; a pattern that matches everything would transfer the names of keys that are
+// no sessions.
 func groupByFirstByte(sets []KeySet) [][]KeySet {
 	sets = slices.DeleteFunc(slices.Clone(sets), func(s KeySet) bool { return s.Prefix == "" })
 	slices.SortFunc(sets, func(a, b KeySet) int {

@@ -24,7 +24,7 @@ type keyspace interface {
 	ping(ctx context.Context, addr string) (time.Duration, error)
 	// scan returns some of a node's keys, and where the next ones begin.
 	scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error)
-	// ask queries some keys, all in one trip.
+	// ask queries some keys in one round trip.
 	ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error)
 }
 
@@ -82,6 +82,8 @@ type serverKeyspace struct {
 	clients map[string]*driver.Client
 }
 
+// nodes returns the nodes of the server, sorted by address; with an error those that were
+// read.
 func (r *serverKeyspace) nodes(ctx context.Context) ([]node, error) {
 	var list []node
 	err := r.server.InBackground(ctx, func(ctx context.Context, l *redis.Link) error {
@@ -101,8 +103,10 @@ func (r *serverKeyspace) nodes(ctx context.Context) ([]node, error) {
 	return list, err
 }
 
-// identify asks two sections of INFO, one at a time as old servers want it. A
-// server that has no INFO can be scanned all the same.
+// identify returns which process a node is, and how many keys it has, by two sections of
+// INFO, in two commands because old servers accept one section only. If the server
+// refuses INFO, that is no error: lack is set, keys is 0 and id is of the connection; the
+// node can still be scanned.
 func (r *serverKeyspace) identify(ctx context.Context, l *redis.Link, c *driver.Client) (node, error) {
 	pipe := c.Pipeline()
 	server, keys := pipe.Info(ctx, "server"), pipe.Info(ctx, "keyspace")
@@ -117,8 +121,9 @@ func (r *serverKeyspace) identify(ctx context.Context, l *redis.Link, c *driver.
 	return n, err
 }
 
-// parseKeyspace reads the sections server and keyspace of INFO: which process
-// this is, and how many keys its database db has.
+// parseKeyspace returns which process this is (run_id, at most 64 bytes of it), and how
+// many keys its database db has, by the sections server and keyspace of INFO; "" and 0 if
+// they do not say.
 func parseKeyspace(reply string, db int) (id string, keys float64) {
 	prefix := "db" + strconv.Itoa(db) + ":keys="
 	for line := range strings.Lines(reply) {
@@ -139,8 +144,9 @@ func parseKeyspace(reply string, db int) (id string, keys float64) {
 // maxRunID bounds what is kept of a run_id, in bytes; Redis' have 40.
 const maxRunID = 64
 
-// on calls f with the client of one node, if the connection is still the one on
-// which the nodes were listed, and returns the time that f took.
+// on calls f with the client of one node and returns the time that f took.
+// [redis.ErrStale]: the connection is no longer the one on which the nodes were listed,
+// to which alone a cursor means something.
 func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Context, *driver.Client) error) (time.Duration, error) {
 	var took time.Duration
 	err := r.server.InBackground(ctx, func(ctx context.Context, l *redis.Link) error {
@@ -159,10 +165,13 @@ func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Con
 	return took, err
 }
 
+// ping returns how long a ping of a node takes; a refusal of PING alone counts as its
+// answer.
 func (r *serverKeyspace) ping(ctx context.Context, addr string) (time.Duration, error) {
 	return r.on(ctx, addr, func(ctx context.Context, c *driver.Client) error { return r.link.PingError(c.Ping(ctx).Err()) })
 }
 
+// scan returns one page of a node's keys, with how long it took.
 func (r *serverKeyspace) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
 	var p page
 	took, err := r.on(ctx, addr, func(ctx context.Context, c *driver.Client) (err error) {
@@ -173,9 +182,12 @@ func (r *serverKeyspace) scan(ctx context.Context, addr string, cursor uint64, m
 	return p, err
 }
 
-// memorySamples is how many elements of a hash or list MEMORY USAGE looks at.
+// memorySamples is how many elements of a hash or list MEMORY USAGE measures.
 const memorySamples = 5
 
+// ask returns the expiry and the size of keys, in the order of qs, as far as they are
+// requested, with how long it took. A refusal is in expiry or memory of the result, and
+// no error.
 func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error) {
 	a := keyInfos{of: make([]keyInfo, len(qs))}
 	took, err := r.on(ctx, addr, func(ctx context.Context, c *driver.Client) error {
@@ -202,6 +214,8 @@ func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (k
 	return a, err
 }
 
+// ttl returns the seconds until a key expires as TTL returns them: ttlMoved if another node
+// has it, ttlUnasked without a command or after an error, which it stores.
 func (a *keyInfos) ttl(cmd *driver.IntCmd) int64 {
 	if cmd == nil {
 		return ttlUnasked
@@ -217,6 +231,8 @@ func (a *keyInfos) ttl(cmd *driver.IntCmd) int64 {
 	}
 }
 
+// size returns the bytes of a key: -1 if it is gone or moved to another node, without a
+// command, or after an error, which it stores.
 func (a *keyInfos) size(cmd *driver.IntCmd) int64 {
 	if cmd == nil {
 		return -1
@@ -232,7 +248,8 @@ func (a *keyInfos) size(cmd *driver.IntCmd) int64 {
 	}
 }
 
-// keyFault returns the error for a refused read of a key.
+// keyFault returns the [redis.Error] for a refused read of a key, with a remedy if a
+// right is missing.
 func keyFault(err error) *redis.Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &redis.Error{
@@ -243,7 +260,8 @@ func keyFault(err error) *redis.Error {
 	return redis.FaultOf(err)
 }
 
-// isMoved reports whether a key went to another node of the cluster.
+// isMoved reports whether an error reply says that a key went to another node of the
+// cluster.
 func isMoved(err error) bool {
 	code, _, _ := strings.Cut(err.Error(), " ")
 	return code == "MOVED" || code == "ASK" || code == "TRYAGAIN"

@@ -69,17 +69,18 @@ func NewStore(s *redis.Server) Store { return Store{s} }
 // Keyspace calls [redis.Server.Keyspace].
 func (s Store) Keyspace(ctx context.Context) (string, error) { return s.server.Keyspace(ctx) }
 
-// CountNoExpiry counts the selected keys and changes nothing: SCAN, TTL and
-// OBJECT IDLETIME, never a value. Its errors are a [Refusal] or an [redis.Error].
+// CountNoExpiry returns how many keys there are and are selected, and changes nothing:
+// SCAN, TTL and OBJECT IDLETIME, never a value. If Budget ends the scan, Coverage is
+// below 1 and there is no error. Its error is a [Refusal] or an [redis.Error], returned
+// with the counts until then.
 func (s Store) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	return s.scanNoExpiry(ctx, q, nil)
 }
 
-// CleanUpNoExpiry sets an expiry on the selected keys, with EXPIRE NX, which
-// does not change a key that has got an expiry meanwhile; before Redis 7, which
-// has no NX, TTL is asked once more right before. With Remove it removes the
-// keys, unless they are changed meanwhile (WATCH). A key that is gone meanwhile
-// is no error.
+// CleanUpNoExpiry is [Store.CountNoExpiry], and sets an expiry on the selected keys (before
+// Redis 7 also on one that got one a moment ago), or with Remove removes them (of a batch
+// with a key that changes, none), at most MaxKeys. A [Refusal], too: MaxKeys below 1, Grace
+// below 1 s.
 func (s Store) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	if q.MaxKeys < 1 || q.Grace < time.Second {
 		return NoExpiryCount{}, &Refusal{"was not changed: max_keys and a grace period of 1s or more are required"}
@@ -87,9 +88,12 @@ func (s Store) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCo
 	return s.scanNoExpiry(ctx, q, cleanUp)
 }
 
-// change changes keys as the query says, and returns how many it changed.
+// change changes keys as the query demands, and returns how many it changed.
 type change func(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error)
 
+// scanNoExpiry counts the sessions without an expiry, and changes them with f unless it
+// is nil. It returns the counts, with an error those until then. A [*Refusal] says why it
+// may not be done.
 func (s Store) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoExpiryCount, error) {
 	if refusal := q.refused(); refusal != nil {
 		return NoExpiryCount{}, refusal
@@ -119,8 +123,8 @@ func (s Store) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoE
 
 const noIdleTime = "does not report the idle time of keys: its maxmemory-policy is LFU"
 
-// refused returns what is wrong with a query before anything is read; nil if
-// nothing is.
+// refused returns the error of an invalid query, before anything is read; nil if the
+// query is valid.
 func (q NoExpiryQuery) refused() *Refusal {
 	switch {
 	case utf8.RuneCountInString(q.Prefix) < minPrefix || strings.Trim(q.Prefix, `*?[]^-\`) == "":
@@ -131,7 +135,8 @@ func (q NoExpiryQuery) refused() *Refusal {
 	return nil
 }
 
-// begin lists the nodes and binds the scan to its connection.
+// begin lists the nodes, compares the server with that of the plan and binds the scan to
+// its connection. A [Refusal]: it is another server, or nothing may be changed on it.
 func (w *noExpiryScan) begin(ctx context.Context) error {
 	if err := w.list(ctx); err != nil {
 		return err
@@ -146,6 +151,8 @@ func (w *noExpiryScan) begin(ctx context.Context) error {
 	return nil
 }
 
+// run scans the nodes, one after the other, until MaxKeys are changed or the budget is
+// spent, which is no error. Without f MaxKeys does not count; a budget of 0 is no limit.
 func (w *noExpiryScan) run(ctx context.Context, f change) error {
 	if err := w.begin(ctx); err != nil {
 		return err
@@ -175,8 +182,8 @@ func (w *noExpiryScan) run(ctx context.Context, f change) error {
 	return nil
 }
 
-// updateCoverage sets the share of the keys that were scanned; it is 1 only
-// when SCAN says that it was all.
+// updateCoverage sets the share of the keys that were scanned; it is 1 only if SCAN has
+// returned the cursor 0.
 func (w *noExpiryScan) updateCoverage() {
 	all := 0.0
 	for _, n := range w.nodes {
@@ -187,7 +194,8 @@ func (w *noExpiryScan) updateCoverage() {
 	}
 }
 
-// page scans the next keys, and applies f to the selected ones.
+// page scans the next keys of a node, and calls f with the selected ones. It returns the
+// cursor of the next page; 0 after the last one.
 func (w *noExpiryScan) page(ctx context.Context, cursor uint64, f change) (next uint64, err error) {
 	n := w.nodes[w.at]
 	var keys []string
@@ -209,6 +217,8 @@ func (w *noExpiryScan) page(ctx context.Context, cursor uint64, f change) (next 
 	return next, nil
 }
 
+// processBatch counts the sessions among keys, and those without an expiry that are idle
+// for MinIdle, and changes these with f, MaxKeys at most in all, unless it is nil.
 func (w *noExpiryScan) processBatch(ctx context.Context, n scannedNode, keys []string, f change) error {
 	ours := make([]string, 0, len(keys))
 	for _, key := range keys { // the server has matched them, and is not believed
@@ -237,8 +247,8 @@ func (w *noExpiryScan) processBatch(ctx context.Context, n scannedNode, keys []s
 	})
 }
 
-// matching returns those keys that have no expiry and are idle, in one round
-// trip.
+// matching returns those of the keys, in their order, that have no expiry and are idle
+// for MinIdle at least now, in one round trip. pipe may be one of a transaction.
 func (w *noExpiryScan) matching(ctx context.Context, pipe driver.Pipeliner, keys []string) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -267,7 +277,9 @@ func (w *noExpiryScan) matching(ctx context.Context, pipe driver.Pipeliner, keys
 	return out, nil
 }
 
-// cleanUp is the change of [Store.CleanUpNoExpiry].
+// cleanUp removes the selected keys of one page of a scan if w.Remove is set, else sets
+// their expiry. It returns how many keys it changed, with an error too; keys that have
+// changed meanwhile are left.
 func cleanUp(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error) {
 	switch {
 	case w.Remove && w.cluster: // keys of one WATCH must be of one slot
@@ -286,6 +298,9 @@ func cleanUp(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string)
 	}
 }
 
+// expire sets the expiry of keys that have none, and returns how many were changed. Before
+// Redis 7 that they are still selected is checked in the round trip before, so that an
+// expiry set in between is replaced; from then on only that they have none.
 func (w *noExpiryScan) expire(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
 	command := func(pipe driver.Pipeliner, key string) *driver.BoolCmd { return pipe.ExpireNX(ctx, key, w.Grace) }
 	if !n.nx {
@@ -313,8 +328,9 @@ func (w *noExpiryScan) expire(ctx context.Context, n scannedNode, keys []string)
 	return changed, nil
 }
 
-// remove removes all of the keys that are still selected, or none of them if
-// one is changed meanwhile.
+// remove removes all of the keys that are still selected, and returns how many. 0 and no
+// error: none is selected any more, or one was changed or moved meanwhile, and none is
+// removed.
 func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
 	var removed *driver.IntCmd
 	err = n.client.Watch(ctx, func(tx *driver.Tx) error {
@@ -338,6 +354,6 @@ func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string)
 	}
 }
 
-// isElsewhere reports whether a key is gone, or moved to another node of the
-// cluster.
+// isElsewhere reports whether an error reply says that a key is gone, or moved to another
+// node of the cluster.
 func isElsewhere(err error) bool { return errors.Is(err, driver.Nil) || isMoved(err) }

@@ -36,8 +36,8 @@ type scannedNode struct {
 	nx     bool // it knows EXPIRE NX
 }
 
-// roundTrip calls f, which does one round trip, with the time limit of all
-// reads, and pauses after it.
+// roundTrip calls f, which does one round trip, with the time limit of all reads, and
+// pauses after it. A [Refusal]: the server answers too slowly to be scanned.
 func (w *noExpiryScan) roundTrip(ctx context.Context, f func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, redis.Patience)
 	defer cancel()
@@ -58,7 +58,8 @@ func (w *noExpiryScan) roundTrip(ctx context.Context, f func(context.Context) er
 	return nil
 }
 
-// list lists the nodes; a node on which nothing may be changed is an error.
+// list sets the nodes, the server or the masters of a cluster. A [Refusal]: on one of
+// them nothing may be changed.
 func (w *noExpiryScan) list(ctx context.Context) error {
 	_, w.cluster = w.link.Client().(*driver.ClusterClient)
 	var mu sync.Mutex
@@ -78,7 +79,7 @@ func (w *noExpiryScan) list(ctx context.Context) error {
 	})
 }
 
-// identify compares the server with the one of the plan.
+// identify sets the identity of the server. A [Refusal]: it is not the one of the plan.
 func (w *noExpiryScan) identify() error {
 	ids := make([]string, len(w.nodes))
 	for i, n := range w.nodes {
@@ -94,8 +95,9 @@ func (w *noExpiryScan) identify() error {
 	return nil
 }
 
-// parseScannedNode reads INFO. A server on which sessions cannot be recognized
-// or changed is a [Refusal].
+// parseScannedNode returns which process a node is and how many keys its database db has,
+// by the reply of INFO; "" and 0 if it does not say. A [Refusal]: sessions cannot be
+// recognized or changed on it, or its version is below 6 or not known.
 func parseScannedNode(reply string, db int) (n scannedNode, err error) {
 	version := 0
 	keys := "db" + strconv.Itoa(db) + ":keys="

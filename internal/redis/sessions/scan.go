@@ -23,8 +23,8 @@ const (
 	maxPause   = 5 * time.Second
 	// pingPause is between the pings that find out what is quiet.
 	pingPause = 20 * time.Millisecond
-	// maxAsked is how many keys are queried in one trip. SCAN may give more
-	// than it was asked for.
+	// maxAsked is how many keys are queried in one round trip. SCAN may return more
+	// keys than its COUNT.
 	maxAsked = 2 * maxPageSize
 )
 
@@ -49,9 +49,9 @@ type sessionScan struct {
 // done reports whether every node was scanned.
 func (s *sessionScan) done() bool { return s.at == len(s.nodes) }
 
-// scanGroup scans all keys once. After an error it continues where it was: a
-// cursor is valid for as long as the server's process lives. With another
-// process it starts over.
+// scanGroup scans all keys for a group once. After an error it continues where it was,
+// until ctx ends: a cursor is valid for as long as the server's process lives. With
+// another process, or if the keys have moved, it starts over.
 func (w *Scanner) scanGroup(ctx context.Context, t *prefixGroup) {
 	var s *sessionScan
 	for faults := 0; ctx.Err() == nil; {
@@ -78,15 +78,16 @@ func (w *Scanner) scanGroup(ctx context.Context, t *prefixGroup) {
 	}
 }
 
-// failed records why the server cannot be scanned.
+// failed records why the server cannot be scanned, for [Scanner.Status].
 func (w *Scanner) failed(e *redis.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fault = e
 }
 
-// continueScan continues s until its end or an error, and returns the scan to
-// continue with and the number of pages.
+// continueScan scans pages of s until its end, an error or the end of ctx; err is nil at both
+// ends. It returns the scan to continue with, also with an error, which may be a new one,
+// and how many pages it has scanned.
 func (w *Scanner) continueScan(ctx context.Context, t *prefixGroup, s *sessionScan) (next *sessionScan, pages int, err error) {
 	next, err = w.resume(ctx, t, s)
 	if err != nil {
@@ -101,8 +102,9 @@ func (w *Scanner) continueScan(ctx context.Context, t *prefixGroup, s *sessionSc
 	return next, pages, err
 }
 
-// resume lists the nodes and returns the scan to continue with: s, or a new one
-// if there is none or the processes are other ones.
+// resume lists the nodes, pauses, and returns the scan to continue: s, or a new one if s is
+// nil or the servers have been restarted or replaced. An error, also that there is no master,
+// comes without a scan.
 func (w *Scanner) resume(ctx context.Context, t *prefixGroup, s *sessionScan) (*sessionScan, error) {
 	began := time.Now()
 	nodes, err := w.space.nodes(ctx)
@@ -140,8 +142,8 @@ func (w *Scanner) resume(ctx context.Context, t *prefixGroup, s *sessionScan) (*
 	return s, nil
 }
 
-// scanPage scans one page, publishes the counts if it was the last one, and
-// pauses.
+// scanPage scans one page, publishes the counts if it was the last one, and pauses. nil
+// also if ctx ends before the page.
 func (w *Scanner) scanPage(ctx context.Context, s *sessionScan) error {
 	addr := s.nodes[s.at].addr
 	p := w.throttles[addr]
@@ -165,7 +167,9 @@ func (w *Scanner) scanPage(ctx context.Context, s *sessionScan) error {
 	return nil
 }
 
-// awaitBaseline pings until the round-trip time is near the server's baseline.
+// awaitBaseline sends PING until the round-trip time is near the server's baseline, or
+// ctx ends, which is no error. If that lasts long, the status says that the scan is
+// paused.
 func (w *Scanner) awaitBaseline(ctx context.Context, p *throttle, addr string) error {
 	began, wait := time.Now(), firstPause
 	for ctx.Err() == nil {
@@ -190,6 +194,7 @@ func (w *Scanner) awaitBaseline(ctx context.Context, p *throttle, addr string) e
 	return nil
 }
 
+// setDelayed stores why the scan is slow; nil: it is not.
 func (w *Scanner) setDelayed(e *redis.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -202,8 +207,9 @@ type inspectCost struct {
 	trips, keys int
 }
 
-// inspectPage returns the counts with one page more; s keeps its own until the
-// page is complete.
+// inspectPage returns the counts of the scan with one more page added, and what the page
+// cost; s keeps its own until the page is complete. errKeysMoved: all of the keys that were
+// asked about have moved to other nodes.
 func (w *Scanner) inspectPage(ctx context.Context, s *sessionScan, addr string, keys []string) ([]counter, inspectCost, error) {
 	counts := slices.Clone(s.counts)
 	var e inspectCost
@@ -230,7 +236,8 @@ func (w *Scanner) inspectPage(ctx context.Context, s *sessionScan, addr string, 
 	return counts, e, nil
 }
 
-// ask reads about some keys, unless the server refuses all of it.
+// ask returns what the server says of some keys, in the order of qs, and records which
+// queries it refuses. If it refuses all of them, nothing is sent and each answer is zero.
 func (w *Scanner) ask(ctx context.Context, s *sessionScan, addr string, qs []keyQuery) (keyInfos, error) {
 	a := keyInfos{of: make([]keyInfo, len(qs))}
 	if len(qs) == 0 || s.expiry != nil && s.memory != nil {
@@ -243,7 +250,7 @@ func (w *Scanner) ask(ctx context.Context, s *sessionScan, addr string, qs []key
 	return a, err
 }
 
-// record counts some keys, and returns how many of them were where SCAN had
+// record adds some keys to the counts, and returns how many of them were where SCAN had
 // found them.
 func (s *sessionScan) record(counts []counter, qs []keyQuery, a keyInfos) (there int) {
 	for i, q := range qs {
@@ -278,7 +285,7 @@ func (s *sessionScan) queries(counts []counter, keys []string) []keyQuery {
 	return qs
 }
 
-// each calls f for each set to which a key belongs.
+// each calls f with the index of each set to which a key belongs.
 func (s *sessionScan) each(key string, f func(set int)) {
 	for i := range s.sets {
 		if strings.HasPrefix(key, s.sets[i].Prefix) {
@@ -287,7 +294,7 @@ func (s *sessionScan) each(key string, f func(set int)) {
 	}
 }
 
-// noteRefusals records what the server refuses, so that it is asked once in a
+// noteRefusals records which queries the server refuses, so that they are sent once per
 // scan.
 func (s *sessionScan) noteRefusals(a keyInfos) {
 	s.probed = true
@@ -299,7 +306,8 @@ func (s *sessionScan) noteRefusals(a keyInfos) {
 	}
 }
 
-// refusal returns why the counts are incomplete; nil if they are not.
+// refusal returns why the counts of the scan are incomplete, first of the expiry, then of
+// the memory, then of the number of keys; nil if they are complete.
 func (s *sessionScan) refusal() *redis.Error {
 	for _, e := range []*redis.Error{s.expiry, s.memory} {
 		if e != nil {
@@ -309,7 +317,8 @@ func (s *sessionScan) refusal() *redis.Error {
 	return s.info
 }
 
-// applyPage adds the counts of a page to the scan.
+// applyPage replaces the counts of the scan by those with one more page, and moves its
+// cursor. asked is how many keys the page had examined.
 func (w *Scanner) applyPage(s *sessionScan, counts []counter, got page, asked int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

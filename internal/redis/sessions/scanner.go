@@ -75,7 +75,8 @@ func NewScanner(o ScannerOptions) *Scanner {
 // SetInterval sets the pause between two scans, from the next one on.
 func (w *Scanner) SetInterval(d time.Duration) { w.interval.Store(int64(d)) }
 
-// Status returns the status of a set; it reads nothing from the server.
+// Status returns the status of a set; zero for a set that is not scanned. It reads
+// nothing from the server.
 func (w *Scanner) Status(set KeySet) Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +99,7 @@ func (w *Scanner) Status(set KeySet) Status {
 	return Status{}
 }
 
-// Run scans until ctx ends.
+// Run scans until ctx ends, and then returns nil.
 func (w *Scanner) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		for _, t := range w.groups {
@@ -109,7 +110,7 @@ func (w *Scanner) Run(ctx context.Context) error {
 	return nil
 }
 
-// scanOnce scans a group once, and recovers from a panic.
+// scanOnce scans a group once. A panic is logged and recorded as the scanner's fault.
 func (w *Scanner) scanOnce(ctx context.Context, t *prefixGroup) {
 	defer func() {
 		if r := recover(); r != nil {

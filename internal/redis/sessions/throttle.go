@@ -14,11 +14,12 @@ const (
 	minPageSize = 10
 	slowPage    = time.Millisecond
 	fastPage    = slowPage / 4
-	// minKeyCost is the least that one key is thought to cost, however fast the
-	// answer was. A million keys take 200 s at least.
+	// minKeyCost is the minimum that is charged for one key, however fast the reply
+	// was: a million keys take at least 200 s.
 	minKeyCost = time.Microsecond
-	// roundTripCost is what a trip costs a server beside its command: to be woken, to
-	// read and to write. A ping pays it too, so that it goes away with the way.
+	// roundTripCost is what a round trip costs a server in addition to its command:
+	// wake-up, read and write. A ping costs it too, so that it is subtracted together
+	// with the network's time.
 	roundTripCost = 40 * time.Microsecond
 	// A ping is slow from three times the quiet one, and slack more.
 	slowFactor = 3
@@ -40,12 +41,13 @@ type throttle struct {
 	next        int
 }
 
+// newThrottle returns a throttle that begins with the largest pages.
 func newThrottle() *throttle {
 	return &throttle{page: maxPageSize, costs: make([]time.Duration, 0, 15)}
 }
 
-// baseline returns the round-trip time of an idle server; 0 before the first
-// ping.
+// baseline returns the round-trip time of an idle server: the shortest of the last one to
+// two rounds of 500 pings; 0 before the first ping.
 func (p *throttle) baseline() time.Duration {
 	if p.past == 0 {
 		return p.least
@@ -53,8 +55,8 @@ func (p *throttle) baseline() time.Duration {
 	return min(p.least, p.past)
 }
 
-// ping records the time of a ping, and reports whether the server is slower
-// than its baseline.
+// ping records the round-trip time of a ping. It reports whether it is slow: more than
+// three times the baseline and 1 ms.
 func (p *throttle) ping(took time.Duration) (slow bool) {
 	if p.pings == pingRound {
 		p.past, p.pings = p.least, 0
@@ -70,12 +72,10 @@ func (p *throttle) ping(took time.Duration) (slow bool) {
 // hasBaseline reports whether there were enough pings for a baseline.
 func (p *throttle) hasBaseline() bool { return p.past > 0 || p.pings >= firstPings }
 
-// cost returns the estimated cost of a page to the server, from how long it
-// took here, in how many round trips, for how many keys: the time without the
-// network's, plus the round trips and the ping before them. Pages are alike, a
-// bounded number of steps of constant time. So once the typical cost is known,
-// each page is charged that: what took longer has waited for something else,
-// which the pings show if it continues.
+// cost returns the estimated cost of a page to the server: from the time that it took,
+// less that of the network, its round trips and its keys. Pages are alike. So once the
+// typical cost is known, each page is charged that: what took longer has waited for
+// something else, which the pings show if it continues.
 func (p *throttle) cost(took time.Duration, trips, keys int) time.Duration {
 	cost := max(took-time.Duration(trips)*p.baseline(), time.Duration(keys)*minKeyCost) + time.Duration(trips+1)*roundTripCost
 	if len(p.costs) < cap(p.costs) {
@@ -91,9 +91,9 @@ func (p *throttle) cost(took time.Duration, trips, keys int) time.Duration {
 	return cost
 }
 
-// typicalCost returns the lower quartile of the cost of the last pages, once
-// there are enough: on a host that is short of processors, most include a wait
-// for one.
+// typicalCost returns the lower quartile of the cost of the last 15 pages; 0 and false
+// while there are fewer. On a host that is short of processors, most include a wait for
+// one.
 func (p *throttle) typicalCost() (time.Duration, bool) {
 	if len(p.costs) < cap(p.costs) {
 		return 0, false
@@ -104,7 +104,8 @@ func (p *throttle) typicalCost() (time.Duration, bool) {
 	return sorted[n/4], true
 }
 
-// resizePage halves pages that take a server long, and doubles them again.
+// resizePage halves the page size if the usual page takes long, and doubles it if it is
+// fast.
 func (p *throttle) resizePage(usual time.Duration) {
 	size := p.page
 	switch {
@@ -118,5 +119,5 @@ func (p *throttle) resizePage(usual time.Duration) {
 	}
 }
 
-// pauseAfter returns the pause after a page of that cost.
+// pauseAfter returns the pause after a page of that cost, 99 times as long.
 func pauseAfter(cost time.Duration) time.Duration { return (timeShare - 1) * cost }

@@ -27,7 +27,7 @@ const (
 	maxHeads     = 10_000           // remembered
 )
 
-// celeryKeys is what is said of keys that the user may not read.
+// celeryKeys is the ACL rule that is shown if the user may not read the keys.
 const celeryKeys = "%R~<queue> %R~<queue>??[1-9] %R~unacked %R~unacked_index (before Redis 7 ~ for %R~)"
 
 // Head is the oldest message in one part of a Celery queue.
@@ -51,10 +51,10 @@ type celeryPart struct {
 	key         string
 }
 
-// askCelery asks for the lengths of one queue. Kombu puts messages of priority 0
-// into a list of the queue's name, and those of priority N into one with the
-// bytes 6, 22 and the digit N behind it. Which priorities there are is a setting
-// of the app (0, 3, 6, 9), so all ten are asked for.
+// askCelery adds the commands for the lengths of one queue to p, and returns where their
+// replies will be. Kombu puts messages of priority 0 into a list with the queue's name,
+// and those of priority N into one whose name ends in the bytes 6, 22 and the digit N.
+// The priorities are a setting of the app, so all ten are read.
 func askCelery(ctx context.Context, p driver.Pipeliner, i int, name string) celeryLengths {
 	c := celeryLengths{queue: i, name: name}
 	for part := range priorities {
@@ -63,6 +63,7 @@ func askCelery(ctx context.Context, p driver.Pipeliner, i int, name string) cele
 	return c
 }
 
+// partKey returns the key of a part of a Celery queue, by its priority.
 func partKey(name string, part int) string {
 	if part == 0 {
 		return name
@@ -70,7 +71,9 @@ func partKey(name string, part int) string {
 	return name + "\x06\x16" + strconv.Itoa(part)
 }
 
-// counts returns the results of the first pipeline, and the parts that are not empty.
+// counts returns the length of the queue by the replies, and its parts that are not
+// empty, by priority. If a read was refused, Err of the queue says why, and there are no
+// parts.
 func (c *celeryLengths) counts() (Queue, []celeryPart) {
 	var out Queue
 	var parts []celeryPart
@@ -86,8 +89,9 @@ func (c *celeryLengths) counts() (Queue, []celeryPart) {
 	return out, parts
 }
 
-// readUnacked reads what workers hold: the hash unacked, whose messages are
-// never read, and unacked_index, by the Unix time at which each was taken.
+// readUnacked sets what workers hold: how many messages the hash unacked has, which are
+// never read, and since when the oldest (unacked_index). A refusal is in its Err; an
+// error is of the connection.
 func (q *queueReader) readUnacked(ctx context.Context) error {
 	var n *driver.IntCmd
 	var first *driver.ZSliceCmd
@@ -113,7 +117,10 @@ type knownHead struct {
 	next time.Time // it is not read again before; zero: always
 }
 
-// heads reads the oldest message of each part, at the right end of its list.
+// heads adds to the queues the oldest message of each part, at the right end of its list. A
+// large one is not read again for a while; one that is too large is added as Unread, and so
+// are those that are left after four reads that were too large. An error is of the
+// connection.
 func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
 	var read []celeryPart
 	for _, p := range parts {
@@ -146,7 +153,9 @@ func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
 	return nil
 }
 
-// readHeads reads some, and reports how many it could.
+// readHeads reads the oldest messages of some parts in one round trip, and returns how
+// many it has read. redis.ErrTooLarge: the next one, or one behind it, is too large. With
+// another error the number means nothing.
 func (q *queueReader) readHeads(ctx context.Context, parts []celeryPart) (int, error) {
 	cmds := make([]*driver.StringSliceCmd, len(parts))
 	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
@@ -170,8 +179,8 @@ func (q *queueReader) readHeads(ctx context.Context, parts []celeryPart) (int, e
 	return len(parts), err
 }
 
-// learnHead takes a message that was read; one that is the same as before is
-// not taken apart again.
+// learnHead stores a message that was read at the head of a queue. It parses the message
+// only if it differs from the one before.
 func (q *queueReader) learnHead(p celeryPart, message string) {
 	sum := maphash.String(q.known.seed, message)
 	k, ok := q.known.headOf(p.key)
@@ -188,11 +197,13 @@ func (q *queueReader) learnHead(p celeryPart, message string) {
 	q.keepHead(p, k)
 }
 
+// keepHead stores the head of a part, and adds it to the queue.
 func (q *queueReader) keepHead(p celeryPart, k knownHead) {
 	q.known.setHead(p.key, k)
 	q.addHead(p, k.Head)
 }
 
+// addHead adds a head to its queue, unless the queue has an error.
 func (q *queueReader) addHead(p celeryPart, h Head) {
 	h.Part = p.part
 	if to := &q.list[p.queue]; to.Err == nil && to.Lack == nil {
@@ -208,10 +219,12 @@ type headStore struct {
 	heads map[string]knownHead
 }
 
+// newHeadStore returns a store without heads.
 func newHeadStore() *headStore {
 	return &headStore{seed: maphash.MakeSeed(), heads: make(map[string]knownHead)}
 }
 
+// headOf returns the head that was stored for a key; false if there is none.
 func (s *headStore) headOf(key string) (knownHead, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,6 +232,7 @@ func (s *headStore) headOf(key string) (knownHead, bool) {
 	return k, ok
 }
 
+// setHead stores the head of a key. When there are maxHeads, all others are removed.
 func (s *headStore) setHead(key string, k knownHead) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,15 +242,16 @@ func (s *headStore) setHead(key string, k knownHead) {
 	s.heads[key] = k
 }
 
-// Message is what is of use in a Celery message.
+// Message is the part of a Celery message that the exporter uses.
 type Message struct {
 	Tag  string    // delivery_tag, which kombu sets for each message; "": none
 	Sent time.Time // the property timestamp, where the sender sets it; else zero
 }
 
-// ParseMessage reads a message of kombu's Redis transport: a JSON object with
-// the object "properties" in it. What is not there, or is of another kind, is
-// left out. Neither the body nor the headers are looked at.
+// ParseMessage returns the tag and the time of sending in a message of kombu's Redis
+// transport, a JSON object with the object "properties". Fields that are missing or of
+// another type stay zero, and so does a tag of more than 256 bytes. It reads neither the body
+// nor the headers.
 func ParseMessage(b []byte) Message {
 	var m struct {
 		Properties struct {
@@ -258,8 +273,8 @@ func ParseMessage(b []byte) Message {
 	return out
 }
 
-// unixTime returns the time of Unix seconds from the years 1970 to 5138; zero
-// for anything else.
+// unixTime returns the time of Unix seconds above 0 and below 1e11, the year 5138; the zero
+// time for anything else.
 func unixTime(seconds float64) time.Time {
 	if !(seconds > 0 && seconds < 1e11) {
 		return time.Time{}

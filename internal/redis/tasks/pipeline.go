@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// pipelined sends what fill asks for at once. Its error is one of the
-// connection; what a single command was answered is in the command.
+// pipelined sends the commands that fill adds, in one round trip. The error is one of the
+// connection; the reply or error of a command is in the command.
 func pipelined(ctx context.Context, l *redis.Link, fill func(driver.Pipeliner)) error {
 	p := l.Client().Pipeline()
 	fill(p)
@@ -32,8 +32,9 @@ func pipelined(ctx context.Context, l *redis.Link, fill func(driver.Pipeliner)) 
 	return nil
 }
 
-// refused returns why one of some commands was not answered; nil: all were.
-// keys is the part of an ACL rule that would let the user at the keys.
+// refused returns why the server refused the first of the commands that it refused; nil
+// if none was: they have a reply, their key does not exist, or the connection failed.
+// keys is the part of an ACL rule that would allow the user to read the keys.
 func refused(keys string, cmds ...driver.Cmder) *redis.Error {
 	for _, c := range cmds {
 		err := c.Err()
@@ -46,8 +47,9 @@ func refused(keys string, cmds ...driver.Cmder) *redis.Error {
 	return nil
 }
 
-// queueFault returns the error for the reply to a command about a queue; keys
-// is the part of an ACL rule that allows those keys.
+// queueFault returns the [redis.Error] for an error reply to a command about a queue: for a
+// key that the user may not read, with an ACL rule of keys as remedy; for a key of another
+// type; and for any other reply that of [redis.ReplyFault].
 func queueFault(text, keys string) *redis.Error {
 	code, rest, _ := strings.Cut(text, " ")
 	switch {
@@ -60,5 +62,5 @@ func queueFault(text, keys string) *redis.Error {
 	return redis.ReplyFault(text)
 }
 
-// size returns what a command counted. A server that is none may count below zero.
+// size returns the count in a command's reply, at least 0: a hostile server may send less.
 func size(c *driver.IntCmd) int64 { return max(0, c.Val()) }

@@ -89,9 +89,10 @@ func NewReader(s *redis.Server) *Reader { return &Reader{s, newHeadStore()} }
 // Keyspace calls [redis.Server.Keyspace].
 func (r *Reader) Keyspace(ctx context.Context) (string, error) { return r.server.Keyspace(ctx) }
 
-// Queues reads background tasks in a few pipelines; what it requests of each queue
-// does not grow with the queue. Its error is an [redis.Error] and means that nothing is
-// known; what only one queue lacks is in [Queue.Err].
+// Queues returns the state of background tasks, of the first 1,000 refs in their order,
+// read in a few pipelines; what it requests of each queue does not grow with the queue.
+// An [redis.Error] means that nothing is known; what only one queue lacks is in
+// [Queue.Err] or [Queue.Lack].
 func (r *Reader) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	if err := r.oneServer(); err != nil {
 		return Queues{}, err
@@ -110,7 +111,8 @@ func (r *Reader) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	return out, nil
 }
 
-// oneServer returns an error if the server is a cluster.
+// oneServer returns nil unless the server is a cluster, which is an [redis.Error] with
+// the reason unsupported.
 func (r *Reader) oneServer() error {
 	if r.server.IsCluster() {
 		return &redis.Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues on a single server"}
@@ -128,7 +130,8 @@ type queueReader struct {
 	unacked *Unacked
 }
 
-// all reads everything, the lengths first and the messages last.
+// all sets everything about the queues, the lengths first and the messages last. An error
+// is of the connection.
 func (q *queueReader) all(ctx context.Context) error {
 	var jobs []rqQueue
 	var parts []celeryPart
@@ -150,8 +153,9 @@ func (q *queueReader) all(ctx context.Context) error {
 	return q.heads(ctx, parts)
 }
 
-// first is the first pipeline over some queues: lengths, and who is to be
-// looked at next.
+// first sends the first pipeline for some queues and sets their lengths. It returns which
+// jobs, workers and messages to read next, of queues without a refusal. An error is of
+// the connection.
 func (q *queueReader) first(ctx context.Context, chunk []int) ([]rqQueue, []celeryPart, error) {
 	var jobs []rqQueue
 	var lengths []celeryLengths
@@ -182,6 +186,7 @@ func (q *queueReader) first(ctx context.Context, chunk []int) ([]rqQueue, []cele
 	return known, parts, nil
 }
 
+// indexes returns the numbers from 0 to n-1.
 func indexes(n int) []int {
 	out := make([]int, n)
 	for i := range out {

@@ -28,10 +28,10 @@ type rqQueue struct {
 	workerKeys, startedJobs []string
 }
 
-// askRQ asks for one queue: the list rq:queue:NAME, which jobs leave at its
-// left end, the sorted sets rq:wip:NAME (started jobs by the Unix time at which
-// they are given up, which their worker puts off while it lives) and
-// rq:failed:NAME, and the set rq:workers:NAME.
+// askRQ adds the commands for one queue to p, and returns where their replies will be:
+// the list rq:queue:NAME, from whose left end workers take jobs; the sorted sets
+// rq:wip:NAME (started jobs by the Unix time at which they expire, which a live worker
+// postpones) and rq:failed:NAME; and the set rq:workers:NAME.
 func askRQ(ctx context.Context, p driver.Pipeliner, i int, name string, now time.Time) rqQueue {
 	at := strconv.FormatInt(now.Unix(), 10)
 	list, wip, workers := "rq:queue:"+name, "rq:wip:"+name, "rq:workers:"+name
@@ -48,7 +48,9 @@ func askRQ(ctx context.Context, p driver.Pipeliner, i int, name string, now time
 	}
 }
 
-// counts returns the results of the first pipeline.
+// counts returns the queue by the replies of the first pipeline. If the length cannot be
+// read, it has only Err, which says why; if anything else, only Lack and the length. It
+// also sets which workers and started jobs to read next.
 func (r *rqQueue) counts() Queue {
 	if err := refused(rqKeys, r.length); err != nil {
 		return Queue{Err: err}
@@ -74,9 +76,8 @@ func (r *rqQueue) counts() Queue {
 	}
 }
 
-// jobOf returns the job of an entry among the started ones: its id, which since
-// RQ 2 has the id of the execution behind it, 32 hexadecimal digits. It is ""
-// for what is no id.
+// jobOf returns the id of a started job from its entry: since RQ 2 the id is followed by
+// that of the execution, 32 hexadecimal digits. "" for an entry of more than 256 bytes.
 func jobOf(entry string) string {
 	if len(entry) > maxNameLen {
 		return ""
@@ -87,8 +88,8 @@ func jobOf(entry string) string {
 	return entry
 }
 
-// hashes reads the hashes of jobs and workers: when a job was put into its queue
-// and who works on it, and when a worker last gave a sign of life.
+// hashes adds to the queues what the hashes of jobs (when it was enqueued, its worker)
+// and of workers (time of the last heartbeat) tell.
 func (q *queueReader) hashes(ctx context.Context, jobs []rqQueue) error {
 	b := newHashBatch(q.link)
 	for i := range jobs {
@@ -109,7 +110,7 @@ func (q *queueReader) hashes(ctx context.Context, jobs []rqQueue) error {
 	return nil
 }
 
-// ask adds the commands that read the queue's jobs and workers.
+// ask adds to b the commands that read the hashes of the queue's jobs and workers.
 func (r *rqQueue) ask(ctx context.Context, b *hashBatch) {
 	for _, id := range r.ahead.Val() {
 		if len(id) <= maxNameLen {
@@ -124,8 +125,8 @@ func (r *rqQueue) ask(ctx context.Context, b *hashBatch) {
 	}
 }
 
-// askWorkers asks for the workers of started jobs: one may have come after the
-// queue's workers were read, or take other queues now.
+// askWorkers adds to b the commands for the workers of started jobs: a worker may have
+// come after the queue's workers were read, or serve other queues now.
 func (r *rqQueue) askWorkers(ctx context.Context, b *hashBatch) {
 	for _, c := range r.jobWorkers {
 		if name := text(c, 0); name != "" && len(name) <= maxNameLen {
@@ -134,7 +135,8 @@ func (r *rqQueue) askWorkers(ctx context.Context, b *hashBatch) {
 	}
 }
 
-// finish adds what the hashes tell.
+// finish sets in the queue what the hashes tell. If a read was refused, Lack of the queue
+// says why. workers has the replies by the worker's key.
 func (r *rqQueue) finish(to *Queue, workers map[string]*driver.SliceCmd) {
 	cmds := make([]driver.Cmder, 0, len(r.jobTimes)+len(r.jobWorkers)+len(r.workerKeys))
 	for _, c := range slices.Concat(r.jobTimes, r.jobWorkers) {
@@ -168,23 +170,26 @@ func (r *rqQueue) finish(to *Queue, workers map[string]*driver.SliceCmd) {
 	}
 }
 
-// lives reports whether a worker sends heartbeats: its hash expires without
-// them, and holds its death once it has ended.
+// lives reports whether a worker is alive: its hash has a heartbeat, since it expires
+// without them, and no death, which it has once the worker has ended. False also if the
+// hash could not be read.
 func lives(c *driver.SliceCmd) bool { return text(c, 0) != "" && text(c, 1) == "" }
 
-// hashBatch asks for fields of many hashes in pipelines of a bounded length,
-// and for each worker once, however many queues it takes.
+// hashBatch reads fields of many hashes in pipelines of a bounded length, and each worker
+// once, however many queues it serves.
 type hashBatch struct {
 	link    *redis.Link
 	open    []*driver.SliceCmd
 	workers map[string]*driver.SliceCmd // last_heartbeat and death, by key
 }
 
+// newHashBatch returns a batch without commands.
 func newHashBatch(l *redis.Link) *hashBatch {
 	return &hashBatch{link: l, workers: make(map[string]*driver.SliceCmd)}
 }
 
-// get adds a command that reads fields; the reply is there after send.
+// get adds a command that reads fields of a hash, and returns it; its reply is there
+// after send.
 func (b *hashBatch) get(ctx context.Context, key string, fields ...string) *driver.SliceCmd {
 	args := []any{"hmget", key}
 	for _, f := range fields {
@@ -195,12 +200,14 @@ func (b *hashBatch) get(ctx context.Context, key string, fields ...string) *driv
 	return c
 }
 
+// worker adds the fields of a worker to the batch, once.
 func (b *hashBatch) worker(ctx context.Context, key string) {
 	if b.workers[key] == nil {
 		b.workers[key] = b.get(ctx, key, "last_heartbeat", "death")
 	}
 }
 
+// send sends the commands of the batch, hashesAtOne at a time.
 func (b *hashBatch) send(ctx context.Context) error {
 	for chunk := range slices.Chunk(b.open, hashesAtOne) {
 		err := pipelined(ctx, b.link, func(p driver.Pipeliner) {
@@ -216,7 +223,7 @@ func (b *hashBatch) send(ctx context.Context) error {
 	return nil
 }
 
-// text returns one field of a reply to HMGET; "" if there is none.
+// text returns one field of a reply to HMGET; "" if it is missing or there is no reply.
 func text(c *driver.SliceCmd, field int) string {
 	if v := c.Val(); field < len(v) {
 		s, _ := v[field].(string)
@@ -225,8 +232,8 @@ func text(c *driver.SliceCmd, field int) string {
 	return ""
 }
 
-// parseTime reads RQ's times, "2026-01-02T15:04:05.678901Z", in UTC with or
-// without a fraction; zero if it is none.
+// parseTime returns the time in a text of RQ, "2026-01-02T15:04:05.678901Z", or of another
+// zone and fraction (RFC 3339); the zero time for anything else, and before 1970.
 func parseTime(s string) time.Time {
 	if len(s) > len("2026-01-02T15:04:05.678901234+00:00") {
 		return time.Time{}
@@ -238,7 +245,8 @@ func parseTime(s string) time.Time {
 	return at
 }
 
-// earlier returns the first of two times; zero is none.
+// earlier returns the earlier of two times. A zero time is none, so that the other one is
+// returned.
 func earlier(x, y time.Time) time.Time {
 	if x.IsZero() || !y.IsZero() && y.Before(x) {
 		return y

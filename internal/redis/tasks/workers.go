@@ -12,9 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// RQWorker is one worker of RQ, as it has registered itself under
-// rq:worker:NAME and keeps its entry up to date. Anybody who may write to the
-// Redis may write this, too.
+// RQWorker is one worker of RQ, as it registers itself under rq:worker:NAME and keeps its
+// entry up to date. Every client that may write to the Redis may also write this.
 type RQWorker struct {
 	Key       string    // identifies the worker; it may contain a host name, so it is not shown
 	Host      string    // its host's name, as the worker itself sees it
@@ -35,8 +34,10 @@ type RQSnapshot struct {
 	At      redis.ServerState // with the list of clients where workers are registered and jobs wait
 }
 
-// RQWorkers reads the workers of a queue of RQ and how many jobs wait in it, all
-// on one connection. Its error is an [redis.Error].
+// RQWorkers returns the workers of a queue of RQ that have not ended, in no order, those of
+// at most 256 entries, how many jobs wait in it and the server's state, all read on one
+// connection. Its error is an [redis.Error], also if only one of the commands is refused;
+// but without CLIENT LIST only the state's Clients are missing.
 func (r *Reader) RQWorkers(ctx context.Context, queue string) (RQSnapshot, error) {
 	if err := r.oneServer(); err != nil {
 		return RQSnapshot{}, err
@@ -69,6 +70,8 @@ type rqWorkerReader struct {
 	fault   *redis.Error // of the first command that failed; the connection still works
 }
 
+// all reads the length of the queue, and its workers with their jobs. What the server
+// refuses is in fault; an error is of the connection.
 func (q *rqWorkerReader) all(ctx context.Context) error {
 	var length *driver.IntCmd
 	var keys *driver.StringSliceCmd
@@ -86,7 +89,9 @@ func (q *rqWorkerReader) all(ctx context.Context) error {
 	return q.jobs(ctx)
 }
 
-// entries reads the workers' own entries, and leaves out those that have ended.
+// entries sets q.workers by the workers' own entries, without those that [parseWorker]
+// refuses, such as of a worker that has ended. A refusal is in q.fault; an error is of
+// the connection.
 func (q *rqWorkerReader) entries(ctx context.Context, keys []string) error {
 	b := newHashBatch(q.link)
 	var known []string
@@ -112,8 +117,10 @@ func (q *rqWorkerReader) entries(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// parseWorker reads the fields of a worker's entry; false: it lives no more, or
-// is not what RQ writes.
+// parseWorker returns the worker with the fields of its entry, without its Key; false if it has
+// ended (a death of any value), or a pid from 2 to 2^22, the heartbeat or the birth is missing
+// or not valid. Any other text of more than 256 bytes counts as missing, and a count of jobs
+// that is no number as 0.
 func parseWorker(fields []any) (RQWorker, bool) {
 	at := func(i int) string {
 		if i < len(fields) {
@@ -130,7 +137,7 @@ func parseWorker(fields []any) (RQWorker, bool) {
 	return w, ok
 }
 
-// jobCount reads a number of jobs; what is none is 0.
+// jobCount returns a number of jobs; 0 if the text is not a number from 0 to 2^53.
 func jobCount(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > 1<<53 {
@@ -139,7 +146,8 @@ func jobCount(s string) int64 {
 	return n
 }
 
-// jobs reads of the jobs that workers hold when they began.
+// jobs sets in q.workers when the jobs that they hold began, and in which queue. A
+// refusal is in q.fault; an error is of the connection.
 func (q *rqWorkerReader) jobs(ctx context.Context) error {
 	b := newHashBatch(q.link)
 	cmds := make([]*driver.SliceCmd, len(q.workers))
@@ -175,8 +183,10 @@ type Intake struct {
 	At redis.ServerState
 }
 
-// CeleryIntake reports whether workers have taken messages of a broker since some
-// time. Its error is an [redis.Error].
+// CeleryIntake returns whether workers hold a message, of any queue of the database, that
+// they have taken since some time and not acknowledged by now; how many they hold, how many
+// wait in the queue, and the server's state. Its error is an [redis.Error], also if only
+// one of the commands other than CLIENT LIST is refused.
 func (r *Reader) CeleryIntake(ctx context.Context, queue string, since time.Time) (Intake, error) {
 	if err := r.oneServer(); err != nil {
 		return Intake{}, err

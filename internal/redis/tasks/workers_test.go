@@ -62,8 +62,8 @@ func TestPlaceWithoutClients(t *testing.T) {
 	t.Parallel()
 	for name, replies := range map[string]map[string]string{
 		"refused":  {"client list": "-NOPERM this user has no permissions to run the 'client|list' command\r\n"},
-		"too many": {"info server clients memory stats replication": redistest.Bulk("run_id:c0ffee\r\nconnected_clients:2001\r\n"), "client list": "-ERR asked\r\n"},
-		"unknown":  {"info server clients memory stats replication": redistest.Bulk("run_id:c0ffee\r\n"), "client list": "-ERR asked\r\n"},
+		"too many": {"info server clients memory stats replication keyspace": redistest.Bulk("run_id:c0ffee\r\nconnected_clients:2001\r\n"), "client list": "-ERR asked\r\n"},
+		"unknown":  {"info server clients memory stats replication keyspace": redistest.Bulk("run_id:c0ffee\r\n"), "client list": "-ERR asked\r\n"},
 	} {
 		f := redistest.Serve(t, store(replies))
 		s := readerAt(t, f, time.Now)
