@@ -23,6 +23,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/ticks"
 	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
@@ -38,6 +39,7 @@ type Options struct {
 
 	ProcRoot, SysRoot, RootFS string
 	StateDir                  string // of healing, which makes it only for rules or a token; where it is, names of apps, the history and incidents are kept in it
+	ControlDir                string // of what apps are asked to do; "": none are
 
 	MetricsPath            string
 	RoutePrefix            string
@@ -70,8 +72,8 @@ type App struct {
 	reloading sync.Mutex
 }
 
-// New loads the configuration and builds every part; nothing runs yet. Every
-// error that can occur at the start is returned here.
+// New loads the configuration and builds every part; nothing runs and no address is open
+// yet: that one is in use is an error of [App.Run].
 func New(o Options) (*App, error) {
 	p, err := newParts(o)
 	if err != nil {
@@ -91,16 +93,16 @@ func New(o Options) (*App, error) {
 	return a, err
 }
 
-// collectors returns the collectors that are on, with the counters of healing
-// that they publish.
+// collectors returns the set of collectors that are on. heal returns the counters of
+// healing that one of them publishes.
 func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
-		Apps: a.watcher, Ends: a.ends, Leaks: a.memoryLeaks, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
+		Apps: a.watcher, Ends: a.ends, Leaks: a.memoryLeaks, Heaps: a.heaps, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Bottleneck: a.bottlenecks, Heal: heal, History: a.past.stats(a.o.StateDir), Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Waits: a.sampler, Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
-			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks, InnerPID: procfs.New(a.o.ProcRoot).InnerPID,
+			Apps: a.watcher, Activity: activity, Connections: a.watcher, Inside: a.inside, Leaks: a.leaks, InnerPID: procfs.New(a.o.ProcRoot).InnerPID,
 			Configured: func() []config.App { return a.config.Load().Apps },
 		},
 	}
@@ -125,20 +127,20 @@ func hostMemory() (uint64, error) {
 	return info.Totalram * uint64(info.Unit), nil
 }
 
-// Run serves until ctx ends or a part fails.
+// Run serves until ctx ends or a part fails, and returns the errors of the parts joined.
 func (a *App) Run(ctx context.Context) error {
-	return runAll(ctx, append(a.sources(), a.leaks.Run, a.past.samples.Run, a.past.records.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
+	return runAll(ctx, append(a.sources(), a.leaks.Run, a.past.samples.Run, a.past.records.Run, a.heal.runner.Run, a.heal.throttles.Run, a.heal.relay.Run, a.heal.keys.Run, a.poll, a.serve, a.shutDown)...)
 }
 
 // sources returns the Run functions of the parts from which collectors read.
 func (a *parts) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.memoryLeaks.Run, a.sampler.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
+	return []func(context.Context) error{a.watcher.Run, a.ends.Run, a.memoryLeaks.Run, a.heaps.Run, a.sampler.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run, a.control.Run}
 }
 
-// poll reads everything for the page, as a scrape does, and judges it. A fault
-// counts at its first read; its end counts after two monitoring intervals.
+// poll reads everything for the page, as a scrape does, and evaluates it, until ctx ends; it
+// returns nil. A fault counts at its first read; its end counts after two monitoring intervals.
 func (a *App) poll(ctx context.Context) error {
-	t := time.NewTicker(pageInterval)
+	t := ticks.New(pageInterval)
 	defer t.Stop()
 	var state health.State
 	var tracker cause.Tracker
@@ -159,6 +161,7 @@ func (a *App) poll(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+			t.Again()
 		}
 	}
 }
@@ -183,8 +186,8 @@ func (a *parts) input(s *model.State, at time.Time) health.Input {
 	return in
 }
 
-// runAll runs all parts until the first error or the end of ctx, then waits for
-// all of them.
+// runAll runs all parts until the first error or the end of ctx, then waits for all of
+// them. It returns the errors joined; nil if no part failed.
 func runAll(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -42,7 +42,9 @@ type threadJSON struct {
 	Waits        bool    `json:"waits_for_lock,omitempty"`
 }
 
-// evidence returns what is seen of a target now.
+// evidence returns as JSON what is known of a target now: the last look's findings of its
+// app, the host and the stores, numbers and waits, and the connections of its MySQL
+// servers; those that could not be read are named in it. nil: it cannot be encoded.
 func (a *parts) evidence(ctx context.Context, target string) json.RawMessage {
 	state, evaluation := a.Latest()
 	app, servers := a.about(target)
@@ -71,8 +73,8 @@ func (a *parts) evidence(ctx context.Context, target string) json.RawMessage {
 	return out
 }
 
-// about takes a target apart: "app:shop/pool:main" is about the app shop and the
-// servers that it uses, "mysql:main" about that server.
+// about parses a target: "app:shop/pool:main" returns the app shop and the servers that
+// it uses, or all of MySQL if it is not configured; "mysql:main" no app and that server.
 func (a *parts) about(target string) (app string, servers []string) {
 	rest, ok := strings.CutPrefix(target, "app:")
 	if !ok {
@@ -94,8 +96,9 @@ func (a *parts) about(target string) (app string, servers []string) {
 	return app, servers
 }
 
-// threadsOf reads the connections of a server with their transactions, those
-// first that have been at it the longest.
+// threadsOf returns the connections of a server with their transactions, the oldest
+// transaction first, then the longest in their state, at most maxEvidenceThreads. If only
+// the transactions cannot be read, it returns the connections with the error.
 func threadsOf(ctx context.Context, s collectors.MySQLServer) ([]threadJSON, error) {
 	threads, err := s.Threads(ctx)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// warnOfFiles warns of unsafe owners and modes of the configuration file and
-// the files of secrets. Secrets that everybody may read are usual in
+// warnOfFiles logs a warning about unsafe owners and modes of the configuration file and
+// of the files with secrets. Files with secrets that everybody may read are usual in
 // containers, so they are not refused.
 func (a *parts) warnOfFiles(cfg *config.Config) {
 	for _, note := range config.FileNotes(a.o.ConfigFile) {

@@ -10,13 +10,12 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// gatherers gathers from two registries. It is [prometheus.Gatherers] for
-// registries that have no family in common: each has checked and sorted its own
-// series, and doing so again takes an eighth of a scrape. Where they do have one
-// in common, it leaves them to prometheus.Gatherers.
+// gatherers gathers from two registries. It is [prometheus.Gatherers] for registries that have
+// no family in common: each has checked and sorted its own series, and doing so again takes an
+// eighth of a scrape. Where they do have one in common, it leaves them to prometheus.Gatherers.
 type gatherers [2]prometheus.Gatherer
 
-// Gather implements [prometheus.Gatherer].
+// Gather implements [prometheus.Gatherer]; an error of one source does not leave out the other. It sorts by name.
 func (g gatherers) Gather() ([]*dto.MetricFamily, error) {
 	var got [2][]*dto.MetricFamily
 	var errs [2]error
@@ -34,8 +33,8 @@ func (g gatherers) Gather() ([]*dto.MetricFamily, error) {
 	return all, nil
 }
 
-// disjoint reports whether no family of one list has the name of one of the
-// other, as series of histograms and summaries have it.
+// disjoint reports whether the metric families of two lists have no name in common. The
+// names of a histogram's or a summary's series count as the name of the family.
 func disjoint(xs, ys []*dto.MetricFamily) bool {
 	names := make(map[string]bool, len(ys))
 	for _, y := range ys {
@@ -44,8 +43,7 @@ func disjoint(xs, ys []*dto.MetricFamily) bool {
 	return !slices.ContainsFunc(xs, func(x *dto.MetricFamily) bool { return names[seriesOf(x.GetName())] })
 }
 
-// seriesOf cuts the ending off a name that may be of a series of a histogram or
-// a summary.
+// seriesOf returns a name without the suffix of a series of a histogram or a summary.
 func seriesOf(name string) string {
 	for _, ending := range [...]string{"_count", "_sum", "_bucket"} {
 		if s, ok := strings.CutSuffix(name, ending); ok {

@@ -5,8 +5,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// partsOf returns the pools, sessions and queues that the configuration gives
-// an app.
+// partsOf returns the pools, sessions and queues of an app in the configuration, in this order.
 func partsOf(x config.App) []health.Part {
 	var out []health.Part
 	for _, p := range x.Pools {

@@ -2,10 +2,12 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"html"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +37,13 @@ func TestHealthFollowsTheConfiguration(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &status); err != nil {
 		t.Fatal(err)
 	}
-	if s := status.Health; s.Components["redis"] != health.Critical || len(s.Recommendations) == 0 || len(s.Alerts) != 1 || s.Alerts[0].Name != "redis cache" {
+	s := status.Health
+	alerts := slices.DeleteFunc(slices.Clone(s.Alerts), func(a health.Alert) bool { return a.Component != "redis" }) // the machine may be busy, too
+	if s.Components["redis"] != health.Critical || len(s.Recommendations) == 0 || len(alerts) != 1 || alerts[0].Name != "redis cache" {
 		t.Fatalf("%+v", s)
 	}
 	_, page := get(t, e.url+"/")
-	if !strings.Contains(page, status.Health.Alerts[0].Summary) {
+	if !strings.Contains(page, alerts[0].Summary) {
 		t.Error("the page does not tell of it")
 	}
 	for what, text := range map[string]string{"status": body, "page": page} {
@@ -70,6 +74,19 @@ func TestAdviceHasTheWholeHint(t *testing.T) {
 	t.Cleanup(secure.Close)
 	e := run(t, "statsd: {listen: []}\nredis:\n- {name: other, url: \"redis://"+other.Listener.Addr().String()+"/0\"}\n- {name: secure, url: \"rediss://"+secure.Listener.Addr().String()+"/0\"}\n", nil)
 	awaitLine(t, e.url, `resp_health_status{app="",component="redis"} 2`)
+	fault := hintsFault(t, e)
+	for end := time.Now().Add(time.Minute); fault != "" && time.Now().Before(end); time.Sleep(time.Second) {
+		fault = hintsFault(t, e) // on a busy machine they may not have answered in time at one of the looks
+	}
+	if fault != "" {
+		t.Error(fault)
+	}
+}
+
+// hintsFault returns why the JSON and the page of an exporter have not the whole hint about
+// two servers that are no Redis; "" if they have.
+func hintsFault(t *testing.T, e exporter) string {
+	t.Helper()
 	_, body := get(t, e.url+"/api/v1/status")
 	var status struct {
 		Recommendations []string `json:"recommendations"`
@@ -92,11 +109,12 @@ func TestAdviceHasTheWholeHint(t *testing.T) {
 		for detail := range strings.SplitSeq(u.Detail, "; redis ") {
 			hint := detail[strings.LastIndexAny(detail, ":;")+1:] // behind the name and the fault
 			if hint = strings.TrimSpace(hint); !strings.Contains(advice, hint) || strings.Count(page, hint) < 2 {
-				t.Errorf("%q: on the page %d times, in the advice %q", hint, strings.Count(page, hint), advice)
+				return fmt.Sprintf("%q: on the page %d times, in the advice %q", hint, strings.Count(page, hint), advice)
 			}
 		}
 	}
 	if lacks == 0 || len(status.Recommendations) < 2 {
-		t.Errorf("%+v", status)
+		return fmt.Sprintf("%+v", status)
 	}
+	return ""
 }

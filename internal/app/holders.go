@@ -32,7 +32,7 @@ type holders struct {
 	lookup func(name string) []netip.Addr
 }
 
-// holdersOf implements [dbconn.FindHolders].
+// holdersOf implements [dbconn.FindHolders] by the apps' connections now; an error: they cannot be read.
 func (a *parts) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
 	cfg := a.config.Load()
 	isServer := func(component string) bool {
@@ -57,8 +57,8 @@ func (a *parts) holdersOf(ctx context.Context, server string, apps ...string) (d
 	return h, nil
 }
 
-// newHolders keeps the TCP connections that lead to the server's own addresses,
-// and whose ends prove something.
+// newHolders returns the connections for which the process at the other end can be
+// proven: TCP connections that lead to the server's own addresses.
 func newHolders(held *conns.Sample, snap *discovery.Snapshot, isServer func(component string) bool) *holders {
 	h := &holders{byPort: make(map[uint16][]conns.Connection), snap: snap, errs: held.Errs, names: make(map[string][]netip.Addr)}
 	for _, c := range held.List {
@@ -69,8 +69,8 @@ func newHolders(held *conns.Sample, snap *discovery.Snapshot, isServer func(comp
 	return h
 }
 
-// Of implements [dbconn.Holders]. Where processes of two apps hold what may be the
-// connection, it has no holder.
+// Of implements [dbconn.Holders]. It has no holder without a port, without a fitting connection,
+// or where two apps hold what may be the connection; and no worker where two of one app do.
 func (h *holders) Of(host string) dbconn.Holder {
 	name, text, err := net.SplitHostPort(host)
 	if err != nil {
@@ -100,7 +100,7 @@ func (h *holders) Of(host string) dbconn.Holder {
 	return out
 }
 
-// fits reports whether a client that the server calls name has that address.
+// fits reports whether a client that the server calls name has that address; false for a name beyond maxClientNames.
 func (h *holders) fits(name string, local netip.Addr) bool {
 	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return addr.Unmap().WithZone("") == local
@@ -118,7 +118,7 @@ func (h *holders) fits(name string, local netip.Addr) bool {
 	return slices.Contains(addrs, local)
 }
 
-// Incomplete implements [dbconn.Holders].
+// Incomplete implements [dbconn.Holders]: why the connections are not all known; "": they are.
 func (h *holders) Incomplete(app string) string {
 	up := slices.ContainsFunc(h.snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	switch err := h.errs[app]; {
@@ -132,7 +132,8 @@ func (h *holders) Incomplete(app string) string {
 	return ""
 }
 
-// isWatched reports whether an app is configured or discovered.
+// isWatched reports whether an app is configured or discovered; false if the processes
+// cannot be read.
 func (a *parts) isWatched(ctx context.Context, name string) bool {
 	if slices.ContainsFunc(a.configuredApps(), func(c config.App) bool { return c.Name == name }) {
 		return true
@@ -143,6 +144,7 @@ func (a *parts) isWatched(ctx context.Context, name string) bool {
 
 func (a *parts) configuredApps() []config.App { return a.config.Load().Apps }
 
+// slotOf returns the slot of an app's worker by its pid; false: it is none.
 func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
 	for i := range snap.Apps {
 		for j := range snap.Apps[i].Workers {

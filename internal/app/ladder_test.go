@@ -14,9 +14,9 @@ const module = "github.com/resp-exporter/resp-exporter/"
 func rung(pkg string) (float64, bool) {
 	n, ok := map[string]float64{
 		"cmd/resp-exporter": 8,
-		"internal/app":      7, "internal/app/evidence": 6,
-		"internal/doctor": 6,
-		"collectors":      5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
+		"internal/app":      7, "internal/app/evidence": 6, "internal/app/fleetleases": 6,
+		"internal/doctor": 6, "internal/doctor/holder": 5.5,
+		"collectors": 5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4, "internal/web/historystatus": 4, "internal/web/runbooks": 4, "internal/web/webtest": 4,
 		"internal/web/display": 4.2, "internal/web/parts": 4.3, "internal/web/past": 4.3, // display reads waitstatus; past reads charts
@@ -26,8 +26,8 @@ func rung(pkg string) (float64, bool) {
 		"internal/waits": 3, "internal/workerends": 3,
 		// the rooms below waits
 		"internal/waits/sampling": 2.5, "internal/waits/sockets": 2.45, "internal/waits/ledger": 2.4,
-		"internal/waits/sampling/viewtime": 2.47, "internal/waits/sampling/reserve": 2.4, "internal/waits/sampling/calls": 2.42, "internal/waits/sampling/viewcount": 2.48, "internal/waits/sampling/gil": 2.45, "internal/waits/sampling/loops": 2.4,
-		"internal/leak/watch": 3, "internal/health": 2, "internal/discovery": 2,
+		"internal/waits/sampling/viewtime": 2.47, "internal/waits/sampling/reserve": 2.4, "internal/waits/sampling/share": 2.45, "internal/waits/sampling/calls": 2.42, "internal/waits/sampling/viewcount": 2.48, "internal/waits/sampling/gil": 2.45, "internal/waits/sampling/loops": 2.4,
+		"internal/leak/watch": 3, "internal/leak/growth": 3.2, "internal/health": 2, "internal/discovery": 2,
 		"internal/diagnosis":       1.5,                                                                                                                                // health makes advice of it
 		"internal/diagnosis/cause": 1.7,                                                                                                                                // the same
 		"internal/health/locks":    1.5, "internal/health/measures": 1.5, "internal/health/levels": 1.5, "internal/health/words": 1.6, "internal/health/capacity": 1.6, // capacity reads measures
@@ -37,14 +37,14 @@ func rung(pkg string) (float64, bool) {
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
 		"internal/mysql/statement": 0, "internal/mysql/guard": 0, "internal/mysql/locks": 0.5, "internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		// the rooms above a Redis
-		"internal/redis/tasks": 1.5, "internal/redis/sessions": 1.5, "internal/redis/leases": 1.5, "internal/redis/redistest": 1.5,
-		"internal/leak": 1, "internal/leak/views": 1, "internal/leak/trace": 1.5, "internal/leak/leaktest": 1.6,
-		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
-		"grafana/generate": 0, "tools/mutate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
+		"internal/redis/tasks": 1.5, "internal/redis/sessions": 1.5, "internal/redis/leases": 1.5, "internal/redis/relaystream": 1.5, "internal/redis/controlkey": 1.5, "internal/redis/redistest": 1.5,
+		"internal/leak": 1, "internal/leak/views": 1, "internal/leak/linear": 0.5, "internal/leak/trace": 1.5, "internal/leak/leaktest": 1.6,
+		"internal/appside": 1, "internal/appside/control": 0.5, "internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
+		"grafana/generate/model": 0, "grafana/generate/runbook": 0, "grafana/generate": 1, "tools/mutate": 0, "tools/prometheusrule": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		// what a Python process does, from its memory
 		"internal/pystack/memory": -0.5, "internal/pystack/layout": 0, "internal/pystack/lines": 0, "internal/pystack/image": 0.5, "internal/pystack": 1, "internal/pystack/pystacktest": 1.5,
-		"internal/pystack/object": 0.5, "internal/pystack/request": 1.5, "internal/pystack/tasks": 1.6,
-		"internal/config/schema": -1, "internal/config/address": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
+		"internal/pystack/object": 0.5, "internal/pystack/request": 1.5, "internal/pystack/tasks": 1.6, "internal/pystack/census": 1.6,
+		"internal/config/schema": -1, "internal/config/hostactions": -0.5, "internal/config/hidden": -1, "internal/config/appactions": -0.25, "internal/config/address": -1, "internal/config/fleet": -0.25, "internal/secret": -1, "internal/retry": -1, "internal/ticks": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
 	}[pkg]
 	if strings.HasPrefix(pkg, "internal/heal/") {
 		return 4, true
@@ -58,13 +58,18 @@ func healRung(pkg string) (int, bool) {
 	n, ok := map[string]int{
 		"internal/heal":                     4,
 		"internal/heal/guard":               3,
+		"internal/heal/firing":              3,
+		"internal/heal/counts":              3,
+		"internal/heal/relay":               3,
 		"internal/heal/journal":             2,
 		"internal/heal/importcheck":         2,
 		"internal/heal/action/actiontest":   2,
 		"internal/heal/journal/journaltest": 3,
 		"internal/heal/dbconn":              1,
+		"internal/heal/followers":           1,
 		"internal/heal/handover":            1,
 		"internal/heal/program":             1,
+		"internal/heal/workers":             1,
 		"internal/heal/action":              0,
 		"internal/heal/keyspace":            0,
 		"internal/heal/process":             0,

@@ -68,11 +68,9 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), m.budget(r))
 	defer cancel()
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(m.set.Bind(ctx, pick))
 	// A fault in one family must not cost the others; it is counted in the
 	// exporter's own promhttp_metric_handler_errors_total.
-	promhttp.HandlerFor(gatherers{reg, m.own}, promhttp.HandlerOpts{
+	promhttp.HandlerFor(gatherers{m.set.Gatherer(ctx, pick), m.own}, promhttp.HandlerOpts{
 		ErrorHandling:      promhttp.ContinueOnError,
 		Registry:           m.own,
 		EnableOpenMetrics:  true,
@@ -80,8 +78,8 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// budget returns the time limit of a scrape: the value of the header less the
-// offset for the network.
+// budget returns the time limit of a scrape: the timeout in its header, at most maxBudget, less the offset for
+// the network or, if that leaves too little, a fifth; at least minBudget. defaultBudget without a valid header.
 func (m *metrics) budget(r *http.Request) time.Duration {
 	s, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err != nil || !(s > 0 && s < 3600) {
@@ -94,8 +92,9 @@ func (m *metrics) budget(r *http.Request) time.Duration {
 	return max(d*8/10, minBudget)
 }
 
-// selectCollectors reads collect[] and exclude[]. An unknown name is an error:
-// it would silently select too much or too little.
+// selectCollectors returns a function that reports whether collect[] and exclude[] pick a
+// collector; nil: all of them. A name that is unknown or off, or both parameters at once,
+// is an error: they would silently select too much or too little.
 func (m *metrics) selectCollectors(r *http.Request) (func(string) bool, error) {
 	q := r.URL.Query()
 	only, but := q["collect[]"], q["exclude[]"]

@@ -28,7 +28,8 @@ type mysqlServer struct {
 
 func newMySQLServers(log *slog.Logger) *mysqlServers { return &mysqlServers{log: log} }
 
-// apply sets the configured servers. They connect at their first read.
+// apply sets the configured servers and closes those that are not configured any more.
+// One with the same section stays connected; a new one connects at its first read.
 func (m *mysqlServers) apply(sections []config.MySQL) {
 	m.mu.Lock()
 	before := m.have
@@ -57,8 +58,8 @@ func (m *mysqlServers) apply(sections []config.MySQL) {
 	}
 }
 
-// keep moves the server of b to the section that equals its own, and reports
-// whether there is one.
+// keep passes the server of b to the new section that equals its own. It reports whether
+// there is one; if not, the caller closes the server.
 func (m *mysqlServers) keep(b mysqlServer) bool {
 	for i := range m.have {
 		if h := &m.have[i]; h.server == nil && reflect.DeepEqual(h.section, b.section) {
@@ -69,7 +70,7 @@ func (m *mysqlServers) keep(b mysqlServer) bool {
 	return false
 }
 
-// targets returns the servers for the collector.
+// targets returns the servers for the collector, in the order of the configuration.
 func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,7 +81,7 @@ func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	return out
 }
 
-// mysqlTargets returns the targets with the users of the apps.
+// mysqlTargets returns the servers for the collector, with the database users of the apps.
 func (a *parts) mysqlTargets() []collectors.MySQLTarget {
 	out := a.mysql.targets()
 	cfg := a.config.Load()
@@ -102,7 +103,7 @@ func (m *mysqlServers) server(name string) *mysql.Server {
 	return nil
 }
 
-// Run closes the connections when ctx ends.
+// Run waits until ctx ends, then closes the connections for good; it returns nil.
 func (m *mysqlServers) Run(ctx context.Context) error {
 	<-ctx.Done()
 	m.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
@@ -19,11 +18,11 @@ const (
 	maxNames  = 1 << 20 // bytes of it
 )
 
-// nameFile stores the names of apps in the state directory. It does not create
-// the directory.
+// nameFile stores the names of apps in the state directory. It does not create the directory.
 type nameFile struct{ dir string }
 
-// open returns the state directory; nil without an error if there is none.
+// open returns the state directory; nil and no error if none is configured or it does not
+// exist.
 func (f nameFile) open() (*os.Root, error) {
 	if f.dir == "" {
 		return nil, nil //nolint:nilnil // there is none
@@ -35,39 +34,27 @@ func (f nameFile) open() (*os.Root, error) {
 	return root, err
 }
 
-// Load returns the stored names. A file that others could have written is an
-// error.
+// Load returns the stored names; none and no error if there is no file or no state
+// directory. A file that others could have written is an error.
 func (f nameFile) Load() ([]appname.Record, error) {
 	root, err := f.open()
 	if err != nil || root == nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	info, err := root.Lstat(namesFile)
+	file, err := safefile.OpenOwn(root, namesFile, os.O_RDONLY, maxNames)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOwner(info); err != nil {
-		return nil, fmt.Errorf("%s: %w", namesFile, err)
-	}
-	file, err := root.OpenFile(namesFile, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
 	defer func() { _ = file.Close() }()
-	if info, err = file.Stat(); err == nil {
-		err = checkOwner(info)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", namesFile, err)
-	}
 	return parseNames(file)
 }
 
-// parseNames reads the format of [nameFile.Save].
+// parseNames returns the names in a file that [nameFile.Save] wrote, the first
+// [discovery.MaxNames]. A file that is no JSON or larger than maxNames bytes is an error.
 func parseNames(r io.Reader) ([]appname.Record, error) {
 	b, err := safefile.ReadAll(r, maxNames)
 	if err != nil {
@@ -80,24 +67,7 @@ func parseNames(r io.Reader) ([]appname.Record, error) {
 	return list[:min(len(list), discovery.MaxNames)], nil
 }
 
-// checkOwner returns why a file cannot be one that this exporter wrote; nil if
-// it can.
-func checkOwner(info fs.FileInfo) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !ok || !info.Mode().IsRegular():
-		return safefile.ErrNotRegular
-	case st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()):
-		return safefile.ErrOwner
-	case info.Mode().Perm()&0o022 != 0:
-		return safefile.ErrMode
-	case info.Size() > maxNames:
-		return safefile.ErrTooLarge
-	}
-	return nil
-}
-
-// Save replaces the stored names.
+// Save replaces the stored names; after an error the old ones stay. Without a state directory it does nothing.
 func (f nameFile) Save(list []appname.Record) error {
 	root, err := f.open()
 	if err != nil || root == nil {

@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/appside"
+	"github.com/resp-exporter/resp-exporter/internal/appside/control"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/leak/growth"
 	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -29,7 +32,10 @@ type parts struct {
 
 	watcher         *discovery.Watcher
 	ends            *workerends.Watcher
+	inside          *appside.Keeper // of the workers that say something about themselves
+	control         *control.Writer // of what apps are asked to do
 	memoryLeaks     *watch.Watcher
+	heaps           *growth.Watcher
 	sampler         *sampling.Sampler // of the workers' threads
 	past            *past
 	requests        *collectors.Requests
@@ -53,7 +59,8 @@ type snapshot struct {
 	unjudged   uint64 // judgements of causes that were left out since the start
 }
 
-// newParts loads the configuration and returns the parts that it names.
+// newParts loads the configuration and returns the parts that it names, none of them running. An error
+// of the configuration or of the allowed hosts, or that processes cannot be watched, is returned.
 func newParts(o Options) (*parts, error) {
 	cfg, err := config.LoadFile(o.ConfigFile, o.Env)
 	if err != nil {
@@ -75,9 +82,11 @@ func newParts(o Options) (*parts, error) {
 		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
 	a.past = newPast(a, &cfg)
+	a.inside = appside.NewKeeper(o.ProcRoot)
+	a.control = control.New(o.ControlDir, o.Logger)
 	a.ends = workerends.New(workerends.Options{
 		Processes: a.watcher, ProcRoot: o.ProcRoot, Groups: &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot}, Logger: o.Logger,
-		Ending: a.past.samples.Ending, Told: a.past.workerEnded,
+		Inside: a.inside, Ending: a.past.samples.Ending, Told: a.workerEnded,
 	})
 	a.watcher.SetServices(services(&cfg))
 	counters := &statsd.Counters{}
@@ -86,11 +95,13 @@ func newParts(o Options) (*parts, error) {
 	a.requests = collectors.NewRequests(collectors.RequestsOptions{
 		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
 		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
+		Inside: a.inside,
 	})
 	a.memoryLeaks = watch.New(watch.Options{
 		Apps: a.watcher, ProcRoot: o.ProcRoot, Interval: func() time.Duration { return a.config.Load().MonitoringInterval },
 		Requests: a.requests.AnsweredBy, Views: a.sampler, Logger: o.Logger, Scale: o.LeakTimeScale,
 	})
+	a.heaps = newHeaps(a, &o)
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.passed = o.StatsD
 	a.receivers.apply(cfg.StatsD.Listen)

@@ -30,24 +30,31 @@ func newPast(a *parts, cfg *config.Config) *past {
 	return p
 }
 
-// historySettings returns what the configuration says of the history.
+// historySettings returns how long and how large the configuration lets the history be.
 func historySettings(cfg *config.Config) history.Settings {
 	h := cfg.Diagnosis.History
 	return history.Settings{Keep: time.Duration(h.Minutes) * time.Minute, MaxBytes: int(h.MaxBytes)}
 }
 
-// observe takes what one gather read.
+// observe passes the state of one gather to the history and the incidents.
 func (p *past) observe(now time.Time, s *model.State) {
 	p.samples.Observe(now, s)
 	p.records.Observe(now, s)
 }
 
-// workerEnded takes the end of a worker.
+// workerEnded passes the end of a worker to the incidents.
 func (p *past) workerEnded(e workerends.Ended) {
-	p.records.WorkerEnded(incidents.Ended{App: e.App, PID: e.PID, At: e.At, Reason: string(e.Reason), Finished: e.Orderly, Booting: e.Booting})
+	p.records.WorkerEnded(incidents.Ended{App: e.App, PID: e.PID, At: e.At, Reason: string(e.Reason), Finished: e.Orderly, Booting: e.Booting, Requests: e.Last.Requests})
 }
 
-// runs returns the runs of healing.
+// workerEnded counts what a worker has said last before it ended, and passes its end to the
+// incidents.
+func (a *parts) workerEnded(e workerends.Ended) {
+	a.requests.CountLast(e.App, e.PID, &e.Last)
+	a.past.workerEnded(e)
+}
+
+// runs returns the runs of healing that the incidents mention; nil before healing is built.
 func (p *past) runs() []incidents.Run {
 	runner := p.healing.Load()
 	if runner == nil {
@@ -61,7 +68,7 @@ func (p *past) runs() []incidents.Run {
 	return out
 }
 
-// stats returns what the collector "history" publishes.
+// stats returns the numbers for the collector "history".
 func (p *past) stats(stateDir string) collectors.HistoryStats {
 	return collectors.HistoryStats{History: p.samples.Kept, Incidents: p.records.Totals, StateDir: stateDir}
 }

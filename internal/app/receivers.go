@@ -13,8 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// retryListen is how often to retry an address on which the exporter cannot
-// listen.
+// retryListen is how often to retry an address on which the exporter cannot listen.
 const retryListen = 15 * time.Second
 
 // receivers holds one StatsD listener for each configured address. A reload
@@ -32,8 +31,7 @@ type receivers struct {
 	wg   sync.WaitGroup
 }
 
-// requestSink receives requests, and the lines that cannot be read with the
-// reason.
+// requestSink receives requests, and the lines that cannot be read with the reason.
 type requestSink interface {
 	ingest.Sink
 	ObserveFault(why ingest.Fault, from ingest.Source)
@@ -49,7 +47,8 @@ func newReceivers(sink requestSink, counters *statsd.Counters, log *slog.Logger)
 	return &receivers{sink: sink, counters: counters, log: log, changed: make(chan struct{}, 1), have: make(map[string]*receiver)}
 }
 
-// apply sets the addresses to listen on; Run opens and closes the sockets.
+// apply sets the addresses to listen on. It opens nothing itself: Run opens and closes
+// the sockets.
 func (r *receivers) apply(listen []string) {
 	r.warnOfPassed(listen)
 	r.mu.Lock()
@@ -69,12 +68,13 @@ func (r *receivers) warnOfPassed(listen []string) {
 			network, address, err := config.ParseStatsDListen(l)
 			return err == nil && network+" "+address == passed
 		}) {
-			r.log.Warn("Passed StatsD socket not in statsd.listen, not read; its senders block", "listen", passed)
+			r.log.Warn("StatsD socket passed by systemd is not in statsd.listen: it is not read, and its senders block", "listen", passed)
 		}
 	}
 }
 
-// sockets returns the state of each address.
+// sockets returns each configured address with the error that keeps its socket closed;
+// nil: it is open, or was not tried yet.
 func (r *receivers) sockets() []collectors.Socket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,7 @@ func (r *receivers) sockets() []collectors.Socket {
 	return out
 }
 
-// listening returns the addresses whose sockets are open.
+// listening returns the addresses whose sockets are open, or were not tried yet.
 func (r *receivers) listening() []string {
 	out := make([]string, 0, 2)
 	for _, s := range r.sockets() {
@@ -100,8 +100,8 @@ func (r *receivers) listening() []string {
 	return out
 }
 
-// Run keeps the configured sockets open until ctx ends. A socket that cannot be
-// opened is retried, and never ends the exporter.
+// Run opens the configured sockets and keeps them open until ctx ends; it returns nil. It
+// retries a socket that cannot be opened; a failure never ends the exporter.
 func (r *receivers) Run(ctx context.Context) error {
 	t := time.NewTicker(retryListen)
 	defer t.Stop()
@@ -117,8 +117,7 @@ func (r *receivers) Run(ctx context.Context) error {
 	}
 }
 
-// reconcile closes the sockets that are no longer configured and opens the
-// missing ones.
+// reconcile closes the sockets that are no longer configured and opens the missing ones.
 func (r *receivers) reconcile(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,6 +136,7 @@ func (r *receivers) reconcile(ctx context.Context) {
 	}
 }
 
+// open opens the socket of an address; an error stays with its receiver.
 func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
 	x := &receiver{}
 	r.have[listen] = x

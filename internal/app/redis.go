@@ -22,15 +22,15 @@ type redisServers struct {
 	list []collectors.RedisTarget
 }
 
-// redisServer is one connection, and what remembers of its queues from one read
-// to the next.
+// redisServer is one connection, and what remembers of its queues from one read to the next.
 type redisServer struct {
 	*redis.Server
 
 	queues *tasks.Reader
 }
 
-// connection returns the settings of a section that matter for the connection.
+// connection returns a section of Redis without the settings that do not matter for the
+// connection, so that two can be compared.
 func connection(r config.Redis) config.Redis {
 	r.Cache = ""
 	return r
@@ -38,7 +38,8 @@ func connection(r config.Redis) config.Redis {
 
 func newRedisServers(log *slog.Logger) *redisServers { return &redisServers{log: log} }
 
-// apply sets the configured servers. They connect at their first read.
+// apply sets the configured servers and closes those that are not configured any more.
+// One with the same connection stays; a new one connects at its first read.
 func (r *redisServers) apply(cfg *config.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,6 +69,7 @@ func (r *redisServers) apply(cfg *config.Config) {
 	r.have = have
 }
 
+// end closes a server, and logs an error.
 func (r *redisServers) end(name string, server redisServer) {
 	if err := server.Close(); err != nil {
 		r.log.Debug("Connection not closed cleanly", "redis", name, "err", err)
@@ -93,8 +95,8 @@ func (r *redisServers) server(name string) *redis.Server {
 	return nil
 }
 
-// Run closes the connections when ctx ends. The closed servers stay in the
-// list, so that a last scrape finds them and connects to none.
+// Run closes the connections when ctx ends, and returns nil. The closed servers stay in
+// the list, so that a last scrape finds them and connects to none.
 func (r *redisServers) Run(ctx context.Context) error {
 	<-ctx.Done()
 	r.mu.Lock()

@@ -29,6 +29,7 @@ type httpLimits struct {
 	hosts       *serve.Hosts
 }
 
+// newHTTPLimits returns the limits of connections, responses and host names; an error of a name.
 func newHTTPLimits(o *Options) (*httpLimits, error) {
 	hostname, _ := os.Hostname() // without one, no name is the host's own
 	limit := unix.Rlimit{Cur: defaultFiles}
@@ -43,6 +44,7 @@ func newHTTPLimits(o *Options) (*httpLimits, error) {
 	return b, err
 }
 
+// newServer returns the HTTP server with all its paths, not listening yet. An error: its own process is unreadable.
 func (a *App) newServer() (*http.Server, error) {
 	limits := a.limits
 	scrape, err := newMetrics(a.set, a.o)
@@ -59,7 +61,7 @@ func (a *App) newServer() (*http.Server, error) {
 		Source: a, Threads: a.sampler.Threads, History: a.history, Past: remembered{a.past.samples, a.past.records}, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
 		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
-		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log, SendTo: func() string { return a.config.Load().StatsD.SendTo() },
+		Pprof: a.o.Pprof, Healing: a.heal.snapshot, Logger: a.log, SendTo: func() string { return a.config.Load().StatsD.SendTo() },
 		Guard: limits.hosts.Guard, GuardBrowsers: limits.hosts.GuardBrowsers,
 		Spent: a.spent, StatsD: a.receivers.listening,
 	})
@@ -80,8 +82,8 @@ func (a *App) newServer() (*http.Server, error) {
 	return s, nil
 }
 
-// withLimits returns mux with limits on each request and response. A response
-// is rendered before it is sent, except for profiles, which are written while
+// withLimits returns a handler that limits each request and response of mux. A response
+// is rendered before it is sent, except below the path profiles: those are written while
 // they are taken.
 func withLimits(b *httpLimits, mux *http.ServeMux, profiles string) http.Handler {
 	direct := b.connections.Bodies(mux)
@@ -95,7 +97,8 @@ func withLimits(b *httpLimits, mux *http.ServeMux, profiles string) http.Handler
 	}))
 }
 
-// shutDown ends the server when ctx ends.
+// shutDown waits until ctx ends, then ends the server: in order within five seconds, else
+// at once, where the error is that of closing it.
 func (a *App) shutDown(ctx context.Context) error {
 	<-ctx.Done()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -106,6 +109,7 @@ func (a *App) shutDown(ctx context.Context) error {
 	return nil
 }
 
+// serve serves until the server is closed; the error is nil then.
 func (a *App) serve(context.Context) error {
 	var err error
 	if a.o.Listener != nil {

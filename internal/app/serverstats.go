@@ -6,7 +6,7 @@ var (
 	webConnections = prometheus.NewDesc("resp_web_connections", "Open connections to the exporter's HTTP server.", nil, nil)
 	webLimit       = prometheus.NewDesc("resp_web_connections_limit", "Maximum number of open connections; three quarters of it for one remote address.", nil, nil)
 	webClosed      = prometheus.NewDesc("resp_web_connections_closed_total", "Connections closed because the limit was reached.", []string{"reason"}, nil)
-	webCut         = prometheus.NewDesc("resp_web_responses_cut_total", "Responses that the client did not receive completely.", []string{"reason"}, nil)
+	webCut         = prometheus.NewDesc("resp_web_responses_cut_total", "Responses that the exporter cut off or replaced by an error: too slow a client, too little memory, too large.", []string{"reason"}, nil)
 	webRefused     = prometheus.NewDesc("resp_web_requests_refused_total", "Requests refused because of their host name, or because of --web.max-requests.", []string{"reason"}, nil)
 )
 

@@ -7,8 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 )
 
-// services returns the configured servers for the sampler of connections,
-// without logins.
+// services returns the configured servers for the sampler of connections, without logins.
 func services(cfg *config.Config) []conns.Service {
 	out := make([]conns.Service, 0, len(cfg.MySQL)+len(cfg.Redis))
 	for _, m := range cfg.MySQL {
@@ -31,7 +30,7 @@ func services(cfg *config.Config) []conns.Service {
 	return out
 }
 
-// addAddress adds a path or a host:port.
+// addAddress adds an address to a service: the path of a UNIX socket, or host:port.
 func addAddress(s *conns.Service, address string) {
 	if strings.HasPrefix(address, "/") {
 		s.Paths = append(s.Paths, address)

@@ -82,7 +82,8 @@ func keySet(s config.Sessions) sessions.KeySet {
 	return sessions.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
 }
 
-// keep returns the existing scanner that equals x, or x with a new scanner.
+// keep returns the scanner of before that has the same server and key sets as x, with the
+// new interval; if there is none, x with a new scanner.
 func (w *sessionScanners) keep(before []*sessionScanner, x *sessionScanner, interval time.Duration) *sessionScanner {
 	for _, b := range before {
 		if b.name == x.name && b.server == x.server && slices.Equal(b.sets, x.sets) {
@@ -94,14 +95,14 @@ func (w *sessionScanners) keep(before []*sessionScanner, x *sessionScanner, inte
 	return x
 }
 
-// targets returns the sessions for the collector.
+// targets returns the scanned sessions of each app for the collector.
 func (w *sessionScanners) targets() []collectors.SessionTarget {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.list
 }
 
-// Run runs the configured scanners until ctx ends.
+// Run runs the configured scanners until ctx ends; it returns nil.
 func (w *sessionScanners) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -5,8 +5,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// tasks returns the configured background tasks, each with the connection of
-// its Redis.
+// tasks returns the configured background tasks, each with the reader of its Redis. One
+// whose server is not there, as during a reload, is left out.
 func (a *parts) tasks() []collectors.TaskTarget {
 	readers := a.redis.readers()
 	var out []collectors.TaskTarget

@@ -26,13 +26,15 @@ type trust struct {
 	nets  []netip.Prefix
 }
 
+// newSenders returns senders of which only root and the exporter's own user are trusted yet.
 func newSenders(log *slog.Logger) *senders {
 	s := &senders{prover: origin.New(), log: log, self: uint32(os.Geteuid())}
 	s.trust.Store(&trust{})
 	return s
 }
 
-// apply sets the entries of statsd.trust, which are checked already.
+// apply sets who may report for every app. entries are those of statsd.trust; one that
+// cannot be parsed is skipped, since the configuration has been checked.
 func (s *senders) apply(entries []string) {
 	t := &trust{users: make(map[uint32]bool)}
 	for _, e := range entries {
@@ -48,8 +50,8 @@ func (s *senders) apply(entries []string) {
 	s.trust.Store(t)
 }
 
-// trusts reports whether a sender may report for every app: root, the
-// exporter's own user, and whom the configuration names.
+// trusts reports whether a sender may report for every app: one whose user is proven to be
+// root, the exporter's own or a configured one, or whose address is in a configured network.
 func (s *senders) trusts(from ingest.Source) bool {
 	t := s.trust.Load()
 	if from.Proven && (from.UID == 0 || from.UID == s.self || t.users[from.UID]) {
@@ -67,7 +69,8 @@ func (s *senders) trusts(from ingest.Source) bool {
 	return false
 }
 
-// prove returns what the kernel reports about UDP sources.
+// prove returns the given UDP sources with what the kernel reports about them: the
+// process and the user. If the kernel cannot be asked, the result lacks those sources.
 func (s *senders) prove(ctx context.Context, asked []ingest.Source) map[ingest.Source]ingest.Source {
 	out, err := s.prover.Prove(ctx, asked)
 	if err != nil {
@@ -76,7 +79,8 @@ func (s *senders) prove(ctx context.Context, asked []ingest.Source) map[ingest.S
 	return out
 }
 
-// Run frees the resources of the proofs when ctx ends.
+// Run waits until ctx ends, then closes the prover's socket to the kernel and returns the
+// error of that; nil if the prover had none open.
 func (s *senders) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return s.prover.Close()

@@ -47,7 +47,7 @@ type hierarchyDir struct {
 func (g Group) Path() string { return g.path }
 
 // Key returns a key that two processes share if and only if they have the same memory
-// and CPU groups. It is stable as long as the group exists.
+// and CPU groups. It is stable as long as the group exists; "" if neither is mounted.
 func (g Group) Key() string {
 	if g.memory == g.cpu {
 		return g.memory.dir
@@ -55,9 +55,9 @@ func (g Group) Key() string {
 	return g.memory.dir + "|" + g.cpu.dir
 }
 
-// Of returns the groups of a process (/proc/PID/cgroup). The part of a controller that
-// is not mounted is empty. For a process outside the exporter's cgroup namespace, whose
-// path begins with "/..", the error is [ErrOutside], unless its group is mounted anyway.
+// Of returns the groups of a process (/proc/PID/cgroup). The part of a controller that is
+// not mounted is empty. [ErrOutside]: its hierarchy is mounted, but the group is not below
+// what is mounted, as that of a process outside the exporter's cgroup namespace ("/..").
 func (f *FS) Of(pid int) (Group, error) {
 	name := filepath.Join(f.proc(), strconv.Itoa(pid), "cgroup")
 	b, err := new(file).read(name)
@@ -75,7 +75,9 @@ func (f *FS) Of(pid int) (Group, error) {
 	return g, nil
 }
 
-// groupOf returns the groups of a membership by the mount table.
+// groupOf returns the groups of a membership by the mount table. If a controller is not in
+// the table, it reads the table again, at most once per mountsLifetime. A controller that
+// is not mounted is no error: its part is empty. [ErrOutside]: as in [FS.Of].
 func (f *FS) groupOf(m membership) (Group, error) {
 	mounts, err := f.mountTable(false)
 	if err != nil {
@@ -95,8 +97,9 @@ func (f *FS) groupOf(m membership) (Group, error) {
 	return g, err
 }
 
-// mountTable returns the mounted hierarchies. They are read at the first call, and if
-// again is true once per mountsLifetime.
+// mountTable returns the mounted hierarchies. They are read at the first call, and if again
+// is true once per mountsLifetime. An error: they cannot be read now; those that were read
+// before are not returned then.
 func (f *FS) mountTable(again bool) ([]mount, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +143,8 @@ func Unit(cgroupPath string) string {
 	return unit
 }
 
-// isAppUnit reports whether a part of a path is a unit that names an app.
+// isAppUnit reports whether a part of a path is a unit that names an app: a service, except
+// of a user (user@…), or a scope, except of a login, a terminal, a container or init.
 func isAppUnit(part string) bool {
 	if name, ok := strings.CutSuffix(part, ".service"); ok {
 		return name != "" && !strings.HasPrefix(name, "user@")
@@ -152,7 +156,8 @@ func isAppUnit(part string) bool {
 	return !isContainerID(name[strings.LastIndexByte(name, '-')+1:])
 }
 
-// isContainerID reports whether s looks like a container's id.
+// isContainerID reports whether s looks like a container's id: 32 or more hexadecimal
+// digits in small letters.
 func isContainerID(s string) bool {
 	return len(s) >= 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

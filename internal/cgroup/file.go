@@ -22,7 +22,8 @@ const (
 	maxFileBytes       = 1 << 20 // the mount table of a host with thousands of containers
 )
 
-// read returns the content of a file. It is valid until the next read.
+// read returns the content of a file, valid until the next read. errTooLong: the file has
+// 1 MiB or more.
 func (f *file) read(name string) ([]byte, error) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

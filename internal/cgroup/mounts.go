@@ -29,8 +29,8 @@ type mount struct {
 	dir         string
 }
 
-// parseMounts returns the control group mounts of /proc/PID/mountinfo. Malformed lines
-// are skipped.
+// parseMounts returns the control group mounts of /proc/PID/mountinfo, the first 256. Malformed
+// lines are skipped.
 func parseMounts(b []byte) []mount {
 	var out []mount
 	for line := range bytes.Lines(b) {
@@ -65,9 +65,9 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// relocate returns the mounts with directories that can be opened. If sysfs is not at
-// /sys (the host's, mounted into a container), the mounts below sys come first, then
-// those below /sys with their path moved below sys.
+// relocate returns the mounts with their paths as this process sees them; it does not check
+// that they exist. Those below sys come first. If sys is "/sys", all others follow as they
+// are; else those below /sys follow, moved below sys, and any other is left out.
 func relocate(all []mount, sys string) []mount {
 	out := make([]mount, 0, len(all))
 	for _, m := range all {
@@ -99,7 +99,9 @@ type membership struct {
 	unified, systemd, memory, cpu string
 }
 
-// parseMembership parses lines of hierarchy-ID:controllers:path.
+// parseMembership returns the paths in /proc/PID/cgroup, whose lines are
+// hierarchy-ID:controllers:path, of version 2 and of memory, cpu and systemd of version 1.
+// errMalformed: a line has another form, or there is no line of these.
 func parseMembership(b []byte) (membership, error) {
 	var m membership
 	for line := range bytes.Lines(b) {
@@ -130,6 +132,7 @@ func parseMembership(b []byte) (membership, error) {
 
 // group returns the directories of a membership. A controller of version 1 takes
 // precedence over version 2: the kernel has each controller in one hierarchy only.
+// [ErrOutside]: the group is empty. errNotMounted: only the part of that controller is.
 func (m membership) group(mounts []mount) (Group, error) {
 	var g Group
 	for _, p := range []string{m.unified, m.systemd, m.memory, m.cpu} {
@@ -149,7 +152,9 @@ func (m membership) group(mounts []mount) (Group, error) {
 }
 
 // findDir returns the directory of a controller: by the path v1 in version 1, or if that
-// is "" by the path unified in version 2.
+// is "" by the path unified in version 2. errNotMounted: no hierarchy of that version is
+// mounted, or neither path is given. [ErrOutside]: one is mounted, but the path is not
+// below it.
 func findDir(mounts []mount, controller, v1, unified string) (hierarchyDir, error) {
 	path, v2 := v1, false
 	if v1 == "" {
@@ -172,8 +177,9 @@ func findDir(mounts []mount, controller, v1, unified string) (hierarchyDir, erro
 	return hierarchyDir{}, err
 }
 
-// relativeTo returns path relative to the mounted root; false if it is not below that.
-// Both are relative to the exporter's cgroup namespace and may begin with "/..".
+// relativeTo returns the rest of path below the mounted root. ok is false if path is not
+// below it, or leads out of it by "..". Both are relative to the exporter's cgroup
+// namespace and may begin with "/..".
 func relativeTo(path, root string) (rest string, ok bool) {
 	if !isBelow(path, root) {
 		return "", false

@@ -10,7 +10,8 @@ import (
 // number of whole pages, which depends on the page size.
 const noLimitV1 = 1 << 62
 
-// parseNumber parses a file that has one unsigned number.
+// parseNumber returns the one unsigned number that a file has. errMalformed: the file has
+// anything else.
 func parseNumber(b []byte) (uint64, error) {
 	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
 	if err != nil {
@@ -19,8 +20,8 @@ func parseNumber(b []byte) (uint64, error) {
 	return n, nil
 }
 
-// parseMemoryLimit parses memory.max ("max" or bytes) or memory.limit_in_bytes; ok is
-// false for no limit.
+// parseMemoryLimit returns the limit in bytes of memory.max or memory.limit_in_bytes. ok
+// is false and err nil if there is no limit: "max", or a number from noLimitV1 on.
 func parseMemoryLimit(b []byte) (limit uint64, ok bool, err error) {
 	if string(bytes.TrimSpace(b)) == "max" {
 		return 0, false, nil
@@ -46,7 +47,8 @@ func parseCPUMax(b []byte) (cores float64, ok bool, err error) {
 }
 
 // parseQuota returns the limit in cores of a quota per period, both in microseconds; ok
-// is false for no limit, which in version 1 is a negative quota.
+// is false for no limit, which in version 1 is a negative quota. errMalformed: one is no
+// number, or is 0.
 func parseQuota(quota, period []byte) (cores float64, ok bool, err error) {
 	q, err := strconv.ParseInt(string(bytes.TrimSpace(quota)), 10, 64)
 	if err != nil {

@@ -35,9 +35,9 @@ type Stats struct {
 	OOMKills *uint64
 }
 
-// WorkingSet returns the memory in bytes without inactive file cache, which the kernel
-// can reclaim: MemoryCurrent minus MemoryInactiveFile. It is the working set of kubelet
-// and cAdvisor. ok is false if one of the two is not known.
+// WorkingSet returns the memory in bytes without inactive file cache, which the kernel can
+// reclaim: MemoryCurrent minus MemoryInactiveFile, not below 0. It is the working set of
+// kubelet and cAdvisor. ok is false if one of the two is not known.
 func (s Stats) WorkingSet() (bytes uint64, ok bool) {
 	if s.MemoryCurrent == nil || s.MemoryInactiveFile == nil {
 		return 0, false
@@ -73,8 +73,8 @@ type reader struct {
 // addError joins an error to those of the earlier reads.
 func (r *reader) addError(err error) { r.err = errors.Join(r.err, err) }
 
-// readFile returns the content of one file of a group; nil if there is none or the read
-// failed.
+// readFile returns the content of one file of a group. nil: there is none, or the read
+// failed, which is then in r.err.
 func (r *reader) readFile(dir, name string) []byte {
 	b, err := r.file.read(dir + "/" + name)
 	switch {
@@ -86,7 +86,8 @@ func (r *reader) readFile(dir, name string) []byte {
 	return nil
 }
 
-// readMemory sets the fields of memory. Versions 1 and 2 differ in the names of files.
+// readMemory sets the limit, the usage and the counters of memory in s. What cannot be
+// read stays nil, with the error in r.err.
 func (r *reader) readMemory(p hierarchyDir, s *Stats) {
 	names := memoryNames{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"}
 	if p.v2 {
@@ -137,7 +138,8 @@ func (r *reader) applyHierarchicalLimit(p hierarchyDir, s *Stats) {
 	}
 }
 
-// readCPU sets the fields of the CPU.
+// readCPU sets the limit and the counters of the CPU in s. What cannot be read stays nil,
+// with the error in r.err.
 func (r *reader) readCPU(p hierarchyDir, s *Stats) {
 	at := r.effectiveDir(p, func(dir string) (float64, bool) {
 		cores, ok, err := r.readQuota(p.v2, dir)
@@ -161,7 +163,8 @@ func (r *reader) readCPU(p hierarchyDir, s *Stats) {
 	}
 }
 
-// readQuota returns the limit in cores of one directory; ok is false for no limit.
+// readQuota returns the limit in cores that one directory sets. ok is false and err nil
+// if it sets none, has no such file, or that cannot be read, which is in r.err.
 func (r *reader) readQuota(v2 bool, dir string) (cores float64, ok bool, err error) {
 	if v2 {
 		if b := r.readFile(dir, "cpu.max"); b != nil {
@@ -206,8 +209,8 @@ func pointerIf(n uint64, ok bool) *uint64 {
 	return &n
 }
 
-// exists reports whether a group's directory exists, and records the error if not:
-// without the directory, every file would only seem to be absent.
+// exists reports whether a group's directory exists and may be entered. If not, the error is
+// in r.err: without the directory, every file would only seem to be absent.
 func (r *reader) exists(dir string) bool {
 	if err := unix.Access(dir, unix.X_OK); err != nil {
 		r.addError(&os.PathError{Op: "access", Path: dir, Err: err})

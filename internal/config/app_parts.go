@@ -15,6 +15,7 @@ const (
 	maxPerPool = 10_000 // connections of one worker process
 	maxPrefix  = 128    // bytes
 	maxQueue   = 128    // bytes
+	maxTask    = 48     // bytes of a task inside of an app
 )
 
 // Pool is one connection pool of an app, as each of its worker processes has
@@ -57,7 +58,8 @@ type Tasks struct {
 	User string `yaml:"user,omitempty" want:"the name or the number of a user" form:"user"`
 }
 
-// Names returns the queues; without a list the one that the library uses by itself.
+// Names returns the configured queues; if none is configured, the one that the library
+// uses by default.
 func (t Tasks) Names() []string {
 	switch {
 	case len(t.Queues) > 0:
@@ -72,8 +74,8 @@ func (t Tasks) Names() []string {
 // SetDefaults implements [schema.Defaulter].
 func (p *Pool) SetDefaults() { *p = Pool{Size: 5, MaxOverflow: 10, LeakAfter: time.Minute} }
 
-// partProblems returns what is wrong with the pools, sessions and tasks of one
-// app, and with the servers that they name.
+// partProblems returns the problems of the pools, sessions and tasks of one app, and of
+// the servers that they name.
 func (c *Config) partProblems(a *App, path string) []problem {
 	out := tooManyParts(path+".pools", len(a.Pools))
 	out = append(out, tooManyParts(path+".sessions", len(a.Sessions))...)
@@ -100,6 +102,7 @@ func (c *Config) partProblems(a *App, path string) []problem {
 	return out
 }
 
+// tooManyParts returns a problem if there are more than maxParts.
 func tooManyParts(path string, n int) []problem {
 	if n <= maxParts {
 		return nil
@@ -135,8 +138,8 @@ func (c *Config) sessionProblems(s Sessions, path string) []problem {
 	return out
 }
 
-// taskProblems returns what is wrong with one entry of tasks. A queue that is
-// given twice for an app is a problem: its series would be duplicates.
+// taskProblems returns the problems of one entry of tasks. A queue that is given twice
+// for an app is a problem: its series would be duplicates.
 func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) []problem {
 	out := c.redisNamed(path+".redis", t.Redis)
 	switch {
@@ -172,6 +175,7 @@ func (c *Config) redisNamed(path, name string) []problem {
 	return serverProblems(path, name, slices.ContainsFunc(c.Redis, func(r Redis) bool { return r.Name == name }))
 }
 
+// serverProblems returns a problem if the name of a server is missing or not configured.
 func serverProblems(path, name string, exists bool) []problem {
 	switch {
 	case name == "":

@@ -48,8 +48,7 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// valueProblems returns what is wrong with each value by itself, and with the
-// lists.
+// valueProblems returns the problems of each value by itself, and of the lists.
 func (c *Config) valueProblems() []problem {
 	var out []problem
 	if c.MonitoringInterval < minInterval || c.MonitoringInterval > maxInterval {
@@ -76,6 +75,9 @@ func (c *Config) valueProblems() []problem {
 	if r := c.Diagnosis.SampleRate; !(r >= minSampleRate && r <= maxSampleRate) {
 		out = append(out, problem{"diagnosis.sample_rate", fmt.Sprintf("got %v", r), ""})
 	}
+	if d := c.Diagnosis.HeapCensus; d != CensusOff && d != CensusOnSuspicion {
+		out = append(out, problem{"diagnosis.heap_census", "got " + schema.Quote(d), ""})
+	}
 	out = append(out, historyProblems(c.Diagnosis.History)...)
 	return c.expect(append(out, c.healingProblems()...))
 }
@@ -90,8 +92,7 @@ func historyProblems(h History) (out []problem) {
 	return out
 }
 
-// orderProblems returns the thresholds whose two numbers are valid but in the
-// wrong order.
+// orderProblems returns the thresholds, also of apps, whose two numbers are valid but in the wrong order.
 func (c *Config) orderProblems() []problem {
 	var out []problem
 	for _, b := range c.Thresholds.bounds() {
@@ -177,8 +178,8 @@ func statsdProblems(s StatsD) []problem {
 	return out
 }
 
-// expect completes the problems with what the schema expects: where want is
-// empty, and before a want that begins with a space or a comma.
+// expect returns ps, in which it adds what the schema expects where want is empty or
+// begins with a space or a comma.
 func (c *Config) expect(ps []problem) []problem {
 	for i := range ps {
 		if p := &ps[i]; p.want == "" || p.want[0] == ' ' || p.want[0] == ',' {

@@ -26,8 +26,7 @@ type Config struct {
 	Healing   Healing   `yaml:"healing"`
 }
 
-// Limit holds the values from which a resource is in warning and in critical
-// state.
+// Limit holds the values from which a resource is in warning and in critical state.
 type Limit struct {
 	Warning  float64 `yaml:"warning"`
 	Critical float64 `yaml:"critical"`
@@ -90,9 +89,18 @@ type Diagnosis struct {
 	Stacks bool `yaml:"stacks" want:"true or false"`
 	// Whether the paths of requests are published, beside their routes.
 	ShowPaths bool `yaml:"show_paths" want:"true or false"`
+	// When the objects of a worker's interpreter are counted: [CensusOff], or
+	// [CensusOnSuspicion] of a memory leak.
+	HeapCensus string `yaml:"heap_census" want:"off or on_suspicion"`
 	// What is kept of the samples.
 	History History `yaml:"history"`
 }
+
+// When the objects of an interpreter are counted.
+const (
+	CensusOff         = "off"
+	CensusOnSuspicion = "on_suspicion"
+)
 
 // History is the section of what is kept of the samples.
 type History struct {

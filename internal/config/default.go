@@ -2,9 +2,8 @@ package config
 
 import "time"
 
-// Default returns the configuration without a file and without variables. It is
-// the only place where a default is written; each call returns a value of its
-// own.
+// Default returns the configuration without a file and without variables. It is the only place
+// where a default is written; each call returns a value of its own.
 func Default() Config {
 	return Config{
 		MonitoringInterval: 30 * time.Second,
@@ -25,7 +24,7 @@ func Default() Config {
 			Listen:    []string{"udp://127.0.0.1:9125"},
 			MaxRoutes: 200,
 		},
-		Diagnosis: Diagnosis{SampleRate: 10, Stacks: true, History: History{Minutes: 60, MaxBytes: 16 << 20}},
+		Diagnosis: Diagnosis{SampleRate: 10, Stacks: true, HeapCensus: CensusOnSuspicion, History: History{Minutes: 60, MaxBytes: 16 << 20}},
 		Healing:   defaultHealing(),
 	}
 }

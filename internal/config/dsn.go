@@ -51,9 +51,9 @@ func ParseDSN(dsn Secret) (*mysql.Config, error) {
 	return whole, nil
 }
 
-// withoutParameters returns a DSN without what follows the question mark. ok is
-// false if the DSN has something that the driver would ignore or replace by a
-// default: empty brackets, "unix" without a path, a parameter without a value.
+// withoutParameters returns a DSN up to its question mark, which is left out; "" and false for
+// one without a slash, with a control character, or with what the driver would ignore or
+// replace by a default: empty brackets, "unix" without a path, a parameter without a name or "=".
 func withoutParameters(dsn string) (base string, ok bool) {
 	slash := strings.LastIndexByte(dsn, '/')
 	if slash < 0 || schema.HasControl(dsn) {

@@ -24,7 +24,8 @@ type variable struct {
 	set  func(value string) bool // false: it is not what is expected
 }
 
-// variables lists what the environment may say; their setters write into c.
+// variables returns the environment variables that are understood. Their setters write
+// into c (true for CLEANUP_ENABLED writes nothing), and return false for a value that is wrong.
 func variables(c *Config) []variable {
 	out := []variable{
 		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", schema.Wanted[Config]("monitoring_interval"), func(s string) bool {
@@ -54,6 +55,7 @@ func variables(c *Config) []variable {
 	return out
 }
 
+// setInterval sets a duration; false, and nothing is set, if it is no valid interval.
 func setInterval(to *time.Duration, s string) bool {
 	v, err := schema.ParseDuration(s)
 	if err != nil || v < minInterval || v > maxInterval {
@@ -63,7 +65,8 @@ func setInterval(to *time.Duration, s string) bool {
 	return true
 }
 
-// environment applies the variables to c.
+// environment sets in c what the variables say. Unknown variables of the exporter's
+// prefix and wrong values become faults of d.
 func environment(d *schema.Decoder, env []string, c *Config) {
 	known := make(map[string]variable)
 	for _, v := range variables(c) {
@@ -95,8 +98,7 @@ func environment(d *schema.Decoder, env []string, c *Config) {
 	}
 }
 
-// wantVariable returns the names of all variables, those of thresholds as a
-// pattern.
+// wantVariable returns the names of all variables, those of thresholds as a pattern.
 func wantVariable(c *Config) string {
 	var resources []string
 	c.Thresholds.Each(func(resource string, _ Limit) { resources = append(resources, strings.ToUpper(resource)) })

@@ -1,6 +1,12 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/appactions"
+	"github.com/resp-exporter/resp-exporter/internal/config/fleet"
+	"github.com/resp-exporter/resp-exporter/internal/config/hostactions"
+)
 
 // The values of [Healing.Mode].
 const (
@@ -16,6 +22,8 @@ type Healing struct {
 	TokenFile    string       `yaml:"token_file,omitempty" want:"an absolute path such as /etc/resp-exporter/webhook-token"`
 	Identity     Identity     `yaml:"identity"`
 	Coordination Coordination `yaml:"coordination"`
+	Relay        Relay        `yaml:"relay"`
+	Control      Control      `yaml:"control"`
 	// Runs that may wait; 1 to 1000.
 	QueueSize int     `yaml:"queue_size" want:"a whole number from 1 to 1000"`
 	Budgets   Budgets `yaml:"budgets"`
@@ -26,19 +34,17 @@ type Healing struct {
 	Rules []HealingRule `yaml:"rules,omitempty" want:"a list of rules"`
 }
 
-// Identity is the label that an alert must carry for this exporter to act on
-// it. Both are empty: it acts on all.
-type Identity struct {
-	Label string `yaml:"label,omitempty" want:"the name of a label, such as instance"`
-	Value string `yaml:"value,omitempty" want:"the value of that label in this host's alerts, of at most 256 bytes"`
-}
+// Identity is the label that an alert must carry for this exporter to act on it.
+type Identity = fleet.Identity
 
-// Coordination is where leases and the fleet's budget are kept for all
-// exporters together.
-type Coordination struct {
-	// The name of a server in the section redis; "": this exporter alone.
-	Redis string `yaml:"redis,omitempty" want:"the name of a server in the section redis"`
-}
+// Coordination is where leases and the fleet's budget are kept.
+type Coordination = fleet.Coordination
+
+// Relay is where alerts about other hosts are handed on.
+type Relay = fleet.Relay
+
+// Control is where apps on other hosts are asked what those of this host are asked.
+type Control = fleet.Control
 
 // Budgets bound what is done, whatever the alerts ask for.
 type Budgets struct {
@@ -51,6 +57,8 @@ type Budgets struct {
 	FleetMaxFraction float64 `yaml:"fleet_max_fraction" want:"a number above 0, at most 1"`
 	// Targets that must stay without repair.
 	FleetMinHealthy int `yaml:"fleet_min_healthy" want:"a whole number from 0 to 1000"`
+	// After the fleet was refused, nothing begins for that long on any exporter.
+	StormExit time.Duration `yaml:"storm_exit" want:"a duration from 0s to 24h"`
 }
 
 // Breaker stops an action that keeps failing.
@@ -73,10 +81,9 @@ type HealingRule struct {
 	Steps []HealingStep `yaml:"steps" want:"a list of steps"`
 }
 
-// HealingStep is one action with its settings. Exactly the section of its
-// action is set.
+// HealingStep is one action with its settings. Exactly the section of its action is set.
 type HealingStep struct {
-	Action string `yaml:"action" want:"one of kill_leaked_connections, kill_blocking_transaction, kill_long_queries, recycle_worker, purge_sessions, restart_task, call_http, run_command, escalate"`
+	Action string `yaml:"action" want:"one of kill_leaked_connections, kill_blocking_transaction, kill_long_queries, recycle_worker, scale_workers, clean_disk, purge_sessions, restart_task, collect_garbage, trace_memory, throttle, call_http, run_command, escalate"`
 	// Of the action itself.
 	Timeout time.Duration `yaml:"timeout" want:"a duration from 1s to 10m"`
 	// How long it may take until it has helped.
@@ -89,8 +96,13 @@ type HealingStep struct {
 	KillBlocking *KillBlocking `yaml:"-"`
 	KillLong     *KillLong     `yaml:"-"`
 	Recycle      *Recycle      `yaml:"-"`
+	Scale        *Scale        `yaml:"-"`
+	CleanDisk    *CleanDisk    `yaml:"-"`
 	Purge        *Purge        `yaml:"-"`
 	RestartTask  *RestartTask  `yaml:"-"`
+	Collect      *Collect      `yaml:"-"`
+	Trace        *Trace        `yaml:"-"`
+	Throttle     *Throttle     `yaml:"-"`
 	CallHTTP     *CallHTTP     `yaml:"-"`
 	RunCommand   *RunCommand   `yaml:"-"`
 }
@@ -175,6 +187,12 @@ type Recycle struct {
 	ImportCheck []string `yaml:"import_check,omitempty" want:"a list: the absolute path of a program and its arguments" item:"an argument"`
 }
 
+// Scale are the settings of scale_workers.
+type Scale = hostactions.Scale
+
+// CleanDisk are the settings of clean_disk.
+type CleanDisk = hostactions.CleanDisk
+
 // Purge are the settings of purge_sessions.
 type Purge struct {
 	App   string `yaml:"app,omitempty" want:"the name of an app"`
@@ -195,11 +213,22 @@ type Purge struct {
 type RestartTask struct {
 	App   string `yaml:"app,omitempty" want:"the name of an app"`
 	Queue string `yaml:"queue,omitempty" want:"the name of a queue, of at most 128 bytes"`
+	// Inside of the app, which runs it by itself.
+	Task string `yaml:"task,omitempty" want:"the name of a task inside of the app, of at most 48 bytes, and no queue"`
 	// Its jobs may run twice; required to be true.
 	Idempotent bool `yaml:"idempotent" want:"true, if its jobs may run twice: a job that is interrupted is run again"`
 	// Without progress for longer; required.
 	MinStuck time.Duration `yaml:"min_stuck" want:"a duration from 1s to 24h"`
 }
+
+// Collect are the settings of collect_garbage.
+type Collect = appactions.Collect
+
+// Trace are the settings of trace_memory.
+type Trace = appactions.Trace
+
+// Throttle are the settings of throttle.
+type Throttle = appactions.Throttle
 
 // CallHTTP are the settings of call_http.
 type CallHTTP struct {

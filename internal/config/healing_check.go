@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/fleet"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -30,67 +31,30 @@ const (
 	wantWell = "three times monitoring_interval or more, because a component takes that long to recover"
 )
 
-var (
-	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
-	procedure = regexp.MustCompile(`^[A-Za-z0-9_$]+$`) // each half of schema.name
-)
+var procedure = regexp.MustCompile(`^[A-Za-z0-9_$]+$`) // each half of schema.name
 
-// checks collects problems below one path.
-type checks struct {
-	path string
-	out  []problem
-}
-
-// need adds a problem with key unless ok; got is the value, want as in
-// [problem].
-func (k *checks) need(ok bool, key string, got any, want string) {
-	if ok {
-		return
-	}
-	at := k.path
-	if key != "" {
-		at = schema.JoinPath(at, key)
-	}
-	text := fmt.Sprintf("got %v", got)
-	if s, isText := got.(string); isText {
-		text = "got " + schema.Quote(s)
-	}
-	switch got {
-	case "", nil:
-		text = "missing"
-	}
-	k.out = append(k.out, problem{at, text, want})
-}
-
-// required adds a problem with a required number that is missing or out of
-// range.
-func required[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T) {
-	if v == missing {
-		c.need(false, key, nil, " (required)")
-		return
-	}
-	c.need(v >= least && v <= most, key, v, "")
-}
-
-func within[T int | float64 | time.Duration](v, least, most T) bool { return v >= least && v <= most }
-
-// healingProblems returns what is wrong with the section healing.
+// healingProblems returns the problems of the section healing.
 func (c *Config) healingProblems() []problem {
 	h := &c.Healing
 	k := &checks{path: "healing"}
 	k.need(slices.Contains([]string{HealOff, HealDryRun, HealEnforce}, h.Mode), "mode", h.Mode, "")
 	k.need(h.TokenFile == "" || schema.IsAbsolute(h.TokenFile), "token_file", h.TokenFile, "")
 	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, ", which enforce requires")
-	k.identity(h.Identity)
+	h.Identity.Check(k.need)
 	if h.Coordination.Redis != "" {
 		k.out = append(k.out, c.redisNamed("healing.coordination.redis", h.Coordination.Redis)...)
 	}
+	k.out = append(k.out, c.sharedServer("healing.relay.redis", h.Relay.Redis)...)
+	h.Relay.Check(k.need, h.TokenFile != "" || h.Mode == HealEnforce, h.Identity)
+	k.out = append(k.out, c.sharedServer("healing.control.redis", h.Control.Redis)...)
+	h.Control.Check(k.need, h.TokenFile)
 	k.need(within(h.QueueSize, 1, maxQueueSize), "queue_size", h.QueueSize, "")
 	k.need(within(h.Budgets.MaxRuns, 1, 1000), "budgets.max_runs", h.Budgets.MaxRuns, "")
 	k.need(within(h.Budgets.Per, time.Second, maxDay), "budgets.per", h.Budgets.Per, "")
 	k.need(within(h.Budgets.MaxConcurrent, 1, 10), "budgets.max_concurrent", h.Budgets.MaxConcurrent, "")
 	k.need(isFraction(h.Budgets.FleetMaxFraction), "budgets.fleet_max_fraction", h.Budgets.FleetMaxFraction, "")
 	k.need(within(h.Budgets.FleetMinHealthy, 0, 1000), "budgets.fleet_min_healthy", h.Budgets.FleetMinHealthy, "")
+	k.need(within(h.Budgets.StormExit, 0, maxDay), "budgets.storm_exit", h.Budgets.StormExit, "")
 	k.need(within(h.Breaker.Failures, 1, 100), "breaker.failures", h.Breaker.Failures, "")
 	k.need(within(h.Breaker.Window, time.Second, maxDay), "breaker.window", h.Breaker.Window, "")
 	k.need(within(h.Breaker.Hold, time.Second, maxDay), "breaker.hold", h.Breaker.Hold, "")
@@ -104,11 +68,19 @@ func (c *Config) healingProblems() []problem {
 	return k.out
 }
 
-func (k *checks) identity(id Identity) {
-	k.need(id.Label == "" || isLabelName(id.Label), "identity.label", id.Label, "")
-	k.need(id.Label != "" || id.Value == "", "identity.label", nil, "")
-	k.need(id.Value != "" || id.Label == "", "identity.value", nil, "")
-	k.need(len(id.Value) <= 256 && !schema.HasControl(id.Value), "identity.value", id.Value, "")
+// sharedServer returns what is wrong with the Redis that exporters share for a setting:
+// it is not configured, or a cluster. nil: nothing is, or the name is "".
+func (c *Config) sharedServer(path, name string) []problem {
+	if name == "" {
+		return nil
+	}
+	out := c.redisNamed(path, name)
+	for _, r := range c.Redis {
+		if u, err := ParseRedisURL(r.URL); r.Name == name && err == nil && u.Kind == RedisCluster {
+			out = append(out, problem{path, "got a cluster", "a server that is not a cluster"})
+		}
+	}
+	return out
 }
 
 func isFraction(f float64) bool { return f > 0 && f <= 1 }
@@ -147,8 +119,9 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	return k.out
 }
 
-// MatchValue returns a function that reports whether a label's value matches
-// that of a rule.
+// MatchValue returns a function that reports whether a label's value is the one that a
+// rule wants. "~" and a regular expression must match the whole value. The error is that
+// of the expression.
 func MatchValue(want string) (func(string) bool, error) {
 	expr, ok := strings.CutPrefix(want, "~")
 	if !ok {
@@ -164,6 +137,7 @@ func MatchValue(want string) (func(string) bool, error) {
 	return re.MatchString, nil
 }
 
+// stepProblems returns what is wrong with a step at a path: for escalate nothing, of an unknown action that alone.
 func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	k := &checks{path: at}
 	k.need(slices.Contains(ActionNames(), s.Action), "action", s.Action, "")
@@ -197,20 +171,45 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		k.argv("argv", s.RunCommand.Argv, true)
 		c.judged(k, s.RunCommand.App, s.RunCommand.Component)
 	default:
-		k.need(false, "", nil, "the settings of its action")
+		k.need(c.hostProblems(k, s), "", nil, "the settings of its action")
 	}
 	return k.out
 }
 
-// judged reports whether the result of a step is measured by the state of a
-// component.
+// hostProblems adds what is wrong with the settings of an action on the host or by a
+// control file. It reports whether the step is of such an action and has its settings.
+func (c *Config) hostProblems(k *checks, s *HealingStep) bool {
+	switch {
+	case s.Scale != nil && s.Action == ActionScale:
+		c.appNamed(k, s.Scale.App)
+		s.Scale.Check(k.need)
+		k.argv("import_check", s.Scale.ImportCheck, false)
+	case s.CleanDisk != nil && s.Action == ActionCleanDisk:
+		k.need(s.CleanDisk.Owner == "" || isUserName(s.CleanDisk.Owner), "owner", s.CleanDisk.Owner, "")
+		s.CleanDisk.Check(k.need)
+	case s.Collect != nil && s.Action == ActionCollect:
+		c.appNamed(k, s.Collect.App)
+		s.Collect.Check(k.need, s.VerifyWithin)
+	case s.Trace != nil && s.Action == ActionTrace:
+		c.appNamed(k, s.Trace.App)
+		s.Trace.Check(k.need, s.VerifyWithin)
+	case s.Throttle != nil && s.Action == ActionThrottle:
+		c.appNamed(k, s.Throttle.App)
+		s.Throttle.Check(k.need, Components())
+	default:
+		return false
+	}
+	return true
+}
+
+// judged reports whether a step is call_http or run_command with a component, whose state measures its result.
 func (s *HealingStep) judged() bool {
 	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }
 
-func isLabelName(s string) bool { return text.Matches(labelName, s, 128) }
+func isLabelName(s string) bool { return fleet.IsLabelName(s) }
 
-// isProcedure reports whether s has the form schema.name.
+// isProcedure reports whether s is schema.name, each of 1 to 64 letters of ASCII, digits, _ and $.
 func isProcedure(s string) bool {
 	schema, name, _ := strings.Cut(s, ".")
 	return text.Matches(procedure, schema, 64) && text.Matches(procedure, name, 64)
@@ -218,7 +217,8 @@ func isProcedure(s string) bool {
 
 var componentForm = regexp.MustCompile(`^[a-z_]+$`)
 
-// judged checks the settings of a step that is measured by the judgement.
+// judged adds what is wrong with the app and the component by whose state the result of a
+// step is measured.
 func (c *Config) judged(k *checks, app, component string) {
 	c.appNamed(k, app)
 	k.need(component == "" && app == "" || text.Matches(componentForm, component, 64), "component", component, "")
@@ -245,7 +245,7 @@ func (c *Config) killBlockingProblems(k *checks, s *KillBlocking) {
 	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
 }
 
-// poolNamed checks the names of an app and of its pool.
+// poolNamed adds a problem if the app is not configured, or has no pool of that name.
 func (c *Config) poolNamed(k *checks, app, pool string) {
 	c.appNamed(k, app)
 	if a := c.appOf(app); a != nil && pool != "" && len(a.Pools) > 0 {
@@ -293,26 +293,12 @@ func (c *Config) restartProblems(k *checks, s *RestartTask) {
 		k.need(has, "queue", s.Queue, "the name of a queue of the app")
 	}
 	k.need(len(s.Queue) <= maxQueue && !schema.HasControl(s.Queue), "queue", s.Queue, "")
+	k.need(len(s.Task) <= maxTask && !schema.HasControl(s.Task) && (s.Task == "" || s.Queue == ""), "task", s.Task, "")
 	k.need(s.Idempotent, "idempotent", s.Idempotent, "")
 	required(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay)
 }
 
-// appNamed checks the name of an app if apps are configured; discovered ones
-// are not known yet.
-func (c *Config) appNamed(k *checks, name string) {
-	known := name == "" || isAppName(name) && (len(c.Apps) == 0 || c.appOf(name) != nil)
-	k.need(known, "app", name, " in the section apps")
-}
-
-func (c *Config) appOf(name string) *App {
-	for i := range c.Apps {
-		if c.Apps[i].Name == name {
-			return &c.Apps[i]
-		}
-	}
-	return nil
-}
-
+// fraction adds a problem unless f is above 0 and at most 1.
 func (k *checks) fraction(f float64) {
 	if f == 0 {
 		k.need(false, "max_fraction", nil, " (required)")
@@ -321,6 +307,7 @@ func (k *checks) fraction(f float64) {
 	k.need(isFraction(f), "max_fraction", f, "")
 }
 
+// users adds what is wrong with a list of users; a wildcard is.
 func (k *checks) users(users []string) {
 	k.need(len(users) <= maxUsers, "users", len(users), "at most 20 users")
 	for i, u := range users {
@@ -328,7 +315,8 @@ func (k *checks) users(users []string) {
 	}
 }
 
-// argv checks a command line, whose program is an absolute path.
+// argv adds what is wrong with a command line: its program must be an absolute path.
+// required: an empty one is a problem too.
 func (k *checks) argv(key string, argv []string, required bool) {
 	if len(argv) == 0 {
 		k.need(!required, key, nil, "")

@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/appactions"
+	"github.com/resp-exporter/resp-exporter/internal/config/hostactions"
+)
 
 // The names of the actions.
 const (
@@ -8,17 +13,24 @@ const (
 	ActionKillBlocking = "kill_blocking_transaction"
 	ActionKillLong     = "kill_long_queries"
 	ActionRecycle      = "recycle_worker"
+	ActionScale        = "scale_workers"
+	ActionCleanDisk    = "clean_disk"
 	ActionPurge        = "purge_sessions"
 	ActionRestartTask  = "restart_task"
+	ActionCollect      = "collect_garbage"
+	ActionTrace        = "trace_memory"
+	ActionThrottle     = "throttle"
 	ActionCallHTTP     = "call_http"
 	ActionRunCommand   = "run_command"
 	ActionEscalate     = "escalate"
 )
 
-// ActionNames lists the actions in the order of the documentation.
+// ActionNames returns the names of all actions, in the order of the documentation.
 func ActionNames() []string {
 	return []string{
-		ActionKillLeaked, ActionKillBlocking, ActionKillLong, ActionRecycle, ActionPurge, ActionRestartTask, ActionCallHTTP, ActionRunCommand, ActionEscalate,
+		ActionKillLeaked, ActionKillBlocking, ActionKillLong, ActionRecycle, ActionScale, ActionCleanDisk, ActionPurge, ActionRestartTask,
+		ActionCollect, ActionTrace, ActionThrottle,
+		ActionCallHTTP, ActionRunCommand, ActionEscalate,
 	}
 }
 
@@ -26,7 +38,7 @@ func defaultHealing() Healing {
 	return Healing{
 		Mode:      HealDryRun,
 		QueueSize: 64,
-		Budgets:   Budgets{MaxRuns: 20, Per: time.Hour, MaxConcurrent: 1, FleetMaxFraction: 0.34, FleetMinHealthy: 2},
+		Budgets:   Budgets{MaxRuns: 20, Per: time.Hour, MaxConcurrent: 1, FleetMaxFraction: 0.34, FleetMinHealthy: 2, StormExit: 5 * time.Minute},
 		Breaker:   Breaker{Failures: 3, Window: time.Hour, Hold: 30 * time.Minute},
 		Warmup:    2 * time.Minute,
 	}
@@ -41,12 +53,11 @@ const notGiven = -1
 // Choose implements [schema.Variant].
 func (s *HealingStep) Choose(action string) { *s = NewHealingStep(action) }
 
-// Bare implements [schema.Variant]: escalate does nothing that could take time or
-// go wrong.
+// Bare implements [schema.Variant]: escalate does nothing that could take time or go wrong.
 func (s *HealingStep) Bare() bool { return s.Action == ActionEscalate }
 
-// NewHealingStep returns a step of an action with the defaults of its settings;
-// what is required has no default. For an unknown action it has no settings.
+// NewHealingStep returns a step of an action with the defaults of its settings; what is
+// required has none. An unknown action and escalate have no settings, escalate no times either.
 func NewHealingStep(action string) HealingStep {
 	s := HealingStep{Action: action, Timeout: 30 * time.Second, VerifyWithin: time.Minute}
 	switch action {
@@ -59,10 +70,20 @@ func NewHealingStep(action string) HealingStep {
 	case ActionRecycle:
 		s.Timeout = time.Minute // a stuck worker gets its graceful timeout, and is ended hard after that
 		s.Recycle = &Recycle{MinAge: 2 * time.Minute, MinWorkers: 2}
+	case ActionScale:
+		s.Scale = hostactions.NewScale()
+	case ActionCleanDisk:
+		s.CleanDisk = hostactions.NewCleanDisk()
 	case ActionPurge:
 		s.Purge = &Purge{Grace: time.Hour}
 	case ActionRestartTask:
 		s.RestartTask = &RestartTask{}
+	case ActionCollect:
+		s.Collect = appactions.NewCollect()
+	case ActionTrace:
+		s.Trace = appactions.NewTrace()
+	case ActionThrottle:
+		s.Throttle = appactions.NewThrottle()
 	case ActionCallHTTP:
 		s.CallHTTP = &CallHTTP{}
 	case ActionRunCommand:

@@ -21,8 +21,8 @@ func fullHealing() config.Healing {
 	}
 	return config.Healing{
 		Mode: config.HealEnforce, TokenFile: "/etc/resp-exporter/webhook-token",
-		Identity: config.Identity{Label: "instance", Value: "web-1:9868"}, Coordination: config.Coordination{Redis: "cache"}, QueueSize: 10,
-		Budgets: config.Budgets{MaxRuns: 5, Per: 30 * time.Minute, MaxConcurrent: 2, FleetMaxFraction: 0.5},
+		Identity: config.Identity{Label: "instance", Value: "web-1:9868"}, Coordination: config.Coordination{Redis: "cache"}, Relay: config.Relay{Redis: "cache"}, QueueSize: 10,
+		Budgets: config.Budgets{MaxRuns: 5, Per: 30 * time.Minute, MaxConcurrent: 2, FleetMaxFraction: 0.5, StormExit: 10 * time.Minute},
 		Breaker: config.Breaker{Failures: 2, Window: 2 * time.Hour, Hold: 10 * time.Minute},
 		Rules: []config.HealingRule{
 			{Name: "leaked-connections", Match: map[string]string{"alertname": "RespPoolLeak", "app": "~shop|blog"}, Cooldown: 10 * time.Minute, Steps: []config.HealingStep{
@@ -51,12 +51,31 @@ func fullHealing() config.Healing {
 					s.CallHTTP = &config.CallHTTP{URL: "https://hooks.example.org/heal?x=1", TokenFile: "/etc/resp-exporter/hook"}
 				}),
 			}},
+			{Name: "host", Match: map[string]string{"alertname": "Y"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
+				step("scale_workers", func(s *config.HealingStep) {
+					s.Scale = &config.Scale{App: "shop", MaxWorkers: 8, MinFree: 0.2, Hold: time.Hour, ImportCheck: []string{"/bin/true"}}
+				}),
+				step("trace_memory", func(s *config.HealingStep) {
+					s.Trace = &config.Trace{App: "shop", Duration: 20 * time.Second, MinWorkers: 3}
+				}),
+				step("clean_disk", func(s *config.HealingStep) {
+					s.CleanDisk = &config.CleanDisk{
+						Directories: []string{"/var/log/shop"}, Patterns: []string{"*.log.*"}, Owner: "shop", MinAge: 24 * time.Hour, KeepNewest: 3, MaxFiles: 50, MaxBytes: 1 << 30, MaxFraction: 0.5, MinUsed: 0.9,
+					}
+				}),
+			}},
 			{Name: "script", Match: map[string]string{"alertname": "X"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
 				step("kill_blocking_transaction", func(s *config.HealingStep) {
 					s.KillBlocking = &config.KillBlocking{App: "shop", Pool: "main", MinIdle: 20 * time.Second, MinBlocked: 3, MaxVictims: 2, Users: []string{"shop"}, Procedure: "a.b"}
 				}),
 				step("kill_blocking_transaction", func(s *config.HealingStep) {
 					s.KillBlocking = &config.KillBlocking{MinIdle: time.Minute, MinBlocked: 1, MaxVictims: 1, MaxTrxRows: 10}
+				}),
+				step("collect_garbage", func(s *config.HealingStep) {
+					s.Collect = &config.Collect{App: "shop", Stagger: 5 * time.Second, MinFreed: 0.1}
+				}),
+				step("throttle", func(s *config.HealingStep) {
+					s.Throttle = &config.Throttle{App: "shop", Percent: 40, Component: "memory", TTL: 30 * time.Second, Ramp: 10 * time.Second, MaxTime: 10 * time.Minute}
 				}),
 				step("run_command", func(s *config.HealingStep) {
 					s.RunCommand = &config.RunCommand{Argv: []string{"/usr/local/bin/heal", "--now"}, App: "shop", Component: "disk"}

@@ -195,6 +195,7 @@ var invalid = map[string][]string{
 		`:1: diagnosis.history.max_bytes: got "16MB"; expected a size from 1MiB to 256MiB, such as 16MiB`,
 	},
 	"sample-rate":     {":1: diagnosis.sample_rate: got 0.4; expected a number from 0.5 to 20"},
+	"heap-census":     {`:1: diagnosis.heap_census: got "always"; expected off or on_suspicion`},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},
 	"pools": {

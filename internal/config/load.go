@@ -16,10 +16,9 @@ import (
 // maxFile is the largest configuration file, in bytes.
 const maxFile = 1 << 20
 
-// Load reads a configuration: the defaults, over them the YAML document of r,
-// over that the environment (of the form "NAME=value", as [os.Environ] gives).
-// The result passes [Config.Check]. Unknown keys and unknown RESPONSIVENESS_
-// variables are refused.
+// Load reads a configuration: the defaults, over them the YAML document of r, over that the
+// environment (of the form "NAME=value", as [os.Environ] gives). The result passes
+// [Config.Check]. Unknown keys and unknown RESPONSIVENESS_ variables are refused.
 //
 // The error joins every fault that was found, one a line, up to a hundred:
 // "name:12: apps[0].match.cmdlin: unknown key; expected one of …" or
@@ -35,9 +34,9 @@ func Load(r io.Reader, name string, env []string) (Config, error) {
 	return load(data, name, env)
 }
 
-// LoadFile is [Load] of the regular file at path; with an empty path it is the
-// defaults and the environment. A file to which everybody can write is refused
-// when the exporter is root: who writes it chooses what root runs.
+// LoadFile loads the regular file at path as [Load] does; with an empty path it uses the
+// defaults and the environment. It refuses a file that everybody can write if the
+// exporter is root: who writes the file chooses what root runs.
 func LoadFile(path string, env []string) (Config, error) {
 	if path == "" {
 		return load(nil, "defaults", env)
@@ -53,8 +52,9 @@ func LoadFile(path string, env []string) (Config, error) {
 	return Load(f, path, env)
 }
 
-// FileNotes returns what an administrator should know about the owner and the
-// mode of the configuration file, in sentences; nothing is refused for it.
+// FileNotes returns sentences that warn of an owner, other than root and the exporter's
+// user, and of a mode by which group or others could change the configuration file; nil if
+// there is nothing to warn of, path is "" or the file is not found. It refuses nothing.
 func FileNotes(path string) []string {
 	var st unix.Stat_t
 	if path == "" || unix.Stat(path, &st) != nil {
@@ -93,7 +93,8 @@ func load(data []byte, name string, env []string) (Config, error) {
 	return c, nil
 }
 
-// report adds problems to the faults of a file.
+// report adds problems to the faults of d, with the lines of the file, unless a fault for
+// the same value is there already.
 func report(d *schema.Decoder, ps []problem) {
 	found := make([]schema.Fault, len(ps))
 	for i, p := range ps {

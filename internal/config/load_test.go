@@ -106,7 +106,7 @@ func full() config.Config {
 			Listen:    []string{"udp://127.0.0.1:9125", "unixgram:///run/resp-exporter/statsd.sock", "udp://[::1]:9125", "udp://localhost:9126"},
 			MaxRoutes: 256,
 		},
-		Diagnosis: config.Diagnosis{SampleRate: 2.5, ShowPaths: true, History: config.History{Minutes: 1440, MaxBytes: 64 << 20}},
+		Diagnosis: config.Diagnosis{SampleRate: 2.5, ShowPaths: true, HeapCensus: config.CensusOff, History: config.History{Minutes: 1440, MaxBytes: 64 << 20}},
 		Healing:   fullHealing(),
 	}
 }
@@ -117,8 +117,8 @@ func TestWrittenFileLoads(t *testing.T) {
 	for name, c := range map[string]config.Config{"default": config.Default(), "full": full()} {
 		t.Run(name, func(t *testing.T) {
 			c.MySQL, c.Redis = nil, nil
-			c.Healing.Rules, c.Healing.Coordination = nil, config.Coordination{} // "with" is of many types
-			for i := range c.Apps {                                              // these name servers
+			c.Healing.Rules, c.Healing.Coordination, c.Healing.Relay = nil, config.Coordination{}, config.Relay{} // "with" is of many types
+			for i := range c.Apps {                                                                               // these name servers
 				c.Apps[i].Pools, c.Apps[i].Sessions, c.Apps[i].Tasks = nil, nil, nil
 			}
 			data, err := yaml.Marshal(c)

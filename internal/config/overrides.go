@@ -8,14 +8,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
-// Overrides are the thresholds of one app, by resource, where they differ from the
-// common ones.
+// Overrides are the thresholds of one app, by resource, where they differ from the common ones.
 type Overrides map[string]schema.Pair
 
-// Off returns the limit that no value reaches: of a threshold that is switched off.
+// Off returns the limit of a threshold that is switched off, which no value reaches.
 func Off() float64 { return math.Inf(1) }
 
-// IsOff reports whether no value reaches a limit.
+// IsOff reports whether a limit is [Off], so that no value reaches it.
 func IsOff(limit float64) bool { return math.IsInf(limit, 1) }
 
 // Components returns the components of an app, the values of apps[].mute.
@@ -40,7 +39,8 @@ func (o *Overrides) SetLimit(resource string, p schema.Pair) {
 	(*o)[resource] = p
 }
 
-// ofApps returns the thresholds of resources of apps.
+// ofApps returns the thresholds that an app can have of its own, those that belong to a
+// component of an app. Their limits point into t.
 func (t *Thresholds) ofApps() []bound {
 	return slices.DeleteFunc(t.bounds(), func(b bound) bool { return b.component == "" })
 }
@@ -65,7 +65,8 @@ func (c *Config) LimitsOf(app string) Thresholds {
 	return out
 }
 
-// MutedOf returns the components of an app that are not judged.
+// MutedOf returns the components of an app that are not judged; nil if the app is not
+// configured.
 func (c *Config) MutedOf(app string) []string {
 	if i := slices.IndexFunc(c.Apps, func(a App) bool { return a.Name == app }); i >= 0 {
 		return c.Apps[i].Mute
@@ -73,7 +74,8 @@ func (c *Config) MutedOf(app string) []string {
 	return nil
 }
 
-// each calls f for both numbers that an app has of its own.
+// each calls f for the warning and for the critical number that an app has of its own,
+// each with the number of b that it replaces.
 func (b bound) each(own schema.Pair, f func(severity string, n schema.Number, to *float64)) {
 	f("warning", own.Warning, &b.limit.Warning)
 	f("critical", own.Critical, &b.limit.Critical)
@@ -97,8 +99,7 @@ func (t Thresholds) with(own Overrides, muted []string) Thresholds {
 	return t
 }
 
-// overrideProblems returns what is wrong with the own thresholds and the muted
-// components of an app.
+// overrideProblems returns the problems of an app's own thresholds and muted components.
 func overrideProblems(a *App, path string) []problem {
 	var out []problem
 	for _, b := range new(Thresholds).ofApps() {
@@ -119,8 +120,8 @@ func overrideProblems(a *App, path string) []problem {
 	return out
 }
 
-// overrideOrderProblems returns the thresholds of apps whose two numbers in force are
-// in the wrong order.
+// overrideOrderProblems returns the thresholds that apps set, whose two numbers in force (one may
+// be the common one) are in the wrong order, except where one is off or not allowed.
 func (c *Config) overrideOrderProblems() []problem {
 	var out []problem
 	for i := range c.Apps {

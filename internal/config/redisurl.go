@@ -21,8 +21,7 @@ const (
 	RedisCluster                   // redis+cluster://, rediss+cluster://: all masters of a cluster
 )
 
-// RedisURL holds the parts of a Redis URL. It may hold a password, so print
-// none of it.
+// RedisURL holds the parts of a Redis URL. It may hold a password, so print none of it.
 type RedisURL struct {
 	Kind       RedisKind
 	Addrs      []string // host:port, at most 16; one path of a UNIX socket; of sentinels or of some nodes of the cluster
@@ -50,10 +49,9 @@ var errRedisURL = errors.New("expected " + schema.Wanted[Redis]("url"))
 //	redis[s]+sentinel://[user[:password]@]host[:port],…/master[?db=…]
 //	redis[s]+cluster://[user[:password]@]host[:port],…
 //
-// where rediss also takes the keys ca_file, cert_file, key_file and
-// server_name. The user and the password are those of Redis itself, with what
-// is special in a URL as %XX. The error says what is expected, and nothing of
-// what was given.
+// where rediss also takes the keys ca_file, cert_file, key_file and server_name. The user and
+// the password are those of Redis itself, with what is special in a URL as %XX. The error says
+// what is expected, and nothing of what was given.
 func ParseRedisURL(s Secret) (RedisURL, error) {
 	var u RedisURL
 	scheme, rest, ok := strings.Cut(string(s), "://")
@@ -74,8 +72,8 @@ func ParseRedisURL(s Secret) (RedisURL, error) {
 	return u, nil
 }
 
-// splitPath splits a URL before its path. The part before the last @ may be a
-// password with a slash in it.
+// splitPath returns a URL up to its path, and the path; "" if it has none. The part before
+// the last @ may be a password with a slash in it.
 func splitPath(s string) (authority, path string) {
 	if strings.HasPrefix(s, "/") {
 		return "", s
@@ -87,7 +85,8 @@ func splitPath(s string) (authority, path string) {
 	return s, ""
 }
 
-// login reads "user", "user:password" or ":password".
+// login sets the user and the password from "user", "user:password" or ":password". It
+// returns false for a wrong escape.
 func (u *RedisURL) login(s string) bool {
 	user, password, _ := strings.Cut(s, ":")
 	user, err1 := url.PathUnescape(user)
@@ -96,7 +95,8 @@ func (u *RedisURL) login(s string) bool {
 	return err1 == nil && err2 == nil
 }
 
-// place reads the scheme, the addresses and the path.
+// place sets TLS, the kind, the addresses and what the path names: the socket, the database or the
+// master. False: an unknown scheme, a part that is invalid or does not fit it, or too many addresses.
 func (u *RedisURL) place(scheme, authority, path string) bool {
 	base, kind, _ := strings.Cut(scheme, "+")
 	u.TLS = base == "rediss"
@@ -126,6 +126,7 @@ func (u *RedisURL) place(scheme, authority, path string) bool {
 	}
 }
 
+// hosts adds addresses, with a port where none is given; false: one is invalid.
 func (u *RedisURL) hosts(list []string, port string) bool {
 	for _, s := range list {
 		host, given, err := net.SplitHostPort(s)
@@ -141,7 +142,8 @@ func (u *RedisURL) hosts(list []string, port string) bool {
 	return true
 }
 
-// database reads the number of a database; "" is 0.
+// database sets the number of the database; "" leaves it as it is. It returns false for
+// anything but a number up to 65535, and for another one than 0 in a cluster.
 func (u *RedisURL) database(s string) bool {
 	if s == "" {
 		return true
@@ -151,7 +153,8 @@ func (u *RedisURL) database(s string) bool {
 	return err == nil && (u.Kind != RedisCluster || n == 0)
 }
 
-// options reads the query string.
+// options sets what the query string says: the database, the TLS files and the server name. It returns false for
+// an unknown, repeated, empty or invalid one, one of TLS without TLS, or only one of certificate and key.
 func (u *RedisURL) options(query string) bool {
 	values, err := url.ParseQuery(query)
 	if err != nil {

@@ -12,7 +12,7 @@ func TestEachKeySaysWhatIsExpected(t *testing.T) {
 	types := []reflect.Type{
 		reflect.TypeFor[config.Config](), reflect.TypeFor[config.Healing](), reflect.TypeFor[config.HealingStep](), reflect.TypeFor[config.KillLeaked](),
 		reflect.TypeFor[config.KillBlocking](), reflect.TypeFor[config.KillLong](), reflect.TypeFor[config.Recycle](), reflect.TypeFor[config.Purge](), reflect.TypeFor[config.RestartTask](),
-		reflect.TypeFor[config.CallHTTP](), reflect.TypeFor[config.RunCommand](),
+		reflect.TypeFor[config.Collect](), reflect.TypeFor[config.Trace](), reflect.TypeFor[config.Throttle](), reflect.TypeFor[config.CallHTTP](), reflect.TypeFor[config.RunCommand](),
 	}
 	keys := 0
 	for len(types) > 0 {

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// SecretFiles returns the files of passwords and tokens that the configuration
-// names, in alphabetical order.
+// SecretFiles returns the files of passwords, tokens and the control key that the configuration
+// names, in alphabetical order, each once; not those of TLS that a Redis URL names.
 func (c *Config) SecretFiles() []string {
-	files := map[string]bool{c.Healing.TokenFile: true}
+	files := map[string]bool{c.Healing.TokenFile: true, c.Healing.Control.KeyFile: true}
 	for _, m := range c.MySQL {
 		files[m.PasswordFile] = true
 	}

@@ -19,10 +19,9 @@ const (
 // maxShared bounds what one step reports of that.
 const maxShared = 10
 
-// sharedProblems reports what two apps share that a step is about: sessions
-// whose prefixes overlap, a queue, a user of a database. Here only servers of
-// one name or one address are known to be one; the actions compare what the
-// servers themselves report.
+// sharedProblems returns what two apps share that a step is about: overlapping prefixes of sessions
+// or queues (no further pair of apps from maxShared on), or the first user of a database. Here only
+// servers of one name or address are known to be one; the actions compare what servers report.
 func (c *Config) sharedProblems(s *HealingStep, at string) []problem {
 	switch {
 	case s.Purge != nil:
@@ -44,8 +43,8 @@ func (c *Config) pairs(f func(i, j int)) {
 	}
 }
 
-// about reports whether a step that names an app, or none, may be about one of
-// two.
+// about reports whether a step that names an app may be about a or b; a step that names
+// none ("") is about all.
 func about(named string, a, b string) bool { return named == "" || named == a || named == b }
 
 func (c *Config) sharedSessions(s *Purge, at string) (out []problem) {
@@ -70,13 +69,14 @@ func (c *Config) sharedSessions(s *Purge, at string) (out []problem) {
 	return out
 }
 
-// Overlap reports whether a key may begin with both prefixes.
+// Overlap reports whether one key can begin with both prefixes: one of them begins with
+// the other.
 func Overlap(x, y string) bool { return strings.HasPrefix(x, y) || strings.HasPrefix(y, x) }
 
 func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 	c.pairs(func(i, j int) {
 		a, b := c.Apps[i], c.Apps[j]
-		if !about(s.App, a.Name, b.Name) || len(out) >= maxShared {
+		if s.Task != "" || !about(s.App, a.Name, b.Name) || len(out) >= maxShared {
 			return
 		}
 		for m, y := range b.Tasks {
@@ -94,7 +94,7 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 	return out
 }
 
-// commonQueue finds the first queue of both that a step may be about; "": none.
+// commonQueue returns the first queue of y that x, of one type, has too and a step may be about; else "".
 func (s *RestartTask) commonQueue(x, y Tasks) string {
 	if x.Type != y.Type {
 		return ""
@@ -127,14 +127,14 @@ func (c *Config) sharedUsers(s *KillLeaked, at string) (out []problem) {
 	return out
 }
 
-// sharesUser reports whether a connection may be of both pools by its user, or
-// be of the one while the step is about the other.
+// sharesUser reports whether a step could take a connection of one pool for one of the
+// other by its database user, or lists the user of either. A pool without a user has all.
 func (s *KillLeaked) sharesUser(x, y Pool) bool {
 	return x.User == y.User || x.User == "" || y.User == "" || slices.Contains(s.Users, x.User) || slices.Contains(s.Users, y.User)
 }
 
-// sameRedis reports whether two names of the section redis stand for one
-// database, as far as their URLs show.
+// sameRedis reports whether two names of the section redis stand for one database: they are
+// equal and not "", or as far as their URLs show.
 func (c *Config) sameRedis(x, y string) bool {
 	if x == y {
 		return x != ""
@@ -144,6 +144,7 @@ func (c *Config) sameRedis(x, y string) bool {
 	return ok1 && ok2 && a.Kind == b.Kind && a.DB == b.DB && a.Master == b.Master && address.Overlap(a.Addrs, b.Addrs)
 }
 
+// redisOf returns the URL of a Redis; false: it is not configured, or invalid.
 func (c *Config) redisOf(name string) (RedisURL, bool) {
 	for _, r := range c.Redis {
 		if r.Name == name {
@@ -154,8 +155,8 @@ func (c *Config) redisOf(name string) (RedisURL, bool) {
 	return RedisURL{}, false
 }
 
-// SameMySQL reports whether two names of the section mysql stand for one server,
-// as far as their DSNs show. A fallback counts too.
+// SameMySQL reports whether two names of the section mysql stand for one server: they are equal
+// and not "", or as far as their DSNs show. A fallback counts too.
 func (c *Config) SameMySQL(x, y string) bool {
 	if x == y {
 		return x != ""
@@ -163,6 +164,7 @@ func (c *Config) SameMySQL(x, y string) bool {
 	return address.Overlap(c.addressesOf(x), c.addressesOf(y))
 }
 
+// addressesOf returns the addresses in a MySQL server's DSNs and fallbacks, also if only parameters are invalid.
 func (c *Config) addressesOf(name string) (out []string) {
 	for _, m := range c.MySQL {
 		if m.Name != name {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/hidden"
 	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
@@ -13,6 +14,9 @@ const (
 	maxStores    = 20
 	maxFallbacks = 4
 )
+
+// Secret is text that hides itself.
+type Secret = hidden.Secret
 
 // MySQL is one MySQL or MariaDB server.
 type MySQL struct {
@@ -52,8 +56,8 @@ func (c *Choice) SetBool(b bool) {
 	}
 }
 
-// IsCache reports whether the Redis of that name is a cache, whose hit rate is
-// judged: as the section says, else unless sessions or tasks are kept in it.
+// IsCache reports whether the hit rate of the Redis of that name is judged. If its section does
+// not say: true, unless an app keeps sessions or tasks in it. True for an unknown name, too.
 func (c *Config) IsCache(name string) bool {
 	for _, r := range c.Redis {
 		if r.Name == name && r.Cache != "" {
@@ -69,9 +73,9 @@ func (c *Config) IsCache(name string) bool {
 	return true
 }
 
-// PoolUsers lists the users of the MySQL server of that name whose connections
-// are the pools of apps, with the app of each. It is empty where a pool of that
-// server names no user, so that the users of the apps are not known.
+// PoolUsers returns the app of each database user of a MySQL server, by the users of the
+// configured pools; of a user of several apps the last one. It is nil where a pool of
+// that server names no user, so that the users of the apps are not known.
 func (c *Config) PoolUsers(mysql string) map[string]string {
 	out := make(map[string]string)
 	for _, a := range c.Apps {
@@ -129,6 +133,7 @@ type nameList struct {
 	first map[string]int
 }
 
+// tooMany returns a problem if there are more than maxStores.
 func (l nameList) tooMany(n int) []problem {
 	if n <= maxStores {
 		return nil
@@ -136,6 +141,7 @@ func (l nameList) tooMany(n int) []problem {
 	return []problem{{l.kind, fmt.Sprintf("got %d servers", n), "at most 20"}}
 }
 
+// check returns what is wrong with name i: missing, invalid or not the first; nil: it is recorded.
 func (l nameList) check(i int, name string) []problem {
 	path := fmt.Sprintf("%s[%d].name", l.kind, i)
 	switch j, again := l.first[name]; {

@@ -46,12 +46,12 @@ func (t *Thresholds) bounds() []bound {
 	return out
 }
 
-// allows reports whether v may be one of the two numbers. NaN and the infinities
-// may not: no value is ever above or below them.
+// allows reports whether v may be one of the two numbers: from 0 to b.most. NaN and the
+// infinities may not: no value is ever above or below them.
 func (b bound) allows(v float64) bool { return v >= 0 && v <= b.most }
 
-// disorder says how the two numbers contradict each other; got is empty if
-// they do not.
+// disorder returns how the warning and the critical limit contradict each other; got is
+// empty if they do not.
 func (b bound) disorder() (got, want string) {
 	w, c := b.limit.Warning, b.limit.Critical
 	switch {
@@ -64,7 +64,7 @@ func (b bound) disorder() (got, want string) {
 	}
 }
 
-// path returns the threshold's place in the file.
+// path returns the threshold's key in the file: "thresholds.memory".
 func (b bound) path() string { return "thresholds." + b.resource }
 
 // half is one of the two numbers of a threshold.
@@ -74,6 +74,7 @@ type half struct {
 	value *float64
 }
 
+// halves returns both numbers of the threshold with their paths.
 func (b bound) halves() []half {
 	return []half{
 		{b.path() + ".warning", "warning", &b.limit.Warning},

@@ -23,7 +23,8 @@ func (w Transport) String() string {
 	}
 }
 
-// Transport returns the way of a checked DSN; that of the fallbacks may differ.
+// Transport returns how the exporter connects by a checked DSN, with user and encryption;
+// that of the fallbacks may differ. It is zero if the DSN cannot be parsed.
 func (m MySQL) Transport() Transport {
 	cfg, _ := ParseDSN(m.DSN)
 	if cfg == nil {
@@ -36,7 +37,8 @@ func (m MySQL) Transport() Transport {
 	return w
 }
 
-// Transport returns the way of a checked URL.
+// Transport returns how the exporter connects by a checked URL, with user and encryption.
+// It is zero if the URL cannot be parsed.
 func (r Redis) Transport() Transport {
 	u, err := ParseRedisURL(r.URL)
 	if err != nil {

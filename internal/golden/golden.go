@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Check fails a test unless text is that of testdata/name; with update it writes the file
+// Check fails a test unless text equals testdata/name. With update it writes the file
 // instead.
 func Check(t testing.TB, name string, text []byte, update bool) {
 	t.Helper()

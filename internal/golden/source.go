@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Sources calls visit with each Go file of a directory, and of those below it where deep is
-// set, that is no test.
+// Sources calls visit with each Go file of a directory, and of its subdirectories if deep
+// is set, except tests.
 func Sources(t testing.TB, dir string, deep bool, visit func(path string, file *ast.File)) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -48,7 +48,7 @@ func Name(x ast.Node) string {
 	return ""
 }
 
-// Literal returns the text of a string in the source; "": it is none.
+// Literal returns the text of a string literal, without its quotes; "" for any other node.
 func Literal(x ast.Node) string {
 	lit, ok := x.(*ast.BasicLit)
 	if !ok || lit.Kind != token.STRING {
@@ -81,8 +81,9 @@ func (c Constants) Add(file *ast.File) {
 	})
 }
 
-// text returns a sentence of the source: its strings and formats, the names of reasons and
-// functions, and … for all else.
+// text returns a sentence of the source: its strings, constants and formats, the names of
+// reasons and exported names, and f(…) for a call of a function of the package. A number is
+// "", all else is ….
 func (c Constants) text(x ast.Expr) string {
 	const variable = "…"
 	switch x := x.(type) {
@@ -112,8 +113,9 @@ func (c Constants) text(x ast.Expr) string {
 	return variable
 }
 
-// Values returns the texts of these fields of each composite literal of a type in a file; ""
-// for a field that a literal does not have. Literals without any of them are left out.
+// Values returns the texts of these fields of each composite literal of a type in a file,
+// in the order of fields; "" for a field that a literal does not have. Literals without
+// any of them are left out.
 func (c Constants) Values(file *ast.File, typeName string, fields ...string) (out [][]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		lit, ok := n.(*ast.CompositeLit)
@@ -138,7 +140,8 @@ func (c Constants) Values(file *ast.File, typeName string, fields ...string) (ou
 	return out
 }
 
-// Calls returns the texts of the arguments of each call of a function in a file.
+// Calls returns the texts of the arguments of each call of a function or method of that
+// name in a file, in the order of the source.
 func (c Constants) Calls(file *ast.File, function string) (out [][]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
@@ -155,8 +158,8 @@ func (c Constants) Calls(file *ast.File, function string) (out [][]string) {
 	return out
 }
 
-// Sentences returns the strings of a file that have two spaces or more, up to their first %
-// and each line for itself, without those of errors.New.
+// Sentences returns the lines of the strings of a file, each up to its first %, of which that part
+// has two spaces or more, without those in a call of New, such as errors.New.
 func Sentences(file *ast.File) (out []string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok && Name(call.Fun) == "New" {

@@ -58,6 +58,58 @@ type LeakView struct {
 	PerRequest float64 // bytes
 }
 
+// HeapCensus is what censuses of the heap of a Python worker that is suspected of a leak
+// have shown. Its names are those of the process: claims of a stranger, cleaned.
+type HeapCensus struct {
+	App, Slot string
+	Outcome   HeapOutcome
+	Reason    HeapReason // of HeapUnknown
+	Censuses  int        // that were taken
+	Seconds   float64    // between the first and the last one
+	Objects   float64    // at the last one
+	CPU       float64    // seconds that all of it took the exporter
+	Growth    float64    // of the anonymous memory between the first and the last one, in bytes
+	// Types and Containers are those that grow and may explain a share of Growth by
+	// themselves, the ones that tell most first.
+	Types      []HeapGrowth
+	Containers []HeapGrowth
+}
+
+// HeapGrowth is a type whose objects become more, or a container whose items do.
+type HeapGrowth struct {
+	Name    string  // "": the place of the container was not found
+	Kind    string  // of the container: list, dict, set, tuple, deque or lru_cache
+	Of      string  // type of its newest items; "": not known
+	Count   float64 // objects or items at the last census
+	PerHour float64
+}
+
+// HeapOutcome is what censuses have come to.
+type HeapOutcome string
+
+// The outcomes.
+const (
+	HeapPending   HeapOutcome = "pending"    // not all censuses were taken yet
+	HeapGrows     HeapOutcome = "grows"      // the counted objects explain the growth
+	HeapNotPython HeapOutcome = "not_python" // they do not: it may be in buffers or texts, which are not counted, or outside of Python
+	HeapSteady    HeapOutcome = "steady"     // the memory has not grown meanwhile
+	HeapUnknown   HeapOutcome = "unknown"    // there was no census
+)
+
+// HeapReason is why there was no census.
+type HeapReason string
+
+// The reasons.
+const (
+	HeapAwake       HeapReason = "awake"       // never did all threads stand still for long enough
+	HeapLayout      HeapReason = "layout"      // the collector's lists are not where they should be, or do not hold together
+	HeapUnsupported HeapReason = "unsupported" // no CPython that can be read
+	HeapPermission  HeapReason = "permission"
+	HeapTooMuch     HeapReason = "too_much" // more objects or time than a census may take
+	HeapEnded       HeapReason = "ended"    // the process ended
+	HeapHung        HeapReason = "hung"     // a read of its memory did not return
+)
+
 // AppWorkers is what the workers of one app do.
 type AppWorkers struct {
 	App     string
@@ -121,7 +173,7 @@ type Listener struct {
 type AppRequests struct {
 	App           string
 	Rate          *float64 // per second, over the last minute
-	ErrorRatio    *float64 // of 5xx, over 5 minutes
+	ErrorRatio    *float64 // of 5xx that no throttle shed, over 5 minutes
 	Mean          *float64 // seconds, over 5 minutes
 	Slow5m        *float64
 	P50, P95, P99 *float64 // seconds, over the last minute
@@ -132,8 +184,9 @@ type AppRequests struct {
 	Timed, Seconds *float64
 
 	// How much was counted for ErrorRatio and Mean: requests, those that failed, and
-	// those of which the duration is known.
-	Requests5m, Errors5m, Timed5m *float64
+	// those of which the duration is known. Shed5m: those that a throttle shed, which are
+	// not in Errors5m; nil if there are none.
+	Requests5m, Errors5m, Timed5m, Shed5m *float64
 	// The same ratio and mean over the last minute, and how much was counted for them.
 	LastErrorRatio, LastMean *float64
 	LastRequests, LastTimed  *float64

@@ -6,6 +6,7 @@ type Host struct {
 	Total       *float64 // bytes of memory
 }
 
+// append sets each value that o has.
 func (h *Host) append(o Host) {
 	if o.Memory != nil {
 		h.Memory = o.Memory

@@ -18,6 +18,7 @@ type State struct {
 
 	MemoryLeaks []MemoryLeak // leak
 	LeakViews   []LeakView   // leak, by app, the worst first
+	Heaps       []HeapCensus // leak, one an app at most
 
 	Listeners []AppListeners // listener
 	Requests  []AppRequests  // requests
@@ -36,6 +37,7 @@ type State struct {
 
 	Queues   []Queue    // tasks
 	Sessions []Sessions // sessions
+	Reported []Reported // requests
 
 	MySQL []MySQLServer // mysql
 	Redis []RedisServer // redis
@@ -58,6 +60,7 @@ func (s *State) Append(o *State) {
 	s.Workers = append(s.Workers, o.Workers...)
 	s.MemoryLeaks = append(s.MemoryLeaks, o.MemoryLeaks...)
 	s.LeakViews = append(s.LeakViews, o.LeakViews...)
+	s.Heaps = append(s.Heaps, o.Heaps...)
 	s.Listeners = append(s.Listeners, o.Listeners...)
 	s.Requests = append(s.Requests, o.Requests...)
 	s.Waits = append(s.Waits, o.Waits...)
@@ -72,6 +75,7 @@ func (s *State) Append(o *State) {
 	s.Bottlenecks = append(s.Bottlenecks, o.Bottlenecks...)
 	s.Queues = append(s.Queues, o.Queues...)
 	s.Sessions = append(s.Sessions, o.Sessions...)
+	s.Reported = append(s.Reported, o.Reported...)
 	s.MySQL = append(s.MySQL, o.MySQL...)
 	s.Redis = append(s.Redis, o.Redis...)
 	s.Host.append(o.Host)

@@ -15,14 +15,38 @@ type Connection struct {
 	User, Host string // as the server has them, cleaned and bounded
 }
 
-// Pool is the connections of one app to one MySQL server.
+// PoolSource is from where a pool is seen.
+type PoolSource string
+
+// The sources of a pool.
+const (
+	PoolOutside PoolSource = "outside" // from the server and the kernel
+	PoolInside  PoolSource = "inside"  // the app's workers report it
+)
+
+// Pool is the connections of one app to one database server.
 type Pool struct {
 	App, Name                          string
+	Source                             PoolSource
 	InUse, Idle, InTransaction, Leaked float64  // connections; each is counted once
 	Capacity                           *float64 // connections
 	Utilization                        *float64 // those that are not idle, of Capacity
-	Leaks                              []Leak   // the longest asleep first, 20 at most
+	Leaks                              []Leak   // as the server has them; the longest asleep first, 20 at most
 	Workers                            []PoolWorker
+
+	// The app's workers report these.
+	Waiting        *float64   // threads that wait for a connection
+	OldestCheckout *float64   // seconds; nil: none is checked out, or not known
+	Sites          []PoolSite // where leaked connections were checked out; the most first, 5 at most
+}
+
+// PoolSite is where in an app connections were checked out that are leaked.
+type PoolSite struct {
+	Route          string // of the request; "": none
+	File, Function string
+	Line           int
+	Connections    float64
+	Seconds        float64 // since the oldest of them was checked out
 }
 
 // Leak is one connection that has slept in a transaction for too long.

@@ -26,7 +26,8 @@ const (
 	Failed      Reason = "failed"      // anything else
 )
 
-// OfFile returns the reason of an error of package os.
+// OfFile returns the reason of an error of package os: Permission or NotFound, Failed for
+// any other.
 func OfFile(err error) Reason {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

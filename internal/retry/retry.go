@@ -11,7 +11,8 @@ import (
 // long after each more, at most Max.
 type Backoff struct{ First, Max time.Duration }
 
-// Delay returns the delay after n failures in a row; 0 for none.
+// Delay returns the delay after n failures in a row: First after one, twice as long after
+// each further one, Max at most; 0 for none.
 func (b Backoff) Delay(n int) time.Duration {
 	if n <= 0 || b.First <= 0 {
 		return 0
@@ -26,14 +27,15 @@ func (b Backoff) Delay(n int) time.Duration {
 	return min(d, b.Max)
 }
 
-// Jittered returns [Backoff.Delay] less up to half of it, so that many exporters
-// do not come back at once.
+// Jittered returns a random delay between half of [Backoff.Delay] and all of it, so that
+// many exporters do not come back at once.
 func (b Backoff) Jittered(n int) time.Duration {
 	d := b.Delay(n)
 	return d/2 + rand.N(d/2+1)
 }
 
-// Sleep waits for d. It returns false if ctx ended first.
+// Sleep waits for d and returns true; false as soon as ctx ends, also if it has ended by
+// then.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -23,10 +23,11 @@ type Place struct {
 	Shared bool
 }
 
-// Locate opens the directory of path, where a file is to be made and removed
-// again. The directory and all above it must be such that no stranger can
-// rename or remove that file: else it returns an error that wraps
-// [ErrOpenDirectory], or [ErrLink] for a link that a stranger may have made.
+// Locate opens the directory of path, in which the caller will make and remove a file, and
+// returns it with the last name of path, where there may be nothing yet. The caller closes
+// it. No stranger may be able to rename or remove that file, nor any directory above it:
+// else the error wraps [ErrOpenDirectory], or [ErrLink] for a link that a stranger may have
+// made.
 func Locate(path string) (*Place, error) {
 	w, err := walk(filepath.Dir(path), Policy{})
 	if err != nil {
@@ -45,7 +46,8 @@ func Locate(path string) (*Place, error) {
 	return &Place{Dir: os.NewFile(uintptr(w.dir), filepath.Dir(path)), Name: filepath.Base(path), Shared: w.open}, nil
 }
 
-// Stat reads the state of what is at the name, of a symbolic link itself.
+// Stat returns the state of what is at the name; of a symbolic link, that of the link
+// itself. The error wraps [fs.ErrNotExist] if there is nothing.
 func (p *Place) Stat() (unix.Stat_t, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(int(p.Dir.Fd()), p.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -55,7 +57,8 @@ func (p *Place) Stat() (unix.Stat_t, error) {
 	return st, err
 }
 
-// Remove removes the name if it is still that inode.
+// Remove removes the name if it was still that inode right before; nil too if it is another
+// one, or gone. An error: it cannot be read or removed.
 func (p *Place) Remove(dev, ino uint64) error {
 	st, err := p.Stat()
 	switch {
@@ -72,8 +75,8 @@ func (p *Place) Remove(dev, ino uint64) error {
 	return nil
 }
 
-// Chmod sets the mode of the inode at the name, which must still be that one.
-// No link is followed, and nothing but that inode is ever changed.
+// Chmod sets the mode of the inode at the name. It is an error if that is another inode
+// by now. No link is followed, and nothing but that inode is ever changed.
 func (p *Place) Chmod(dev, ino uint64, mode uint32) error {
 	fd, err := unix.Openat(int(p.Dir.Fd()), p.Name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -95,4 +98,5 @@ func (p *Place) Chmod(dev, ino uint64, mode uint32) error {
 // Close closes the directory.
 func (p *Place) Close() error { return p.Dir.Close() }
 
+// path returns the path of the file.
 func (p *Place) path() string { return filepath.Join(p.Dir.Name(), p.Name) }

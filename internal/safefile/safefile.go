@@ -19,17 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errors that say why a file is refused. They are wrapped with its path.
-var (
-	ErrNotRegular = errors.New("it is not a regular file")
-	ErrTooLarge   = errors.New("it is too large")
-	ErrLink       = errors.New("its path has a symbolic link in a directory where others can write")
-	ErrOwner      = errors.New("it belongs to another user")
-	ErrMode       = errors.New("others can write to it")
-	ErrMoved      = errors.New("others can rename a directory of its path")
-	ErrHardLink   = errors.New("it has several hard links, one of them in a directory where others can write")
-)
-
 // maxLinks is how many symbolic links one path may go through, as in the kernel.
 const maxLinks = 40
 
@@ -57,6 +46,8 @@ type Policy struct {
 
 const defaultMax = 64 << 10
 
+// limit returns the greatest size in bytes that a file may have: MaxBytes, or 64 KiB
+// without one.
 func (p Policy) limit() int64 {
 	if p.MaxBytes > 0 {
 		return p.MaxBytes
@@ -69,8 +60,8 @@ func (p Policy) trusts(uid uint32) bool {
 	return uid == 0 || int64(uid) == int64(os.Geteuid()) || slices.Contains(p.Owners, uid)
 }
 
-// Read returns the content of the regular file at path. A file that is larger
-// than the policy allows is an error, never cut.
+// Read returns the content of the regular file at path, which the policy must allow.
+// ErrTooLarge: it is larger than the policy allows; it is never cut.
 func Read(path string, p Policy) ([]byte, error) {
 	f, err := Open(path, p)
 	if err != nil {
@@ -84,8 +75,8 @@ func Read(path string, p Policy) ([]byte, error) {
 	return b, err
 }
 
-// ReadAll returns all that r holds. More than limit bytes are an [ErrTooLarge],
-// never cut.
+// ReadAll returns all that r holds. ErrTooLarge: it is more than limit bytes, of which
+// nothing is returned.
 func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -97,8 +88,10 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// Open opens the regular file at path for reading. It does not wait for the
-// other end of a FIFO, and it follows no link that a stranger can have made.
+// Open opens the regular file at path for reading, if the policy allows it: else the
+// error wraps ErrNotRegular, ErrTooLarge, ErrOwner, ErrMode, ErrLink or another of this
+// package. It does not wait for the other end of a FIFO, and follows no link that a
+// stranger can have made.
 func Open(path string, p Policy) (*os.File, error) {
 	w, err := walk(path, p)
 	if err != nil {
@@ -119,7 +112,10 @@ func Open(path string, p Policy) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// accept checks an open file; shared says that strangers can write in its directory.
+// accept returns why the policy does not allow an open file: ErrNotRegular, ErrTooLarge,
+// ErrOwner (not if Mounted, on a read-only mount), ErrMode or, if shared (strangers can
+// write in its directory), ErrHardLink. AnyOwner and Administrator check only kind and
+// size, Administrator of root also that not everybody can write to it.
 func (p Policy) accept(fd int, shared bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -144,16 +140,17 @@ func (p Policy) accept(fd int, shared bool) error {
 	return nil
 }
 
-// readOnly reports whether a file is on a mount that cannot be written to.
+// readOnly reports whether a file is on a mount that cannot be written to; false if that
+// cannot be read.
 func readOnly(fd int) bool {
 	var fs unix.Statfs_t
 	return unix.Fstatfs(fd, &fs) == nil && fs.Flags&unix.ST_RDONLY != 0
 }
 
-// OpenRoot opens a directory that belongs to root or to the exporter's user and
-// where nobody else can write, and through which no stranger can lead: neither
-// by a link nor by a directory above it that could be moved away. Files are to
-// be opened through what it returns, not by their paths.
+// OpenRoot opens a directory that belongs to root or to the exporter's user, where nobody
+// else can write, and to which no stranger can redirect path: neither by a link nor by
+// moving a directory above it. Any other is an error: ErrOwner, ErrMode or that of the
+// path. Open its files through the result, not by their paths.
 func OpenRoot(path string) (*os.Root, error) {
 	w, err := walk(path, Policy{})
 	if err != nil {
@@ -190,15 +187,24 @@ func OpenRoot(path string) (*os.Root, error) {
 	return root, nil
 }
 
-// MakeRoot opens the directory at path as [OpenRoot] does. It makes the directory,
-// with mode 0700, where its parent is there and no stranger can move the parent.
-func MakeRoot(path string) (*os.Root, error) {
+// MakeRoot opens the directory at path as [OpenRoot] does. If there is none, it makes the
+// directory, with mode 0700, if its parent is there and no stranger can move the parent.
+func MakeRoot(path string) (*os.Root, error) { return makeRoot(path, 0o700) }
+
+// MakeReadableRoot creates a directory as [MakeRoot] does, with mode 0755: every user may
+// read its files.
+func MakeReadableRoot(path string) (*os.Root, error) { return makeRoot(path, 0o755) }
+
+// makeRoot opens a directory, and creates it with the mode if it does not exist.
+func makeRoot(path string, mode uint32) (*os.Root, error) {
 	w, err := walk(path, Policy{})
 	if err != nil {
 		return nil, err
 	}
 	if !w.moved {
-		err = unix.Mkdirat(w.dir, w.name, 0o700)
+		if err = unix.Mkdirat(w.dir, w.name, mode); err == nil {
+			err = unix.Fchmodat(w.dir, w.name, mode, 0) // whatever the umask is
+		}
 	}
 	w.close()
 	if err != nil && !errors.Is(err, unix.EEXIST) {
@@ -207,8 +213,8 @@ func MakeRoot(path string) (*os.Root, error) {
 	return OpenRoot(path)
 }
 
-// CanMake reports what keeps [MakeRoot] from making the directory at path, which
-// is not there.
+// CanMake returns why [MakeRoot] cannot make the directory at path, which does not exist;
+// nil if it can.
 func CanMake(path string) error {
 	w, err := walk(path, Policy{})
 	if err != nil {
@@ -224,8 +230,8 @@ func CanMake(path string) error {
 	return nil
 }
 
-// Closed reports whether nobody but root and the exporter's user can create,
-// replace or remove a file in the directory of path, nor lead path elsewhere.
+// Closed returns nil if nobody but root and the exporter's user can create, replace or
+// remove a file in the directory of path, nor lead path elsewhere; else an error.
 func Closed(path string) error {
 	w, err := walk(path, Policy{})
 	if err != nil {
@@ -247,10 +253,13 @@ type way struct {
 	links int    // that were followed
 }
 
+// close closes the directory.
 func (w *way) close() { _ = unix.Close(w.dir) }
 
-// walk follows path one name after the other, so that each directory is checked
-// by the descriptor that is used and nothing changes between check and use.
+// walk follows path to its last name, which need not exist, and returns that name with its
+// directory, which the caller closes. It opens one directory after the other, so that each
+// is checked by the descriptor that is used and nothing changes between check and use.
+// ErrLink: there is a link that a stranger can have made.
 func walk(path string, p Policy) (*way, error) {
 	if path == "" {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
@@ -273,8 +282,9 @@ func walk(path string, p Policy) (*way, error) {
 	return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 }
 
-// step follows the name at hand and returns the names that remain. That the
-// last one is not there is for the caller to judge.
+// step enters the directory with the next name, or follows it if it is a link, and returns
+// the names that remain. The last name is not opened unless it is a link, and need not
+// exist. ErrLink: the link may not be followed. ELOOP: there are more than maxLinks.
 func (w *way) step(rest []string, p Policy) ([]string, error) {
 	to, st, err := w.look()
 	switch {
@@ -295,13 +305,14 @@ func (w *way) step(rest []string, p Policy) ([]string, error) {
 	return w.begin(to, rest)
 }
 
-// follows reports whether a symbolic link of that owner may be followed where w
-// stands: nobody but those who are trusted can have put it there.
+// follows reports whether w may follow a symbolic link of that owner: if only trusted users
+// can have put it there, or an administrator named the path.
 func (w *way) follows(p Policy, owner uint32) bool {
 	return p.Administrator || !w.open || w.sticky() && p.trusts(owner)
 }
 
-// begin starts at / or, for a relative path, where w stands, and returns the names to follow.
+// begin starts at / or, for a relative path, where w stands or else the working directory. It
+// returns the names of path, and rest behind them. An error: the directory cannot be opened.
 func (w *way) begin(path string, rest []string) ([]string, error) {
 	from := ""
 	switch {
@@ -327,7 +338,8 @@ func (w *way) begin(path string, rest []string) ([]string, error) {
 	return append(names, rest...), nil
 }
 
-// look returns the target of the name where it is a symbolic link, and its state.
+// look returns the state of the name and, if it is a symbolic link, its target; else to is
+// "". An error: there is nothing (ENOENT), or it cannot be read.
 func (w *way) look() (to string, st unix.Stat_t, err error) {
 	if err = unix.Fstatat(w.dir, w.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return "", st, err
@@ -340,7 +352,7 @@ func (w *way) look() (to string, st unix.Stat_t, err error) {
 	return string(b[:max(0, n)]), st, err
 }
 
-// enter goes into the directory with the name.
+// enter opens the directory with the name, and makes it the one where w stands.
 func (w *way) enter(p Policy) error {
 	fd, err := unix.Openat(w.dir, w.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -351,7 +363,8 @@ func (w *way) enter(p Policy) error {
 	return w.judge(p)
 }
 
-// judge notes whether strangers can write in the directory or rename what is in it.
+// judge records whether other users can write in the directory or rename its files; an error:
+// that cannot be read.
 func (w *way) judge(p Policy) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(w.dir, &st); err != nil {
@@ -363,17 +376,21 @@ func (w *way) judge(p Policy) error {
 	return nil
 }
 
-// sticky reports whether only its owner may remove a file in the directory.
+// sticky reports whether in the directory only a file's owner, or the directory's, may
+// remove the file; false if that cannot be read.
 func (w *way) sticky() bool {
 	var st unix.Stat_t
 	return unix.Fstat(w.dir, &st) == nil && st.Mode&unix.S_ISVTX != 0
 }
 
+// same reports whether both are of the same file, by device and inode; false too if info
+// has neither.
 func same(info fs.FileInfo, st unix.Stat_t) bool {
 	now, ok := info.Sys().(*syscall.Stat_t)
 	return ok && now.Dev == st.Dev && now.Ino == st.Ino
 }
 
+// refusal returns the error for a path that is not opened.
 func refusal(path string, err error) error {
 	return &fs.PathError{Op: "open safely", Path: path, Err: err}
 }

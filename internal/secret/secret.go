@@ -51,7 +51,9 @@ func (e *Error) Why() string {
 	return e.Err.Error()
 }
 
-// Reason returns permission, not_found, or failed for a file without a secret.
+// Reason returns permission if the file may not be read, or its owner, its mode or a link
+// of its path is not trusted; not_found if there is none; else failed, such as for a file
+// without a secret.
 func (e *Error) Reason() reason.Reason {
 	for _, refused := range []error{safefile.ErrMode, safefile.ErrOwner, safefile.ErrLink} {
 		if errors.Is(e.Err, refused) {
@@ -61,8 +63,9 @@ func (e *Error) Reason() reason.Reason {
 	return reason.OfFile(e.Err)
 }
 
-// Remedy returns what an administrator does about it, with FILE for the path, see
-// [RemedyWithPath]; "" where the exporter's user may not read the file, or there is none.
+// Remedy returns the command with which an administrator solves the error, with FILE for
+// the path, see [RemedyWithPath]; "" if the exporter's user may not read the file, or there
+// is no file.
 func (e *Error) Remedy() string {
 	if errors.Is(e.Err, fs.ErrPermission) || errors.Is(e.Err, fs.ErrNotExist) {
 		return ""
@@ -70,8 +73,8 @@ func (e *Error) Remedy() string {
 	return remedy
 }
 
-// RemedyWithPath returns a remedy of [Error.Remedy] with the path of the file; any other text
-// as it is.
+// RemedyWithPath returns a remedy of [Error.Remedy] with the path of the file; any other
+// text unchanged.
 func RemedyWithPath(text, file string) string {
 	if text != remedy {
 		return text
@@ -79,10 +82,10 @@ func RemedyWithPath(text, file string) string {
 	return strings.ReplaceAll(text, placeholder, file)
 }
 
-// Read returns the one line of a file that holds a password or a token, without a
-// byte order mark before it and line ends after it. The file must belong to root
-// or to the exporter's user, or be on a read-only mount, and nobody else may write
-// to it. Its error is an [*Error].
+// Read returns the only line of a file with a password or a token, of at most 4 KiB,
+// without a byte order mark and line ends; spaces stay. The file must belong to root or to
+// the exporter's user, or be on a read-only mount, and nobody else may write to it. Its
+// error is an [*Error].
 func Read(path string) (string, error) {
 	b, err := safefile.Read(path, safefile.Policy{MaxBytes: maxBytes, Mounted: true})
 	if err != nil {
@@ -95,7 +98,7 @@ func Read(path string) (string, error) {
 	return s, nil
 }
 
-// parse returns the one line of b.
+// parse returns the one line of b, else ErrEmpty, ErrLines or ErrText.
 func parse(b []byte) (string, error) {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	b = bytes.TrimRight(b, "\r\n")
@@ -116,8 +119,8 @@ type Version struct {
 	size     int64
 }
 
-// VersionOf returns the version of the file at path; the zero value if path is
-// empty or there is no file.
+// VersionOf returns the version of the file at path; the zero value if path is empty, there
+// is no file, or its state cannot be read.
 func VersionOf(path string) Version {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -13,8 +13,8 @@ func connOf(ctx context.Context) net.Conn {
 	return conn
 }
 
-// unwrap returns the connection below TLS: closing TLS would wait for the
-// client.
+// unwrap returns the connection below TLS (closing TLS would wait for the client); conn
+// itself if it has no TLS.
 func unwrap(conn net.Conn) net.Conn {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()

@@ -30,8 +30,9 @@ const (
 	ClosedRefused = "refused" // it was new, and no other one could be closed
 )
 
-// Limit returns the most connections of a server whose process may have that
-// many open files. The rest is for what the exporter reads itself.
+// Limit returns the most connections of a server whose process may have that many open
+// files: three eighths of them, but 8 to 512. The rest is for what the exporter reads
+// itself.
 func Limit(files uint64) int {
 	return int(min(max(files/8*3, minConnections), maxConnections))
 }
@@ -66,7 +67,8 @@ type ConnectionStats struct {
 	Closed      map[string]uint64 // since the start, by reason
 }
 
-// NewConnections returns a tracker of at most limit connections.
+// NewConnections returns a tracker of at most limit connections, and of three quarters of
+// that, rounded up and at least one, for one remote address.
 func NewConnections(limit int) *Connections {
 	return &Connections{
 		limit: limit, share: max(1, limit-limit/4), now: time.Now,
@@ -83,15 +85,17 @@ func (c *Connections) Attach(s *http.Server) {
 	}
 }
 
-// Stats returns the counters.
+// Stats returns how many connections are open now, their limit, and a copy of how many
+// were closed since the start, by reason.
 func (c *Connections) Stats() ConnectionStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return ConnectionStats{Open: len(c.open), Limit: c.limit, Closed: maps.Clone(c.closed)}
 }
 
-// changed is the server's hook. A new connection comes here before anything is
-// read from it, in the goroutine that accepts the next one.
+// changed is the server's ConnState hook: it records the state of a connection, and
+// closes another one if there are too many. The server calls it for a new connection
+// before it reads from it, in the goroutine that accepts the next one.
 func (c *Connections) changed(conn net.Conn, state http.ConnState) {
 	var victim net.Conn
 	c.mu.Lock()
@@ -111,7 +115,8 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit registers a new connection and returns the one to close for it, if any.
+// admit registers a new connection and returns the one to close for it: nil if there is
+// room, conn itself (not registered) if no other one may be closed. The lock is held.
 func (c *Connections) admit(conn net.Conn) net.Conn {
 	x := &connection{conn: conn, remote: remoteOf(conn), state: http.StateNew, since: c.now()}
 	var victim *connection
@@ -150,8 +155,9 @@ const (
 	rankWorking        // a request is worked at: not closed
 )
 
-// rank returns how soon a connection is closed for a new one, and since when it
-// waits for its client.
+// rank returns how soon a connection is closed for a new one, from rankIdle to rankWorking
+// (not at all), and since when it waits for its client. Of rankWorking the time means
+// nothing.
 func (x *connection) rank(now time.Time) (int, time.Time) {
 	if x.state != http.StateActive || len(x.requests) == 0 && x.answered {
 		return rankIdle, x.since
@@ -179,9 +185,9 @@ func (x *connection) rank(now time.Time) (int, time.Time) {
 	return rankWorking, oldest
 }
 
-// longestWaiting returns the connection to close first among those that f
-// accepts, that is the oldest of the lowest rank, and the reason; nil if all
-// have a request in progress.
+// longestWaiting returns the connection to close first among those that f accepts, that is
+// the oldest of the lowest rank, and why: ClosedIdle, for other ranks ClosedSlow. nil if f
+// accepts none, or a request of each is worked at.
 func (c *Connections) longestWaiting(f func(*connection) bool) (*connection, string) {
 	var first *connection
 	var since time.Time
@@ -200,11 +206,13 @@ func (c *Connections) longestWaiting(f func(*connection) bool) (*connection, str
 	return first, ClosedSlow
 }
 
+// add adds a connection and counts it for its address. The lock is held.
 func (c *Connections) add(x *connection) {
 	c.open[x.conn] = x
 	c.remotes[x.remote]++
 }
 
+// forget removes a connection, if it is there. The lock is held.
 func (c *Connections) forget(conn net.Conn) {
 	x := c.open[conn]
 	if x == nil {
@@ -216,9 +224,9 @@ func (c *Connections) forget(conn net.Conn) {
 	}
 }
 
-// remoteOf returns the range from which one client can choose addresses: an
-// IPv4 address, an IPv6 network of 64 bits, the whole loopback. All connections
-// without an IP address, such as UNIX sockets, are one range.
+// remoteOf returns the range from which one client can choose addresses: an IPv4 address,
+// an IPv6 network of 64 bits, the whole loopback. All connections without an IP address,
+// such as UNIX sockets, have the zero Prefix.
 func remoteOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {

@@ -14,9 +14,9 @@ import (
 // --web.config.file.
 const maxSettings = 1 << 20
 
-// OwnNames returns the names of this host: the kernel's, the same with each
-// search domain of /etc/resolv.conf, and the names on the same line of
-// /etc/hosts. It sends no DNS query.
+// OwnNames returns the names of this host: the kernel's, whole and without its domain, the
+// latter with each search domain of etc/resolv.conf, and the names on the same line of
+// etc/hosts. Names may occur twice. nil: hostname is "". It sends no DNS query.
 func OwnNames(hostname, etc string) []string {
 	if hostname == "" {
 		return nil
@@ -38,7 +38,8 @@ func OwnNames(hostname, etc string) []string {
 	return names
 }
 
-// fieldsOf returns the words of each line that has several, without comments.
+// fieldsOf returns the words of each line that has several, without comments; nil if the
+// file cannot be read or has more than 1 MiB.
 func fieldsOf(path string) (out [][]string) {
 	b, err := safefile.Read(path, safefile.Policy{MaxBytes: maxSettings, AnyOwner: true})
 	if err != nil {
@@ -53,9 +54,9 @@ func fieldsOf(path string) (out [][]string) {
 	return out
 }
 
-// HasLogin reports whether a file of --web.config.file asks every client for a
-// password or for a certificate. The file is read by the toolkit at each request,
-// and so here.
+// HasLogin reports whether a file of --web.config.file asks every client for a password or
+// for a certificate; false for "" and for a file that cannot be read or parsed. The file
+// is read by the toolkit at each request, and so here.
 func HasLogin(path string) bool {
 	if path == "" {
 		return false

@@ -31,7 +31,9 @@ type HostOptions struct {
 	Login       func() bool // whether every request has passed a login; nil: never
 }
 
-// NewHosts returns a check that accepts IP addresses, localhost and the names of o.
+// NewHosts returns a check that accepts IP addresses, localhost and the names of o. It
+// leaves out own names, and that of ExternalURL, that are no host names. Its error: a name
+// of Allowed is none, or ExternalURL is no URL.
 func NewHosts(o HostOptions) (*Hosts, error) {
 	h := &Hosts{names: map[string]bool{"localhost": true}, login: o.Login}
 	for _, n := range o.Own {
@@ -60,7 +62,8 @@ func NewHosts(o HostOptions) (*Hosts, error) {
 
 var errName = errors.New("expected a host name such as resp.example.com, without port, in ASCII (xn--… for other letters)")
 
-// hostName returns a configured name in the form in which names are compared.
+// hostName returns a configured name in the form in which names are compared: in lower
+// case, without a dot at its end. errName: it is no host name.
 func hostName(name string) (string, error) {
 	s := strings.ToLower(strings.TrimSuffix(name, "."))
 	if s == "" || len(s) > maxName || strings.ContainsFunc(s, func(r rune) bool {
@@ -71,8 +74,8 @@ func hostName(name string) (string, error) {
 	return s, nil
 }
 
-// Allows reports whether a Host header names the exporter. An empty one does:
-// no browser sends that.
+// Allows reports whether a Host header, with or without a port, names the exporter: an IP
+// address, localhost or a name of the options. An empty one does: no browser sends that.
 func (h *Hosts) Allows(host string) bool {
 	if host == "" {
 		return true
@@ -96,8 +99,9 @@ func (h *Hosts) Allows(host string) bool {
 // Refused returns how many requests were refused since the start.
 func (h *Hosts) Refused() uint64 { return h.refused.Load() }
 
-// Guard returns a handler that answers 403 where the host name is not the
-// exporter's.
+// Guard returns a handler that passes to next what comes with a host that [Hosts.Allows],
+// over no TCP connection, or while every request needs a login; it answers 403 to all
+// other requests.
 func (h *Hosts) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.accepts(r) {
@@ -108,9 +112,9 @@ func (h *Hosts) Guard(next http.Handler) http.Handler {
 	})
 }
 
-// GuardBrowsers is [Hosts.Guard] for what programs reach by any name: it checks
-// only requests with a header that every browser adds to a POST, and that other
-// clients do not send.
+// GuardBrowsers returns a handler that checks the host as [Hosts.Guard] does, but only of
+// requests with a header that every browser adds to a POST and other clients do not send.
+// It is for what programs reach by any name.
 func (h *Hosts) GuardBrowsers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fromBrowser(r) && !h.accepts(r) {
@@ -121,6 +125,8 @@ func (h *Hosts) GuardBrowsers(next http.Handler) http.Handler {
 	})
 }
 
+// fromBrowser reports whether a request has a header that only browsers send: Origin,
+// Referer or Sec-Fetch.
 func fromBrowser(r *http.Request) bool {
 	for _, name := range []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Referer"} {
 		if _, ok := r.Header[name]; ok {
@@ -130,6 +136,8 @@ func fromBrowser(r *http.Request) bool {
 	return false
 }
 
+// accepts reports whether a request may be answered: its host is allowed, it came over no
+// TCP connection, or a login is required.
 func (h *Hosts) accepts(r *http.Request) bool {
 	if h.Allows(r.Host) {
 		return true
@@ -141,6 +149,7 @@ func (h *Hosts) accepts(r *http.Request) bool {
 	return h.login != nil && h.login()
 }
 
+// refuse counts a request and answers it with status 403.
 func (h *Hosts) refuse(w http.ResponseWriter) {
 	h.refused.Add(1)
 	http.Error(w, "Host name not allowed. Use the IP address, or start the exporter with --web.allowed-host=NAME.", http.StatusForbidden)

@@ -40,10 +40,10 @@ func (c *Connections) Requests(next http.Handler) http.Handler {
 	})
 }
 
-// Bodies returns a handler that bounds how long the body of a POST may take,
-// BodyLimit, and that awaits none of other methods: with HTTP/1, where no client
-// sends one, the response is 400 and ends the connection. It belongs inside of [Connections.Requests], and of
-// [Responses.Buffered] where there is one.
+// Bodies returns a handler that bounds how long the body of a POST may take, BodyLimit, and
+// that reads none of other methods: with HTTP/1, where no client sends one, the response is
+// 400 and ends the connection; with HTTP/2 next sees no body. It belongs inside of
+// [Connections.Requests], and of [Responses.Buffered] where there is one.
 func (c *Connections) Bodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w) // not every writer in tests has deadlines
@@ -106,8 +106,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin records a request of a connection until the returned function is
-// called.
+// begin records a request of a connection until the returned function is called, which
+// does nothing for a connection that is not tracked.
 func (c *Connections) begin(ctx context.Context, q *request) (end func()) {
 	conn := connOf(ctx)
 	c.mu.Lock()

@@ -56,16 +56,18 @@ func NewResponses(c *Connections) *Responses {
 	}
 }
 
-// Aborted returns the number of responses that did not reach their clients
-// completely, by reason.
+// Aborted returns a copy of how many responses the exporter has cut off or replaced since the
+// start, by reason (CutSlow, CutMemory, CutTooLarge; 0 if none was). One whose client hung up
+// before WriteLimit is not counted.
 func (r *Responses) Aborted() map[string]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.cut)
 }
 
-// Buffered returns a handler that sends the response of next once it is
-// complete.
+// Buffered returns a handler that sends the response of next once it is complete; status
+// 500 instead of one of more than 32 MiB. It cuts off a response that its client does not
+// take within WriteLimit, and the oldest ones if those being sent hold too many bytes.
 func (r *Responses) Buffered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, ok := r.pool.Get().(*bytes.Buffer)
@@ -102,7 +104,8 @@ func (x *response) WriteHeader(code int) {
 	}
 }
 
-// Write implements [http.ResponseWriter].
+// Write implements [http.ResponseWriter]. It returns errTooLarge, and stores nothing more,
+// once the body would have more than 32 MiB.
 func (x *response) Write(b []byte) (int, error) {
 	x.WriteHeader(http.StatusOK)
 	if x.over = x.over || x.body.Len()+len(b) > maxResponse; x.over {
@@ -111,11 +114,11 @@ func (x *response) Write(b []byte) (int, error) {
 	return x.body.Write(b)
 }
 
-// FlushError implements the flusher of [http.ResponseController]: nothing is
-// sent before the response is whole.
+// FlushError implements the flusher of [http.ResponseController]. It always returns
+// http.ErrNotSupported: nothing is sent before the response is whole.
 func (*response) FlushError() error { return http.ErrNotSupported }
 
-// Unwrap is for [http.ResponseController], to set deadlines.
+// Unwrap returns the writer below, for the deadlines of [http.ResponseController].
 func (x *response) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // send sends a complete response within the time limit.
@@ -175,6 +178,7 @@ func (r *Responses) begin(x *response) {
 	}
 }
 
+// end removes a response that has been written.
 func (r *Responses) end(x *response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,6 +191,7 @@ func (r *Responses) end(x *response) {
 	}
 }
 
+// count counts a response that was cut off.
 func (r *Responses) count(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

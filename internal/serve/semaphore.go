@@ -16,16 +16,19 @@ type Semaphore struct {
 	remotes map[netip.Prefix]int
 }
 
-// NewSemaphore returns a semaphore with limit slots; 0 or less is no limit.
+// NewSemaphore returns a semaphore with limit slots, of which one remote address has three
+// quarters at most; 0 or less is no limit.
 func NewSemaphore(limit int) *Semaphore {
 	return &Semaphore{limit: limit, share: max(1, limit-limit/4), remotes: make(map[netip.Prefix]int)}
 }
 
-// Limit returns the number of slots.
+// Limit returns the number of slots; 0 or less: there is no limit.
 func (p *Semaphore) Limit() int { return p.limit }
 
-// Acquire takes a slot for the request of a context of [Connections.Attach]; ok
-// is false if none is free. The slot is taken until free is called.
+// Acquire acquires a slot for the request of a context of [Connections.Attach]; it does not
+// wait. free releases it. ok is false, and free nil, if none is free, or its remote address
+// has three quarters of them, which is not checked if ctx has no connection. A semaphore of
+// limit 0 or less has no limit.
 func (p *Semaphore) Acquire(ctx context.Context) (free func(), ok bool) {
 	if p.limit <= 0 {
 		return func() {}, true

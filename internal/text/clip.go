@@ -5,7 +5,8 @@ import (
 	"unicode"
 )
 
-// Clip shortens text and takes out what would break a line.
+// Clip returns at most the first limit bytes of s, followed by "…" if it was cut. Each
+// control character, such as a line break, becomes a space, and invalid UTF-8 becomes "�".
 func Clip(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "�")
 	if len(s) > limit {

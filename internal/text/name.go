@@ -24,8 +24,8 @@ func Name(s string) string {
 	return string(b[:n])
 }
 
-// NameBytes is [Name] for bytes, without an allocation: it returns s itself where
-// it is clean, else a part of room, which holds the name.
+// NameBytes returns [Name] of bytes without an allocation: s itself if it needs no
+// change, else a part of room.
 func NameBytes(s []byte, room *[MaxName]byte) []byte {
 	if clean(s) {
 		return s
@@ -53,7 +53,8 @@ func clean[T string | []byte](s T) bool {
 	return true
 }
 
-// nameByte returns what a character becomes in a name.
+// nameByte returns a character as the name of an app has it: itself if the name may have
+// it, else "_".
 func nameByte(c rune) byte {
 	switch {
 	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == ':', c == '@', c == '-', c == '/':

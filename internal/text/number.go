@@ -6,17 +6,26 @@ import (
 	"strings"
 )
 
-// Exact returns v with all its digits up to a millionth, thousands apart.
+// Exact returns v rounded to a millionth, without zeros at the end and with commas between
+// thousands, e.g. "1,234.5"; "NaN", "+Inf" and "-Inf" as such.
 func Exact(v float64) string {
 	s := strconv.FormatFloat(v, 'f', 6, 64)
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return s
+	}
 	s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 	whole, rest, _ := strings.Cut(s, ".")
 	if rest != "" {
 		rest = "." + rest
 	}
+	if whole == "-0" && rest == "" {
+		return "0"
+	}
 	return thousands(whole) + rest
 }
 
+// thousands returns digits, with or without "-" before them, with a comma between
+// thousands.
 func thousands(digits string) string {
 	sign := ""
 	if strings.HasPrefix(digits, "-") {
@@ -28,7 +37,8 @@ func thousands(digits string) string {
 	return sign + digits
 }
 
-// Short returns v with one decimal below 10 and with none above.
+// Short returns v with one decimal below 10, which is left out if it is 0, and from 9.95
+// on as a whole number with commas between thousands.
 func Short(v float64) string {
 	if math.Abs(v) >= 9.95 {
 		return Exact(math.Round(v))
@@ -40,7 +50,8 @@ func Short(v float64) string {
 	return s
 }
 
-// Seconds returns a length of time in its two largest units.
+// Seconds returns v seconds in words: one unit below a minute ("<0.1 ms", "12 ms", "1.5
+// s"), from there on two ("2 h 5 min"), the smaller one left out if it is 0.
 func Seconds(v float64) string {
 	switch {
 	case v < 0:
@@ -62,6 +73,7 @@ func Seconds(v float64) string {
 	}
 }
 
+// pair returns a number in two units, the smaller one left out if it is 0: "2 h 5 min".
 func pair(v, big float64, bigName string, small float64, smallName string) string {
 	n := math.Round(v / small)
 	per := big / small
@@ -72,7 +84,8 @@ func pair(v, big float64, bigName string, small float64, smallName string) strin
 	return out
 }
 
-// Enumerate returns words joined with commas and "and".
+// Enumerate returns words joined with commas, and "and" before the last one; "" without
+// words.
 func Enumerate(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")

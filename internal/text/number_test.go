@@ -1,6 +1,7 @@
 package text_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/text"
@@ -15,9 +16,14 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("Seconds(%g) = %q, want %q", v, got, want)
 		}
 	}
-	for v, want := range map[float64]string{1234567: "1,234,567", -1000.5: "-1,000.5", 0.1234567: "0.123457", 999: "999"} {
+	for v, want := range map[float64]string{1234567: "1,234,567", -1000.5: "-1,000.5", 0.1234567: "0.123457", 999: "999", -1e-9: "0", -0.5: "-0.5", math.Inf(1): "+Inf"} {
 		if got := text.Exact(v); got != want {
 			t.Errorf("Exact(%g) = %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{0: "0 %", 0.0001: "<0.1 %", -0.0001: "<0.1 %", 0.5: "50 %", -0.5: "-50 %"} {
+		if got := text.Percent(v); got != want {
+			t.Errorf("Percent(%g) = %q, want %q", v, got, want)
 		}
 	}
 	for v, want := range map[float64]string{9.94: "9.9", 9.96: "10", -0.01: "0", 3: "3"} {

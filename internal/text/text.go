@@ -42,7 +42,8 @@ func Label(s string, limit int) string {
 	return b.String()
 }
 
-// sound reports whether every character of s may be shown.
+// sound reports whether all characters of s are printable; U+FFFD and invalid UTF-8 are
+// not.
 func sound(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -52,6 +53,8 @@ func sound(s string) bool {
 	return true
 }
 
+// soundRunes reports whether all characters are printable; U+FFFD and invalid UTF-8 are
+// not.
 func soundRunes(s string) bool {
 	for _, c := range s {
 		if c == utf8.RuneError || !unicode.IsPrint(c) {

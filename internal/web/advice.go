@@ -26,6 +26,9 @@ type adviceLine struct {
 
 const adviceNames = 4 // apps named before the same advice
 
+// adviceOf returns the lines of advice, at most adviceUpTo, the number of those left out,
+// and the links to runbooks. If there are several apps, a line begins with those that it
+// is about.
 func (w *Web) adviceOf(s *pageState, v *verdict) adviceView {
 	lines := s.adviceLines(v.Sentence)
 	n := min(len(lines), adviceUpTo)
@@ -40,8 +43,8 @@ func (w *Web) adviceOf(s *pageState, v *verdict) adviceView {
 	return out
 }
 
-// adviceLines returns the recommendations without the sentences that the verdict has, and
-// the same advice for several apps once.
+// adviceLines returns the recommendations for the page, the most useful first: without the
+// sentences that the verdict has, and the same advice for several apps as one line.
 func (s *pageState) adviceLines(verdict string) []adviceLine {
 	var out []adviceLine
 	for _, line := range s.health.Recommendations() {
@@ -55,8 +58,10 @@ func (s *pageState) adviceLines(verdict string) []adviceLine {
 	return out
 }
 
-// withoutSentence returns a recommendation without the sentence of its cause or chain, if
-// the verdict has that sentence. Of several apps, each shows its own cause.
+// withoutSentence returns a recommendation as a line with its app. It leaves out the
+// sentence about the cause or chain if the verdict has that, and that about a cause also if
+// there are several apps, each of which shows its own. Any other line is returned as it is,
+// without apps.
 func (s *pageState) withoutSentence(line, verdict string) adviceLine {
 	for i := range s.state.Bottlenecks {
 		b := &s.state.Bottlenecks[i]
@@ -76,7 +81,8 @@ func (s *pageState) withoutSentence(line, verdict string) adviceLine {
 	return adviceLine{text: line}
 }
 
-// listed returns names in words, such as "app00, app01 and 3 more".
+// listed returns names in words, the first four and how many more: "a, b, c, d and 3
+// more".
 func listed(names []string) string {
 	words := slices.Clone(names[:min(len(names), adviceNames)])
 	if more := len(names) - len(words); more > 0 {

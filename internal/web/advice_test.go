@@ -22,7 +22,7 @@ func adviceOn(t *testing.T, s *model.State) (lines []string, banner string) {
 	return lines, regexp.MustCompile(`<div><p>([^<]*)</p>`).FindStringSubmatch(page)[1]
 }
 
-// heldUp lets so many apps be held up by a Redis, without a chain.
+// heldUp sets so many apps whose bottleneck is a Redis, without a chain.
 func heldUp(n int) *model.State {
 	s := webtest.Many(n, n, moment)
 	s.Chains = nil
@@ -33,8 +33,8 @@ func heldUp(n int) *model.State {
 	return s
 }
 
-// The advice has no sentence of the banner, stands there once for several apps, and says
-// which ones unless there is one.
+// The advice repeats no sentence of the banner, is there once for several apps, and names
+// them unless there is one.
 func TestAdvice(t *testing.T) {
 	redis := cause.Advice(&model.Bottleneck{Cause: model.CauseRedis, Peer: "redis:cache"})
 	for name, c := range map[string]struct {

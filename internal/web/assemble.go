@@ -9,7 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web/parts"
 )
 
-// assemble returns the state of one gather and its evaluation, grouped by app.
+// assemble returns the state of one gather and its evaluation, grouped by app, for the
+// page and the JSON.
 func assemble(st *model.State, j health.Evaluation) pageState {
 	s := pageState{At: j.At, limits: make(map[limitKey]limitPair, len(st.Thresholds)+len(st.AppThresholds)), state: st, health: j, Stores: parts.StoresOf(st, &j), Unseen: unseenOf(st)}
 	for _, t := range st.Thresholds {
@@ -31,6 +32,8 @@ type limitKey struct{ app, resource string }
 // limitPair is two limits; a nil one is off.
 type limitPair struct{ warning, critical *float64 }
 
+// appNames returns the names of all apps whose processes or numbers of workers are known,
+// sorted, each once.
 func appNames(s *model.State) []string {
 	var names []string
 	for i := range s.Apps {
@@ -45,6 +48,8 @@ func appNames(s *model.State) []string {
 	return slices.Compact(names)
 }
 
+// assembleApp returns what the state has about one app. Known is false if its processes
+// were not read.
 func assembleApp(s *model.State, name string) app {
 	a := app{App: model.App{Name: name}, Memory: measures.AppMemory(s, name)}
 	for i := range s.Apps {

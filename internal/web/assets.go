@@ -21,8 +21,8 @@ type asset struct {
 	content    []byte
 }
 
-// loadAssets reads the embedded files, by their name below static/. They are
-// part of the binary, so reading them can only fail where the build is broken.
+// loadAssets returns the embedded files by their name below static/. It panics if one
+// cannot be read, which only a broken build can cause.
 func loadAssets() map[string]asset {
 	out := make(map[string]asset)
 	err := fs.WalkDir(files, "static", func(name string, d fs.DirEntry, err error) error {
@@ -39,7 +39,8 @@ func loadAssets() map[string]asset {
 	return out
 }
 
-// kindOf does not ask the host's table of types: it may be missing or odd.
+// kindOf returns the media type of a file by the extension of its name, without the
+// host's table of types, which may be missing or wrong; text/plain for any other extension.
 func kindOf(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -53,6 +54,7 @@ func kindOf(name string) string {
 	}
 }
 
+// parsePage returns the templates of the page.
 func parsePage() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"bytes": display.Bytes, "seconds": display.Seconds, "percent": display.Percent,

@@ -6,9 +6,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// refreshChains sets the times in the chains to those of the later samples of threads:
-// a thread that still waits has waited for longer by now, and so has a connection for
-// which it waits. A chain of which no victim is seen waiting any more keeps its times.
+// refreshChains updates the times in the chains to those of the later samples of threads:
+// a thread that still waits has waited longer by now, and so has its connection. A chain
+// none of whose victims still waits keeps its times.
 func (s *pageState) refreshChains(current func(pid int) ([]model.Thread, bool)) {
 	later := s.ThreadsAt.Sub(s.At).Seconds()
 	if len(s.state.Chains) == 0 || s.At.IsZero() || later <= 0 {
@@ -22,6 +22,8 @@ func (s *pageState) refreshChains(current func(pid int) ([]model.Thread, bool)) 
 	s.state = &state
 }
 
+// refreshChain sets the times of a chain by what its threads do now. It changes nothing if
+// no victim waits any more. later is how many seconds have passed.
 func refreshChain(c *model.Chain, current func(pid int) ([]model.Thread, bool), later float64) {
 	still := func(l *model.Link) *model.Thread { return stillWaits(l, current) }
 	victims := slices.Clone(c.Victims)
@@ -49,8 +51,8 @@ func refreshChain(c *model.Chain, current func(pid int) ([]model.Thread, bool), 
 	}
 }
 
-// stillWaits returns the thread of a link as it was last sampled, if it still does what
-// it did; nil otherwise.
+// stillWaits returns the last sample of a link's thread if that still waits for the same,
+// for at least as long; nil if it does not, is not sampled, or the link has no thread.
 func stillWaits(l *model.Link, current func(pid int) ([]model.Thread, bool)) *model.Thread {
 	if l.PID == 0 || l.TID == 0 {
 		return nil
@@ -63,7 +65,7 @@ func stillWaits(l *model.Link, current func(pid int) ([]model.Thread, bool)) *mo
 	return &threads[i]
 }
 
-// longer returns a time that is later seconds longer; nil if it is not known.
+// longer returns a number of seconds plus later; nil for nil.
 func longer(v *float64, later float64) *float64 {
 	if v == nil {
 		return nil
@@ -71,8 +73,8 @@ func longer(v *float64, later float64) *float64 {
 	return model.Known(*v + later)
 }
 
-// refreshThreads sets the threads of the workers to those of later samples. A worker
-// that is not sampled keeps those of the gather.
+// refreshThreads replaces the threads of the workers by their last samples. A worker that
+// is not sampled keeps those of the gather.
 func (s *pageState) refreshThreads(current func(pid int) ([]model.Thread, bool)) {
 	for i := range s.Apps {
 		for j := range s.Apps[i].Workers {

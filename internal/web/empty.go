@@ -15,7 +15,9 @@ type noRequestsView struct {
 	After  string        // from the time on
 }
 
-// noRequests returns why the page has no numbers of an app's requests; nil: it has.
+// noRequests returns what the page says instead of an app's request numbers: why there are
+// none. nil: the app has some in the last minute, there was no gather yet, or it is not
+// known whether StatsD is on.
 func (w *Web) noRequests(s *pageState, a *app) *noRequestsView {
 	if a.Requests.Rate != nil && *a.Requests.Rate > 0 || s.At.IsZero() {
 		return nil
@@ -46,9 +48,9 @@ func (w *Web) noRequests(s *pageState, a *app) *noRequestsView {
 	return out
 }
 
-// note sets what the verdict says of what the reader asked for.
+// note sets v.Note if the reader asked for an app that is not found on this host.
 func (v *verdict) note(s *pageState, q past.Asked) {
 	if q.App != "" && !slices.ContainsFunc(s.Apps, func(a app) bool { return a.Name == q.App }) {
-		v.Note = "No app " + q.App + " is seen on this host now."
+		v.Note = "No app " + q.App + " is found on this host now."
 	}
 }

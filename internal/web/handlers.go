@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web/runbooks"
 )
 
+// servePage answers with the page; 400 if its parameters are wrong.
 func (w *Web) servePage(rw http.ResponseWriter, req *http.Request) {
 	q, err := past.AskedOf(req.URL.Query(), w.opts.Now())
 	if err != nil {
@@ -38,6 +39,8 @@ type update struct {
 	AppLimits map[string]map[string][2]*float64 `json:"app_limits"` // the same in force for each app that has any; null: off
 }
 
+// serveUpdate answers with what has changed on the page since a time, as JSON; 400 if its
+// parameters are wrong.
 func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 	since := int64(0)
 	if q := req.URL.Query().Get("since"); q != "" {
@@ -79,12 +82,21 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 	w.writeJSON(rw, u)
 }
 
+// serveStatus answers with the status as JSON.
 func (w *Web) serveStatus(rw http.ResponseWriter, _ *http.Request) {
 	s, _ := w.look()
 	w.writeJSON(rw, w.status(s))
 }
 
-func (w *Web) serveRunbooks(rw http.ResponseWriter, _ *http.Request) {
+// serveRunbooks sends the page of runbooks. With the name of an alert, as in
+// ?alert=RespAppDown, it redirects to the alert's section: Grafana cannot write that link
+// itself.
+func (w *Web) serveRunbooks(rw http.ResponseWriter, req *http.Request) {
+	if anchor := w.books.Anchor(req.URL.Query().Get("alert")); anchor != "" {
+		rw.Header().Set("Location", "runbooks#"+anchor) // relative: a proxy may have cut off a prefix
+		rw.WriteHeader(http.StatusFound)
+		return
+	}
 	var b bytes.Buffer
 	view := struct {
 		*runbooks.Page
@@ -98,6 +110,7 @@ func (w *Web) serveRunbooks(rw http.ResponseWriter, _ *http.Request) {
 	w.write(rw, "text/html; charset=utf-8", b.Bytes())
 }
 
+// serveAsset answers with a file of the page, 304 if the browser has it, or 404.
 func (w *Web) serveAsset(rw http.ResponseWriter, req *http.Request) {
 	a, ok := w.assets[req.PathValue("name")]
 	if !ok {
@@ -113,10 +126,12 @@ func (w *Web) serveAsset(rw http.ResponseWriter, req *http.Request) {
 	w.write(rw, a.kind, a.content)
 }
 
+// serveHealthy answers 200.
 func (w *Web) serveHealthy(rw http.ResponseWriter, _ *http.Request) {
 	w.write(rw, "text/plain; charset=utf-8", []byte("resp-exporter is Healthy.\n"))
 }
 
+// serveReady answers 200 once the exporter is ready, else 503.
 func (w *Web) serveReady(rw http.ResponseWriter, _ *http.Request) {
 	if !w.opts.Ready() {
 		http.Error(rw, "resp-exporter is not Ready.", http.StatusServiceUnavailable)
@@ -125,6 +140,7 @@ func (w *Web) serveReady(rw http.ResponseWriter, _ *http.Request) {
 	w.write(rw, "text/plain; charset=utf-8", []byte("resp-exporter is Ready.\n"))
 }
 
+// serveReload reloads the configuration; 403 if that is not enabled, 500 if it fails.
 func (w *Web) serveReload(rw http.ResponseWriter, _ *http.Request) {
 	if !w.opts.LifecycleEnabled || w.opts.Reload == nil {
 		http.Error(rw, "Lifecycle API is not enabled.", http.StatusForbidden)
@@ -137,6 +153,7 @@ func (w *Web) serveReload(rw http.ResponseWriter, _ *http.Request) {
 	rw.WriteHeader(http.StatusOK)
 }
 
+// writeJSON answers with a value as JSON.
 func (w *Web) writeJSON(rw http.ResponseWriter, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -146,7 +163,8 @@ func (w *Web) writeJSON(rw http.ResponseWriter, v any) {
 	w.write(rw, "application/json", append(b, '\n'))
 }
 
-// write sends a whole body. That the client went away is its own affair.
+// write sends a body as a whole, with its media type. That the client went away is only
+// logged.
 func (w *Web) write(rw http.ResponseWriter, kind string, body []byte) {
 	rw.Header().Set("Content-Type", kind)
 	rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -155,6 +173,7 @@ func (w *Web) write(rw http.ResponseWriter, kind string, body []byte) {
 	}
 }
 
+// fail logs an error and answers 500 without its text.
 func (w *Web) fail(rw http.ResponseWriter, doing string, err error) {
 	w.opts.Logger.Error("Cannot "+doing, "err", err)
 	http.Error(rw, "cannot "+doing, http.StatusInternalServerError)

@@ -38,6 +38,7 @@ func TestEndpoints(t *testing.T) {
 		"update at no time":  {"GET", "/api/v1/page?at=noon", good, 400, "at must be a time"},
 		"page at no time":    {"GET", "/?at=noon", good, 400, "at must be a time"},
 		"runbooks":           {"GET", "/runbooks", good, 200, `<h3 id="respqueuefull">`},
+		"unknown runbook":    {"GET", "/runbooks?alert=RespNone", good, 200, `<h3 id="respqueuefull">`},
 		"runbooks by POST":   {"POST", "/runbooks", good, 405, ""},
 		"prefix: runbooks":   {"GET", "/admin/r/runbooks", func(o *web.Options) { o.RoutePrefix = "/admin/r" }, 200, `href="static/app.css"`},
 		"script":             {"GET", "/static/app.js", good, 200, "use strict"},
@@ -94,6 +95,20 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// TestRunbookOfAnAlert checks that the name of an alert leads to its section.
+func TestRunbookOfAnAlert(t *testing.T) {
+	t.Parallel()
+	for prefix, path := range map[string]string{"": "/runbooks", "/admin/r": "/admin/r/runbooks"} {
+		o := options(fullSample())
+		o.RoutePrefix = prefix
+		rec := httptest.NewRecorder()
+		serve(o).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path+"?alert=RespQueueFull", nil))
+		if got := rec.Header().Get("Location"); rec.Code != http.StatusFound || got != "runbooks#respqueuefull" {
+			t.Errorf("%s: status %d, location %q", path, rec.Code, got)
+		}
+	}
+}
+
 func TestReloadRefusesOtherSites(t *testing.T) {
 	o := options(fullSample())
 	o.LifecycleEnabled, o.Reload = true, func() error { t.Error("reloaded for another site"); return nil }
@@ -136,7 +151,7 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
 	`"bottleneck":null,"capacity":{"utilization_ratio":null,"saturation_requests_per_second":null,"queue_wait_seconds":null},` +
 	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{},"threads":[],"leak":null}],` +
-	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[]}],"lock_waits":[],"chains":[],` +
+	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[],"reported":null}],"lock_waits":[],"chains":[],` +
 	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}],` +
 	`"notes":[{"collector":"requests","of":"app:shop","reason":"malformed","detail":"lines"}]}`
 

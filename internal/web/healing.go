@@ -3,21 +3,27 @@ package web
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/relay"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
 )
 
 const (
+	temporaryUpTo = 20 // temporary settings
+
 	runsUpTo    = 8  // runs on the page, the newest first
 	firingUpTo  = 10 // alerts, the oldest first
 	victimsUpTo = 20 // of one run
+	missingUpTo = 5  // hosts without an exporter, the last one first
 )
 
 type (
@@ -35,6 +41,13 @@ type (
 		HiddenFiring int
 		Runs         []runView
 		HiddenRuns   int
+		Relay        []string // what is wrong with the relay, a sentence each
+		Temporary    []temporaryView
+		HiddenTemps  int // temporary settings that are not shown
+	}
+	temporaryView struct {
+		Action, Target, What string
+		Since, Until         display.Clock // at the latest, for a throttle unless it is renewed
 	}
 	pauseView struct {
 		Reason, By   string
@@ -59,8 +72,9 @@ type (
 	stepView struct{ Action, Target, Plan, Came string }
 )
 
-// healing is the section about alerts and what is done about them; it is empty
-// where nothing of it is configured and no alert was reported.
+// healing returns what the page's section about healing shows: alerts and what is done
+// about them, the first of each list and how many are hidden. Show is false if no healing
+// is configured and no alert fires.
 func (w *Web) healing() healingView {
 	if w.opts.Healing == nil {
 		return healingView{}
@@ -93,10 +107,58 @@ func (w *Web) healing() healingView {
 		v.Runs = append(v.Runs, runOf(&s.Runs[i]))
 	}
 	v.HiddenRuns = max(0, len(s.Runs)-runsUpTo)
+	v.Relay = relayFaults(s.Relay)
+	all := temporaryOf(&s)
+	v.Temporary = all[:min(len(all), temporaryUpTo)]
+	v.HiddenTemps = len(all) - len(v.Temporary)
 	return v
 }
 
-// person returns why healing needs a person, for the banner.
+// temporaryOf returns the settings that are in force for a time: throttles first.
+func temporaryOf(s *heal.Snapshot) (out []temporaryView) {
+	for _, x := range s.Throttles {
+		what := "as many requests are shed as keep the queue time at its target"
+		if x.Percent > 0 {
+			what = strconv.FormatFloat(x.Percent, 'f', -1, 64) + " % of the requests are shed"
+		}
+		out = append(out, temporaryView{config.ActionThrottle, "app:" + x.App, what, display.ClockOf(x.Since), display.ClockOf(x.Until)})
+	}
+	for i := range s.Holds {
+		h := &s.Holds[i]
+		what := fmt.Sprintf("%d instead of %d", h.To, h.From)
+		out = append(out, temporaryView{h.Action, h.Target, what, display.ClockOf(h.Since), display.ClockOf(h.Since.Add(action.MaxHold))})
+	}
+	return out
+}
+
+// relayFaults returns what is wrong with the relay of alerts about other hosts, one
+// sentence each; of the hosts without an exporter at most missingUpTo. nil: nothing is, or
+// there is no relay.
+func relayFaults(r *relay.Summary) (out []string) {
+	if r == nil {
+		return nil
+	}
+	if !r.Up {
+		out = append(out, "The relay's Redis does not answer: alerts about other hosts are refused, and Alertmanager sends them again")
+	}
+	if r.Waiting > 0 {
+		out = append(out, text.Plural(float64(r.Waiting), "alert about another host waits", "alerts about other hosts wait")+" for the acknowledgement of an exporter")
+	}
+	for _, m := range r.Missing[:min(len(r.Missing), missingUpTo)] {
+		if m.Away {
+			out = append(out, fmt.Sprintf("The exporter of host %s does not answer: %s for it for an hour each, the last one %s", m.Host, text.Plural(float64(m.Alerts), "alert waits", "alerts wait"), m.Alert))
+			continue
+		}
+		out = append(out, fmt.Sprintf("No exporter is registered for host %s: %s dropped, the last one %s", m.Host, text.Plural(float64(m.Alerts), "alert was", "alerts were"), m.Alert))
+	}
+	if n := len(r.Missing) - missingUpTo; n > 0 {
+		out = append(out, fmt.Sprintf("And %d more hosts without an exporter", n))
+	}
+	return out
+}
+
+// person returns, for the banner, why healing needs a person, with the names of maxAlso
+// rules at most; nil if it does not.
 func (v *healingView) person() []string {
 	var out []string
 	if n := len(v.Human); n > 0 {
@@ -115,6 +177,7 @@ func (v *healingView) person() []string {
 	return out
 }
 
+// modeWord returns the mode as the page shows it: "dry-run" for dry_run, any other as it is.
 func modeWord(mode string) string {
 	if mode == config.HealDryRun {
 		return "dry-run"
@@ -122,7 +185,8 @@ func modeWord(mode string) string {
 	return mode
 }
 
-// severityOf is the level of an alert's label severity.
+// severityOf returns the level of an alert by its label severity, in any case: critical for
+// critical, page and error, warning for warning and ticket; unknown for any other value.
 func severityOf(s string) display.Level {
 	switch strings.ToLower(s) {
 	case "critical", "page", "error":
@@ -134,6 +198,8 @@ func severityOf(s string) display.Level {
 	}
 }
 
+// runOf returns a run as the page shows it, with at most victimsUpTo victims, or with all
+// of its plan while it waits for approval; a last line has the number of the others.
 func runOf(r *journal.Run) runView {
 	took := r.Updated.Sub(r.Created).Seconds()
 	v := runView{
@@ -171,7 +237,7 @@ func runOf(r *journal.Run) runView {
 	return v
 }
 
-// victimWords names a victim, with the number of its process if it has one.
+// victimWords returns a victim as text, e.g. "worker 2 (pid 4711)".
 func victimWords(x action.Victim) string {
 	if pid := x.Info["pid"]; pid != "" && pid != x.ID {
 		return x.Kind + " " + x.ID + " (pid " + pid + ")"
@@ -179,7 +245,7 @@ func victimWords(x action.Victim) string {
 	return x.Kind + " " + x.ID
 }
 
-// wordOf is a decision for people.
+// wordOf returns a decision in words for people; any other decision as it is.
 func wordOf(d journal.Decision) string {
 	switch d {
 	case journal.DecisionDryRun:
@@ -199,7 +265,8 @@ func wordOf(d journal.Decision) string {
 	}
 }
 
-// informs reports whether an alert of that severity is about nothing that is wrong.
+// informs reports whether an alert of that severity is about nothing wrong: none, info,
+// informational, debug or notice, in any case.
 func informs(severity string) bool {
 	switch strings.ToLower(severity) {
 	case "none", "info", "informational", "debug", "notice":
@@ -208,9 +275,10 @@ func informs(severity string) bool {
 	return false
 }
 
-// reported adds to a status what Alertmanager says of the app: with "" those
-// alerts that are about no app that is shown. The judgement is the exporter's own,
-// so nothing else of the status changes.
+// reported returns a copy of a status with the alerts that Alertmanager sent about the app
+// added, as warnings unless they are critical; with name "" those about no app in apps.
+// Alerts that inform only are left out. The level stays as it is: the judgement is the
+// exporter's own. nil for nil; st itself if healing is off.
 func (w *Web) reported(st *health.Status, name string, apps []app) *health.Status {
 	if st == nil || w.opts.Healing == nil {
 		return st

@@ -9,11 +9,13 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/firing"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/relay"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// healingSample has one of everything.
+// healingSample returns a sample with one of everything.
 func healingSample() heal.Snapshot {
 	plan := &action.Plan{
 		Action: "kill_leaked_connections", Target: "app:shop/pool:main", Summary: "end 3 of 15 connections of pool main of shop", Total: 3,
@@ -35,8 +37,11 @@ func healingSample() heal.Snapshot {
 	climbed.Before = []journal.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: journal.DecisionFailed, Reason: "no improvement within 1m0s", Summary: plan.Summary, Done: 3}}
 	s := heal.Snapshot{
 		Mode: "enforce", Used: true, Approve: true, Queue: 1, Awaiting: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},
-		Paused: &journal.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
-		Firing: []heal.Firing{
+		Paused:    &journal.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
+		Holds:     []action.Hold{{Action: "scale_workers", Target: "app:shop/workers", Since: moment.Add(-2 * time.Minute), From: 4, To: 5}},
+		Throttles: []heal.Throttled{{App: "shop", Percent: 30, Since: moment.Add(-time.Minute), Until: moment.Add(time.Minute)}, {App: "till", Since: moment, Until: moment.Add(time.Minute)}},
+		Relay:     &relay.Summary{Waiting: 2, Missing: []relay.Missing{{Host: "web-7:9868", Alert: "RespPoolLeak", Alerts: 3}}},
+		Firing: []firing.Alert{
 			{Name: "RespPoolLeak", Severity: "critical", Summary: "3 connections of shop are leaked", Since: moment.Add(-5 * time.Minute), Labels: map[string]string{"app": "shop"}},
 			{Name: "DiskFull", Severity: "warning", Since: moment.Add(-time.Minute), Labels: map[string]string{}},
 		},

@@ -8,7 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web/historystatus"
 )
 
-// serveHistory answers with what requests did at a time, or from one to another.
+// serveHistory sends as JSON what requests did at a time or in a period; 400 for wrong
+// parameters.
 func (w *Web) serveHistory(rw http.ResponseWriter, req *http.Request) {
 	q, err := historystatus.ParseQuery(req.URL.Query(), w.opts.Now())
 	if err != nil {
@@ -26,7 +27,8 @@ func (w *Web) serveHistory(rw http.ResponseWriter, req *http.Request) {
 	w.writeJSON(rw, historystatus.Of(&strip, &top, &kept))
 }
 
-// serveIncidents answers with the last incidents and last words.
+// serveIncidents sends as JSON the last incidents and last words; 400 for wrong
+// parameters.
 func (w *Web) serveIncidents(rw http.ResponseWriter, req *http.Request) {
 	v := req.URL.Query()
 	limit := historystatus.MaxIncidents

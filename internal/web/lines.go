@@ -44,19 +44,20 @@ type (
 	}
 )
 
-// sorted returns the apps in the order of the page: the sick ones first.
+// sorted returns a copy of the apps in the order of the page: the worst level first, then
+// by name.
 func (s *pageState) sorted() []app {
 	out := slices.Clone(s.Apps)
 	slices.SortStableFunc(out, func(a, b app) int { return cmp.Compare(s.sickness(b.Name), s.sickness(a.Name)) })
 	return out
 }
 
-// sickness returns the level of an app, levelHealthy where it has none.
+// sickness returns the level of an app; LevelHealthy if it was not judged.
 func (s *pageState) sickness(name string) display.Level {
 	return max(display.LevelHealthy, s.appLevel(name))
 }
 
-// appLevel returns the level of an app; unknown where it was not judged.
+// appLevel returns the level of an app; LevelUnknown if it was not judged.
 func (s *pageState) appLevel(name string) display.Level {
 	st := s.health.Of(name)
 	if st == nil {
@@ -65,7 +66,9 @@ func (s *pageState) appLevel(name string) display.Level {
 	return display.LevelOf(st.Overall)
 }
 
-// divide returns the apps that are shown whole, and those in one line each.
+// divide returns the apps that the page shows whole, and those that it shows in one line
+// each, both in the order of the page. Of more than two apps only the two sickest that are
+// not healthy, and the one that was asked for, are whole.
 func (s *pageState) divide(q past.Asked) (whole, lines []app) {
 	all := s.sorted()
 	if len(all) <= fewApps {
@@ -82,6 +85,8 @@ func (s *pageState) divide(q past.Asked) (whole, lines []app) {
 	return whole, lines
 }
 
+// linesOf returns a line for each app, at most linesUpTo, and the number of the others.
+// others: the page also shows an app in full.
 func (s *pageState) linesOf(lines []app, others bool) linesView {
 	v := linesView{Title: "Apps", Hidden: max(0, len(lines)-linesUpTo)}
 	if others {
@@ -100,8 +105,8 @@ func (s *pageState) linesOf(lines []app, others bool) linesView {
 	return v
 }
 
-// whyOf returns what is wrong with an app, without its name: the cause that holds it up, and
-// the first finding; "" where nothing is.
+// whyOf returns what is wrong with an app, without its name: what holds it up, and its
+// first finding; "" if nothing is.
 func (s *pageState) whyOf(name string) string {
 	var words []string
 	if b := s.causeOf(name); b != nil {
@@ -116,8 +121,8 @@ func (s *pageState) whyOf(name string) string {
 	return strings.Join(words, "; ")
 }
 
-// sickApps returns links to the apps that are not healthy, the worst first, where there
-// are so many apps that one has to look for them.
+// sickApps returns links to the apps that are not healthy, the worst first, at most
+// bannerUpTo, and how many more there are. It returns none if there is only one app.
 func (s *pageState) sickApps() (links []appLink, more int) {
 	if len(s.Apps) < 2 {
 		return nil, 0
@@ -136,9 +141,9 @@ func (s *pageState) sickApps() (links []appLink, more int) {
 	return links, more
 }
 
-// layout returns what the script must not change section by section: which apps are
-// shown whole, in which order, and whether there is any. When it changes, the script
-// loads the page again.
+// layout returns the names of the apps that are shown whole, in their order, one a line;
+// "none" if there is no app. When it changes, the script cannot update section by section
+// and loads the page again.
 func layout(s *pageState, whole []app) string {
 	names := make([]string, 0, len(whole)+1)
 	if len(s.Apps) == 0 {

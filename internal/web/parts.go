@@ -15,7 +15,8 @@ type connections struct {
 	N         *float64
 }
 
-// fullestPool returns the pool with the highest utilization; nil if there is none.
+// fullestPool returns the pool of an app with the highest utilization, the first one if
+// that is not known of any; nil if the app has no pool.
 func (a *app) fullestPool() *parts.Pool {
 	var out *parts.Pool
 	for i := range a.Pools {
@@ -27,7 +28,7 @@ func (a *app) fullestPool() *parts.Pool {
 	return out
 }
 
-// partLines returns one line for each pool, queue and session store of the apps.
+// partLines returns a line about each pool, task queue and session store, app by app.
 func partLines(s *pageState) []parts.Store {
 	var out []parts.Store
 	for i := range s.Apps {
@@ -48,6 +49,8 @@ func partLines(s *pageState) []parts.Store {
 	return out
 }
 
+// partLine returns the line of one part of an app, with its level; unknown if it is not
+// judged.
 func (s *pageState) partLine(kind, app, component, name string, facts []string) parts.Store {
 	line := parts.Store{Kind: kind, Name: app + " " + name, Level: display.LevelUnknown, Word: "unknown", Facts: facts}
 	st := s.health.Of(app)
@@ -61,7 +64,7 @@ func (s *pageState) partLine(kind, app, component, name string, facts []string) 
 	return line
 }
 
-// connectWorkers sets the connections and the leaks of each worker.
+// connectWorkers sets the connections of each worker, and how many of them leaked.
 func (a *app) connectWorkers(r *model.State) {
 	at := make(map[string]*worker, len(a.Workers))
 	for i := range a.Workers {
@@ -86,6 +89,7 @@ func (a *app) connectWorkers(r *model.State) {
 	}
 }
 
+// orZero returns the value, 0 for nil.
 func orZero(v *float64) *float64 {
 	if v == nil {
 		return new(float64)

@@ -119,7 +119,8 @@ func shape(page string) (whole, lines []string) {
 	return whole, lines
 }
 
-// Of many apps the sickest come first and are shown whole, and the one that is asked for.
+// Of many apps the worst come first and are shown completely, and so is the requested
+// one.
 func TestManyApps(t *testing.T) {
 	for name, c := range map[string]struct {
 		apps, sick int
@@ -147,7 +148,7 @@ func TestManyApps(t *testing.T) {
 			if n := strings.Count(banner, `href="#app:`); n != c.banner {
 				t.Errorf("%d links in the banner", n)
 			}
-			if c.query == "?app=nobody" && !strings.Contains(banner, "No app nobody is seen") {
+			if c.query == "?app=nobody" && !strings.Contains(banner, "No app nobody is found") {
 				t.Error("the page does not say that there is no such app")
 			}
 		})
@@ -165,7 +166,7 @@ func TestRootOfCells(t *testing.T) {
 	}
 }
 
-// That a person is needed stands in the banner, and is spoken.
+// The banner says that a person is needed, also to screen readers.
 func TestPersonInBanner(t *testing.T) {
 	for name, c := range map[string]struct {
 		human    []string

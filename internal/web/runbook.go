@@ -11,7 +11,8 @@ const runbooksUpTo = 5
 // runbookLink is a link to the section of an alert.
 type runbookLink struct{ Alert, Anchor string }
 
-// runbooksOf returns the sections about what is wrong now, the worst first.
+// runbooksOf returns links to the runbooks about what is wrong now, the worst first, each
+// once, at most runbooksUpTo.
 func (w *Web) runbooksOf(s *pageState) []runbookLink {
 	var out []runbookLink
 	seen := make(map[string]bool)
@@ -27,8 +28,8 @@ func (w *Web) runbooksOf(s *pageState) []runbookLink {
 	return out
 }
 
-// alertOf returns the alert of the shipped rules that is about the same as a rule of the
-// exporter's own health; "" where there is none.
+// alertOf returns the name of the shipped alert about the same thing as a rule of the
+// exporter's health; "" if there is none.
 func alertOf(about health.Subject) string {
 	if about.Rule == "memory" && about.App == "" {
 		return "RespHostMemoryHigh"

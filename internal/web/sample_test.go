@@ -149,6 +149,12 @@ func (s *sample) parts(app string) {
 		s.add("resp_pool_connections", n, app, "main", state)
 	}
 	s.add("resp_pool_connections", 4, app, "reports", "idle")
+	s.add("resp_pool_connections", 2, app, "reports", "leaked")
+	s.add("resp_pool_info", 1, app, "main", "outside")
+	s.add("resp_pool_info", 1, app, "reports", "inside")
+	s.add("resp_pool_waiting_threads", 3, app, "reports")
+	s.add("resp_pool_oldest_checkout_seconds", 312, app, "reports")
+	s.add("page.pool_site", 312, app, "reports", "/report/<int:n>", "report.py", "fetch", "42", "2")
 	s.add("resp_pool_capacity", 15, app, "main")
 	s.add("resp_pool_utilization_ratio", 14.0/15, app, "main")
 	s.add("page.pool_leak", 58, app, "main", "db", "1", "4711", "812")

@@ -57,6 +57,7 @@ type worker struct {
 	Threads             []model.Thread
 }
 
+// addListeners sets the listeners, sorted by name, and the queue of the fullest one.
 func (a *app) addListeners(l *model.AppListeners) {
 	a.Overflows = l.Overflows5m
 	if q := measures.Fullest(l.Listeners); q != nil {
@@ -66,7 +67,8 @@ func (a *app) addListeners(l *model.AppListeners) {
 	slices.SortFunc(a.Listeners, func(x, y model.Listener) int { return cmp.Compare(x.Name, y.Name) })
 }
 
-// in returns the number of workers in a state: by the counts, else of those listed.
+// in returns how many workers are in a state: by the counts, or if there are none, of
+// those listed.
 func (a *app) in(state string) float64 {
 	if a.counts != nil {
 		return health.CountIn(a.counts, state)
@@ -80,13 +82,14 @@ func (a *app) in(state string) float64 {
 	return n
 }
 
-// total returns the number of workers.
+// total returns how many workers there are: by the counts, or if more, those listed.
 func (a *app) total() float64 {
 	known := a.in("busy") + a.in("idle") + a.in("stuck") + a.in("booting")
 	return max(known, float64(len(a.Workers)))
 }
 
-// memory returns the PSS of the worker, or its RSS where PSS is not known.
+// memory returns the PSS of the worker in bytes, or its RSS if that is not known; nil if
+// neither is.
 func (w *worker) memory() *float64 {
 	if w.PSS != nil {
 		return w.PSS
@@ -94,7 +97,8 @@ func (w *worker) memory() *float64 {
 	return w.RSS
 }
 
-// addWorkers adds the workers that any collector has read, by slot.
+// addWorkers sets the app's workers, by slot: each that any collector has read, with what
+// it has read.
 func (a *app) addWorkers(s *model.State) {
 	bySlot := make(map[string]*worker)
 	at := func(slot string) *worker {
@@ -129,6 +133,7 @@ func (a *app) addWorkers(s *model.State) {
 	slices.SortFunc(a.Workers, func(a, b worker) int { return health.CompareSlots(a.Slot, b.Slot) })
 }
 
+// addStates sets the states of the workers. at returns the worker of a slot.
 func addStates(of *model.AppWorkers, at func(slot string) *worker) {
 	waits := health.WaitsFor(of)
 	for i := range of.Workers {
@@ -141,6 +146,7 @@ func addStates(of *model.AppWorkers, at func(slot string) *worker) {
 	}
 }
 
+// addMemory sets the memory of the workers in bytes. at returns the worker of a slot.
 func addMemory(of *model.AppMemory, at func(slot string) *worker) {
 	for i := range of.Workers {
 		x := &of.Workers[i]
@@ -155,7 +161,8 @@ func addMemory(of *model.AppMemory, at func(slot string) *worker) {
 // unseen is a collector that is not available, and why.
 type unseen struct{ Collector, Reason, Detail string }
 
-// Because returns why a collector is not available, in words.
+// Because returns in words why a collector is not available: its detail if it has one, else
+// its reason; for a reason without words, that it failed.
 func (u unseen) Because() string {
 	if u.Detail != "" {
 		return u.Detail
@@ -176,8 +183,7 @@ func (u unseen) Because() string {
 	}
 }
 
-// unseenOf returns the collectors that are not available, without those that are
-// switched off, by name.
+// unseenOf returns the collectors that are not available and not switched off, by name.
 func unseenOf(s *model.State) []unseen {
 	var out []unseen
 	for _, c := range s.Collectors {
@@ -190,7 +196,8 @@ func unseenOf(s *model.State) []unseen {
 }
 
 // notSeen returns what the page lists as not seen: the collectors that are not available,
-// and what is not known of single apps though their collector is available.
+// and of the others what the history cannot keep, and what is not known of single apps for
+// lack of rights or support.
 func notSeen(s *pageState) []unseen {
 	out := slices.Clone(s.Unseen)
 	for i := range s.state.Lacks {
@@ -205,6 +212,7 @@ func notSeen(s *pageState) []unseen {
 	return out
 }
 
+// plus returns the sum; the other value if one is nil, nil if both are.
 func plus(a, b *float64) *float64 {
 	if a == nil || b == nil {
 		return cmp.Or(a, b)
@@ -213,19 +221,19 @@ func plus(a, b *float64) *float64 {
 	return &v
 }
 
-// disksOf returns the file systems by mount point.
+// disksOf returns the file systems, sorted by mount point.
 func disksOf(s *model.State) []model.Disk {
 	return slices.SortedFunc(slices.Values(s.Disks), func(a, b model.Disk) int { return cmp.Compare(a.Mountpoint, b.Mountpoint) })
 }
 
-// pressuresOf returns the pressures by resource, "some" before "full".
+// pressuresOf returns the pressures, sorted by resource, "some" before "full".
 func pressuresOf(s *model.State) []model.Pressure {
 	return slices.SortedFunc(slices.Values(s.Pressures), func(a, b model.Pressure) int {
 		return cmp.Or(cmp.Compare(a.Resource, b.Resource), -cmp.Compare(a.Kind, b.Kind))
 	})
 }
 
-// causeOf returns the judgement of an app with a cause; nil: there is none.
+// causeOf returns what holds up an app; nil if nothing does that is known.
 func (s *pageState) causeOf(app string) *model.Bottleneck {
 	i := slices.IndexFunc(s.state.Bottlenecks, func(b model.Bottleneck) bool { return b.App == app && b.Cause != "" })
 	if i < 0 {

@@ -58,6 +58,7 @@ type (
 		Pools       []parts.PoolJSON            `json:"pools"`
 		Tasks       []parts.QueueJSON           `json:"tasks"`
 		Sessions    []parts.SessionsJSON        `json:"sessions"`
+		Reported    *parts.ReportedJSON         `json:"reported"` // null: its workers report none of it
 	}
 	capacityJSON struct {
 		Utilization *float64 `json:"utilization_ratio"` // of the request threads, over the last minute
@@ -97,6 +98,8 @@ type (
 	}
 )
 
+// status returns the status as the API has it; before the first gather without health,
+// advice and times.
 func (w *Web) status(s pageState) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
@@ -122,7 +125,7 @@ func (w *Web) status(s pageState) statusJSON {
 	return out
 }
 
-// notesOf returns the optional lacks of all collectors.
+// notesOf returns the lacks that are optional, of all collectors; never nil.
 func notesOf(s *model.State) []noteJSON {
 	out := []noteJSON{}
 	for i := range s.Lacks {
@@ -133,6 +136,8 @@ func notesOf(s *model.State) []noteJSON {
 	return out
 }
 
+// hostStatus returns the host as the API has it: shares in percent, null where they are
+// not known.
 func hostStatus(name string, s *model.State) hostJSON {
 	out := hostJSON{
 		Name: name, MemoryUsagePercent: percent(s.Host.Memory), CPUUsagePercent: percent(s.Host.CPU),
@@ -147,6 +152,7 @@ func hostStatus(name string, s *model.State) hostJSON {
 	return out
 }
 
+// appStatus returns one app as the API has it; what is not known of it is null.
 func appStatus(s *pageState, a *app) appJSON {
 	at := s.At.UTC()
 	out := appJSON{
@@ -156,7 +162,7 @@ func appStatus(s *pageState, a *app) appJSON {
 		Health:      s.health.Of(a.Name),
 		Bottleneck:  waitstatus.BottleneckOf(s.state, a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
-		Pools: parts.PoolsStatus(a.Pools), Tasks: parts.QueuesStatus(a.Queues), Sessions: parts.SessionsStatus(a.Sessions),
+		Pools: parts.PoolsStatus(a.Pools), Tasks: parts.QueuesStatus(a.Queues), Sessions: parts.SessionsStatus(a.Sessions), Reported: parts.ReportedStatus(s.state, a.Name),
 	}
 	if a.Known {
 		out.Up = &a.Up
@@ -182,8 +188,8 @@ func appStatus(s *pageState, a *app) appJSON {
 	return out
 }
 
-// ageAt returns the seconds from the Unix time started to at, at least 0 because the
-// two come from different clocks.
+// ageAt returns the seconds from the Unix time started to at; nil if either is not known.
+// It is at least 0, because the two come from different clocks.
 func ageAt(at time.Time, started *float64) *float64 {
 	if started == nil || at.IsZero() {
 		return nil
@@ -192,6 +198,7 @@ func ageAt(at time.Time, started *float64) *float64 {
 	return &v
 }
 
+// percent returns a ratio in percent, nil for nil.
 func percent(ratio *float64) *float64 {
 	if ratio == nil {
 		return nil

@@ -40,8 +40,8 @@ const (
 	maxEnded  = 3               // ended findings shown below it
 )
 
-// verdict returns the verdict by the evaluation of the last gather, with the alerts
-// that ended lately. It is pure.
+// verdict returns the verdict on all apps by the last evaluation, with at most maxEnded of
+// the alerts that ended lately and the number of the others. It is pure.
 func (s *pageState) verdict(now time.Time) verdict {
 	v := s.current(now)
 	v.Apps, v.MoreApps = s.sickApps()
@@ -55,8 +55,8 @@ func (s *pageState) verdict(now time.Time) verdict {
 	return v
 }
 
-// inPast returns a summary in the past tense: its first verb is replaced. Names
-// of apps and servers have no spaces, so they cannot be mistaken for a verb.
+// inPast returns a summary in the past tense; as it is if it has none of the verbs. It
+// replaces the first verb: names have no spaces, so they are not taken for one.
 func inPast(summary string) string {
 	at, then := len(summary), [2]string{}
 	for _, verb := range [][2]string{
@@ -71,7 +71,9 @@ func inPast(summary string) string {
 	return summary[:at] + then[1] + strings.TrimPrefix(summary[at:], then[0])
 }
 
-// current returns the verdict without the alerts that ended.
+// current returns the verdict without the alerts that have ended. Its level is unknown
+// before the first gather, and without an app and a finding. That the last gather is older
+// than maxAge is a warning.
 func (s *pageState) current(now time.Time) verdict {
 	if s.At.IsZero() {
 		return verdict{Level: display.LevelUnknown, Sentence: "The first check of this host has not finished yet", Key: "first"}
@@ -98,9 +100,9 @@ func (s *pageState) current(now time.Time) verdict {
 	}
 }
 
-// explained returns the findings with what holds up each app, its cause or else its first
-// chain, in place of what the app's workers do for it: the finding of the workers, else the
-// first one of the app.
+// explained returns the findings, in which what holds up an app (its cause, else its
+// first chain) replaces what the app's workers do for it: the finding of the workers,
+// else the first one of the app.
 func (s *pageState) explained(found []finding) []finding {
 	for _, x := range slices.Backward(s.explanations()) { // so that the first one comes first
 		at := slices.IndexFunc(found, func(f finding) bool { return f.app == x.app && f.component == "workers" })
@@ -132,8 +134,8 @@ type explanation struct {
 	mysql              bool // a party of it waits for a MySQL server
 }
 
-// explanations returns what holds up each app: the first chain of each, with the cause in
-// place of it where one was found, then the causes of the others.
+// explanations returns what holds up each app, once an app: the cause if there is one,
+// else its first chain.
 func (s *pageState) explanations() (out []explanation) {
 	has := func(app string) bool {
 		return slices.ContainsFunc(out, func(x explanation) bool { return x.app == app })
@@ -157,12 +159,14 @@ func (s *pageState) explanations() (out []explanation) {
 	return out
 }
 
-// waitsInMySQL reports whether a party of a chain waits for a MySQL server.
+// waitsInMySQL reports whether a victim or party of a chain waits for a MySQL server.
 func waitsInMySQL(c *model.Chain) bool {
 	waits := func(l model.Link) bool { return l.On == "mysql" }
 	return c.On == "mysql" || slices.ContainsFunc(c.Victims, waits) || slices.ContainsFunc(c.Links, waits)
 }
 
+// worst returns the verdict of findings, at least one: the highest level, the first phrase,
+// at most maxAlso more, only of one sentence, and the number of the others.
 func worst(found []finding) verdict {
 	v := verdict{Level: found[0].level, Sentence: found[0].phrase}
 	keys := make([]string, len(found))
@@ -182,12 +186,14 @@ func worst(found []finding) verdict {
 	return v
 }
 
-// stateRank returns the rank of a worker's state: the higher, the worse.
+// stateRank returns the rank of a worker's state: a worse state has a higher one; -1 for a
+// word that is none. A state that is not known ("") ranks between idle and booting.
 func stateRank(state string) int {
 	return slices.Index([]string{"idle", "", "booting", "busy", "stuck"}, state)
 }
 
-// compareByState sorts the worst state first, and the longest first among equals.
+// compareByState orders two workers, as [slices.SortFunc] expects it: the worse state
+// first, then the longer time in it, then the slot.
 func compareByState(a, b worker) int {
 	seconds := func(w worker) float64 {
 		if w.Seconds == nil {
@@ -198,8 +204,9 @@ func compareByState(a, b worker) int {
 	return cmp.Or(cmp.Compare(stateRank(b.State), stateRank(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
 }
 
-// levelAt returns the level of v by the limits of a resource in force for an app, or
-// with "" for the host; unknown where v is not known.
+// levelAt returns the level of a value by the limits of a resource in force for an app, or
+// with "" for the host, of which high values are bad; LevelUnknown if v is nil, else
+// LevelHealthy without limits.
 func (s *pageState) levelAt(app, resource string, v *float64) display.Level {
 	if v == nil {
 		return display.LevelUnknown
@@ -214,6 +221,8 @@ func (s *pageState) levelAt(app, resource string, v *float64) display.Level {
 	}
 }
 
+// healthyApp returns the verdict on an app without a finding: healthy, or unknown if
+// nothing is known of it.
 func healthyApp(a *app) verdict {
 	parts := healthyParts(a)
 	if len(parts) == 0 && !a.Known {
@@ -229,6 +238,8 @@ func healthyApp(a *app) verdict {
 	return v
 }
 
+// healthyParts returns what is known of a healthy app: its busy workers, its queue, its
+// requests and their p95.
 func healthyParts(a *app) []string {
 	var parts []string
 	if total := a.total(); total > 0 && (a.counts != nil || a.in("busy")+a.in("idle") > 0) {
@@ -246,6 +257,8 @@ func healthyParts(a *app) []string {
 	return parts
 }
 
+// healthyApps returns the verdict on several apps without a finding, with their sums. It
+// names four at most, or three and how many more.
 func healthyApps(apps []app) verdict {
 	var busy, total float64
 	var rate *float64
@@ -267,6 +280,7 @@ func healthyApps(apps []app) verdict {
 	return verdict{Level: display.LevelHealthy, Sentence: sentence, Key: "healthy " + strconv.Itoa(len(apps))}
 }
 
+// ofWorkers returns "n of total workers".
 func ofWorkers(n, total float64) string {
 	if total == 1 {
 		return health.FormatCount(n) + " of 1 worker"
@@ -274,6 +288,8 @@ func ofWorkers(n, total float64) string {
 	return health.FormatCount(n) + " of " + health.FormatCount(total) + " workers"
 }
 
+// queueText returns the length of the app's queue, which is known, with its limit if that
+// is.
 func queueText(a *app) string {
 	if a.QueueLimit == nil {
 		return health.FormatCount(*a.Queue)

@@ -175,8 +175,8 @@ func TestVerdictKeyHoldsNoNumbers(t *testing.T) {
 	}
 }
 
-// The chain of each app is told before what it does to the store, with the level of the
-// worst of it.
+// The chain of each app comes before its effect on the store, with the level of the worst
+// of it.
 func TestVerdictBeginsWithTheChain(t *testing.T) {
 	s := lineSample()
 	w := s.Workers[0]

@@ -92,7 +92,7 @@ type pageView struct {
 	Fold          bool                     // their charts are folded
 }
 
-// renderPage writes the page to out.
+// renderPage writes the whole page to out; with an error out may have a part of it.
 func (w *Web) renderPage(out io.Writer, q past.Asked) error {
 	s, v := w.look()
 	whole, lines := s.divide(q)
@@ -107,8 +107,8 @@ func (w *Web) renderPage(out io.Writer, q past.Asked) error {
 	return w.page.ExecuteTemplate(out, "page", view)
 }
 
-// renderSections returns the parts of the page that the script replaces as a whole, by
-// their id.
+// renderSections returns the sections of the page as HTML, by id; the script replaces each
+// as a whole. Its error is that of the first template that failed.
 func (w *Web) renderSections(s *pageState, v *verdict, q past.Asked, whole, lines []app) (map[string]template.HTML, error) {
 	out := make(map[string]template.HTML, 12+len(whole))
 	var failed error
@@ -139,6 +139,8 @@ func (w *Web) renderSections(s *pageState, v *verdict, q past.Asked, whole, line
 	return out, failed
 }
 
+// footer returns the footer: the links, and what of the memory and the disk the charts and
+// the history use.
 func (w *Web) footer() footerView {
 	held, refused := w.opts.History.Size()
 	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(charts.BytesPerSeries), held, charts.MaxSeries)
@@ -152,6 +154,8 @@ func (w *Web) footer() footerView {
 	return footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series}
 }
 
+// appView returns an app as the page shows it in full: with all workers by slot up to
+// cellsUpTo; of more, the worst ones, at most squaresUpTo, and the number of those hidden.
 func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 	v := appView{
 		Strip: w.past.Strip(a.Name, a.total(), q), Moment: w.past.Moment(a.Name, q), Spent: w.past.Spent(a.Name), NoRequests: w.noRequests(s, a),
@@ -195,7 +199,8 @@ func (w *Web) appView(s *pageState, a *app, q past.Asked) appView {
 	return v
 }
 
-// more returns the numbers of an app that are shown in one line below its workers.
+// more returns the known numbers of an app that are shown in one line below its workers;
+// overflows and slow requests only if there are some.
 func (a *app) more() []moreView {
 	var out []moreView
 	add := func(v *float64, words string) {
@@ -221,6 +226,8 @@ func (a *app) more() []moreView {
 	return out
 }
 
+// cell returns a worker as the page shows it; its word is "unknown" for a state that is
+// not known.
 func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: display.ClockOf(display.UnixTime(x.Started))}
 	c.Arrow, c.Trend = display.Trend(w.opts.History.Trend(a.Name, x.Slot))
@@ -244,6 +251,7 @@ func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	return c
 }
 
+// hostMeters returns the meters of the host for which there is a value.
 func hostMeters(s *pageState) []meter {
 	var out []meter
 	add := func(name, hint string, v *float64, at display.Level) {
@@ -269,7 +277,8 @@ func hostMeters(s *pageState) []meter {
 	return out
 }
 
-// look is the latest gather, put together and judged.
+// look returns the state of the latest gather, with the threads as last sampled, and the
+// verdict.
 func (w *Web) look() (pageState, verdict) {
 	s := assemble(w.opts.Source.Latest())
 	s.ThreadsAt = s.At

@@ -73,7 +73,8 @@ type Web struct {
 	assets map[string]asset
 }
 
-// New returns a Web; nothing is served before [Web.Register].
+// New returns a Web with defaults for options that are not set. It serves nothing before
+// [Web.Register].
 func New(o Options) *Web {
 	o.RoutePrefix = strings.TrimRight("/"+strings.Trim(o.RoutePrefix, "/"), "/")
 	if o.MetricsPath == "" {
@@ -108,7 +109,7 @@ func New(o Options) *Web {
 	return &Web{opts: o, page: parsePage(), books: books, past: past.New(o.Past, o.Spent, o.Now), assets: loadAssets()}
 }
 
-// Register adds all paths below the route prefix to mux.
+// Register adds the handlers of all paths below the route prefix to mux.
 func (w *Web) Register(mux *http.ServeMux) {
 	prefix := w.opts.RoutePrefix
 	handle := func(method, path string, h http.Handler) {
@@ -143,8 +144,8 @@ const PprofPath = "/debug/pprof/"
 // maxProfile is the longest time that a profile may take, in seconds.
 const maxProfile = 300
 
-// registerPprof serves the profiles on mux alone: the package registers them on
-// the default mux only, which nobody serves.
+// registerPprof adds the profiles to mux. The package pprof adds them only to the default
+// mux, which is not served.
 func (w *Web) registerPprof(mux *http.ServeMux) {
 	prefix := w.opts.RoutePrefix
 	for path, h := range map[string]http.HandlerFunc{
@@ -158,7 +159,8 @@ func (w *Web) registerPprof(mux *http.ServeMux) {
 	}
 }
 
-// briefly refuses a profile that would take longer than maxProfile.
+// briefly returns a handler that refuses (400) a profile of more than maxProfile seconds;
+// h handles all others, and what is no number.
 func briefly(h http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, req *http.Request) {
 		// The package takes for its default what is no number.
@@ -175,6 +177,7 @@ func briefly(h http.HandlerFunc) http.HandlerFunc {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
+// guarded returns a handler that sets the headers for security, and then calls h.
 func guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		head := rw.Header()

@@ -23,13 +23,14 @@ type Number struct {
 // numberList collects numbers, at most maxNumbers.
 type numberList []Number
 
+// add adds one value, unless there are maxNumbers.
 func (n *numberList) add(name string, v float64, labels ...string) {
 	if len(*n) < maxNumbers {
 		*n = append(*n, Number{name, labels, v})
 	}
 }
 
-// known adds what is known.
+// known adds a number with its labels if v is not nil.
 func (n *numberList) known(name string, v *float64, labels ...string) {
 	if v != nil {
 		n.add(name, *v, labels...)
@@ -44,6 +45,7 @@ func Numbers(s *model.State, app string, servers []string) []Number {
 		n.workers(s, app)
 		n.pools(s, app)
 		n.app(s, app)
+		n.traces(s, app)
 		n.parts(s, app)
 	}
 	for i := range s.MySQL {
@@ -59,6 +61,7 @@ func Numbers(s *model.State, app string, servers []string) []Number {
 	return n
 }
 
+// workers adds the counts of an app's workers, and what is known of each.
 func (n *numberList) workers(s *model.State, app string) {
 	for i := range s.Workers {
 		w := &s.Workers[i]
@@ -82,6 +85,7 @@ func (n *numberList) workers(s *model.State, app string) {
 	}
 }
 
+// app adds what is known of an app's processes.
 func (n *numberList) app(s *model.State, app string) {
 	for i := range s.Apps {
 		a := &s.Apps[i]
@@ -112,6 +116,24 @@ func (n *numberList) app(s *model.State, app string) {
 	n.memory(s, app)
 }
 
+// maxTraced is how many lines of a trace are evidence.
+const maxTraced = 8
+
+// traces adds which lines have allocated memory that stayed, as workers report them.
+func (n *numberList) traces(s *model.State, app string) {
+	for i := range s.Reported {
+		if s.Reported[i].App != app {
+			continue
+		}
+		for _, t := range s.Reported[i].Traces {
+			for _, l := range t.Lines[:min(len(t.Lines), maxTraced)] {
+				n.add("page.memory_trace_bytes", l.Bytes, t.Run, strconv.Itoa(t.PID), l.File, strconv.Itoa(l.Line))
+			}
+		}
+	}
+}
+
+// memory adds the memory of an app and of its workers.
 func (n *numberList) memory(s *model.State, app string) {
 	for i := range s.Memory {
 		m := &s.Memory[i]
@@ -134,6 +156,7 @@ func (n *numberList) memory(s *model.State, app string) {
 	}
 }
 
+// pools adds the connection pools of an app.
 func (n *numberList) pools(s *model.State, app string) {
 	for i := range s.Pools {
 		p := &s.Pools[i]
@@ -157,6 +180,7 @@ func (n *numberList) pools(s *model.State, app string) {
 	}
 }
 
+// parts adds the queues and the sessions of an app.
 func (n *numberList) parts(s *model.State, app string) {
 	for i := range s.Queues {
 		if q := &s.Queues[i]; q.App == app {
@@ -180,6 +204,7 @@ func (n *numberList) parts(s *model.State, app string) {
 	}
 }
 
+// mysql adds what is known of a MySQL server, with its lock waits.
 func (n *numberList) mysql(s *model.State, m *model.MySQLServer) {
 	n.known("resp_mysql_ping_seconds", m.Ping)
 	n.known("resp_mysql_connections", m.Connections)
@@ -207,6 +232,7 @@ func (n *numberList) mysql(s *model.State, m *model.MySQLServer) {
 	}
 }
 
+// redis adds what is known of a Redis server.
 func (n *numberList) redis(r *model.RedisServer) {
 	n.known("resp_redis_ping_seconds", r.Ping)
 	n.known("resp_redis_memory_bytes", r.Memory)

@@ -35,12 +35,17 @@ func TestEvidenceNumbers(t *testing.T) {
 		fact("page.lock_wait", 4, "main", "9", "shop", "0", "812", "", "", "", "sleeping", "ann", "10.0.0.7"),
 		fact("page.mysql_query", 5, "main", "7", "ann", "10.0.0.7", "", "", "", "SELECT"),
 	})
+	s.Reported = []model.Reported{
+		{App: "shop", Traces: []model.MemoryTrace{{Run: "r-1.a", PID: 4711, Lines: []model.MemoryLine{{File: "/srv/cart.py", Line: 42, Blocks: 7, Bytes: 1000}}}}},
+		{App: "blog", Traces: []model.MemoryTrace{{Run: "r-2.a", PID: 4712, Lines: []model.MemoryLine{{File: "/srv/ann.py", Line: 1, Bytes: 7}}}}},
+	}
 	got := numbers(s, "shop", "mysql:main")
 	for _, want := range []string{
 		"resp_app_threads[] 9", "resp_app_workers[busy] 2", "page.worker[0 4711 stuck waits in recvfrom] 42", "page.worker_wait[0 mysql mysql:main] 42",
 		"resp_worker_memory_bytes[0 pss] 5", "resp_pool_connections[main leaked] 3", "page.pool_leak[main main 0 4711 812] 58",
 		"resp_worker_connections[0 mysql:main] 4", "resp_listener_queue_length[:8000] 3", "resp_task_queue_length[mail] 2", "resp_sessions[cache] 6",
 		"resp_mysql_connections[] 61", "page.lock_wait[9 shop 0 812   0 sleeping] 4", "page.mysql_query[7   0 SELECT] 5",
+		"page.memory_trace_bytes[r-1.a 4711 /srv/cart.py 42] 1000",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("no %s in %q", want, got)

@@ -38,12 +38,13 @@ func shortLabels(s string) bool {
 	return true
 }
 
-// IsSocketPath reports whether s can be the absolute path of a UNIX socket.
+// IsSocketPath reports whether s can be the absolute path of a UNIX socket, of at most 107 bytes.
 func IsSocketPath(s string) bool {
 	return len(s) > 1 && len(s) <= maxSocketPath && s[0] == '/' && !strings.HasSuffix(s, "/") && !strings.Contains(s, "\x00")
 }
 
-// IsHostPort reports whether s is "host:port" with a host that can be one.
+// IsHostPort reports whether s is "host:port" with a host ([IsHost]) that is not empty and a
+// port from 1 on.
 func IsHostPort(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || host == "" || !IsHost(host) {

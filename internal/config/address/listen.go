@@ -15,8 +15,8 @@ type Listen struct {
 	Port uint16 // 1 to 65535 for TCP, 0 for a UNIX socket
 }
 
-// String returns the listener in the one form that [ParseListen] gives back
-// unchanged: ":8000", "127.0.0.1:8000", "[::1]:8000", "unix:/run/app.sock".
+// String returns the listener in the one form that stays the same when [ParseListen]
+// reads it: ":8000", "127.0.0.1:8000", "[::1]:8000", "unix:/run/app.sock".
 func (l Listen) String() string {
 	if l.Unix != "" {
 		return "unix:" + l.Unix

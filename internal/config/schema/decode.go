@@ -18,7 +18,8 @@ type entry struct {
 	set setter
 }
 
-// structure reads a mapping into a struct, as its tags say.
+// structure returns a setter that reads a mapping into a struct, as the tags of its
+// fields say.
 func (d *Decoder) structure(v reflect.Value, around Field) setter {
 	if s, ok := reflect.TypeAssert[Variant](v.Addr()); ok {
 		return d.variant(s, v)
@@ -26,6 +27,7 @@ func (d *Decoder) structure(v reflect.Value, around Field) setter {
 	return d.mapping(d.entries(v, around))
 }
 
+// entries returns the entries of a struct, one a field, with the function that sets it.
 func (d *Decoder) entries(v reflect.Value, around Field) []entry {
 	var out []entry
 	for _, f := range fieldsOf(v.Type(), around) {
@@ -34,9 +36,9 @@ func (d *Decoder) entries(v reflect.Value, around Field) []entry {
 	return out
 }
 
-// variant reads a [Variant]. It looks for the action first: "with" is of its
-// kind, wherever it stands. Where there is no such action, that is a fault, and
-// nothing is said about its settings.
+// variant returns a setter that reads a [Variant]. The setter looks for the action first,
+// wherever it stands: "with" is of its kind, and a bare one may have no other key. Where there
+// is no such action, that is a fault, and nothing is said about its settings.
 func (d *Decoder) variant(s Variant, v reflect.Value) setter {
 	return func(n *yaml.Node, path string) {
 		s.Choose(actionOf(n))
@@ -51,7 +53,8 @@ func (d *Decoder) variant(s Variant, v reflect.Value) setter {
 	}
 }
 
-// actionOf returns the text of the key "action" in a mapping; "" if there is none.
+// actionOf returns the text of the key "action" in a mapping; "" if n is no mapping, has no
+// such key, or its value is a list or a mapping.
 func actionOf(n *yaml.Node) string {
 	if n.Kind != yaml.MappingNode {
 		return ""
@@ -64,7 +67,7 @@ func actionOf(n *yaml.Node) string {
 	return ""
 }
 
-// value reads a value of the type of v.
+// value returns a setter that reads a value of the type of v into v.
 func (d *Decoder) value(v reflect.Value, f Field) setter {
 	switch to := v.Addr().Interface().(type) {
 	case *time.Duration:
@@ -100,7 +103,8 @@ func (d *Decoder) value(v reflect.Value, f Field) setter {
 	return d.structure(v, f)
 }
 
-// limits reads a mapping of thresholds that can be switched off.
+// limits returns a setter that reads a mapping of thresholds, each of which can be
+// switched off.
 func (d *Decoder) limits(to LimitsSetter) setter {
 	var entries []entry
 	for _, f := range to.LimitKeys() {
@@ -114,7 +118,8 @@ func (d *Decoder) limits(to LimitsSetter) setter {
 	return d.mapping(entries)
 }
 
-// pair reads one of them.
+// pair returns a setter that reads one threshold into to: "off", or a mapping of warning
+// and critical, each a number or "off". want is what the fault of a wrong number asks for.
 func (d *Decoder) pair(to *Pair, want string) setter {
 	entries := []entry{{"warning", d.numberOrOff(&to.Warning, want)}, {"critical", d.numberOrOff(&to.Critical, want)}}
 	both := d.mapping(entries)
@@ -130,6 +135,7 @@ func (d *Decoder) pair(to *Pair, want string) setter {
 	}
 }
 
+// numberOrOff returns a setter of a number, or of the word for off.
 func (d *Decoder) numberOrOff(to *Number, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if isOff(n) {
@@ -143,7 +149,8 @@ func (d *Decoder) numberOrOff(to *Number, want string) setter {
 	}
 }
 
-// slice reads a list, each item of which begins with its defaults.
+// slice returns a setter that reads a list into v. Each item begins with its defaults. An
+// empty value leaves v as it is; in a list that replaces its default it is a fault.
 func (d *Decoder) slice(v reflect.Value, f Field) setter {
 	item := func(n *yaml.Node, path string) {
 		v.Set(reflect.Append(v, defaultOf(v.Type().Elem())))
@@ -163,7 +170,7 @@ func (d *Decoder) slice(v reflect.Value, f Field) setter {
 	}
 }
 
-// defaultOf returns an item of a list before it is read.
+// defaultOf returns a new item of a list with its defaults, before it is read.
 func defaultOf(t reflect.Type) reflect.Value {
 	v := reflect.New(t)
 	if d, ok := reflect.TypeAssert[Defaulter](v); ok {
@@ -172,8 +179,9 @@ func defaultOf(t reflect.Type) reflect.Value {
 	return v.Elem()
 }
 
-// mapping reads the known keys and reports the others. An empty mapping, as
-// when every line below its key is commented out, is accepted.
+// mapping returns a setter that reads a mapping with the given keys and adds a fault for
+// any other. An empty mapping, as when every line below its key is commented out, is
+// accepted.
 func (d *Decoder) mapping(entries []entry) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, "a mapping of "+keys(entries), tagMap) {
@@ -206,7 +214,8 @@ func (d *Decoder) entry(key *yaml.Node, path string, entries []entry) *entry {
 	return nil
 }
 
-// list reads each item of a list; an empty one is accepted.
+// list returns a setter that calls item for each item of a list; an empty one is
+// accepted.
 func (d *Decoder) list(want string, item setter) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, want, tagSeq) {
@@ -216,6 +225,8 @@ func (d *Decoder) list(want string, item setter) setter {
 	}
 }
 
+// items calls item for each element of a sequence, with its path, and records the line of
+// each.
 func (d *Decoder) items(n *yaml.Node, path string, item setter) {
 	for i, v := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -224,6 +235,7 @@ func (d *Decoder) items(n *yaml.Node, path string, item setter) {
 	}
 }
 
+// keys returns the keys of the entries, separated by commas.
 func keys(entries []entry) string {
 	names := make([]string, len(entries))
 	for i, e := range entries {

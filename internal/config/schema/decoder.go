@@ -23,34 +23,36 @@ func NewDecoder() *Decoder {
 	return &Decoder{lines: map[string]int{"": 1}, envs: map[string]string{}, bad: map[string]bool{}, parts: map[string]bool{}}
 }
 
-// Add adds faults as they are.
+// Add adds faults.
 func (d *Decoder) Add(fs ...Fault) { d.faults = append(d.faults, fs...) }
 
 // SetVariable records which environment variable gave the value at a path, as
 // `NAME="value"`.
 func (d *Decoder) SetVariable(path, variable string) { d.envs[path] = variable }
 
-// Err returns one error for all faults; nil if there are none. file is the name
-// of the file.
+// Err returns one error for all faults (the first hundred and how many more), with file
+// as the name of the file; nil if there are no faults.
 func (d *Decoder) Err(file string) error { return join(file, d.faults) }
 
-// wrong adds the fault that a node is not what is expected.
+// wrong adds the fault that a node is not what is wanted, and refuses the value at the
+// path.
 func (d *Decoder) wrong(n *yaml.Node, path, want string) {
 	d.reject(n.Line, path, "got "+describe(n), want)
 }
 
-// reject adds the fault that a value was refused.
+// reject adds a fault and marks the value at the path as refused.
 func (d *Decoder) reject(line int, path, got, want string) {
 	d.Refuse(path)
 	d.fault(line, path, got, want)
 }
 
+// fault adds a fault at a line.
 func (d *Decoder) fault(line int, path, got, want string) {
 	d.Add(Fault{Path: path, Got: got, Want: want, Line: line})
 }
 
-// Refuse records a path whose value is not in the configuration, so that no
-// further fault is reported for it.
+// Refuse marks the value at a path as wrong and not taken over, so that Check reports no
+// fault for it, for what is inside it or for what is around it. It adds no fault itself.
 func (d *Decoder) Refuse(path string) {
 	d.bad[path] = true
 	for path != "" {
@@ -74,8 +76,8 @@ func (d *Decoder) refused(path string) bool {
 	return true
 }
 
-// Check adds faults for wrong values, except where a fault for the same
-// value is reported already.
+// Check adds faults for values that were read but are wrong, with their lines. A fault is
+// left out if its value, or one around or inside it, was refused already.
 func (d *Decoder) Check(found []Fault) {
 	var wrong []string
 	for _, f := range found {
@@ -91,8 +93,9 @@ func (d *Decoder) Check(found []Fault) {
 	}
 }
 
-// origin returns the variable or the line that gave the value at a path, or
-// else the nearest line around it.
+// origin returns the variable that set the value at a path, or one of its limits "warning"
+// and "critical", and line 0; without a variable "" and the line of the value or, if that
+// has none, of the nearest value around it.
 func (d *Decoder) origin(path string) (env string, line int) {
 	for _, p := range []string{path, path + ".warning", path + ".critical"} {
 		if env = d.envs[p]; env != "" {
@@ -110,7 +113,8 @@ func (d *Decoder) origin(path string) (env string, line int) {
 // parent returns the path of what contains a path; the root's is empty.
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
 
-// duplicate reports whether the key was given before, which is a fault.
+// duplicate reports whether the mapping had the key before; then it adds a fault. If not,
+// it records the key in seen.
 func (d *Decoder) duplicate(key *yaml.Node, path string, seen map[string]int) bool {
 	first, ok := seen[key.Value]
 	if ok {

@@ -14,7 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Document reads the one document of a file into the struct to which c points.
+// Document reads the one document of a file into the struct to which c points. What is
+// wrong, a second document too, becomes a fault of d. An empty file is no fault, and c is kept.
 func (d *Decoder) Document(data []byte, c any) {
 	if f, bad := textFault(data); bad {
 		d.Add(f)
@@ -39,8 +40,9 @@ func (d *Decoder) Document(data []byte, c any) {
 	}
 }
 
-// textFault returns the fault of a file that is not text: bytes that are not
-// UTF-8, control characters. The parser would name no line for it.
+// textFault returns the first fault of a file: a byte that is not UTF-8, a control character
+// other than tab and line ends, or a byte order mark that is not at the start; false if it
+// has none. The parser would name no line for it.
 func textFault(data []byte) (Fault, bool) {
 	line := 1
 	for rest := bytes.TrimPrefix(data, []byte("\ufeff")); len(rest) > 0; {

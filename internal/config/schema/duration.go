@@ -14,8 +14,8 @@ var days = regexp.MustCompile(`^(?:([0-9]{1,3})w)?(?:([0-9]{1,4})d)?(.*)$`)
 
 var errDuration = errors.New("expected a duration such as 30s")
 
-// ParseDuration reads what [time.ParseDuration] reads, with whole weeks and
-// days before it: "30s", "1h30m", "1d", "2w3d12h".
+// ParseDuration returns what [time.ParseDuration] returns, and accepts before that whole weeks
+// of up to three digits and days of up to four, without a sign: "30s", "1h30m", "1d", "2w3d12h".
 func ParseDuration(s string) (time.Duration, error) {
 	m := days.FindStringSubmatch(s)
 	if m == nil {
@@ -39,6 +39,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return total + clock, nil
 }
 
+// wrapDuration returns v, or an error that wraps errDuration and err.
 func wrapDuration(v time.Duration, err error) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errDuration, err)
@@ -46,7 +47,7 @@ func wrapDuration(v time.Duration, err error) (time.Duration, error) {
 	return v, nil
 }
 
-// atoi reads up to four digits; "" is 0.
+// atoi returns the number that up to four digits are; "" is 0.
 func atoi(s string) int {
 	n := 0
 	for _, r := range s {

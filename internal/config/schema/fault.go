@@ -52,8 +52,8 @@ func (f Fault) In(file string) error {
 	return errors.New(strings.Join(parts, ": "))
 }
 
-// join returns one error for all faults: those of the file by line, then those
-// of the environment by name; nil if there are none.
+// join returns one error for all faults: those of the file by line, then those of the
+// environment by name, the first maxFaults and how many more; nil if there are none.
 func join(file string, faults []Fault) error {
 	slices.SortStableFunc(faults, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Env, b.Env), cmp.Compare(a.Line, b.Line))
@@ -68,10 +68,11 @@ func join(file string, faults []Fault) error {
 	return errors.Join(errs...)
 }
 
-// Quote returns a value for an error: in quotes, on one line, shortened.
+// Quote returns a value as an error shows it: cut to maxQuoted bytes and "…", in quotes, and
+// with escapes so that it is one line.
 func Quote(s string) string { return strconv.Quote(shorten(s)) }
 
-// shorten cuts s, without cutting a character in two.
+// shorten returns s cut to maxQuoted bytes and "…", without cutting a character in two.
 func shorten(s string) string {
 	if len(s) <= maxQuoted {
 		return s
@@ -83,7 +84,8 @@ func shorten(s string) string {
 	return s[:end] + "…"
 }
 
-// OneLine shortens s and replaces whatever would break a line of text.
+// OneLine returns s cut to maxQuoted bytes and "…", with "�" for each character that is
+// not printable.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -15,7 +15,7 @@ type Number struct {
 // IsZero reports whether the number was left out; YAML then leaves it out too.
 func (n Number) IsZero() bool { return !n.Given }
 
-// MarshalYAML returns the number as the file has it.
+// MarshalYAML returns the number as the file has it: "off" or its value.
 func (n Number) MarshalYAML() (any, error) {
 	if n.Off {
 		return off, nil
@@ -29,7 +29,7 @@ type Pair struct {
 	Critical Number `yaml:"critical,omitempty"`
 }
 
-// isOff reports whether a node is the word off, without a tag or an anchor.
+// isOff reports whether a node is the word off, in quotes or not, as text and without an anchor.
 func isOff(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagStr && n.Value == off
 }

@@ -19,11 +19,13 @@ const (
 	tagNull  = "!!null"
 )
 
-// empty reports whether a key has nothing after it.
+// empty reports whether a node is null, as a key with nothing after it is.
 func empty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagNull
 }
 
+// kindOf returns the kind of a node with a tag: a scalar unless it is a mapping or a
+// sequence.
 func kindOf(tag string) yaml.Kind {
 	switch tag {
 	case tagMap:
@@ -35,7 +37,7 @@ func kindOf(tag string) yaml.Kind {
 	}
 }
 
-// JoinPath returns the path of a key of a mapping.
+// JoinPath returns the path of a key of a mapping, "path.key"; the key alone at the root.
 func JoinPath(path, key string) string {
 	if path == "" {
 		return key
@@ -45,7 +47,8 @@ func JoinPath(path, key string) string {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// KeyText returns an unknown key as part of a path.
+// KeyText returns an unknown key as part of a path: as it is if it is plain and has at most
+// 64 characters, else as [Quote] does.
 func KeyText(s string) string {
 	if text.Matches(plainKey, s, 64) {
 		return s
@@ -53,7 +56,8 @@ func KeyText(s string) string {
 	return Quote(s)
 }
 
-// describe returns what a node is, without the contents of a list or a mapping.
+// describe returns a node as text: what it is, if that is an alias, an anchor, a tag, a
+// list, a mapping or nothing, else its value, in quotes if it is text to YAML.
 func describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.AliasNode:

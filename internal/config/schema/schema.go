@@ -64,10 +64,12 @@ type Field struct {
 	kind, item, form string
 }
 
-// FieldsOf returns the keys of a struct type.
+// FieldsOf returns the keys of a struct type, in order, with what its tags say of each.
 func FieldsOf(t reflect.Type) []Field { return fieldsOf(t, Field{}) }
 
-// fieldsOf returns the keys of a struct type; around is the field whose type it is.
+// fieldsOf returns the keys of a struct type, except "-", with what its tags say of each.
+// around is the field whose type it is: a key without a "want" has that of around, and one
+// without a "type" has its want as its type.
 func fieldsOf(t reflect.Type, around Field) []Field {
 	out := make([]Field, 0, t.NumField())
 	for i := range t.NumField() {
@@ -87,19 +89,20 @@ func fieldsOf(t reflect.Type, around Field) []Field {
 	return out
 }
 
-// Wanted returns what is expected of a key of T.
+// Wanted returns what is expected of the values of a key of T, which must exist.
 func Wanted[T any](key string) string {
 	fields := FieldsOf(reflect.TypeFor[T]())
 	return fields[slices.IndexFunc(fields, func(f Field) bool { return f.Key == key })].Want
 }
 
-// WantedItem returns what is expected of an item of a list of T.
+// WantedItem returns what is expected of an item of the list at a key of T, which must exist.
 func WantedItem[T any](key string) string {
 	fields := FieldsOf(reflect.TypeFor[T]())
 	return fields[slices.IndexFunc(fields, func(f Field) bool { return f.Key == key })].item
 }
 
-// settings returns the settings of a [Variant]; the zero value if there are none.
+// settings returns the settings of a [Variant], the first pointer of it that is not nil;
+// the zero value if there are none.
 func settings(v reflect.Value) reflect.Value {
 	for _, f := range v.Fields() {
 		if f.Kind() == reflect.Pointer && !f.IsNil() {
@@ -109,8 +112,8 @@ func settings(v reflect.Value) reflect.Value {
 	return reflect.Value{}
 }
 
-// WantAt returns what is expected of the value at a path of the struct to which c
-// points, such as "apps[0].match.listen".
+// WantAt returns a description of the values that are accepted at a path of the struct to
+// which c points, such as "apps[0].match.listen"; of an unknown key, of those around it.
 func WantAt(c any, path string) string {
 	v, at := reflect.ValueOf(c).Elem(), Field{}
 	for path != "" {

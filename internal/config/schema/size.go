@@ -13,7 +13,8 @@ const mib = 1 << 20
 
 var errSize = errors.New("expected a size such as 16MiB")
 
-// SetText reads a whole number of MiB, such as 16MiB.
+// SetText sets the size from a whole number of MiB below 2³¹ without zeros before it, such as
+// "16MiB" or "0MiB". Anything else is an error.
 func (s *Size) SetText(text string) error {
 	digits, ok := strings.CutSuffix(text, "MiB")
 	n, err := strconv.ParseUint(digits, 10, 31)

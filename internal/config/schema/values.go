@@ -7,6 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// duration returns a setter of a duration such as 30s. It reports any other value as wrong.
 func (d *Decoder) duration(to *time.Duration, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagStr) {
@@ -21,7 +22,8 @@ func (d *Decoder) duration(to *time.Duration, want string) setter {
 	}
 }
 
-// parsed reads text that has a meaning of its own.
+// parsed returns a setter that passes text to to.SetText; an error of that, and any other
+// value, becomes a fault.
 func (d *Decoder) parsed(to TextSetter, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagStr) {
@@ -33,6 +35,7 @@ func (d *Decoder) parsed(to TextSetter, want string) setter {
 	}
 }
 
+// number returns a setter of a number. It reports any other value as wrong.
 func (d *Decoder) number(to *float64, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagInt, tagFloat) {
@@ -47,6 +50,7 @@ func (d *Decoder) number(to *float64, want string) setter {
 	}
 }
 
+// integer returns a setter of an integer. It reports any other value as wrong.
 func (d *Decoder) integer(to *int, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagInt) {
@@ -61,7 +65,7 @@ func (d *Decoder) integer(to *int, want string) setter {
 	}
 }
 
-// text reads text that is not empty.
+// text returns a setter that reads text into to. Empty text is a fault.
 func (d *Decoder) text(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		want := want
@@ -79,7 +83,8 @@ func (d *Decoder) text(to *string, want string) setter {
 	}
 }
 
-// userID reads text, or a number without quotes.
+// userID returns a setter that reads text that is not empty, or a number of 32 bits without
+// quotes, into to; anything else is a fault.
 func (d *Decoder) userID(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		var id uint32
@@ -91,7 +96,7 @@ func (d *Decoder) userID(to *string, want string) setter {
 	}
 }
 
-// boolean reads true or false.
+// boolean returns a setter that reads true or false into to.
 func (d *Decoder) boolean(to *bool) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, "true or false", tagBool) {
@@ -112,15 +117,15 @@ type plain string
 // SetSecret implements [SecretSetter].
 func (p *plain) SetSecret(s string) { *p = plain(s) }
 
-// hidden reads text that may hold a password, and repeats none of it in a
-// fault.
+// hidden returns a setter that reads text that may hold a password and is not empty, and
+// repeats none of it in a fault.
 func (d *Decoder) hidden(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		d.secret((*plain)(to), want)(n, path)
 	}
 }
 
-// choice reads true or false.
+// choice returns a setter that reads true or false and passes it to to.SetBool.
 func (d *Decoder) choice(to BoolSetter) setter {
 	return func(n *yaml.Node, path string) {
 		var v bool
@@ -132,7 +137,8 @@ func (d *Decoder) choice(to BoolSetter) setter {
 	}
 }
 
-// secret reads text that is not empty, and repeats none of it in a fault.
+// secret returns a setter that reads text that is not empty, and repeats none of it in a
+// fault.
 func (d *Decoder) secret(to SecretSetter, want string) setter {
 	return func(n *yaml.Node, path string) {
 		switch {
@@ -148,7 +154,7 @@ func (d *Decoder) secret(to SecretSetter, want string) setter {
 	}
 }
 
-// labels reads a mapping with any keys.
+// labels returns a setter that reads a mapping with any keys of text, whose values are text.
 func (d *Decoder) labels(to *map[string]string, f Field) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, f.kind, tagMap) {

@@ -6,26 +6,32 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
+// appNamed returns the app of that name, which it adds if it is missing.
 func (b *builder) appNamed(name string) *model.App {
 	return entry(&b.Apps, func(a *model.App) bool { return a.Name == name }, model.App{Name: name, Up: true})
 }
 
+// memoryOf returns the memory of an app, which it adds if it is missing.
 func (b *builder) memoryOf(name string) *model.AppMemory {
 	return entry(&b.Memory, func(m *model.AppMemory) bool { return m.App == name }, model.AppMemory{App: name})
 }
 
+// workersOf returns the workers of an app, which it adds if they are missing.
 func (b *builder) workersOf(name string) *model.AppWorkers {
 	return entry(&b.Workers, func(w *model.AppWorkers) bool { return w.App == name }, model.AppWorkers{App: name})
 }
 
+// workerNamed returns the worker of a slot, which it adds if it is missing.
 func (b *builder) workerNamed(app, slot string) *model.Worker {
 	return entry(&b.workersOf(app).Workers, func(w *model.Worker) bool { return w.Slot == slot }, model.Worker{Slot: slot})
 }
 
+// processOf returns the process of a slot's worker, which it adds if it is missing.
 func (b *builder) processOf(app, slot string) *model.WorkerProcess {
 	return entry(&b.appNamed(app).Workers, func(w *model.WorkerProcess) bool { return w.Slot == slot }, model.WorkerProcess{Slot: slot})
 }
 
+// app sets what a fact says about an app. false: the fact is not known.
 func (b *builder) app() bool {
 	switch b.fact.Name {
 	case "resp_app_info":
@@ -56,6 +62,7 @@ func (b *builder) app() bool {
 	})
 }
 
+// workerCount sets the number of workers in one state. It returns true.
 func (b *builder) workerCount() bool {
 	w := b.workersOf(b.at(0))
 	if w.Counts == nil {
@@ -67,6 +74,7 @@ func (b *builder) workerCount() bool {
 	return true
 }
 
+// worker sets what a fact says about a worker. false: the fact is not known.
 func (b *builder) worker() bool {
 	app, slot := b.at(0), b.at(1)
 	switch b.fact.Name {
@@ -105,6 +113,7 @@ func (b *builder) worker() bool {
 	return true
 }
 
+// workerMemory sets one kind of a worker's memory.
 func (b *builder) workerMemory(app, slot string) {
 	m := entry(&b.memoryOf(app).Workers, func(w *model.WorkerMemory) bool { return w.Slot == slot }, model.WorkerMemory{Slot: slot})
 	switch b.at(2) {
@@ -121,9 +130,10 @@ func (b *builder) workerMemory(app, slot string) {
 	m.Sampled = true
 }
 
+// leak sets what a fact says about a memory leak. false: the fact is not known.
 func (b *builder) leak() bool {
 	app, slot := b.at(0), b.at(1)
-	if b.leakView(app, slot) {
+	if b.leakView(app, slot) || b.heap(app) {
 		return true
 	}
 	l := entry(&b.MemoryLeaks, func(l *model.MemoryLeak) bool { return l.App == app && l.Slot == slot }, model.MemoryLeak{App: app, Slot: slot})
@@ -137,7 +147,20 @@ func (b *builder) leak() bool {
 	})
 }
 
-// leakView sets what is known of a view that leaks, if the fact is about one.
+// heap sets what censuses of an app's heap have shown. false: the fact is not about that.
+func (b *builder) heap(app string) bool {
+	if b.fact.Name != "page.leak_heap" {
+		return false
+	}
+	h := model.HeapCensus{App: app, Slot: b.at(1), Outcome: model.HeapOutcome(b.at(2))}
+	if name := b.at(3); name != "" {
+		h.Containers = []model.HeapGrowth{{Name: name, Kind: b.at(4), Of: b.at(5), Count: b.fact.Value, PerHour: float64(b.number(6))}}
+	}
+	b.Heaps = append(b.Heaps, h)
+	return true
+}
+
+// leakView sets what is known of a view that leaks. false: the fact is not about that.
 func (b *builder) leakView(app, view string) bool {
 	v := func() *model.LeakView {
 		return entry(&b.LeakViews, func(v *model.LeakView) bool { return v.App == app && v.View == view }, model.LeakView{App: app, View: view})
@@ -155,7 +178,8 @@ func (b *builder) leakView(app, view string) bool {
 	return true
 }
 
-// waitNumbers returns the numbers of the app's waits, if the fact is one of them.
+// waitNumbers returns where the numbers of the app's waits are stored, by the fact's name;
+// nil if the fact is none of them.
 func (b *builder) waitNumbers() map[string]**float64 {
 	switch b.fact.Name {
 	case "resp_app_utilization_ratio", "resp_app_saturation_requests_per_second", "resp_app_queue_wait_seconds", "resp_http_requests_in_flight", "resp_http_oldest_request_age_seconds":
@@ -169,6 +193,7 @@ func (b *builder) waitNumbers() map[string]**float64 {
 	return nil
 }
 
+// waitsOf returns the waits of an app, which it adds if they are missing.
 func (b *builder) waitsOf(app string) *model.AppWaits {
 	return entry(&b.Waits, func(w *model.AppWaits) bool { return w.App == app }, model.AppWaits{App: app})
 }
@@ -184,6 +209,7 @@ func (b *builder) spent(app, on string) {
 	}
 }
 
+// http sets what a fact says about requests. false: the fact is not known.
 func (b *builder) http() bool {
 	if numbers := b.waitNumbers(); numbers != nil {
 		return b.set(numbers)
@@ -205,7 +231,7 @@ func (b *builder) http() bool {
 	numbers := map[string]**float64{
 		"page.http_latency_seconds": new(*float64), // of another quantile, which is not used
 		"page.http_rate":            &r.Rate, "page.http_error_ratio": &r.ErrorRatio, "page.http_mean_seconds": &r.Mean, "page.http_slow_5m": &r.Slow5m,
-		"page.http_requests_5m": &r.Requests5m, "page.http_errors_5m": &r.Errors5m, "page.http_timed_5m": &r.Timed5m,
+		"page.http_requests_5m": &r.Requests5m, "page.http_errors_5m": &r.Errors5m, "page.http_timed_5m": &r.Timed5m, "page.http_shed_5m": &r.Shed5m,
 		"page.http_last_requests": &r.LastRequests, "page.http_last_error_ratio": &r.LastErrorRatio, "page.http_last_timed": &r.LastTimed, "page.http_last_mean_seconds": &r.LastMean,
 		"page.http_timed": &r.Timed, "page.http_timed_seconds": &r.Seconds,
 	}
@@ -215,6 +241,7 @@ func (b *builder) http() bool {
 	return b.set(numbers)
 }
 
+// listener sets what a fact says about a listener. false: the fact is not known.
 func (b *builder) listener() bool {
 	of := entry(&b.Listeners, func(l *model.AppListeners) bool { return l.App == b.at(0) }, model.AppListeners{App: b.at(0)})
 	if b.fact.Name == "page.listen_overflows_5m" {

@@ -27,8 +27,8 @@ func State(facts []Fact) *model.State {
 	return s
 }
 
-// From returns the state that a gather of these numbers would have, and the names
-// that are in no state.
+// From returns the state that a gather of these numbers would have, and the names of those
+// that are in no state, in order; nil if there are none.
 func From(facts []Fact) (s *model.State, unknown []string) {
 	b := &builder{}
 	for _, f := range facts {
@@ -43,6 +43,8 @@ func From(facts []Fact) (s *model.State, unknown []string) {
 	return &b.State, unknown
 }
 
+// groups returns the functions that handle facts, by the word of the fact's name that says
+// what it is about.
 func (b *builder) groups() map[string]func() bool {
 	return map[string]func() bool{
 		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "leak": b.leak, "listen": b.listener,
@@ -51,6 +53,7 @@ func (b *builder) groups() map[string]func() bool {
 	}
 }
 
+// up sets whether an app or a store is up. It returns true.
 func (b *builder) up() bool {
 	kind, name, _ := strings.Cut(b.at(0), ":")
 	up := b.fact.Value == 1
@@ -65,6 +68,7 @@ func (b *builder) up() bool {
 	return true
 }
 
+// host sets what a fact says about the host. false: the fact is not known.
 func (b *builder) host() bool {
 	switch b.fact.Name {
 	case "resp_disk_usage_ratio":
@@ -110,6 +114,7 @@ func (b *builder) collector() bool {
 	return true
 }
 
+// collectorNamed sets the reason of a collector.
 func (b *builder) collectorNamed() {
 	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = model.Reason(b.at(1))
 }

@@ -1,13 +1,20 @@
 package modeltest
 
-import "github.com/resp-exporter/resp-exporter/internal/model"
+import (
+	"strconv"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// owner returns the owner in three labels from i on: app, slot and pid.
 func (b *builder) owner(i int) model.Owner {
 	return model.Owner{App: b.at(i), Slot: b.at(i + 1), PID: b.number(i + 2)}
 }
 
+// connection returns label i as the id of a connection, 0 if it is none.
 func (b *builder) connection(i int) uint64 { return uint64(b.number(i)) }
 
+// pool sets what a fact says about a connection pool. false: the fact is not known.
 func (b *builder) pool() bool {
 	p := entry(&b.Pools, func(p *model.Pool) bool { return p.App == b.at(0) && p.Name == b.at(1) }, model.Pool{App: b.at(0), Name: b.at(1)})
 	switch b.fact.Name {
@@ -22,12 +29,21 @@ func (b *builder) pool() bool {
 	case "page.pool_worker":
 		w := entry(&p.Workers, func(w *model.PoolWorker) bool { return w.Slot == b.at(2) }, model.PoolWorker{Slot: b.at(2)})
 		*map[string]*float64{"in_use": &w.InUse, "idle": &w.Idle, "in_transaction": &w.InTransaction, "leaked": &w.Leaked}[b.at(3)] = b.fact.Value
+	case "resp_pool_info":
+		p.Source = model.PoolSource(b.at(2))
+	case "page.pool_site":
+		n, _ := strconv.ParseFloat(b.at(6), 64)
+		p.Sites = append(p.Sites, model.PoolSite{Route: b.at(2), File: b.at(3), Function: b.at(4), Line: b.number(5), Connections: n, Seconds: b.fact.Value})
 	default:
-		return b.set(map[string]**float64{"resp_pool_capacity": &p.Capacity, "resp_pool_utilization_ratio": &p.Utilization})
+		return b.set(map[string]**float64{
+			"resp_pool_capacity": &p.Capacity, "resp_pool_utilization_ratio": &p.Utilization,
+			"resp_pool_waiting_threads": &p.Waiting, "resp_pool_oldest_checkout_seconds": &p.OldestCheckout,
+		})
 	}
 	return true
 }
 
+// lock adds a lock wait or a suspected lock holder. false: the fact is not known.
 func (b *builder) lock() bool {
 	switch b.fact.Name {
 	case "page.lock_wait":
@@ -48,6 +64,7 @@ func (b *builder) lock() bool {
 	return true
 }
 
+// mysql sets what a fact says about a MySQL server. false: the fact is not known.
 func (b *builder) mysql() bool {
 	if b.fact.Name == "page.mysql_query" {
 		b.Queries = append(b.Queries, model.Query{
@@ -78,6 +95,7 @@ func (b *builder) mysql() bool {
 	return true
 }
 
+// redis sets what a fact says about a Redis server. false: the fact is not known.
 func (b *builder) redis() bool {
 	s := b.redisServer(b.at(0))
 	switch b.fact.Name {
@@ -95,6 +113,7 @@ func (b *builder) redis() bool {
 	})
 }
 
+// task sets what a fact says about a task queue. false: the fact is not known.
 func (b *builder) task() bool {
 	q := entry(&b.Queues, func(q *model.Queue) bool { return q.App == b.at(0) && q.Name == b.at(1) }, model.Queue{App: b.at(0), Name: b.at(1)})
 	if b.fact.Name == "resp_task_queue_length" {
@@ -107,6 +126,7 @@ func (b *builder) task() bool {
 	})
 }
 
+// session sets what a fact says about the sessions of an app. false: the fact is not known.
 func (b *builder) session() bool {
 	s := entry(&b.Sessions, func(s *model.Sessions) bool { return s.App == b.at(0) && s.Redis == b.at(1) }, model.Sessions{App: b.at(0), Redis: b.at(1)})
 	switch b.fact.Name {

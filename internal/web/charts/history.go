@@ -40,7 +40,7 @@ type History struct {
 	errors  map[string]*errorCount // by app
 }
 
-// New returns an empty history.
+// New returns a History without points.
 func New() *History {
 	return &History{
 		series:  make(map[seriesKey]*series),
@@ -50,9 +50,9 @@ func New() *History {
 	}
 }
 
-// Record adds the state of a gather at t. What is not known is a gap. A second call
-// within one second is ignored. If the clock was set back, the history is cleared,
-// because its times must ascend.
+// Record adds a point at t: what the state of a gather shows. What is not known is a gap.
+// It ignores a second call within one second. After a clock that was set back it starts
+// empty, as times must ascend.
 func (h *History) Record(t time.Time, r *model.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,7 +79,7 @@ func (h *History) Record(t time.Time, r *model.State) {
 	h.recordHost(r)
 }
 
-// advance adds a point in which nothing is known yet.
+// advance begins a point at a Unix time, in which all series are gaps.
 func (h *History) advance(unix int64) {
 	pos := h.count % Points
 	h.times[pos] = unix
@@ -94,6 +94,7 @@ func (h *History) advance(unix int64) {
 	}
 }
 
+// recordApps stores the current values of all apps.
 func (h *History) recordApps(s *model.State) {
 	for i := range s.Workers {
 		w := &s.Workers[i]
@@ -131,8 +132,8 @@ func (h *History) recordApps(s *model.State) {
 	}
 }
 
-// recordMemory records the memory of each app and worker: PSS, or RSS on a host where
-// PSS cannot be read. A worker whose PSS is only not sampled yet gets no number: the
+// recordMemory sets the memory of each app and worker in the current point: PSS, or RSS
+// on a host where PSS cannot be read. It skips a worker whose PSS is not sampled yet: the
 // step from RSS to PSS would look like freed memory.
 func (h *History) recordMemory(s *model.State) {
 	shares := slices.Contains(s.Collectors, model.Collector{Name: "memory", Reason: "ok"})
@@ -156,22 +157,23 @@ func (h *History) recordMemory(s *model.State) {
 	}
 }
 
+// recordHost stores the current values of the host.
 func (h *History) recordHost(s *model.State) {
 	h.known(seriesKey{"", "cpu", ""}, s.Host.CPU)
 	h.known(seriesKey{"", "memory", ""}, s.Host.Memory)
 }
 
-// Size returns the number of series held, and of those that had no room at the last
-// point (counted up to 512).
+// Size returns how many series are held, and how many had no room at the last point; at
+// most MaxSeries of these are counted.
 func (h *History) Size() (held, refused int) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return len(h.series), len(h.refused)
 }
 
-// Trend returns how fast a worker's memory changed over the last 5 minutes, in bytes
-// per second: the difference of the means of both halves, over the time between them.
-// It needs 4 minutes of numbers, because a worker that has just started grows.
+// Trend returns by how many bytes per second a worker's memory grew over the last 5
+// minutes, by the means of both halves; negative if it shrank. false: of a half it is known
+// for less than 2 minutes, and a worker that has just started grows.
 func (h *History) Trend(app, slot string) (float64, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -203,9 +205,9 @@ func (h *History) Trend(app, slot string) (float64, bool) {
 	return (v[1]/b - v[0]/a) / (at[1]/b - at[0]/a), true
 }
 
-// LastRequest returns when a request of an app was last reported, to a minute: that
-// long before the newest point whose rate, the mean of a minute, is not 0. false: there
-// is none in the last 30 minutes.
+// LastRequest returns about when a request of an app was last reported: a minute before
+// the newest point whose rate, the mean of a minute, is not 0. false: none was in the
+// last 30 minutes.
 func (h *History) LastRequest(app string) (time.Time, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

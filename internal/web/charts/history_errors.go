@@ -16,7 +16,8 @@ type errorCount struct {
 	n      uint64
 }
 
-// recordErrors records 5xx responses per second, from their totals.
+// recordErrors sets in the current point the 5xx responses per second of each app, by
+// their totals.
 func (h *History) recordErrors(r *model.State, now int64) {
 	for _, e := range h.errors {
 		e.seen, e.total = false, 0
@@ -47,9 +48,9 @@ func (h *History) recordErrors(r *model.State, now int64) {
 	}
 }
 
-// rate adds the total and returns its increase per second since the newest point that
-// is a minute old, else since the oldest. If the total fell, the points before are
-// dropped.
+// rate adds the current total and returns by how much it grew per second since the newest
+// total that is a minute old, else since the oldest; false if there is no earlier one. A
+// total that fell starts anew.
 func (e *errorCount) rate(now int64) (float64, bool) {
 	if e.n > 0 && e.total < e.totals[(e.n-1)%errorPoints] {
 		e.n = 0

@@ -19,9 +19,9 @@ type Tail struct {
 	rows  [][]float32
 }
 
-// Since returns the points after the Unix time, or all points where the ring has no
-// point of that time (0, too old, of an earlier process). The lock is held only while
-// copying.
+// Since returns the points after that of a Unix time, or all points if there is none of
+// that time (0, too old, or of an earlier process). It holds the lock only while it
+// copies.
 func (h *History) Since(unix int64) Tail {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -79,6 +79,7 @@ func (t Tail) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// writeApps writes the series in an order by app, one object each.
 func (t Tail) writeApps(b *bytes.Buffer, order []int) error {
 	for start := 0; start < len(order); {
 		app := t.names[order[start]].app
@@ -100,6 +101,7 @@ func (t Tail) writeApps(b *bytes.Buffer, order []int) error {
 	return nil
 }
 
+// writeRows writes the series in an order, each under its name.
 func (t Tail) writeRows(b *bytes.Buffer, order []int) error {
 	for i, at := range order {
 		comma(b, i)
@@ -115,6 +117,7 @@ func (t Tail) writeRows(b *bytes.Buffer, order []int) error {
 	return nil
 }
 
+// writeRow writes values as an array, NaN as null.
 func writeRow(b *bytes.Buffer, row []float32) {
 	b.WriteByte('[')
 	for i, v := range row {
@@ -128,6 +131,7 @@ func writeRow(b *bytes.Buffer, row []float32) {
 	b.WriteByte(']')
 }
 
+// writeKey writes a key of an object with its colon.
 func writeKey(b *bytes.Buffer, s string) error {
 	k, err := json.Marshal(s)
 	if err != nil {
@@ -138,12 +142,14 @@ func writeKey(b *bytes.Buffer, s string) error {
 	return nil
 }
 
+// comma writes a comma unless i is 0.
 func comma(b *bytes.Buffer, i int) {
 	if i > 0 {
 		b.WriteByte(',')
 	}
 }
 
+// compareKeys orders series by app, quantity and slot, as [slices.SortFunc] expects it.
 func compareKeys(a, b seriesKey) int {
 	return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.what, b.what), health.CompareSlots(a.slot, b.slot))
 }

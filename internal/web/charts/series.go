@@ -10,13 +10,14 @@ type series struct {
 	touched uint64 // the value of count when it last got a number
 }
 
-// known sets a number that is not nil.
+// known sets a series in the current point to a number; nil leaves the gap.
 func (h *History) known(k seriesKey, v *float64) {
 	if v != nil {
 		h.set(k, *v)
 	}
 }
 
+// add adds to the current value of a series, which is 0 if it has none.
 func (h *History) add(k seriesKey, v float64) {
 	if old := h.now(k); !math.IsNaN(old) {
 		v += old
@@ -24,8 +25,7 @@ func (h *History) add(k seriesKey, v float64) {
 	h.set(k, v)
 }
 
-// now returns the number of a series at the point being recorded; NaN if there is
-// none.
+// now returns the number of a series in the current point; NaN if it has none.
 func (h *History) now(k seriesKey) float64 {
 	s := h.series[k]
 	if s == nil {
@@ -34,6 +34,8 @@ func (h *History) now(k seriesKey) float64 {
 	return float64(s.values[(h.count-1)%Points])
 }
 
+// set sets the current value of a series. NaN, infinity, and new series above MaxSeries are
+// not stored.
 func (h *History) set(k seriesKey, v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return

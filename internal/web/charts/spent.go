@@ -30,7 +30,7 @@ type spentAt struct {
 	apps map[string][]ledger.View // by name
 }
 
-// NewSpent returns an empty Spent.
+// NewSpent returns a Spent without totals.
 func NewSpent() *Spent { return &Spent{} }
 
 // ViewTime is what the requests of one view spent their time on, in seconds a second.
@@ -40,8 +40,8 @@ type ViewTime struct {
 	Sum     float64
 }
 
-// Record adds the totals of the apps' views at t. It keeps the views, which must not
-// change any more. If the clock was set back, all that was kept is dropped.
+// Record stores the totals of the apps' views at t, which must not change afterwards. If
+// the clock was set back, it removes the older ones.
 func (s *Spent) Record(t time.Time, apps []ledger.AppTotals) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +61,9 @@ func (s *Spent) Record(t time.Time, apps []ledger.AppTotals) {
 	s.kept = append(s.kept, s.latest)
 }
 
-// Views returns what the views of an app spent their time on, the one with most
-// first, and over how long that is a mean; 0: nothing is known yet.
+// Views returns what the views of an app spent their time on, in seconds per second, the
+// one with most first, as a mean over the last 5 to 6 minutes, or less if less is known:
+// over has how long. Views without time are left out. nil and 0 if nothing is known yet.
 func (s *Spent) Views(app string) (views []ViewTime, over time.Duration) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -91,8 +92,9 @@ func (s *Spent) Views(app string) (views []ViewTime, over time.Duration) {
 	return views, over
 }
 
-// rateOf returns what a view spent a second since before; nil: since it was first seen,
-// as its totals were forgotten meanwhile or it is new.
+// rateOf returns what a view spent per second over the last over seconds, without its idle
+// time. before is its totals then. Without them (nil: it is new, or they were forgotten),
+// and for a total that is less than before, all of the total counts as spent since.
 func rateOf(v *ledger.View, before *ledger.Seconds, over float64) ViewTime {
 	x := ViewTime{View: v.Name}
 	for on := range v.Seconds {

@@ -17,7 +17,7 @@ const (
 	layout   = "2006-01-02 15:04:05 UTC"
 )
 
-// show returns both forms of v, or a dash where v is nil.
+// show returns v for people, by format, and exactly, with its unit; a dash if v is nil.
 func show(v *float64, format func(float64) string, unit string) Shown {
 	if v == nil {
 		return Shown{unknown, notKnown}
@@ -25,29 +25,30 @@ func show(v *float64, format func(float64) string, unit string) Shown {
 	return Shown{format(*v), health.Exact(*v) + unit}
 }
 
-// Bytes returns a number of bytes.
+// Bytes returns a number of bytes for people, e.g. "1.2 MB", and exactly; a dash if v is
+// nil.
 func Bytes(v *float64) Shown { return show(v, health.FormatBytes, " bytes") }
 
-// Seconds returns a duration in seconds.
+// Seconds returns seconds for people, e.g. "2 min 5 s", and exactly; a dash if v is nil.
 func Seconds(v *float64) Shown { return show(v, health.FormatSeconds, " s") }
 
-// Percent returns a ratio in percent.
+// Percent returns a ratio, from 0 to 1, as percent and exactly; a dash if v is nil.
 func Percent(v *float64) Shown { return show(v, health.FormatPercent, " (ratio)") }
 
-// Count returns a number of things.
+// Count returns a number of things for people and exactly; a dash if v is nil.
 func Count(v *float64) Shown { return show(v, health.FormatCount, "") }
 
-// Rate returns a number of things a second.
+// Rate returns a number per second for people and exactly; a dash if v is nil.
 func Rate(v *float64) Shown { return show(v, health.FormatRate, " per second") }
 
-// Cores returns a number of CPU cores in percent of one.
+// Cores returns a number of CPU cores as percent of one, and exactly; a dash if v is nil.
 func Cores(v *float64) Shown { return show(v, health.FormatPercent, " cores") }
 
-// Time returns a time in UTC, to the second.
+// Time returns a time in UTC as text, to the second.
 func Time(t time.Time) string { return t.UTC().Format(layout) }
 
-// UnixTime returns the time of a Unix timestamp, to the second; zero where it is not
-// known.
+// UnixTime returns the time of a Unix timestamp, to the second; the zero time if it is nil,
+// not above 0, or above 1e11.
 func UnixTime(v *float64) time.Time {
 	if v == nil || *v <= 0 || *v > 1e11 {
 		return time.Time{}
@@ -55,8 +56,8 @@ func UnixTime(v *float64) time.Time {
 	return time.Unix(int64(*v), 0).UTC()
 }
 
-// Trend returns an arrow and a rate for bytes per second. Less than 100 kB a
-// minute counts as level.
+// Trend returns an arrow and words for a change in bytes per second, e.g. "↗" and "1.2
+// MB/min"; "→" and "level" below 100 kB a minute. Both are empty if known is false.
 func Trend(perSecond float64, known bool) (arrow string, words Shown) {
 	perMinute := perSecond * 60
 	switch {
@@ -76,7 +77,8 @@ func Trend(perSecond float64, known bool) (arrow string, words Shown) {
 // to local time.
 type Clock struct{ Machine, UTC string }
 
-// ClockOf returns a time for machines and people; empty where it is zero.
+// ClockOf returns a time as text for machines and for people; empty texts for the zero
+// time.
 func ClockOf(t time.Time) Clock {
 	if t.IsZero() {
 		return Clock{}

@@ -13,8 +13,8 @@ const (
 	LevelCritical
 )
 
-// String returns the name of the level.
+// String returns the name of the level, e.g. "warning".
 func (l Level) String() string { return [...]string{"unknown", "healthy", "warning", "critical"}[l] }
 
-// LevelOf returns the level of what was judged.
+// LevelOf returns the level to display for a level of health.
 func LevelOf(l health.Level) Level { return LevelHealthy + Level(l) }

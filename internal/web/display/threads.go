@@ -20,8 +20,8 @@ type ThreadRow struct {
 	Place string // "pay (billing.py:131)"; "": not known
 }
 
-// Line returns view and line: "checkout: pay (billing.py:131)"; without the view if it
-// is the function of the line, or not known.
+// Line returns view and line, e.g. "checkout: pay (billing.py:131)"; only the line if the
+// view is its function or not known; "" if there is no line.
 func (r *ThreadRow) Line() string {
 	if r.View == "" || r.Place == "" || strings.HasPrefix(r.Place, r.View+" (") {
 		return r.Place
@@ -29,7 +29,8 @@ func (r *ThreadRow) Line() string {
 	return r.View + ": " + r.Place
 }
 
-// ThreadText returns what a thread does in words, such as "waits for MySQL main".
+// ThreadText returns what a thread does in words, e.g. "waits for MySQL main"; "waits" if
+// it is not known for what. A task always "waits in the event loop".
 func ThreadText(t *model.Thread) string {
 	if t.Task {
 		return "waits in the event loop"
@@ -51,7 +52,8 @@ func ThreadText(t *model.Thread) string {
 	return health.WaitText(&model.Wait{On: t.On, Peer: t.Peer})
 }
 
-// ThreadRows returns the threads of a worker that do something, for the page.
+// ThreadRows returns the rows of the page about a worker's request threads that are not
+// idle, the longest wait first, at most 64; nil if all are idle.
 func ThreadRows(list []model.Thread) []ThreadRow {
 	var out []ThreadRow
 	sorted := waitstatus.Sorted(list)
@@ -69,9 +71,10 @@ func ThreadRows(list []model.Thread) []ThreadRow {
 	return out
 }
 
-// HeldUpBy returns the root for which a worker waits as a victim: "worker 2", "worker
-// 2 of blog" or "connection 812"; "" where it is no victim, or the root is not
-// known.
+// HeldUpBy returns in words the root that a worker waits for, by the first chain in which
+// it is a victim: "worker 2", "worker 2 of blog" or "connection 812"; "" if it is no
+// victim, is the root itself, or the root is neither worker nor connection. Deadlocks do
+// not count.
 func HeldUpBy(chains []model.Chain, app, slot string) string {
 	for i := range chains {
 		c := &chains[i]
@@ -93,8 +96,8 @@ func HeldUpBy(chains []model.Chain, app, slot string) string {
 	return ""
 }
 
-// HoldsUp returns how many workers wait for a worker that is the root of their wait, as
-// "3 workers"; "" where none does.
+// HoldsUp returns how many other workers wait for a worker that is the root of their wait
+// beyond doubt, e.g. "3 workers"; "" if none does.
 func HoldsUp(chains []model.Chain, app, slot string) string {
 	waiting := make(map[[2]string]bool)
 	for i := range chains {
@@ -117,8 +120,8 @@ func HoldsUp(chains []model.Chain, app, slot string) string {
 	return text.Plural(float64(len(waiting)), "worker", "workers")
 }
 
-// PlaceOf returns the line of the app's own code, or else the innermost one, as
-// "pay (billing.py:131)"; "" where neither is known.
+// PlaceOf returns the line of the app's own code in a stack, else the innermost one, e.g.
+// "pay (billing.py:131)"; "" if neither is known.
 func PlaceOf(s *model.Stack) string {
 	f := s.Own
 	if f.File == "" {

@@ -120,7 +120,7 @@ type (
 	}
 )
 
-// Of returns the answer for a time.
+// Of returns the JSON answer about a period. It rounds the numbers of s.Buckets in place.
 func Of(s *history.Strip, t *history.Top, k *history.Kept) History {
 	out := History{
 		App: s.App, From: s.From.UTC(), To: s.To.UTC(), KeptFrom: timeOf(k.From), KeptTo: timeOf(k.To), Samples: t.Samples, Seconds: t.Seconds,
@@ -141,7 +141,7 @@ func Of(s *history.Strip, t *history.Top, k *history.Kept) History {
 	return out
 }
 
-// rounded returns averages with three digits.
+// rounded rounds numbers to three decimals, in place, and returns them.
 func rounded(list []float64) []float64 {
 	for i := range list {
 		list[i] = math.Round(list[i]*1000) / 1000
@@ -149,7 +149,7 @@ func rounded(list []float64) []float64 {
 	return list
 }
 
-// OfMoment returns the answer for a moment.
+// OfMoment returns the JSON answer about a moment.
 func OfMoment(m *history.Moment, k *history.Kept) Moment {
 	out := Moment{At: timeOf(m.At), KeptFrom: timeOf(k.From), KeptTo: timeOf(k.To), Requests: make([]Request, 0, len(m.Requests)), Left: m.Left}
 	for i := range m.Requests {
@@ -164,7 +164,8 @@ func OfMoment(m *history.Moment, k *history.Kept) Moment {
 	return out
 }
 
-// OfIncidents returns incidents and last words of an app; "": of all.
+// OfIncidents returns the JSON answer about incidents and last words: those of an app, in
+// the same order; "": of all. Its lists are never nil.
 func OfIncidents(app string, list []model.Incident, words []model.LastWords) Incidents {
 	out := Incidents{Incidents: []Incident{}, LastWords: []records.LastWords{}}
 	for i := range list {
@@ -184,6 +185,7 @@ func OfIncidents(app string, list []model.Incident, words []model.LastWords) Inc
 	return out
 }
 
+// blockerOf returns a blocker, nil for nil.
 func blockerOf(b *history.Blocker) *Blocker {
 	if b == nil {
 		return nil
@@ -199,6 +201,8 @@ func blockerOf(b *history.Blocker) *Blocker {
 	return out
 }
 
+// frameOf returns the function, the file without its directories and the line; nil for a
+// frame without a file.
 func frameOf(f model.Frame) (function, file *string, line *int) {
 	if f.File == "" {
 		return nil, nil, nil
@@ -206,6 +210,7 @@ func frameOf(f model.Frame) (function, file *string, line *int) {
 	return text(f.Function), text(path.Base(f.File)), &f.Line
 }
 
+// text returns a pointer to s; nil for "".
 func text(s string) *string {
 	if s == "" {
 		return nil
@@ -213,6 +218,7 @@ func text(s string) *string {
 	return &s
 }
 
+// timeOf returns the time in UTC, nil for the zero time.
 func timeOf(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -227,7 +233,8 @@ type Query struct {
 	At, From, To time.Time // At zero: it is from and to
 }
 
-// Values returns the parameters.
+// Values returns the query as parameters of an address: times in UTC by RFC 3339, without
+// what is not set.
 func (q *Query) Values() url.Values {
 	v := url.Values{}
 	set := func(name string, t time.Time) {
@@ -244,7 +251,9 @@ func (q *Query) Values() url.Values {
 	return v
 }
 
-// ParseQuery reads the parameters of /api/v1/history. Its error is for the client.
+// ParseQuery returns the parameters of /api/v1/history as a query: a moment, or a period,
+// by default the last 15 minutes. An unknown parameter, a moment with a period, and what
+// [Query.Complete] refuses are errors, each a text for the client.
 func ParseQuery(v url.Values, now time.Time) (q Query, err error) {
 	for name := range v {
 		if name != "app" && name != "at" && name != "from" && name != "to" {
@@ -265,7 +274,9 @@ func ParseQuery(v url.Values, now time.Time) (q Query, err error) {
 	return q, q.Complete(now)
 }
 
-// Complete sets what is not given of a time, and checks the rest.
+// Complete sets the parts of a period that were not given: to is now, from is 15 minutes
+// before to. It returns an error, a text for the client, if from is after to, or more than
+// 48 hours before it. A query for a moment stays as it is.
 func (q *Query) Complete(now time.Time) error {
 	if !q.At.IsZero() {
 		return nil
@@ -287,7 +298,8 @@ func (q *Query) Complete(now time.Time) error {
 
 var errTime = errors.New("expected a time such as 2026-03-01T03:12:00Z, or seconds since 1970")
 
-// ParseTime reads a time of RFC 3339 or in seconds since 1970.
+// ParseTime returns the time of a text in RFC 3339 or seconds since 1970, from 1970 to
+// 2242. Its error is a text for the client.
 func ParseTime(s string) (time.Time, error) {
 	const latest = 1 << 33 // the year 2242
 	if v, err := strconv.ParseFloat(s, 64); err == nil {

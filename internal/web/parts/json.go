@@ -12,6 +12,7 @@ type (
 	// PoolJSON is a connection pool.
 	PoolJSON struct {
 		Pool          string     `json:"pool"`
+		Source        string     `json:"source"` // "inside": the app reports it; "outside"
 		InUse         *float64   `json:"in_use"`
 		Idle          *float64   `json:"idle"`
 		InTransaction *float64   `json:"in_transaction"`
@@ -19,6 +20,19 @@ type (
 		Capacity      *float64   `json:"capacity"`
 		Utilization   *float64   `json:"utilization"` // a ratio
 		Leaks         []leakJSON `json:"leaks"`       // the longest asleep first; not all, if there are many
+
+		// Of a pool that the app reports.
+		Waiting *float64   `json:"waiting_threads"`
+		Oldest  *float64   `json:"oldest_checkout_seconds"`
+		Sites   []siteJSON `json:"leaked_at"` // the most connections first; not all, if there are many
+	}
+	siteJSON struct {
+		Route       *string  `json:"route"` // null: no request
+		File        string   `json:"file"`
+		Line        int      `json:"line"`
+		Function    string   `json:"function"`
+		Connections *float64 `json:"connections"`
+		Seconds     *float64 `json:"oldest_checkout_seconds"`
 	}
 	leakJSON struct {
 		MySQL         string   `json:"mysql"`
@@ -63,14 +77,19 @@ type (
 	}
 )
 
-// PoolsStatus returns pools for the JSON.
+// PoolsStatus returns pools as the JSON has them, in the same order; never nil.
 func PoolsStatus(pools []Pool) []PoolJSON {
 	out := make([]PoolJSON, 0, len(pools))
 	for i := range pools {
 		p := &pools[i]
 		x := PoolJSON{
-			Pool: p.Name, InUse: &p.InUse, Idle: &p.Idle, InTransaction: &p.InTransaction, Leaked: &p.Leaked,
+			Pool: p.Name, Source: string(p.Source), InUse: &p.InUse, Idle: &p.Idle, InTransaction: &p.InTransaction, Leaked: &p.Leaked,
 			Capacity: p.Capacity, Utilization: p.Utilization, Leaks: make([]leakJSON, 0, len(p.Leaks)),
+			Waiting: p.Waiting, Oldest: p.OldestCheckout, Sites: make([]siteJSON, 0, len(p.Sites)),
+		}
+		for i := range p.Sites {
+			s := &p.Sites[i]
+			x.Sites = append(x.Sites, siteJSON{waitstatus.Known(s.Route), s.File, s.Line, s.Function, &s.Connections, &s.Seconds})
 		}
 		for i := range p.Leaks {
 			l := &p.Leaks[i]
@@ -81,7 +100,7 @@ func PoolsStatus(pools []Pool) []PoolJSON {
 	return out
 }
 
-// QueuesStatus returns queues for the JSON.
+// QueuesStatus returns task queues as the JSON has them, in the same order; never nil.
 func QueuesStatus(queues []Queue) []QueueJSON {
 	out := make([]QueueJSON, 0, len(queues))
 	for _, q := range queues {
@@ -90,7 +109,7 @@ func QueuesStatus(queues []Queue) []QueueJSON {
 	return out
 }
 
-// SessionsStatus returns sessions for the JSON.
+// SessionsStatus returns sessions as the JSON has them, in the same order; never nil.
 func SessionsStatus(list []Sessions) []SessionsJSON {
 	out := make([]SessionsJSON, 0, len(list))
 	for _, x := range list {
@@ -99,7 +118,8 @@ func SessionsStatus(list []Sessions) []SessionsJSON {
 	return out
 }
 
-// LockWaitsStatus returns waits for locks for the JSON.
+// LockWaitsStatus returns waits for locks as the JSON has them, in the same order; never
+// nil.
 func LockWaitsStatus(waits []model.LockWait) []LockWaitJSON {
 	out := make([]LockWaitJSON, 0, len(waits))
 	for i := range waits {
@@ -111,11 +131,12 @@ func LockWaitsStatus(waits []model.LockWait) []LockWaitJSON {
 	return out
 }
 
+// connectionStatus returns a connection as the JSON has it.
 func connectionStatus(c *model.Connection) connectionJSON {
 	return connectionJSON{Connection: waitstatus.Known(c.ID), App: waitstatus.Known(c.App), Worker: Integer(c.Slot), PID: waitstatus.Known(c.PID)}
 }
 
-// Integer returns a whole number; nil where s is none.
+// Integer returns the number that a text such as a slot is; nil if it is none.
 func Integer(s string) *int {
 	n, err := strconv.Atoi(s)
 	if err != nil {

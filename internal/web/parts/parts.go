@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/words"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 	"github.com/resp-exporter/resp-exporter/internal/web/display"
@@ -22,7 +23,7 @@ type (
 	Sessions struct{ *model.Sessions }
 )
 
-// PoolsOf returns the pools of an app by name.
+// PoolsOf returns the pools of an app, sorted by name; nil for none. They point into s.
 func PoolsOf(s *model.State, app string) []Pool {
 	var out []Pool
 	for i := range s.Pools {
@@ -34,13 +35,14 @@ func PoolsOf(s *model.State, app string) []Pool {
 	return out
 }
 
-// Taken returns the number of connections that are not idle.
+// Taken returns how many connections of the pool are not idle; never nil.
 func (p Pool) Taken() *float64 {
 	n := p.InUse + p.InTransaction + p.Leaked
 	return &n
 }
 
-// QueuesOf returns the queues of an app by name.
+// QueuesOf returns the task queues of an app, sorted by name; nil for none. They point
+// into s.
 func QueuesOf(s *model.State, app string) []Queue {
 	var out []Queue
 	for i := range s.Queues {
@@ -52,7 +54,8 @@ func QueuesOf(s *model.State, app string) []Queue {
 	return out
 }
 
-// SessionsOf returns the sessions of an app by the name of their store.
+// SessionsOf returns the session stores of an app, sorted by name; nil for none. They
+// point into s.
 func SessionsOf(s *model.State, app string) []Sessions {
 	var out []Sessions
 	for i := range s.Sessions {
@@ -64,7 +67,9 @@ func SessionsOf(s *model.State, app string) []Sessions {
 	return out
 }
 
-// Facts returns the numbers of it in words, without those that are not known.
+// Facts returns what is known of the pool, one text each: taken of its capacity, in use,
+// idle, what is not 0 of idle in a transaction and leaked, the sites that hold leaked
+// connections, and of a pool that the app reports the waiting threads if there are some.
 func (p *Pool) Facts() []string {
 	var w display.Facts
 	if p.Capacity != nil {
@@ -78,10 +83,19 @@ func (p *Pool) Facts() []string {
 	w.Add(&p.Idle, display.Counted("idle"))
 	w.AddNonZero(&p.InTransaction, "idle in a transaction")
 	w.AddNonZero(&p.Leaked, "leaked")
+	for i := range p.Sites {
+		s := &p.Sites[i]
+		w = append(w, health.FormatCount(s.Connections)+" by "+words.Site(s)+" for "+health.FormatSeconds(s.Seconds))
+	}
+	if p.Waiting != nil {
+		w.AddNonZero(p.Waiting, "waiting threads")
+		w = append(w, "reported by the app")
+	}
 	return w
 }
 
-// Facts returns the numbers of it in words, without those that are not known.
+// Facts returns what is known of the queue, one text each: waiting, oldest, running,
+// workers and their heartbeat, and what is not 0 of failed and without a worker.
 func (q *Queue) Facts() []string {
 	var w display.Facts
 	w.Add(&q.Length, display.Counted("waiting"))
@@ -94,7 +108,9 @@ func (q *Queue) Facts() []string {
 	return w
 }
 
-// Facts returns the numbers of it in words, without those that are not known.
+// Facts returns what is known of the sessions, one text each: how many there are, without
+// expiry, their bytes and when they were counted; before the first scan has ended, its
+// progress.
 func (x *Sessions) Facts() []string {
 	var w display.Facts
 	if x.Count == nil {

@@ -18,7 +18,8 @@ type Store struct {
 	Facts      []string
 }
 
-// StoresOf returns the servers by kind and name.
+// StoresOf returns a line about each MySQL and Redis server, by kind and name; one that is
+// down is critical.
 func StoresOf(s *model.State, j *health.Evaluation) []Store {
 	out := make([]Store, 0, len(s.MySQL)+len(s.Redis))
 	for i := range s.MySQL {
@@ -45,8 +46,8 @@ func StoresOf(s *model.State, j *health.Evaluation) []Store {
 	return out
 }
 
-// storeOf returns the line about a server that answers, without facts. Its badge is its
-// health: unknown where it was not judged.
+// storeOf returns the line about a server, still without facts. Its level is unknown if
+// the server was not judged.
 func storeOf(component, kind, name string, j *health.Evaluation) Store {
 	s := Store{Kind: kind, Name: name, Level: display.LevelUnknown}
 	if _, judged := j.Host.Components[component]; judged {
@@ -56,6 +57,8 @@ func storeOf(component, kind, name string, j *health.Evaluation) Store {
 	return s
 }
 
+// mysqlFacts returns what is known of a MySQL server, one text each; waits for locks only
+// if there are some.
 func mysqlFacts(m *model.MySQLServer) []string {
 	var w display.Facts
 	w.Add(m.Connections, func(v float64) string {
@@ -75,6 +78,8 @@ func mysqlFacts(m *model.MySQLServer) []string {
 	return w
 }
 
+// redisFacts returns what is known of a Redis server, one text each; blocked clients only
+// if there are some.
 func redisFacts(r *model.RedisServer) []string {
 	var w display.Facts
 	w.Add(r.Memory, func(v float64) string {

@@ -17,8 +17,10 @@ type Asked struct {
 
 const maxAskedApp = 300 // bytes of a name
 
-// AskedOf reads the parameters app and at of an address. at is a time as RFC 3339 has
-// it, or the last time that a clock in UTC showed 15:04 or 15:04:05.
+// AskedOf returns the parameters app and at of an address. at is a time of RFC 3339, or
+// 15:04 or 15:04:05 in UTC, which means the last time it was that; zero: it is not given.
+// Anything else, and a name of more than maxAskedApp bytes, is an error, a text for the
+// client.
 func AskedOf(q url.Values, now time.Time) (Asked, error) {
 	a := Asked{App: q.Get("app")}
 	if len(a.App) > maxAskedApp {

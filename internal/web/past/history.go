@@ -34,26 +34,27 @@ type History interface {
 // None is the [History] of an exporter without one.
 type None struct{}
 
-// Strip implements [History].
+// Strip implements [History]: it returns no buckets.
 func (None) Strip(app string, from, to time.Time, _ int) history.Strip {
 	return history.Strip{App: app, From: from, To: to, Step: time.Second}
 }
 
-// Top implements [History].
+// Top implements [History]: it returns no rows.
 func (None) Top(app string, from, to time.Time, _ int) history.Top {
 	return history.Top{App: app, From: from, To: to}
 }
 
-// At implements [History].
+// At implements [History]: it returns the zero Moment, which has no sample.
 func (None) At(string, time.Time, int) history.Moment { return history.Moment{} }
 
-// Kept implements [History].
+// Kept implements [History]: it returns the zero value, which means that no history is
+// kept.
 func (None) Kept() history.Kept { return history.Kept{} }
 
-// Incidents implements [History].
+// Incidents implements [History]: it returns nil.
 func (None) Incidents(int) []model.Incident { return nil }
 
-// LastWords implements [History].
+// LastWords implements [History]: it returns nil.
 func (None) LastWords(int) []model.LastWords { return nil }
 
 // Views makes the views of the past. It keeps nothing.
@@ -63,7 +64,7 @@ type Views struct {
 	now     func() time.Time
 }
 
-// New returns the views of a history and of where the time goes; spent may be nil.
+// New returns the views of a history, and of what views spend time on; spent may be nil.
 func New(h History, spent *charts.Spent, now func() time.Time) *Views {
 	return &Views{h, spent, now}
 }

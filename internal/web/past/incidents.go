@@ -49,7 +49,8 @@ type (
 	}
 )
 
-// List returns the last incidents and last words.
+// List returns the last incidents and last words for the page, eight of each at most, the
+// newest first; an empty List if no history is kept.
 func (v *Views) List() List {
 	if !v.Remembers() {
 		return List{}
@@ -66,6 +67,9 @@ func (v *Views) List() List {
 	return out
 }
 
+// incident returns an incident as the page shows it; one that is open is critical and lasts
+// until now, one that has ended has an unknown level. Moment is "" if the history begins
+// after it or is empty.
 func (v *Views) incident(x *model.Incident) incidentView {
 	out := incidentView{
 		ID: x.ID, App: x.App, Cause: CauseText(x.Cause, x.Peer), Level: display.LevelUnknown, Start: display.ClockOf(x.Start), End: display.ClockOf(x.End), Open: x.End.IsZero(),
@@ -86,7 +90,7 @@ func (v *Views) incident(x *model.Incident) incidentView {
 	return out
 }
 
-// CauseText returns what held an app up, to follow "held up by"; "" without a cause.
+// CauseText returns what held an app up, to follow "held up by"; "" for no cause.
 func CauseText(c model.Cause, peer string) string {
 	if c == "" {
 		return ""
@@ -94,7 +98,7 @@ func CauseText(c model.Cause, peer string) string {
 	return cause.Words(&model.Bottleneck{Cause: c, Peer: peer})
 }
 
-// harmText returns the worst numbers of an incident.
+// harmText returns the worst numbers of an incident in words; "" if there are none.
 func harmText(h *model.Harm) string {
 	var w display.Facts
 	w.Add(h.Queue, func(v float64) string { return text.Plural(v, "connection waited", "connections waited") })
@@ -105,7 +109,8 @@ func harmText(h *model.Harm) string {
 	return strings.Join(w, ", ")
 }
 
-// endsText returns how workers ended, such as "3 by timeout, 1 by signal".
+// endsText returns how workers ended, e.g. "1 worker recycled, 3 workers ended by a
+// signal"; "" if none did.
 func endsText(ends map[string]int) string {
 	var out []string
 	for _, reason := range slices.Sorted(maps.Keys(ends)) {
@@ -116,8 +121,8 @@ func endsText(ends map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// endText returns how a worker ended, to follow its name: the reasons of
-// resp_worker_ends_total for people.
+// endText returns how a worker ended, to follow its name, by a reason of
+// resp_worker_ends_total; that the reason is unknown for any other.
 func endText(reason string) string {
 	switch reason {
 	case "timeout":
@@ -134,6 +139,8 @@ func endText(reason string) string {
 	return "ended for an unknown reason"
 }
 
+// lastWordsOf returns the last words of a worker as the page shows them; of the statement
+// the first maxStatement bytes.
 func lastWordsOf(x *model.LastWords) wordsView {
 	v := wordsView{
 		App: x.App, Slot: x.Slot, PID: x.PID, Ended: display.ClockOf(x.Ended), Reason: endText(x.Reason), Did: display.ThreadText(&x.Thread), Digest: text.Clip(x.Digest, maxStatement),

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// onWord returns what a thread did or waited for in one or two words: the values of
-// model.Thread.On for people.
+// onWord returns in one or two words what a thread did or waited for, by model.Thread.On;
+// "unknown" for any other value.
 func onWord(on string) string {
 	switch on {
 	case "cpu":
@@ -39,7 +39,8 @@ func onWord(on string) string {
 	return "unknown"
 }
 
-// onClass returns the class that gives a state its colour.
+// onClass returns the CSS class for the colour of what a thread did; "on-other" for any other
+// value.
 func onClass(on string) string {
 	switch on {
 	case "cpu", "cpu_queue", "throttled", "gc", "gil", "mysql", "redis", "upstream", "client", "lock", "disk", "sleep", "child", "loop":
@@ -58,8 +59,8 @@ type part struct {
 	Value       float64
 }
 
-// partWords returns the largest parts, at most upTo of them, as "MySQL 2.9, CPU 0.3". Parts
-// that would be written as "<0.1" are left out beside a larger one.
+// partWords returns the largest parts in words, at most upTo, e.g. "MySQL 2.9, CPU 0.3";
+// "" without parts. Those below leastShown are left out, except for the first.
 func partWords(parts []part, format func(float64) string, upTo int) string {
 	sorted := slices.Clone(parts)
 	slices.SortStableFunc(sorted, func(a, b part) int {
@@ -81,7 +82,8 @@ func partWords(parts []part, format func(float64) string, upTo int) string {
 	return strings.Join(words, ", ")
 }
 
-// formatLoad writes seconds per second, which are requests in progress on average.
+// formatLoad returns seconds per second in words, e.g. "2.9", or "<0.1" below leastShown:
+// how many requests were in progress on average.
 func formatLoad(v float64) string {
 	if v > 0 && v < leastShown {
 		return "<0.1"

@@ -77,7 +77,9 @@ type (
 // Remembers reports whether a history is kept.
 func (v *Views) Remembers() bool { return v.history.Kept().MaxBytes > 0 }
 
-// Strip returns the last hour of an app; nil where no history is kept.
+// Strip returns the strip of an app's last hour: how many requests did what, a column a
+// minute. Its full height is the most requests in progress, at least workers. nil: no
+// history is kept.
 func (v *Views) Strip(app string, workers float64, q Asked) *Strip {
 	if !v.Remembers() {
 		return nil
@@ -109,6 +111,8 @@ func (v *Views) Strip(app string, workers float64, q Asked) *Strip {
 	return out
 }
 
+// columnOf returns column i of a strip. most is the value that fills its height. It is a
+// gap without samples.
 func columnOf(s *history.Strip, i int, most float64, q Asked, app string) column {
 	b := &s.Buckets[i]
 	middle := b.At.Add(s.Step / 2)
@@ -134,7 +138,8 @@ func columnOf(s *history.Strip, i int, most float64, q Asked, app string) column
 	return c
 }
 
-// stripKeys returns what occurs in a strip with its part of all, the most first.
+// stripKeys returns what occurs in a strip, in the order of s.On, the most frequent first;
+// Size is its share of all in percent.
 func stripKeys(s *history.Strip) []part {
 	out := make([]part, len(s.On))
 	all := 0.0
@@ -154,8 +159,9 @@ func stripKeys(s *history.Strip) []part {
 	return out
 }
 
-// Moment returns what was done at the moment that was asked for; nil where it was not
-// asked for this app.
+// Moment returns what the requests of an app did in the minute around the moment that was
+// asked for, at most momentRows rows, and at most momentHolds requests of the nearest
+// sample; nil if none was asked for this app, or no history is kept.
 func (v *Views) Moment(app string, q Asked) *Moment {
 	if !v.Remembers() || q.At.IsZero() || q.App != app {
 		return nil
@@ -193,7 +199,8 @@ func (v *Views) Moment(app string, q Asked) *Moment {
 	return out
 }
 
-// emptyMoment says why nothing is known of a moment.
+// emptyMoment returns a sentence on why there is nothing to show of a moment. samples is
+// how many there are.
 func (v *Views) emptyMoment(app string, samples int) string {
 	if samples > 0 {
 		return "No request of " + app + " was in progress then."
@@ -205,6 +212,8 @@ func (v *Views) emptyMoment(app string, samples int) string {
 	return "Nothing was sampled then: the history goes from " + display.Time(k.From) + " to " + display.Time(k.To) + "."
 }
 
+// momentRowOf returns a row of a moment as the page shows it; of the statement the first
+// maxStatement bytes.
 func momentRowOf(r *history.Row) momentRow {
 	out := momentRow{View: r.View, Line: lineText(r.View, r.Line), Does: doesText(r.On, r.Peer), Digest: text.Clip(r.Digest, maxStatement), Holder: holderText(r.Blocker, r.App)}
 	out.Share, out.Seconds, out.Longest = display.Percent(&r.Share), display.Seconds(&r.Seconds), display.Seconds(&r.Longest)
@@ -212,15 +221,16 @@ func momentRowOf(r *history.Row) momentRow {
 	return out
 }
 
+// momentRequestOf returns a request of a moment as the page shows it.
 func momentRequestOf(r *history.Request) momentRequest {
 	return momentRequest{Slot: r.Slot, View: r.View, Line: lineText(r.View, r.Line), Does: doesText(r.On, r.Peer), Holder: holderText(r.Blocker, r.App), For: display.Seconds(&r.Seconds)}
 }
 
-// doesText returns what a request did in words, such as "waits for MySQL main".
+// doesText returns what a request did in words, e.g. "waits for MySQL main".
 func doesText(on, peer string) string { return display.ThreadText(&model.Thread{On: on, Peer: peer}) }
 
-// holderText returns the root of a wait and its line in words, such as "connection 812
-// of worker 2, in pay (billing.py:131)"; "" where there is none.
+// holderText returns the root of a wait and its line in words, e.g. "connection 812 of
+// worker 2, in pay (billing.py:131)"; "" for nil.
 func holderText(b *history.Blocker, app string) string {
 	if b == nil {
 		return ""
@@ -232,8 +242,9 @@ func holderText(b *history.Blocker, app string) string {
 	return out
 }
 
-// rootText returns the root of a wait in words, such as "connection 812 of worker 2".
-// The app is left out where it is the one that waits.
+// rootText returns the root of a wait in words, e.g. "connection 812 of worker 2"; the
+// server or address if no more is known of it, "" if that is not either. It leaves out the
+// app if that is the one that waits, unless nothing else is known.
 func rootText(l *model.Link, app string) string {
 	var words []string
 	if l.Connection != 0 {
@@ -251,7 +262,7 @@ func rootText(l *model.Link, app string) string {
 	return strings.Join(words, " of ")
 }
 
-// frameText returns a line as "pay (billing.py:131)"; "" where it is not known.
+// frameText returns a line, e.g. "pay (billing.py:131)"; "" if it is not known.
 func frameText(f model.Frame) string {
 	if f.File == "" {
 		return ""
@@ -259,8 +270,8 @@ func frameText(f model.Frame) string {
 	return f.Function + " (" + path.Base(f.File) + ":" + strconv.Itoa(f.Line) + ")"
 }
 
-// lineText returns a line to follow its view: "pay (billing.py:131)", or "(billing.py:131)"
-// where the view is the function of the line.
+// lineText returns a line to follow its view: "pay (billing.py:131)", or
+// "(billing.py:131)" if the view is that function; "" if it is not known.
 func lineText(view string, f model.Frame) string {
 	line := frameText(f)
 	if view != "" && f.Function == view {
@@ -269,6 +280,7 @@ func lineText(view string, f model.Frame) string {
 	return line
 }
 
+// sum returns the sum.
 func sum(values []float64) (all float64) {
 	for _, v := range values {
 		all += v
@@ -276,10 +288,11 @@ func sum(values []float64) (all float64) {
 	return all
 }
 
-// number writes a coordinate of an SVG.
+// number returns a coordinate of an SVG as text, with at most one decimal.
 func number(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }
 
-// earliest returns the first samples of the history; zero where there is none.
+// earliest returns the time of the first sample of the history; zero if there is none, or
+// no history is kept.
 func (v *Views) earliest() time.Time {
 	if !v.Remembers() {
 		return time.Time{}
@@ -287,8 +300,7 @@ func (v *Views) earliest() time.Time {
 	return v.history.Kept().From
 }
 
-// newest returns the incidents and last words in the order of their time, the newest
-// first, whatever the order in which they are kept.
+// newest returns a copy of the list, sorted by the time at, the newest first.
 func newest[T any](list []T, at func(*T) time.Time) []T {
 	out := slices.Clone(list)
 	slices.SortStableFunc(out, func(a, b T) int { return at(&b).Compare(at(&a)) })

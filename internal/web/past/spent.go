@@ -26,8 +26,9 @@ type (
 	}
 )
 
-// Spent returns what the views of an app spend their time on; nil where that is not
-// known.
+// Spent returns what the views of an app spend their time on, for the page: the first
+// viewsUpTo, without those below leastShown (but for the first), and the sum of the others.
+// nil: it is not known, or none spent any.
 func (v *Views) Spent(app string) *Spent {
 	if v.spent == nil {
 		return nil
@@ -61,7 +62,8 @@ func (v *Views) Spent(app string) *Spent {
 	return &out
 }
 
-// spentParts returns the parts of a bar of which most would be 100 wide.
+// spentParts returns the parts of a view's bar, whose width is 100 for the time most, in
+// the order of ledger.All; those below a thousandth of most are left out.
 func spentParts(s *ledger.Seconds, most float64) []part {
 	var out []part
 	from := 0.0

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// inline returns the HTML of a text in lines. A name of an alert that has a section
-// becomes a link to it.
+// inline returns the HTML of a text with code, bold text and links. The name of an alert
+// that has a section becomes a link to it. The error names what does not end or is no
+// link.
 func (w *writer) inline(text string) (string, error) {
 	var out strings.Builder
 	for text != "" {
@@ -28,8 +29,8 @@ func (w *writer) inline(text string) (string, error) {
 	return out.String(), nil
 }
 
-// span returns the HTML of the code, bold text or link at the beginning of a text, and
-// what follows it.
+// span returns the HTML of the code, bold text or link at the beginning of a text, and the
+// rest of the text. The error: it does not end, or the mark begins nothing that is known.
 func (w *writer) span(text string) (html, rest string, err error) {
 	switch text[0] {
 	case '`':
@@ -55,8 +56,9 @@ func (w *writer) span(text string) (html, rest string, err error) {
 	return `<a href="` + template.HTMLEscapeString(href) + `">` + template.HTMLEscapeString(label) + "</a>", rest, err
 }
 
-// href returns the address of a link: that of a section stays, that of another file is
-// below the base.
+// href returns the address of a link: that of a section and an absolute one stay, that of
+// another file is taken below the base. It returns an error unless the address is that of a
+// section or https.
 func (w *writer) href(target string) (string, error) {
 	if strings.HasPrefix(target, "#") {
 		return target, nil
@@ -75,7 +77,7 @@ func (w *writer) href(target string) (string, error) {
 	return u.String(), nil
 }
 
-// plain returns a text escaped, with links at the names of alerts.
+// plain returns a text as escaped HTML, with links at the names of alerts.
 func (w *writer) plain(text string) string {
 	var out strings.Builder
 	for text != "" {
@@ -98,6 +100,7 @@ func (w *writer) plain(text string) string {
 	return out.String()
 }
 
+// isWord reports whether a character is an ASCII letter, a digit or an underscore.
 func isWord(r rune) bool {
 	return r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
 }

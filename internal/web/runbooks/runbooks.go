@@ -30,11 +30,12 @@ type Topic struct {
 // Section is a part of a chapter. The section of an alert has its name as the title.
 type Section struct{ Title, Anchor string }
 
-// Anchor returns the anchor of the section of an alert; "" if there is none.
+// Anchor returns the anchor of the section about an alert; "" if there is none.
 func (p *Page) Anchor(alert string) string { return p.anchors[alert] }
 
-// Parse reads the runbooks. base is the address below which the files lie that they
-// refer to by relative links, with a slash at its end.
+// Parse returns the runbooks as a page. base is the address, with a slash at its end,
+// below which the files of relative links lie. It returns an error for what it does not
+// know of Markdown.
 func Parse(markdown, base string) (*Page, error) {
 	w := &writer{base: base, lines: strings.Split(markdown, "\n"), page: &Page{anchors: make(map[string]string)}, taken: make(map[string]bool)}
 	// All sections first, because a text may name one that comes after it.
@@ -64,7 +65,9 @@ type writer struct {
 	out   strings.Builder
 }
 
-// block reads one block: a heading, a list, a table, code or a paragraph.
+// block reads one block into the page: a heading, a list, a table, code or a paragraph; it
+// only skips a line that is empty. w.at must be a line. An error: it begins no block that is
+// known, or the block is broken.
 func (w *writer) block() error {
 	l := w.lines[w.at]
 	switch {
@@ -85,11 +88,16 @@ func (w *writer) block() error {
 	return w.paragraph()
 }
 
+// startsParagraph reports whether a line, which is not empty, begins as one of a paragraph
+// does: with a letter, `, [ or **.
 func startsParagraph(l string) bool {
 	first := []rune(l)[0]
 	return unicode.IsLetter(first) || first == '`' || first == '[' || strings.HasPrefix(l, "**")
 }
 
+// heading writes a heading; of one of level 1 it only sets the title of the page. An error:
+// it has no text or no level from 1 to 3, its anchor is taken, or one of level 3 comes
+// before any of level 2.
 func (w *writer) heading(l string) error {
 	hashes, title, _ := strings.Cut(l, " ")
 	level := len(hashes)
@@ -119,7 +127,7 @@ func (w *writer) heading(l string) error {
 	return nil
 }
 
-// anchorOf returns the anchor that GitHub gives a heading.
+// anchorOf returns the anchor of a heading, as GitHub makes it.
 func anchorOf(title string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -132,6 +140,7 @@ func anchorOf(title string) string {
 	}, title)
 }
 
+// code writes a block of code. An error: it does not end.
 func (w *writer) code() error {
 	w.at++
 	w.out.WriteString("<pre tabindex=\"0\"><code>")
@@ -146,6 +155,8 @@ func (w *writer) code() error {
 	return fmt.Errorf("a block of code does not end")
 }
 
+// list writes a list. An error: there is a list within it or an item indented by more than
+// two spaces, or an item has marks that inline does not know.
 func (w *writer) list() error {
 	w.out.WriteString("<ul>\n")
 	for w.at < len(w.lines) && strings.HasPrefix(w.lines[w.at], "- ") {
@@ -165,6 +176,8 @@ func (w *writer) list() error {
 	return nil
 }
 
+// table writes a table, whose first row is its head. An error: a cell has marks that inline
+// does not know.
 func (w *writer) table() error {
 	w.out.WriteString("<table>\n")
 	cell := "th"
@@ -186,6 +199,7 @@ func (w *writer) table() error {
 	return nil
 }
 
+// paragraph writes a paragraph, up to an empty line or one that begins another block.
 func (w *writer) paragraph() error {
 	from := w.at
 	for w.at++; w.at < len(w.lines) && w.lines[w.at] != "" && startsParagraph(w.lines[w.at]); {
@@ -194,6 +208,8 @@ func (w *writer) paragraph() error {
 	return w.element("p", strings.Join(w.lines[from:w.at], "\n"))
 }
 
+// element writes an element with a text whose marks become HTML. It writes nothing if
+// inline returns an error.
 func (w *writer) element(tag, text string) error {
 	html, err := w.inline(text)
 	if err != nil {

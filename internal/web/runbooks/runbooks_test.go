@@ -104,7 +104,7 @@ func TestParseAnyText(t *testing.T) {
 	}
 }
 
-// Whatever the text, the HTML has no other tags than ours.
+// For any text, the HTML has no other tags than ours.
 func FuzzParse(f *testing.F) {
 	f.Add("## A\n\ntext `code` **bold** [x](#a)\n- i\n  j\n\n| a |\n|---|\n| b |\n\n```\nx\n```\n")
 	f.Add("## <script>\n\n<img src=x onerror=y> `<b>` **<i>** [<u>](\"onclick=x)")

@@ -36,7 +36,8 @@ type (
 	}
 )
 
-// BottleneckOf returns what holds up an app; nil: it is not judged.
+// BottleneckOf returns what holds up an app, as the JSON has it; nil if the app is not
+// judged. One that is judged and not held up has no cause, share and start.
 func BottleneckOf(s *model.State, app string) *Bottleneck {
 	i := slices.IndexFunc(s.Bottlenecks, func(b model.Bottleneck) bool { return b.App == app })
 	if i < 0 {
@@ -57,7 +58,7 @@ func BottleneckOf(s *model.State, app string) *Bottleneck {
 	return out
 }
 
-// known returns a text, or nil where it is empty.
+// known returns a pointer to s; nil for "".
 func known(s string) *string {
 	if s == "" {
 		return nil

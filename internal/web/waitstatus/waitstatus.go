@@ -72,7 +72,9 @@ type (
 	}
 )
 
-// ThreadState returns what a thread does in one of three words.
+// ThreadState returns "idle", "running" or "waiting" for what a thread does: idle for ""
+// too, running if it computes, collects garbage, waits for a CPU or is throttled, and
+// waiting for all else.
 func ThreadState(on string) string {
 	switch on {
 	case "idle", "":
@@ -84,8 +86,8 @@ func ThreadState(on string) string {
 	}
 }
 
-// Sorted returns the request threads of a worker, at most 64: those with a request
-// first, then the longest wait.
+// Sorted returns a copy of the request threads of a worker, at most 64, without helpers:
+// those with a request first, the longest wait first.
 func Sorted(list []model.Thread) []model.Thread {
 	out := slices.DeleteFunc(slices.Clone(list), func(t model.Thread) bool { return t.Helper })
 	slices.SortStableFunc(out, func(a, b model.Thread) int {
@@ -117,9 +119,9 @@ type Waits struct {
 	Workers map[string][]Thread `json:"workers,omitempty"` // threads with a request, by slot
 }
 
-// Of returns the chains in which an app or one of the servers takes part, and
-// the threads of the app's workers that have a request, at most 5 and 100, without
-// users, hosts, statements and paths; nil where there is neither.
+// Of returns, at a time, at most 5 chains that are about an app, have it in a link, or wait
+// for one of the servers, and at most 100 threads of the app with a request, without users,
+// hosts, statements and paths; nil if there is neither.
 func Of(st *model.State, at time.Time, app string, servers []string) *Waits {
 	out := Waits{Workers: make(map[string][]Thread)}
 	for _, c := range st.Chains {
@@ -139,22 +141,26 @@ func Of(st *model.State, at time.Time, app string, servers []string) *Waits {
 	return &out
 }
 
-// addThreads adds the threads of workers that have a request.
+// addThreads adds the threads of workers that have a request, up to maxEvidenceThreads.
 func (w *Waits) addThreads(st *model.State, at time.Time, workers []model.Worker) {
 	n := 0
 	for i := range workers {
 		x := &workers[i]
 		for _, t := range Threads(st, at, x.Threads) {
-			if n++; t.State != "idle" && n <= maxEvidenceThreads {
-				t.Digest, t.Path = nil, nil
-				w.Workers[x.Slot] = append(w.Workers[x.Slot], t)
+			if t.State == "idle" {
+				continue
 			}
+			if n++; n > maxEvidenceThreads {
+				return
+			}
+			t.Digest, t.Path = nil, nil
+			w.Workers[x.Slot] = append(w.Workers[x.Slot], t)
 		}
 	}
 }
 
-// withoutStatements returns a chain without users, hosts and statements, and without the
-// sentences, which name them.
+// withoutStatements returns a chain without users, hosts and statements, and without
+// sentences, which name them. It removes them from the links of c itself.
 func withoutStatements(c Chain) Chain {
 	c.Sentence, c.Advice = "", ""
 	for _, links := range [][]Link{c.Victims, c.Links} {
@@ -165,7 +171,9 @@ func withoutStatements(c Chain) Chain {
 	return c
 }
 
-// Threads returns the threads of a worker at a time.
+// Threads returns the request threads of a worker as the JSON has them, in the order of
+// [Sorted], at most 64; never nil. at is when they were read; it dates their requests,
+// whose age is nil if that is zero.
 func Threads(st *model.State, at time.Time, list []model.Thread) []Thread {
 	out := make([]Thread, 0, len(list))
 	sorted := Sorted(list)
@@ -186,7 +194,7 @@ func Threads(st *model.State, at time.Time, list []model.Thread) []Thread {
 	return out
 }
 
-// stack sets the fields that are read from a stack.
+// stack sets the fields that a stack shows; nothing for nil. now dates the request.
 func (x *Thread) stack(k *model.Stack, now time.Time) {
 	if k == nil {
 		return
@@ -199,7 +207,8 @@ func (x *Thread) stack(k *model.Stack, now time.Time) {
 	}
 }
 
-// frameStatus returns the line of the app's own code, or else the innermost one.
+// frameStatus returns the line of the app's own code in a stack, else the innermost one,
+// with the name of its file alone; nils if neither is known.
 func frameStatus(k *model.Stack) (function, file *string, line *int) {
 	f := k.Own
 	if f.File == "" {
@@ -211,8 +220,8 @@ func frameStatus(k *model.Stack) (function, file *string, line *int) {
 	return Known(f.Function), Known(path.Base(f.File)), &f.Line
 }
 
-// connectionOf returns the connection to a store that a thread waits on; nil
-// where it is not known.
+// connectionOf returns the store connection that a thread waits on; nil if it is not
+// known.
 func connectionOf(st *model.State, t *model.Thread) *model.StoreConnection {
 	if t.Socket == 0 {
 		return nil
@@ -224,8 +233,8 @@ func connectionOf(st *model.State, t *model.Thread) *model.StoreConnection {
 	return &st.StoreConnections[i]
 }
 
-// blockerOf returns the connection for which another one waits inside its store;
-// nil if there is none, or the store does not say which.
+// blockerOf returns the id of the connection that c waits for inside its store; nil if
+// there is none, or it is not known.
 func blockerOf(st *model.State, c *model.StoreConnection) *uint64 {
 	i := slices.IndexFunc(st.StoreWaits, func(w model.StoreWait) bool {
 		return w.Server == c.Server && w.Waiter == c.ID && w.Blocker != 0
@@ -236,7 +245,7 @@ func blockerOf(st *model.State, c *model.StoreConnection) *uint64 {
 	return &st.StoreWaits[i].Blocker
 }
 
-// Chains returns the chains.
+// Chains returns chains as the JSON has them; never nil.
 func Chains(list []model.Chain) []Chain {
 	out := make([]Chain, 0, len(list))
 	for i := range list {
@@ -249,6 +258,8 @@ func Chains(list []model.Chain) []Chain {
 	return out
 }
 
+// linksOf returns the links of a chain as the API has them; empty, not nil, if there are
+// none.
 func linksOf(list []model.Link) []Link {
 	out := make([]Link, 0, len(list))
 	for i := range list {
@@ -267,8 +278,7 @@ func linksOf(list []model.Link) []Link {
 	return out
 }
 
-// Known returns a pointer to v; nil for the zero value, which stands for what is not
-// known.
+// Known returns a pointer to v; nil for the zero value, which means unknown.
 func Known[T comparable](v T) *T {
 	var unknown T
 	if v == unknown {

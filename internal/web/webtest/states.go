@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Healthy is one app of four workers without trouble, with its servers, its pool, tasks and
-// sessions.
+// Healthy returns one app of four workers without trouble, with its servers, its pool,
+// tasks and sessions.
 func Healthy(now time.Time) *model.State {
 	s := &model.State{Host: model.Host{Memory: model.Known(0.61), CPU: model.Known(0.23)}}
 	App(s, "shop", 4, now)
@@ -20,15 +20,16 @@ func Healthy(now time.Time) *model.State {
 		Name: "cache", Up: true, Informed: true, Version: "7.0.15", Mode: "standalone", Role: "master", Ping: model.Known(0.0002), Memory: model.Known(212e6),
 		Clients: model.Known(12), Blocked: model.Known(0), HitRatio: model.Known(0.97), Lookups: model.Known(41000),
 	}}
-	s.Pools = []model.Pool{{App: "shop", Name: "main", InUse: 1, Idle: 5, Capacity: model.Known(15), Utilization: model.Known(1.0 / 15)}}
+	s.Pools = []model.Pool{{Source: model.PoolOutside, App: "shop", Name: "main", InUse: 1, Idle: 5, Capacity: model.Known(15), Utilization: model.Known(1.0 / 15)}}
 	s.Queues = []model.Queue{{App: "shop", Name: "default", Oldest: model.Known(0), Running: model.Known(1), Failed: model.Known(0), Orphaned: model.Known(0), Workers: model.Known(2), WorkerHeartbeatAge: model.Known(8)}}
 	s.Sessions = []model.Sessions{{App: "shop", Redis: "cache", Count: model.Known(23104), WithoutExpiry: model.Known(0), Bytes: model.Known(9.4e6), Coverage: 1, Age: 14}}
 	s.Waits = []model.AppWaits{{App: "shop", Utilization: model.Known(0.21), Saturation: model.Known(58)}}
 	return s
 }
 
-// Down is the app of [Healthy] with a Redis that does not answer and holds it up, a pool
-// with leaked connections, and a worker that leaks memory.
+// Down returns the app of [Healthy] with a Redis that does not answer and is the app's
+// bottleneck, a pool with leaked connections, and a worker that leaks memory, with its heap
+// census. The collectors sessions and redis have timed out.
 func Down(now time.Time) *model.State {
 	s := Healthy(now)
 	s.Redis[0] = model.RedisServer{Name: "cache"}
@@ -53,12 +54,17 @@ func Down(now time.Time) *model.State {
 	s.MemoryLeaks = []model.MemoryLeak{{
 		App: "shop", Slot: "0", Suspected: true, Slope: model.Known(20e3), Confidence: model.Known(0.93), PerRequest: model.Known(6450), ToLimit: model.Known(11400),
 	}}
+	s.Heaps = []model.HeapCensus{{
+		App: "shop", Slot: "0", Outcome: model.HeapGrows, Censuses: 3, Seconds: 600, Objects: 812345, CPU: .3, Growth: 12e6,
+		Types:      []model.HeapGrowth{{Name: "shop.models.Order", Count: 500_000, PerHour: 2000}},
+		Containers: []model.HeapGrowth{{Name: "shop.orders.cache", Kind: "list", Of: "shop.models.Order", Count: 500_000, PerHour: 2000}},
+	}}
 	s.Collectors = []model.Collector{{Name: "sessions", Reason: "timeout"}, {Name: "redis", Reason: "timeout"}}
 	return s
 }
 
-// Hostile is an app of four workers that wait for a lock, with a name that nobody should
-// choose: markup, letters that are written from right to left, or a very long one.
+// Hostile returns an app of four workers that wait for a lock, with a hostile name:
+// markup, letters that are written from right to left, or a very long one.
 func Hostile(name string, now time.Time) *model.State {
 	s := &model.State{Host: model.Host{Memory: model.Known(0.61)}}
 	App(s, name, 4, now)
@@ -106,7 +112,7 @@ func (p Ended) LastWords(limit int) []model.LastWords {
 	return out
 }
 
-// Top returns two rows of any time.
+// Top returns the rows of [Past].
 func (p Ended) Top(app string, from, to time.Time, limit int) history.Top {
 	out := p.Past.Top(app, from, to, limit)
 	for i := range out.Rows {

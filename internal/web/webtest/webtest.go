@@ -32,7 +32,7 @@ func App(s *model.State, name string, n int, now time.Time) {
 	s.Requests = append(s.Requests, model.AppRequests{App: name, Rate: model.Known(12.4), ErrorRatio: model.Known(0.001), P50: model.Known(0.012), P95: model.Known(0.082), P99: model.Known(0.3)})
 }
 
-// Many is n apps of four workers, of which the first ones, so many, wait for a lock.
+// Many returns n apps of four workers, of which the first ones, so many, wait for a lock.
 func Many(n, sick int, now time.Time) *model.State {
 	s := &model.State{Host: model.Host{Memory: model.Known(0.61), CPU: model.Known(0.23)}}
 	for i := range n {
@@ -44,7 +44,7 @@ func Many(n, sick int, now time.Time) *model.State {
 	return s
 }
 
-// Workers is one app of n workers, all of which wait for the lock of worker 2.
+// Workers returns one app of n workers, all of which wait for the lock of worker 2.
 func Workers(n int, now time.Time) *model.State {
 	s := &model.State{Host: model.Host{Memory: model.Known(0.61), CPU: model.Known(0.23)}}
 	App(s, "shop", n, now)
@@ -52,7 +52,7 @@ func Workers(n int, now time.Time) *model.State {
 	return s
 }
 
-// Lock lets the workers of an app wait for a lock in MySQL that its worker 2 holds while
+// Lock makes the workers of an app wait for a lock in MySQL that its worker 2 holds while
 // it waits for another service, the first one for so many seconds.
 func Lock(s *model.State, app string, seconds float64, now time.Time) {
 	open := seconds + 16
@@ -87,7 +87,8 @@ func Lock(s *model.State, app string, seconds float64, now time.Time) {
 	s.Waits = append(s.Waits, model.AppWaits{App: app, Utilization: model.Known(0.92), Saturation: model.Known(27.2)})
 }
 
-// Totals is the seconds of an app's views at a number of seconds after their begin.
+// Totals returns the seconds of the 14 views of an app at a number of seconds after their
+// start.
 func Totals(app string, after float64) []ledger.AppTotals {
 	a := ledger.AppTotals{App: app}
 	for i := range 14 {
@@ -113,7 +114,8 @@ func payLine() model.Frame {
 	return model.Frame{Function: "pay", File: "/srv/shop/billing.py", Line: 88}
 }
 
-// Strip returns the hour.
+// Strip returns buckets over any time: in those of the app MySQL holds up requests between
+// the 38th and the 50th, and the first six are gaps; those of other apps have no samples.
 func (p Past) Strip(app string, from, to time.Time, buckets int) history.Strip {
 	s := history.Strip{App: app, From: from, To: to, Step: (to.Sub(from) + time.Second) / time.Duration(buckets), On: []string{"mysql", "cpu", "upstream", "redis", "sleep"}}
 	for i := range buckets {
@@ -135,7 +137,7 @@ func (p Past) Strip(app string, from, to time.Time, buckets int) history.Strip {
 	return s
 }
 
-// Top returns two rows of any time.
+// Top returns three rows of any time, or the first limit of them; none of another app.
 func (p Past) Top(app string, from, to time.Time, limit int) history.Top {
 	t := history.Top{App: app, From: from, To: to, Samples: 60, Seconds: 230, Left: 3}
 	if app != p.App {
@@ -151,7 +153,7 @@ func (p Past) Top(app string, from, to time.Time, limit int) history.Top {
 	return t
 }
 
-// At returns two requests of any time.
+// At returns two requests of any time; none of another app. limit must be 2 or more.
 func (p Past) At(app string, at time.Time, limit int) history.Moment {
 	if app != p.App {
 		return history.Moment{}
@@ -168,7 +170,7 @@ func (p Past) Kept() history.Kept {
 	return history.Kept{From: p.Now.Add(-time.Hour), To: p.Now, Bytes: 1_300_000, MaxBytes: 16 << 20, Stored: true}
 }
 
-// Incidents returns two: one is open.
+// Incidents returns two, the newest first: that one is open.
 func (p Past) Incidents(int) []model.Incident {
 	s := Workers(4, p.Now)
 	return []model.Incident{
@@ -180,7 +182,7 @@ func (p Past) Incidents(int) []model.Incident {
 	}
 }
 
-// LastWords returns those of two workers.
+// LastWords returns those of two workers, the newest first, whatever the limit.
 func (p Past) LastWords(int) []model.LastWords {
 	stack := &model.Stack{View: "checkout", Method: "POST", Route: "/checkout", Own: payLine()}
 	return []model.LastWords{

@@ -1,4 +1,5 @@
-package config
+// Package hidden has text that no way of printing shows.
+package hidden
 
 import (
 	"fmt"
@@ -20,24 +21,24 @@ type Secret string
 // SetSecret implements [schema.SecretSetter].
 func (s *Secret) SetSecret(text string) { *s = Secret(text) }
 
-// String implements [fmt.Stringer].
+// String returns "<secret>", whatever the text is.
 func (Secret) String() string { return hidden }
 
-// GoString implements [fmt.GoStringer], for %#v.
+// GoString returns "<secret>", for %#v.
 func (Secret) GoString() string { return hidden }
 
 // Format implements [fmt.Formatter], for verbs such as %x that would spell the
 // text in another alphabet.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
-// MarshalYAML implements the Marshaler of package yaml.
+// MarshalYAML returns "<secret>", for package yaml.
 func (Secret) MarshalYAML() (any, error) { return hidden, nil }
 
-// MarshalJSON implements the Marshaler of package json.
+// MarshalJSON returns "<secret>" as a JSON string, for package json.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
 
-// MarshalText implements [encoding.TextMarshaler], for every other encoding.
+// MarshalText returns "<secret>", for every other encoding.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// LogValue implements [slog.LogValuer].
+// LogValue returns "<secret>", for package slog.
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
