@@ -21,7 +21,8 @@ type Bottlenecks struct {
 // because the scrape interval would then change the hysteresis.
 type Bottleneck struct{ last func() Bottlenecks }
 
-// NewBottleneck returns the collector "bottleneck". last returns the last judgement.
+// NewBottleneck returns the collector "bottleneck". last returns the last judgement of
+// all apps.
 func NewBottleneck(last func() Bottlenecks) *Bottleneck { return &Bottleneck{last: last} }
 
 // Name implements [Collector].
@@ -30,7 +31,8 @@ func (*Bottleneck) Name() string { return "bottleneck" }
 // Descs implements [Collector].
 func (*Bottleneck) Descs() []*prometheus.Desc { return descs(bottleneckFamily, seriesDropped) }
 
-// Collect implements [Collector].
+// Collect implements [Collector]: 1 for the cause of each app that was judged, 0 for each
+// other cause; all are 0 while none is confirmed. The error is nil.
 func (c *Bottleneck) Collect(context.Context) (Sample, error) {
 	var s Sample
 	l := c.last()

@@ -15,6 +15,7 @@ type Deps struct {
 	Apps       Apps
 	Ends       WorkerEnds
 	Leaks      LeakVerdicts
+	Heaps      HeapCensuses
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
@@ -35,18 +36,18 @@ type Deps struct {
 	Total      func() (uint64, error) // the host's memory in bytes
 }
 
-// Catalog returns every collector, sorted by name. To add one, add a file and a line
-// here.
+// Catalog returns the entries of all collectors, sorted by name. To add one, add a file
+// and a line here.
 func Catalog() []Entry {
 	return []Entry{
-		{"bottleneck", "what holds up the apps: one cause or none", func(d Deps) Collector { return NewBottleneck(d.Bottleneck) }},
+		{"bottleneck", "the cause that holds up each app, if there is one", func(d Deps) Collector { return NewBottleneck(d.Bottleneck) }},
 		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return NewConfig(d.Thresholds, d.Apps, d.Requests) }},
 		{"disk", "space used on the host's file systems", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
 		{"heal", "received alerts and the healing actions for them", func(d Deps) Collector { return NewHeal(d.Heal) }},
 		{"health", "health levels of apps, host and stores", func(d Deps) Collector { return NewHealth(d.Health) }},
 		{"history", "incidents of the apps, and what is kept of their requests", func(d Deps) Collector { return NewHistory(d.History) }},
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
-		{"leak", "workers that leak memory", func(d Deps) Collector { return NewLeak(d.Apps, d.Leaks, d.Limits, d.Total) }},
+		{"leak", "workers that leak memory", func(d Deps) Collector { return NewLeak(d.Apps, d.Leaks, d.Heaps, d.Limits, d.Total) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},
 		{"mysql", "MySQL and MariaDB servers", func(d Deps) Collector { return NewMySQL(d.Activity) }},
@@ -60,7 +61,7 @@ func Catalog() []Entry {
 		{"sessions", "sessions of the apps in Redis", func(d Deps) Collector { return NewSessions(d.Sessions) }},
 		{"statsd", "StatsD sockets that receive request reports", func(d Deps) Collector { return NewSockets(d.Sockets) }},
 		{"tasks", "background tasks of the apps in RQ and Celery", func(d Deps) Collector { return NewTasks(d.Tasks, d.Apps) }},
-		{"waits", "what the time of the apps' workers goes into", func(d Deps) Collector { return NewWaits(d.Apps, d.Waits, d.Requests) }},
+		{"waits", "what the apps' workers spend their time on", func(d Deps) Collector { return NewWaits(d.Apps, d.Waits, d.Requests) }},
 		{"workers", "states of the apps' workers, and how they ended", func(d Deps) Collector { return NewWorkers(d.Apps, d.Ends) }},
 	}
 }

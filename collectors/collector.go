@@ -31,7 +31,7 @@ type Collector interface {
 
 // Sample is the result of one read of one source, as metrics and as typed state.
 type Sample struct {
-	Metrics []prometheus.Metric
+	Metrics []Metric
 	State   model.State
 }
 
@@ -58,7 +58,8 @@ const (
 // it.
 type Unavailable model.Lack
 
-// lackOf returns the lack of a server for an error without [Unavailable].
+// lackOf returns an error of a server that has no [Unavailable] in it as one, with reason
+// [Timeout] or [Failed] and the server's name. kind is "mysql" or "redis".
 func lackOf(kind, name string, err error) *Unavailable {
 	u := asUnavailable(err)
 	u.Of, u.Short, u.Detail = kind+":"+name, u.Detail, kind+" "+name+": "+u.Detail
@@ -68,8 +69,9 @@ func lackOf(kind, name string, err error) *Unavailable {
 // Error implements error.
 func (u *Unavailable) Error() string { return string(u.Reason) + ": " + u.Detail }
 
-// Lacks returns each [Unavailable] in an error's tree, in its order, then the other
-// errors as [Unavailable] with reason [Timeout] or [Failed].
+// Lacks returns all [Unavailable]s in an error, then the errors that are joined with them
+// as [Unavailable]s with reason [Timeout] or [Failed], unless the joined error is wrapped
+// in another one. Of an error without any it is that one; nil for nil.
 func Lacks(err error) []*Unavailable {
 	if err == nil {
 		return nil
@@ -80,7 +82,8 @@ func Lacks(err error) []*Unavailable {
 	return []*Unavailable{asUnavailable(err)}
 }
 
-// unavailablesIn returns each [Unavailable] in an error's tree.
+// unavailablesIn returns all [Unavailable]s that are wrapped or joined in an error, in
+// their order; nil if there is none.
 func unavailablesIn(err error) []*Unavailable {
 	switch x := err.(type) { //nolint:errorlint // this is the walk that errors.As does for one
 	case *Unavailable:
@@ -97,7 +100,8 @@ func unavailablesIn(err error) []*Unavailable {
 	return nil
 }
 
-// otherErrors returns the parts of a joined error that have no [Unavailable].
+// otherErrors returns those parts of a joined error as [Unavailable]s that have none in
+// them; nil if the error is not joined.
 func otherErrors(err error) []*Unavailable {
 	joined, ok := err.(interface{ Unwrap() []error }) // one that wraps a joined one is not taken apart
 	if !ok {
@@ -114,8 +118,8 @@ func otherErrors(err error) []*Unavailable {
 	return out
 }
 
-// asUnavailable returns an [Unavailable] with the text of an error that has none in its
-// tree. The reason is [Timeout] if a deadline was exceeded, else [Failed].
+// asUnavailable returns an error that has no [Unavailable] in it as one. Its reason is
+// [Timeout] if a deadline was exceeded, else [Failed].
 func asUnavailable(err error) *Unavailable {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Unavailable{Reason: Timeout, Detail: "no response within the time budget of the scrape"}
@@ -127,8 +131,9 @@ func asUnavailable(err error) *Unavailable {
 // one kind can be configured.
 const maxDetails = 20
 
-// ReasonOf returns the first reason in an error's tree and the sentences of all
-// that is missing, each once; what is [Unavailable.Optional] does not count.
+// ReasonOf returns the reason of the first lack in an error, [OK] if there is none, and
+// the texts of the lacks, each once, separated by "; ": at most 20, then "and N more".
+// Optional lacks do not count.
 func ReasonOf(err error) (Reason, string) {
 	first := OK
 	var details []string

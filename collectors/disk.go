@@ -1,19 +1,16 @@
 package collectors
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -37,6 +34,8 @@ type Disk struct {
 
 	mu     sync.Mutex
 	probes map[string]*diskProbe // by mount point; only those that still run
+	table  []byte                // the mount table of real
+	real   []filesystem
 }
 
 // diskSpace is the result of one statfs(2), in blocks.
@@ -73,16 +72,16 @@ func (d *Disk) Name() string { return "disk" }
 // Descs implements [Collector].
 func (d *Disk) Descs() []*prometheus.Desc { return descs(diskUsage) }
 
-// Collect implements [Collector]. A filesystem that does not answer is left out,
-// with a Timeout in the error; its statfs is not called again until the first call
-// has returned.
+// Collect implements [Collector], for the filesystems that hold data. Left out are those
+// without a size, what is mounted over a single file and, with an error, those that
+// cannot be read, those beyond the first 128, and those that do not answer in time: their
+// statfs is not called again until the first call has returned.
 func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 	var s Sample
-	mounts, err := d.mounts()
+	all, err := d.filesystems()
 	if err != nil {
 		return s, fileError("mounted filesystems", err)
 	}
-	all := realFilesystems(mounts)
 	var failed diskFailures
 	if len(all) > maxFilesystems {
 		failed.more = len(all) - maxFilesystems
@@ -112,9 +111,9 @@ func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 	return s, failed.err()
 }
 
-// diskTimeout returns how long to wait for all filesystems together: half of the
-// remaining time of ctx, so that those that did answer are published in time, and
-// at most statfsTimeout.
+// diskTimeout returns how long to wait for all filesystems together: half of the time
+// that ctx has left, so that those that answer are published in time, but at most 500 ms,
+// which it also is without a deadline.
 func diskTimeout(ctx context.Context) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
 		return min(statfsTimeout, time.Until(end)/2)
@@ -122,8 +121,8 @@ func diskTimeout(ctx context.Context) time.Duration {
 	return statfsTimeout
 }
 
-// start returns a running statfs of a mount point: a new one, or the one that still
-// runs. So a stuck mount holds one goroutine, not one per scrape.
+// start starts a statfs of a mount point and returns it, or returns the one that still
+// runs: so a stuck mount holds one goroutine, not one per scrape.
 func (d *Disk) start(path string) *diskProbe {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,8 +141,8 @@ func (d *Disk) start(path string) *diskProbe {
 	return p
 }
 
-// wait reports whether the call returned before the limit. A call that has run for
-// statfsTimeout is not waited for.
+// wait waits for the call until the limit, and reports whether it has returned. It does
+// not wait for a call that has already run for 500 ms.
 func (p *diskProbe) wait(limit *time.Timer) bool {
 	select {
 	case <-p.done:
@@ -162,7 +161,8 @@ func (p *diskProbe) wait(limit *time.Timer) bool {
 	}
 }
 
-// statfs returns the space of the filesystem at a path (statfs(2), stat(2)).
+// statfs returns the used and available space of the filesystem at a path (statfs(2)), in
+// blocks, and whether the path is anything but a directory.
 func statfs(path string) (diskSpace, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -178,93 +178,6 @@ func statfs(path string) (diskSpace, error) {
 	}, nil
 }
 
-// mounts returns the mount table: the exporter's own, or for a host's tree that of
-// process 1, which has the mount points as on the host. If that cannot be read, it
-// is the exporter's own table below root.
-func (d *Disk) mounts() ([]*procfs.MountInfo, error) {
-	proc, err := procfs.NewFS(d.proc)
-	if err != nil {
-		return nil, err
-	}
-	if d.root == "/" {
-		return proc.GetMounts()
-	}
-	if all, err := proc.GetProcMounts(1); err == nil {
-		return all, nil
-	}
-	all, err := proc.GetMounts()
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(m *procfs.MountInfo) bool {
-		rest, ok := strings.CutPrefix(m.MountPoint, d.root)
-		m.MountPoint = cmp.Or(rest, "/")
-		return !ok || m.MountPoint[0] != '/'
-	}), nil
-}
-
-// realFilesystems returns the filesystems that hold data, each once, sorted by
-// label: of several mounts at one point the last, which hides the others, and of
-// several mounts of one device the one with the shortest path.
-func realFilesystems(mounts []*procfs.MountInfo) []filesystem {
-	at := make(map[string]*procfs.MountInfo, len(mounts))
-	for _, m := range mounts {
-		at[strings.ToValidUTF8(unescapeMount(m.MountPoint), "\uFFFD")] = m
-	}
-	byDevice := make(map[string]filesystem)
-	for label, m := range at {
-		if isExcluded(m.FSType, label) {
-			continue
-		}
-		old, ok := byDevice[m.MajorMinorVer]
-		if !ok || shorterMount(label, old.label) < 0 {
-			byDevice[m.MajorMinorVer] = filesystem{path: unescapeMount(m.MountPoint), label: label}
-		}
-	}
-	out := make([]filesystem, 0, len(byDevice))
-	for _, f := range byDevice {
-		out = append(out, f)
-	}
-	slices.SortFunc(out, func(a, b filesystem) int { return cmp.Compare(a.label, b.label) })
-	return out
-}
-
-// shorterMount compares two mount points by length, then by name, as cmp.Compare.
-func shorterMount(a, b string) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-}
-
-// isExcluded reports whether a mount has no series: its filesystem is in memory, is
-// always full (an image) or reports the space of another one. Some types, such as
-// autofs, must not be read because that would mount them. An overlay is included
-// only as the root of a container. The files that container runtimes mount over
-// those of an image are on the host's disk, and must not hide a volume on it.
-func isExcluded(kind, mountpoint string) bool {
-	switch mountpoint {
-	case "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log":
-		return true
-	}
-	switch kind {
-	case "overlay", "aufs":
-		return mountpoint != "/"
-	case "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs",
-		"efivarfs", "fusectl", "hugetlbfs", "mqueue", "nfsd", "nsfs", "proc", "pstore", "ramfs", "resctrl",
-		"rootfs", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs", "sysfs", "tmpfs", "tracefs",
-		"squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs",
-		"fuse.gvfsd-fuse", "fuse.lxcfs", "fuse.portal", "fuse.snapfuse", "fuse.squashfuse":
-		return true
-	}
-	return false
-}
-
-// unescapeMount returns a path of /proc/PID/mountinfo without octal escapes.
-func unescapeMount(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
 // diskFailures are the filesystems that are not in the sample, by reason.
 type diskFailures struct {
 	stuck, refused []string
@@ -272,7 +185,7 @@ type diskFailures struct {
 	other          error
 }
 
-// add records the error of one filesystem.
+// add records the error of one filesystem. One that is not mounted any more is no error.
 func (f *diskFailures) add(label string, err error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -284,7 +197,8 @@ func (f *diskFailures) add(label string, err error) {
 	}
 }
 
-// err returns the lacks of all failures as [Unavailable]s, joined; nil without any.
+// err returns all recorded failures, joined: [Unavailable]s, and last the errors with
+// another cause as they are; nil if there is none.
 func (f *diskFailures) err() error {
 	var errs []error
 	if len(f.stuck) > 0 {
@@ -299,7 +213,8 @@ func (f *diskFailures) err() error {
 	return errors.Join(append(errs, f.other)...)
 }
 
-// firstThree returns the first three names and the number of the others.
+// firstThree returns the names as text, separated by commas: the first three, then how
+// many more there are.
 func firstThree(names []string) string {
 	if len(names) > 3 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)

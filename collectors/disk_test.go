@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // diskSpaceOf answers statfs for the fixture's mount points.
@@ -101,6 +104,54 @@ func TestDiskBound(t *testing.T) {
 	s, err := d.Collect(t.Context())
 	if reason, detail := collectors.ReasonOf(err); reason != collectors.Failed || len(s.Metrics) != 128 || !strings.HasPrefix(detail, "72 ") {
 		t.Errorf("%s (%s) with %d metrics", reason, detail, len(s.Metrics))
+	}
+}
+
+// TestDiskMountTable: a table is parsed again as soon as it changes, also to one of the same
+// length, and also after it could not be read.
+func TestDiskMountTable(t *testing.T) {
+	t.Parallel()
+	root := writeHostTree(t, map[string]string{"self/mountinfo": ""})
+	d := collectors.NewDisk(root, "/")
+	d.SetStatfs(func(string) (uint64, uint64, bool, error) { return 1, 3, false, nil })
+	file := filepath.Join(root, "self", "mountinfo")
+	for _, want := range []string{"/srv", "/srv", "/var", "", "/var", "/mnt"} {
+		if want == "" {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := d.Collect(t.Context()); err == nil || len(s.State.Disks) != 0 {
+				t.Errorf("without a table: %v, %v", s.State.Disks, err)
+			}
+			continue
+		}
+		if err := os.WriteFile(file, []byte("27 1 8:1 / "+want+" rw - ext4 /dev/sda rw\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Collect(t.Context())
+		if err != nil || len(s.State.Disks) != 1 || s.State.Disks[0].Mountpoint != want {
+			t.Errorf("%s: got %v, %v", want, s.State.Disks, err)
+		}
+	}
+}
+
+// TestDiskHostTable: of a host's tree the table of process 1 counts. While that cannot be
+// parsed, it is the part of the exporter's own, which is not kept as that of process 1.
+func TestDiskHostTable(t *testing.T) {
+	t.Parallel()
+	const line = "27 1 8:%d / %s rw - ext4 /dev/sda rw\n"
+	own, host := fmt.Sprintf(line, 1, "/host/srv")+fmt.Sprintf(line, 2, "/etc"), fmt.Sprintf(line, 3, "/var")
+	root := writeHostTree(t, map[string]string{"self/mountinfo": own, "1/mountinfo": "no table\n"})
+	d := collectors.NewDisk(root, "/host")
+	d.SetStatfs(func(string) (uint64, uint64, bool, error) { return 1, 3, false, nil })
+	for _, c := range []struct{ first, want string }{{"no table\n", "/srv"}, {"no table\n", "/srv"}, {host, "/var"}, {host, "/var"}, {own, "/etc"}, {"no table\n", "/srv"}} {
+		if err := os.WriteFile(filepath.Join(root, "1", "mountinfo"), []byte(c.first), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Collect(t.Context())
+		if err != nil || !slices.ContainsFunc(s.State.Disks, func(x model.Disk) bool { return x.Mountpoint == c.want }) || c.first != own && len(s.State.Disks) != 1 {
+			t.Errorf("%q: %v, %v, want %s", c.first, s.State.Disks, err, c.want)
+		}
 	}
 }
 

@@ -97,6 +97,12 @@ func ruleExpressions(t *testing.T, made map[string]string) (alerts [][2]string) 
 	return alerts
 }
 
+// shownPanel is a panel of a dashboard, or a row with panels if it is collapsed.
+type shownPanel struct {
+	Targets []struct{ Expr string }
+	Panels  []shownPanel
+}
+
 // dashboardExpressions returns the short name of a dashboard and the expression of
 // each query of its panels.
 func dashboardExpressions(t *testing.T) (out [][2]string) {
@@ -112,15 +118,17 @@ func dashboardExpressions(t *testing.T) (out [][2]string) {
 		}
 		var d struct {
 			Title  string
-			Panels []struct{ Targets []struct{ Expr string } }
+			Panels []shownPanel
 		}
 		if err := json.Unmarshal(text, &d); err != nil {
 			t.Fatal(err)
 		}
 		short := strings.TrimPrefix(d.Title, "Responsiveness / ")
 		for _, p := range d.Panels {
-			for _, q := range p.Targets {
-				out = append(out, [2]string{short, q.Expr})
+			for _, p := range append(p.Panels, p) {
+				for _, q := range p.Targets {
+					out = append(out, [2]string{short, q.Expr})
+				}
 			}
 		}
 	}
@@ -147,6 +155,9 @@ func TestDocsUsedExist(t *testing.T) {
 	types := goldenTypes(t)
 	for _, m := range []string{"resp_scrape_collector_success", "resp_scrape_collector_duration_seconds", "resp_collector_available", "resp_scrape_collector_left_behind", "resp_exporter_build_info"} {
 		types[m] = "gauge"
+	}
+	for _, m := range []string{"resp_web_connections", "resp_web_connections_limit", "resp_web_connections_closed_total", "resp_web_responses_cut_total", "resp_web_requests_refused_total"} {
+		types[m] = "of the HTTP server"
 	}
 	used := usages(t, types)
 	if len(used) < 60 {

@@ -34,3 +34,6 @@ func ParseCPULine(b []byte) (busy, total uint64, err error) {
 // PressureError returns the error of the collector for errors of reading a pressure
 // file.
 func PressureError(errs ...error) error { return pressureError("io", errors.Join(errs...)) }
+
+// GrowStack grows the stack of a goroutine.
+func GrowStack() { growStack() }

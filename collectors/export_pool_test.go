@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"context"
 	"net/netip"
 	"time"
 )
@@ -12,4 +13,13 @@ func SetPoolNow(p *Pool, t time.Time) { p.now = func() time.Time { return t } }
 func ParseClient(host string) (addr netip.Addr, name string, port uint16) {
 	c := parseClient(host)
 	return c.addr, c.name, c.port
+}
+
+// AgeFor returns the age of the lists that a collector gets of a server.
+func (a *Activity) AgeFor(ctx context.Context, t MySQLTarget, collector string) (time.Duration, error) {
+	r, err := a.read(ctx, t, collector)
+	if err != nil {
+		return 0, err
+	}
+	return r.age, nil
 }

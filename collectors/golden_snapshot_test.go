@@ -155,6 +155,33 @@ func TestConfig(t *testing.T) {
 	goldenAs(t, collectors.NewConfig(thresholds, fakeApps{err: errors.New("no /proc")}, nil), "config_no_processes")
 }
 
+// TestConfigKept: without another configuration or app the metrics are those of the scrape
+// before; a new app has its thresholds at once.
+func TestConfigKept(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	thresholds := collectors.NewThresholds(&cfg, at(0))
+	apps := &fakeApps{snap: shop()}
+	c := collectors.NewConfig(thresholds, apps, nil)
+	first, err1 := c.Collect(t.Context())
+	thresholds.Fail()
+	second, err2 := c.Collect(t.Context())
+	if err1 != nil || err2 != nil || len(first.Metrics) != len(second.Metrics) || first.Metrics[0] != second.Metrics[0] {
+		t.Errorf("%d and %d metrics (%v, %v), want the same", len(first.Metrics), len(second.Metrics), err1, err2)
+	}
+	if n := len(first.Metrics); first.Metrics[n-2] == second.Metrics[n-2] {
+		t.Error("the result of the reload is that of before")
+	}
+	apps.snap = shop()
+	more := apps.snap.Apps[0]
+	more.Name = "zoo"
+	apps.snap.Apps = append(apps.snap.Apps, more)
+	third, err := c.Collect(t.Context())
+	if err != nil || len(third.State.AppThresholds) <= len(first.State.AppThresholds) {
+		t.Errorf("%d thresholds with one app more, %d before: %v", len(third.State.AppThresholds), len(first.State.AppThresholds), err)
+	}
+}
+
 func TestStatsD(t *testing.T) {
 	list := []collectors.Socket{{Listen: "udp://127.0.0.1:9125"}, {Listen: "unixgram:///run/x.sock", Err: syscall.EADDRINUSE}}
 	golden(t, collectors.NewSockets(func() []collectors.Socket { return list }))

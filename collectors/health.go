@@ -16,8 +16,8 @@ var healthFamily = gauge("health_status", "Level of each component at the last e
 // evaluate, because the scrape interval would then change the hysteresis.
 type Health struct{ last func() health.Evaluation }
 
-// NewHealth returns the collector "health". last returns the last evaluation, or the
-// zero Evaluation before the first.
+// NewHealth returns the collector "health". last returns the last evaluation, or a zero
+// one before the first.
 func NewHealth(last func() health.Evaluation) *Health { return &Health{last: last} }
 
 // Name implements [Collector].
@@ -26,7 +26,8 @@ func (*Health) Name() string { return "health" }
 // Descs implements [Collector].
 func (*Health) Descs() []*prometheus.Desc { return descs(healthFamily) }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. Before the first evaluation the sample is empty; an
+// app, or the host, without components has no metrics. The error is nil.
 func (c *Health) Collect(context.Context) (Sample, error) {
 	var s Sample
 	j := c.last()

@@ -27,11 +27,6 @@ func classicBounds() [classicCount]float64 {
 	return [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 }
 
-// histogram returns a family whose metrics come from [newDurationMetric].
-func histogram(name, help string, labels ...string) *family {
-	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.UntypedValue}
-}
-
 // weightedCount counts events with weights. The fraction is carried to the next
 // event, so that long sums are exact.
 type weightedCount struct {
@@ -39,7 +34,8 @@ type weightedCount struct {
 	carry float64
 }
 
-// add adds an event and returns by how much the count grew.
+// add counts an event with a weight: it stands for that many. It returns by how many
+// whole events the count grew; a fraction is carried over.
 func (w *weightedCount) add(weight float64) (whole uint64) {
 	if weight == 1 {
 		w.n++
@@ -52,7 +48,7 @@ func (w *weightedCount) add(weight float64) (whole uint64) {
 	return whole
 }
 
-// merge adds the count of o.
+// merge adds the count of o, with its fraction.
 func (w *weightedCount) merge(o weightedCount) {
 	w.n += o.n
 	w.add(o.carry)
@@ -67,7 +63,7 @@ type durationBuckets struct {
 	native  [nativeSlots]uint64      // the first is the zero bucket
 }
 
-// observe adds a duration in seconds with a weight.
+// observe adds a duration in seconds that stands for weight durations.
 func (h *durationBuckets) observe(seconds, weight float64) {
 	h.sum += seconds * weight
 	n := h.count.add(weight)
@@ -75,7 +71,7 @@ func (h *durationBuckets) observe(seconds, weight float64) {
 	h.native[nativeIndex(seconds)] += n
 }
 
-// merge adds all observations of o.
+// merge adds the buckets, count and sum of o.
 func (h *durationBuckets) merge(o *durationBuckets) {
 	h.sum += o.sum
 	h.count.n += o.count.n
@@ -89,7 +85,14 @@ func (h *durationBuckets) merge(o *durationBuckets) {
 	}
 }
 
-// classicIndex returns the index in durationBuckets.classic of a value in seconds.
+// clone returns a copy of h that shares nothing with it.
+func (h *durationBuckets) clone() *durationBuckets {
+	c := *h
+	return &c
+}
+
+// classicIndex returns the index of the classic bucket of a duration in seconds: the first
+// whose bound is not exceeded, classicCount (+Inf) above 60 s.
 func classicIndex(v float64) int {
 	for i, bound := range classicBounds() {
 		if v <= bound {
@@ -99,7 +102,8 @@ func classicIndex(v float64) int {
 	return classicCount
 }
 
-// nativeIndex returns the index in durationBuckets.native of a value in seconds.
+// nativeIndex returns the index of the native bucket of a duration in seconds: 0, the zero
+// bucket, up to 1/8192 s; the last one for all that is above its end.
 func nativeIndex(v float64) int {
 	if v <= nativeZero {
 		return 0
@@ -133,8 +137,8 @@ func eighthBucket(f float64) int {
 	}
 }
 
-// quantile returns the estimated quantile q, from 0 to 1, in seconds; nil without
-// any event.
+// quantile returns the quantile q, from 0 to 1, in seconds, estimated from native buckets;
+// nil if all of them are empty.
 func quantile(native *[nativeSlots]uint64, q float64) *float64 {
 	var total uint64
 	for _, n := range native {
@@ -163,20 +167,24 @@ func quantile(native *[nativeSlots]uint64, q float64) *float64 {
 // durationMetric is one histogram at one time, with classic and native buckets: the
 // format of the scrape decides which are sent.
 type durationMetric struct {
-	desc    *prometheus.Desc
+	family  *family
 	labels  []*dto.LabelPair
 	buckets *durationBuckets // never changed
 }
 
-// newDurationMetric returns the metric of h, which must not change afterwards.
-func newDurationMetric(desc *prometheus.Desc, h *durationBuckets, labels ...string) durationMetric {
-	return durationMetric{desc, prometheus.MakeLabelPairs(desc, clean(labels)), h}
+// newDurationMetric returns h as a metric; h must not change afterwards.
+func newDurationMetric(f *family, h *durationBuckets, labels ...string) durationMetric {
+	return durationMetric{f, prometheus.MakeLabelPairs(f.desc, clean(labels)), h}
 }
 
-// Desc implements prometheus.Metric.
-func (m durationMetric) Desc() *prometheus.Desc { return m.desc }
+// of implements Metric.
+func (m durationMetric) of() *family { return m.family }
 
-// Write implements prometheus.Metric.
+// Desc implements prometheus.Metric.
+func (m durationMetric) Desc() *prometheus.Desc { return m.family.desc }
+
+// Write implements prometheus.Metric. It sets all buckets, classic and native, and returns
+// nil.
 func (m durationMetric) Write(out *dto.Metric) error {
 	h := &dto.Histogram{
 		SampleCount:   new(m.buckets.count.n),
@@ -185,22 +193,25 @@ func (m durationMetric) Write(out *dto.Metric) error {
 		ZeroThreshold: new(float64(nativeZero)),
 		ZeroCount:     new(m.buckets.native[0]),
 	}
+	// All buckets share three allocations.
+	bounds, counts, buckets := classicBounds(), [classicCount]uint64{}, make([]dto.Bucket, classicCount)
+	h.Bucket = make([]*dto.Bucket, classicCount)
 	var cumulative uint64
-	for i, bound := range classicBounds() {
+	for i := range buckets {
 		cumulative += m.buckets.classic[i]
-		h.Bucket = append(h.Bucket, &dto.Bucket{
-			UpperBound:      new(bound),
-			CumulativeCount: new(cumulative),
-		})
+		counts[i] = cumulative
+		buckets[i].UpperBound, buckets[i].CumulativeCount = &bounds[i], &counts[i]
+		h.Bucket[i] = &buckets[i]
 	}
 	h.PositiveSpan, h.PositiveDelta = spans(&m.buckets.native)
 	out.Label, out.Histogram = m.labels, h
 	return nil
 }
 
-// spans returns the non-empty native buckets in the exposition format: spans of
-// adjacent buckets, and each count as the difference from the one before. A gap of
-// one or two empty buckets takes fewer bytes as zeros than as a new span.
+// spans returns the native buckets that are not empty in the exposition format, without
+// the zero bucket: spans of adjacent buckets, and each count as the difference from the
+// one before. One or two empty buckets between others are written as zeros, which need
+// fewer bytes than a new span. If all are empty, it is one span of length 0.
 func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64) {
 	const worthwhile = 2
 	var before int64

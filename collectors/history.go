@@ -16,8 +16,8 @@ import (
 var (
 	incidentsTotal = counter("incidents_total", "Incidents of an app since the start of the exporter, by cause; unknown if none held for 15 s. An incident lasts from the first sign of harm until 20 s without.", "app", "cause")
 	incidentStart  = gauge("incident_start_timestamp_seconds", "When the incident of an app began that is open now. The cause is the first one that held for 15 s; until then, and after the end, there is no series.", "app", "cause")
-	historyBytes   = gauge("history_bytes", "Memory that the samples of requests take, which are kept for an hour.")
-	historyFaults  = counter("history_faults_total", "Faults of the files of the history in the state directory: damaged files were set aside, unsaved samples are in memory only.", "kind")
+	historyBytes   = gauge("history_bytes", "Size of the samples of requests, which are kept for an hour: the last minutes in memory, the others in the state directory, or in memory where that cannot be written.")
+	historyFaults  = counter("history_faults_total", "Faults of the files of the history in the state directory: damaged files were set aside at startup, unread files were gone or damaged later, unsaved samples are in memory only.", "kind")
 )
 
 // HistoryStats returns what is kept of the apps.
@@ -41,11 +41,12 @@ func (*History) Descs() []*prometheus.Desc {
 	return descs(incidentsTotal, incidentStart, historyBytes, historyFaults, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. The error is an optional lack if the history is only in
+// memory, else nil.
 func (c *History) Collect(context.Context) (Sample, error) {
 	var s Sample
 	kept, all := c.stats.History(), c.stats.Incidents()
-	s.grow(len(all.Totals) + 16)
+	s.grow(len(all.Totals) + 17)
 	for _, t := range all.Totals {
 		s.add(incidentsTotal, float64(t.Count), t.App, string(t.Cause))
 	}
@@ -54,6 +55,7 @@ func (c *History) Collect(context.Context) (Sample, error) {
 	}
 	s.add(historyBytes, float64(kept.Bytes))
 	s.add(historyFaults, float64(kept.Counts.Damaged+all.Counts.Damaged), "damaged")
+	s.add(historyFaults, float64(kept.Counts.Unread), "unread")
 	s.add(historyFaults, float64(kept.Counts.Unsaved), "unsaved")
 	s.add(seriesDropped, float64(kept.Counts.Requests), "history_request")
 	s.add(seriesDropped, float64(kept.Counts.Details), "history_detail")
@@ -61,27 +63,30 @@ func (c *History) Collect(context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(kept.Counts.Workers), "history_worker")
 	s.add(seriesDropped, float64(all.Counts.Incidents), "incident")
 	s.add(seriesDropped, float64(all.Counts.Lines), "incident_line")
-	return s, c.lack(errors.Join(kept.Why, all.Why))
+	return s, c.lack(files.Join(kept.Why, all.Why))
 }
 
-// lack returns why the history is in memory only; nil: it is not.
+// lack returns an optional [Unavailable] that says why the history is only in memory:
+// [NotFound] without a state directory, else by why, the error of the stores, [Failed] if
+// it has no other reason; nil with a directory and without an error.
 func (c *History) lack(why error) error {
 	if why == nil && c.stats.StateDir != "" {
 		return nil
 	}
-	u := &Unavailable{Reason: Failed, Optional: true, Detail: "history and incidents are kept in memory only, and are lost at the end of the exporter"}
+	u := &Unavailable{Reason: Failed, Optional: true, Detail: "history and incidents are kept in memory only, and are lost when the exporter stops"}
 	dir := c.stats.StateDir
 	switch {
 	case dir == "":
 		u.Reason, u.Remedy = NotFound, "--state.dir=/var/lib/resp-exporter"
 		return u
 	case errors.Is(why, files.ErrLocked):
-		u.Reason, u.Remedy = InUse, "another --state.dir for each exporter"
+		u.Reason = InUse
 	case errors.Is(why, fs.ErrNotExist):
-		u.Reason, u.Remedy = NotFound, "install -d -m 0700 "+dir+", for the exporter's user; with systemd: StateDirectory=resp-exporter"
+		u.Reason = NotFound
 	case errors.Is(why, fs.ErrPermission), errors.Is(why, safefile.ErrOwner), errors.Is(why, safefile.ErrMode), errors.Is(why, safefile.ErrMoved):
-		u.Reason, u.Remedy = Permission, "chown "+dir+" to the exporter's user, and chmod 0700 "+dir
+		u.Reason = Permission
 	}
+	u.Remedy = files.Remedy(dir, why)
 	u.Detail += ": " + why.Error()
 	return u
 }

@@ -19,7 +19,7 @@ func TestHistory(t *testing.T) {
 	golden(t, collectors.NewHistory(collectors.HistoryStats{
 		StateDir: "/var/lib/resp-exporter",
 		History: func() history.Kept {
-			return history.Kept{Bytes: 1 << 20, Stored: true, Counts: history.Counts{Requests: 1, Details: 2, Workers: 3, Evicted: 4, Damaged: 5, Unsaved: 6}}
+			return history.Kept{Bytes: 1 << 20, Stored: true, Counts: history.Counts{Requests: 1, Details: 2, Workers: 3, Evicted: 4, Damaged: 5, Unsaved: 6, Unread: 10}}
 		},
 		Incidents: func() incidents.Totals {
 			return incidents.Totals{

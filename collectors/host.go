@@ -65,7 +65,9 @@ func (h *Host) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(h.memory(&s), h.cpu(&s))
 }
 
-// memory adds the memory usage.
+// memory adds to s the used share of the host's memory, from 0 to 1, and to the state its
+// size in bytes. An [Unavailable] with reason [Unsupported]: the kernel does not report
+// MemAvailable, or no total.
 func (h *Host) memory(s *Sample) error {
 	proc, err := procfs.NewFS(h.proc)
 	if err != nil {
@@ -83,7 +85,8 @@ func (h *Host) memory(s *Sample) error {
 	return nil
 }
 
-// cpu adds the CPU usage.
+// cpu adds the CPU usage of the host to s, from 0 to 1; nothing, and no error, as long as
+// [Host.usage] returns false, such as before there are two readings a second apart.
 func (h *Host) cpu(s *Sample) error {
 	f, err := os.Open(filepath.Join(h.proc, "stat"))
 	if err != nil {
@@ -107,8 +110,9 @@ func (h *Host) cpu(s *Sample) error {
 	return nil
 }
 
-// usage returns the CPU usage, 0 to 1, since the reading of cpuWindow ago or the
-// oldest one, and stores the new reading.
+// usage stores the reading now and returns the CPU usage, from 0 to 1, since the reading
+// of a minute ago, or the oldest one if that is newer; false if there is none, or
+// [cpuReading.since] returns false for it.
 func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -128,8 +132,9 @@ func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 	return ratio, ok
 }
 
-// since returns the busy share between two readings; false if they are less than
-// cpuStep apart or the counters went back (a CPU was removed).
+// since returns which part of the CPU time between two readings was busy, from 0 to 1;
+// false if they are less than a second apart, the total did not grow or the busy time went
+// back (as when a CPU is removed).
 func (r cpuReading) since(old cpuReading) (float64, bool) {
 	if r.at.Sub(old.at) < cpuStep || r.total <= old.total || r.busy < old.busy {
 		return 0, false
@@ -137,8 +142,10 @@ func (r cpuReading) since(old cpuReading) (float64, bool) {
 	return min(float64(r.busy-old.busy)/float64(r.total-old.total), 1), true
 }
 
-// parseCPULine parses the line "cpu user nice system idle iowait irq softirq steal …"
-// of /proc/stat. Guest time is part of user and nice and is not added again.
+// parseCPULine returns the busy and total CPU time, in clock ticks, of the line "cpu user
+// nice system idle iowait irq softirq steal …" in /proc/stat, without a time of reading.
+// Idle and iowait are not busy; guest time is in user and nice. An error: the first line is
+// another one, has no end, fewer than four fields, or one of its first eight is no number.
 func parseCPULine(b []byte) (cpuReading, error) {
 	line, _, complete := bytes.Cut(b, []byte("\n"))
 	rest, found := bytes.CutPrefix(line, []byte("cpu "))
@@ -167,8 +174,8 @@ func parseCPULine(b []byte) (cpuReading, error) {
 	return r, nil
 }
 
-// fileError returns an error of reading one of the kernel's files as an
-// [Unavailable], or wrapped if it is neither missing nor forbidden.
+// fileError returns an error of reading one of the kernel's files: as an [Unavailable] if
+// the file is missing or may not be read, else wrapped with what.
 func fileError(what string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -31,16 +31,23 @@ type LeakVerdicts interface {
 	DroppedViews() uint64
 }
 
+// HeapCensuses are what censuses of the heaps of suspected workers have shown.
+type HeapCensuses interface {
+	Of(app string) (model.HeapCensus, bool)
+	Dropped() uint64
+}
+
 // Leak is the collector "leak": workers that leak memory.
 type Leak struct {
 	apps     Apps
 	verdicts LeakVerdicts
+	heaps    HeapCensuses
 	memory   *Memory
 }
 
-// NewLeak returns the collector "leak"; total returns the host's memory in bytes.
-func NewLeak(apps Apps, verdicts LeakVerdicts, limits *Limits, total func() (uint64, error)) *Leak {
-	return &Leak{apps: apps, verdicts: verdicts, memory: NewMemory(apps, limits, total)}
+// NewLeak returns the collector "leak". total returns the host's memory in bytes.
+func NewLeak(apps Apps, verdicts LeakVerdicts, heaps HeapCensuses, limits *Limits, total func() (uint64, error)) *Leak {
+	return &Leak{apps: apps, verdicts: verdicts, heaps: heaps, memory: NewMemory(apps, limits, total)}
 }
 
 // Name implements [Collector].
@@ -51,7 +58,8 @@ func (*Leak) Descs() []*prometheus.Desc {
 	return descs(leakSuspected, leakSlope, leakConfidence, leakPerRequest, leakToLimit, leakView, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. A worker without a verdict, and an app that is down, has
+// no metrics. The error is that of the processes' snapshot; the sample is empty then.
 func (c *Leak) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
@@ -65,9 +73,12 @@ func (c *Leak) Collect(ctx context.Context) (Sample, error) {
 	}
 	s.add(seriesDropped, float64(c.verdicts.Dropped()), "leak")
 	s.add(seriesDropped, float64(c.verdicts.DroppedViews()), "leak_view")
+	s.add(seriesDropped, float64(c.heaps.Dropped()), "leak_census")
 	return s, nil
 }
 
+// app adds the leaks of one app's workers to the sample, and the time until its memory is
+// full if that is known.
 func (c *Leak) app(s *Sample, a *discovery.App, snap *discovery.Snapshot) {
 	found := make([]watch.Found, 0, len(a.Workers))
 	slope := 0.0
@@ -84,6 +95,7 @@ func (c *Leak) app(s *Sample, a *discovery.App, snap *discovery.Snapshot) {
 	left, known := 0.0, false
 	if slope > 0 {
 		left, known = c.memory.left(a, snap.Time)
+		c.heap(s, a.Name)
 	}
 	for i := range found {
 		f := &found[i]
@@ -104,7 +116,14 @@ func (c *Leak) app(s *Sample, a *discovery.App, snap *discovery.Snapshot) {
 	c.views(s, a.Name)
 }
 
-// views adds the views in which an app loses memory.
+// heap adds to the state the heap census of an app's worker, if there is one.
+func (c *Leak) heap(s *Sample, app string) {
+	if h, ok := c.heaps.Of(app); ok {
+		s.State.Heaps = append(s.State.Heaps, h)
+	}
+}
+
+// views adds the views in which an app loses memory, if any are known.
 func (c *Leak) views(s *Sample, app string) {
 	for _, g := range c.verdicts.Views(app) {
 		s.add(leakView, g.PerSecond, app, g.View)

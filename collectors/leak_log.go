@@ -42,13 +42,13 @@ type LeakLog struct {
 	dropped atomic.Int64 // leaks dropped because batches was full
 }
 
-// NewLeakLog returns a log of leaks; nothing is written before Run.
+// NewLeakLog returns a log of leaked connections. It writes nothing before Run.
 func NewLeakLog(log *slog.Logger) *LeakLog {
 	return &LeakLog{log: logs.Or(log), batches: make(chan leakBatch, 20)}
 }
 
-// report queues new leaks for Run. It never blocks: if the queue is full, the leaks
-// are only counted.
+// report queues new leaks for Run. It never blocks: if the queue is full, the leaks are
+// only counted. l may be nil.
 func (l *LeakLog) report(b leakBatch) {
 	if len(b.lines) == 0 || l == nil {
 		return
@@ -60,7 +60,8 @@ func (l *LeakLog) report(b leakBatch) {
 	}
 }
 
-// Run logs the reported leaks until ctx ends. It returns nil.
+// Run logs the queued leaks until ctx ends, at most 100 in a minute; the others are
+// counted in one line at its end. It returns nil.
 func (l *LeakLog) Run(ctx context.Context) error {
 	timer := time.NewTimer(leakWindow)
 	timer.Stop()
@@ -74,7 +75,7 @@ func (l *LeakLog) Run(ctx context.Context) error {
 		case <-timer.C:
 			left += int(l.dropped.Swap(0))
 			if left > 0 {
-				l.log.Warn("More leaked connections than are logged one by one", "connections", left)
+				l.log.Warn("More leaked connections, not logged individually", "connections", left)
 			}
 			written, left, open = 0, 0, false
 		case b := <-l.batches:
@@ -89,7 +90,8 @@ func (l *LeakLog) Run(ctx context.Context) error {
 	}
 }
 
-// write logs one line per leak. It logs neither users nor the values in statements.
+// write logs one line per leak, with the connection's last statement if the server tells
+// it, but neither users nor values.
 func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLine) {
 	if len(lines) == 0 {
 		return
@@ -115,7 +117,7 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 	}
 }
 
-// slotName returns the slot of an owner, or "unattributed" without one.
+// slotName returns the slot of an owner, a number as text; "unattributed" without one.
 func slotName(o model.Owner) string {
 	if o.Slot == "" {
 		return "unattributed"
@@ -123,9 +125,9 @@ func slotName(o model.Owner) string {
 	return o.Slot
 }
 
-// lastStatements returns the last statement of each connection by connection id.
-// A panic of the server's client becomes an error, so that it does not end the
-// exporter.
+// lastStatements returns the last statement, without values, of the first 100 connections
+// by their ids, within two seconds; those of which none is known are left out. A panic of
+// the server's client becomes an error, so that it does not end the exporter.
 func lastStatements(ctx context.Context, server MySQLServer, ids []uint64) (out map[uint64]string, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -93,7 +93,7 @@ func TestLeakLogIsBounded(t *testing.T) {
 			time.Sleep(61 * time.Second)
 		})
 		lines := strings.Count(got, "Leaked connection: idle in a transaction")
-		if lines != 105 || strings.Count(got, "More leaked connections than are logged one by one\" connections=50\n") != 1 || strings.Count(got, "\n") != 106 {
+		if lines != 105 || strings.Count(got, "More leaked connections, not logged individually\" connections=50\n") != 1 || strings.Count(got, "\n") != 106 {
 			t.Errorf("%d lines, the end of which is %s", lines, got[max(0, len(got)-600):])
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/leak"
 	"github.com/resp-exporter/resp-exporter/internal/leak/views"
 	"github.com/resp-exporter/resp-exporter/internal/leak/watch"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // fakeVerdicts: worker 1 of shop leaks, worker 0 does not.
@@ -29,7 +30,18 @@ func (fakeVerdicts) Views(app string) []views.Growth {
 
 func (fakeVerdicts) DroppedViews() uint64 { return 4 }
 
+// fakeHeaps: the list cache of shop grows.
+type fakeHeaps struct{}
+
+func (fakeHeaps) Of(app string) (model.HeapCensus, bool) {
+	return model.HeapCensus{
+		App: app, Slot: "1", Outcome: model.HeapGrows, Containers: []model.HeapGrowth{{Name: "shop.cache", Kind: "list", Of: "Order", Count: 90}},
+	}, app == "shop"
+}
+
+func (fakeHeaps) Dropped() uint64 { return 5 }
+
 func TestLeak(t *testing.T) {
-	golden(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{500}, groups(t), total))
-	goldenAs(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{math.NaN()}, groups(t), total), "leak_no_requests")
+	golden(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{500}, fakeHeaps{}, groups(t), total))
+	goldenAs(t, collectors.NewLeak(fakeApps{snap: shop()}, fakeVerdicts{math.NaN()}, fakeHeaps{}, groups(t), total), "leak_no_requests")
 }

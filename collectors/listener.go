@@ -57,7 +57,10 @@ func (*Listener) Descs() []*prometheus.Desc {
 	return descs(queueFamily, queueMaxFamily, overflowsFamily, dropsFamily, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. An app that is down is left out. The error has a lack for
+// each app of which a queue cannot be read, and for each without a listener that is
+// configured or whose descriptors cannot be read; what could be read is in the sample. If
+// the processes cannot be read, the sample is empty.
 func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
@@ -98,8 +101,9 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// countLeftOut returns how many listeners were over the limit of their app since the
-// start. leftOut has the number of this scrape by app.
+// countLeftOut returns the most listeners that each app has had over its limit at once,
+// summed up over all apps since the start; an app that was away counts anew. leftOut has
+// how many there are now, by app, and is kept.
 func (c *Listener) countLeftOut(leftOut map[string]int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,8 +115,8 @@ func (c *Listener) countLeftOut(leftOut map[string]int) int {
 	return c.dropped
 }
 
-// addOverflows adds a reading to the window of a network namespace. The counter
-// starts with the namespace, so only its growth says something about the present.
+// addOverflows adds a reading of the overflows in a network namespace to its window. The
+// counter begins with the namespace, so only its growth tells something about now.
 func (c *Listener) addOverflows(ns uint64, n listenCounters, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,8 +128,9 @@ func (c *Listener) addOverflows(ns uint64, n listenCounters, now time.Time) {
 	}
 }
 
-// overflowGrowth returns by how much the overflows of a network namespace grew in
-// the last five minutes; false before the second reading.
+// overflowGrowth returns by how much the overflows of a network namespace grew in the last
+// five minutes, or since the first reading if that is newer; false before the second
+// reading.
 func (c *Listener) overflowGrowth(ns uint64, n listenCounters, now time.Time) (float64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +155,8 @@ type queue struct {
 	hasLength, hasLimit bool
 }
 
-// socketQueue returns the accept queue of one socket.
+// socketQueue returns the accept queue of one listening socket, in connections. What the
+// kernel does not report is 0, and hasLength or hasLimit is false.
 func socketQueue(l sockdiag.Listener) queue {
 	q := queue{length: float64(l.Queue), limit: float64(l.Limit), hasLength: l.HasQueue, hasLimit: l.HasLimit}
 	if l.HasQueue && l.HasLimit && l.Limit > 0 {
@@ -159,7 +165,7 @@ func socketQueue(l sockdiag.Listener) queue {
 	return q
 }
 
-// add adds the queue of another socket.
+// add adds the length and limit of another socket's queue.
 func (q *queue) add(o queue) {
 	q.length += o.length
 	q.limit += o.limit
@@ -168,10 +174,10 @@ func (q *queue) add(o queue) {
 	q.hasLimit = q.hasLimit || o.hasLimit
 }
 
-// queuesByLabel returns an app's accept queues by label, and the sorted labels.
-// Several sockets with one address (SO_REUSEPORT, or the wildcard addresses of IPv4
-// and IPv6) are one listener. Those over maxListeners, the last by label, are summed
-// as otherListeners; over is their number.
+// queuesByLabel returns an app's accept queues by label, and the sorted labels. Several
+// sockets with one address (SO_REUSEPORT, IPv4 and IPv6 wildcards) are one listener: the
+// sum of those read. Of more than 64 labels the last ones are missing in labels, which then
+// ends with otherListeners, their sum; over is how many these are.
 func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
 	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
@@ -195,9 +201,10 @@ func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string
 	return byLabel, append(labels[:maxListeners:maxListeners], otherListeners), over
 }
 
-// publishQueues adds the series and the state of one app's listeners. It returns the
-// number of listeners that got no series of their own, and the lack if something could
-// not be read.
+// publishQueues adds the series and the state of one app's listeners. over is how many
+// listeners got no series of their own. why is a lack if no socket of a listener has a
+// known length, or none a known limit, or if no listener is known and the app is configured
+// or its descriptors could not be read; else nil.
 func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
 	byLabel, labels, over := queuesByLabel(a)
 	complete := true
@@ -227,8 +234,9 @@ func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over i
 	return over, why
 }
 
-// queuesLack returns why accept queues are missing, and the remedy: in another
-// network namespace a capability, in the exporter's own one that sock_diag is allowed.
+// queuesLack returns the lack of an app whose accept queues cannot be read, with the
+// remedy: a capability if they are in another network namespace, or the exporter's own is
+// not known; else that sock_diag is allowed.
 func queuesLack(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
@@ -244,8 +252,9 @@ type listenCounters struct {
 	ok               bool
 }
 
-// readCounters returns the counters of the network namespace of a process
-// (/proc/PID/net/netstat); ok is false if they cannot be read.
+// readCounters returns the counters of listening sockets in a process's network namespace
+// (/proc/PID/net/netstat), which count from the begin of the namespace; ok is false in
+// them if they cannot be read.
 func (c *Listener) readCounters(pid int) listenCounters {
 	b, err := os.ReadFile(c.procRoot + "/" + strconv.Itoa(pid) + "/net/netstat")
 	if err != nil {

@@ -32,7 +32,7 @@ type Memory struct {
 	now    func() time.Time
 }
 
-// NewMemory returns the collector "memory"; total returns the host's memory in bytes.
+// NewMemory returns the collector "memory". total returns the host's memory in bytes.
 func NewMemory(apps Apps, limits *Limits, total func() (uint64, error)) *Memory {
 	return &Memory{apps: apps, limits: limits, total: total, now: time.Now}
 }
@@ -45,7 +45,9 @@ func (*Memory) Descs() []*prometheus.Desc {
 	return descs(appMemoryFamily, appMemLimitFamily, appMemUseFamily, appMemAgeFamily, workerMemoryFamily)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. An app that is down is left out. The error has a lack
+// for each app whose pss and uss cannot be read. If the processes or the host's memory
+// cannot be read, the sample is empty.
 func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
@@ -70,7 +72,8 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// memoryLack returns why pss and uss of an app are missing.
+// memoryLack returns the lack of an app whose pss and uss cannot be read: [Unsupported] if
+// a process is too large for it, else [Permission].
 func memoryLack(a *discovery.App) error {
 	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
@@ -105,8 +108,11 @@ func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64
 	s.State.Memory = append(s.State.Memory, out)
 }
 
-// memoryUse returns how much memory an app uses, of which limit, in bytes; known is false
-// if its use is not known.
+// memoryUse returns how much memory an app uses and its limit, in bytes. The limit is that
+// of its control group if it is below total, the host's memory, else total. The use is the
+// working set of a limited group if that is known, else the pss of the app's processes, or
+// the resident size of its only process until that is sampled. known is false if the use
+// is not known.
 func memoryUse(a *discovery.App, st cgroup.Stats, total float64) (use, limit float64, known bool) {
 	sum, complete := sumOf(a.Processes)
 	switch {
@@ -125,7 +131,8 @@ func memoryUse(a *discovery.App, st cgroup.Stats, total float64) (use, limit flo
 	return use, limit, known
 }
 
-// left returns how much memory an app may still use, in bytes; false if that is not known.
+// left returns how many bytes of memory an app may still use, by [memoryUse], at least 0;
+// false if the use or the limit is not known.
 func (c *Memory) left(a *discovery.App, now time.Time) (float64, bool) {
 	total, err := c.total()
 	if err != nil {
@@ -135,7 +142,8 @@ func (c *Memory) left(a *discovery.App, now time.Time) (float64, bool) {
 	return max(0, limit-use), known && limit > 0
 }
 
-// workerMemory adds the series of one worker's memory and returns its state.
+// workerMemory adds the series of one worker's memory and returns its state, in bytes;
+// pss, uss and swap are 0 until the worker is sampled, and have no series.
 func workerMemory(s *Sample, app string, w *discovery.Worker) model.WorkerMemory {
 	out := model.WorkerMemory{Slot: strconv.Itoa(w.Slot), RSS: float64(w.RSS), Sampled: !w.Taken.IsZero()}
 	s.add(workerMemoryFamily, out.RSS, app, out.Slot, "rss")
@@ -148,9 +156,9 @@ func workerMemory(s *Sample, app string, w *discovery.Worker) model.WorkerMemory
 	return out
 }
 
-// sumOf returns the memory of all processes together; complete is false if one has
-// not been sampled yet. The resident size of all is the sum of the private pages
-// plus the shared pages of the process that has the most.
+// sumOf returns the memory of all processes together, in bytes. complete is false, and the
+// sum zero, if one has not been sampled yet or there is none. The resident size is the
+// private pages of all plus the most shared pages that one has.
 func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	var shared uint64
 	for i := range ps {
@@ -167,7 +175,8 @@ func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	return sum, len(ps) > 0
 }
 
-// oldestSample returns the time of the oldest sample of some processes.
+// oldestSample returns when the oldest memory sample of some processes was taken; the
+// zero time if one has none yet. There must be a process.
 func oldestSample(ps []discovery.Process) time.Time {
 	t := ps[0].Taken
 	for i := range ps {

@@ -28,6 +28,7 @@ var (
 	mysqlOldestTrxFamily   = gauge("mysql_oldest_transaction_seconds", "Age of the oldest open InnoDB transaction; 0 if there is none.", "mysql")
 	mysqlLockWaitsFamily   = gauge("mysql_lock_waits", "Connections that wait for a row lock, a table lock or a metadata lock.", "mysql")
 	mysqlBlockersFamily    = gauge("mysql_blocking_transactions", "InnoDB transactions that block others and do not wait themselves.", "mysql")
+	mysqlListsAgeFamily    = gauge("mysql_lists_age_seconds", "Age of the lists of connections and transactions from which the metrics of MySQL and of pools are counted, at most 3 s: those of a server with at least 200 connections, of which none waits for a lock, are shared by scrapes in quick succession.", "mysql")
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "Run time of the longest-running statement of a client; 0 if there is none.", "mysql")
 )
 
@@ -59,11 +60,12 @@ func (*MySQL) Name() string { return "mysql" }
 
 // Descs implements [Collector].
 func (*MySQL) Descs() []*prometheus.Desc {
-	return descs(upFamily, mysqlInfoFamily, mysqlFallbackFamily, mysqlPingFamily, mysqlConnectionsFamily, mysqlMaxFamily, mysqlRunningFamily,
-		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, mysqlAppQueryFamily, seriesDropped)
+	return append(descs(upFamily, mysqlInfoFamily, mysqlFallbackFamily, mysqlPingFamily, mysqlConnectionsFamily, mysqlMaxFamily, mysqlRunningFamily,
+		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, mysqlListsAgeFamily, mysqlAppQueryFamily, seriesDropped), mysqlEngineDescs()...)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. Of a server that does not answer there is only resp_up,
+// 0. The error has the lacks of all servers, in the order of the configuration.
 func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 	targets := c.activity.currentTargets()
 	reads := make([]mysqlRead, len(targets))
@@ -88,7 +90,8 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(errs...)
 }
 
-// addLeftOut adds the rows over the limits to the total, and publishes it.
+// addLeftOut adds the rows that were over the limits in these reads to the totals, and
+// publishes these.
 func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,8 +105,8 @@ func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	s.add(seriesDropped, float64(c.leftOut.LockWaits), "mysql_lock_wait")
 }
 
-// addFull adds a wait to the state for each server that has no connection left, for
-// as long as reads have found it so.
+// addFull adds to the state a wait for each server that has no connection left; its
+// seconds count from the first read in a row that found it so.
 func (c *MySQL) addFull(s *Sample, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,8 +137,8 @@ type mysqlRead struct {
 	leftOut           mysql.LeftOut
 }
 
-// readServer sets the metrics and the state of the server. What is missing is in
-// errs.
+// readServer reads the server and sets l's metrics and state. What could not be read is
+// in l.errs.
 func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
 	now, err := from.read(ctx, l.MySQLTarget, "mysql")
 	if err == nil {
@@ -177,14 +180,15 @@ func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
 
 var errIncomplete = errors.New("it has more connections, transactions or lock waits than the exporter reads, so the values derived from them are too low")
 
-// incompleteLack returns the lack of a read with rows over the limits. It has no
-// number, so that it is logged once and not at each scrape.
+// incompleteLack returns the lack, with reason [Failed], of a server that has more rows
+// than are read. It has no number, so that it is logged once and not at each scrape.
 func incompleteLack(server string) *Unavailable {
 	return lackOf("mysql", server, errIncomplete)
 }
 
-// addLack adds the lack of an error. stop reports whether further queries would fail
-// too.
+// addLack adds an error of the server to l.errs; a missing right PROCESS only once. stop:
+// no further query to the server is worth trying, as [mysqlLack] says; false for a repeated
+// PROCESS.
 func (l *mysqlRead) addLack(err error) (stop bool) {
 	stop, process, u := mysqlLack(l.Name, err)
 	if process && l.processRefused {
@@ -195,9 +199,10 @@ func (l *mysqlRead) addLack(err error) (stop bool) {
 	return stop
 }
 
-// mysqlLack returns an error of a server as an [Unavailable]. stop reports whether
-// further queries to that server would fail too, process whether the right PROCESS is
-// missing.
+// mysqlLack returns an error of a server as an [Unavailable]; one that is no [mysql.Error]
+// as [lackOf] does, with stop and process false. stop: the connection is broken or the
+// reason is [NotFound], [Busy] or [Timeout], so that further queries to that server are not
+// worth trying. process: the right PROCESS is missing.
 func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	var e *mysql.Error
 	if !errors.As(err, &e) {
@@ -212,36 +217,14 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	return stop, process, u
 }
 
-// readStatus adds the counters of SHOW GLOBAL STATUS.
-func (l *mysqlRead) readStatus(ctx context.Context) error {
-	status, err := l.Server.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if v, ok := status["Threads_running"]; ok {
-		l.hasThreadsRunning = true
-		l.set(&l.server.ThreadsRunning, mysqlRunningFamily, max(v-1, 0), l.Name)
-	}
-	if v, ok := status["Threads_connected"]; ok {
-		l.set(&l.server.Connections, mysqlConnectionsFamily, v, l.Name)
-	}
-	for _, c := range []struct {
-		name string
-		f    *family
-	}{{"Queries", mysqlQueriesFamily}, {"Slow_queries", mysqlSlowFamily}} {
-		if v, ok := status[c.name]; ok {
-			l.add(c.f, v, l.Name)
-		}
-	}
-	return nil
-}
-
-// addActivity adds the threads, the transactions and the lock waits of a read.
+// addActivity adds the metrics of threads, transactions and lock waits, up to the first
+// of these that could not be read, whose error it returns.
 func (l *mysqlRead) addActivity(now *activity) error {
 	if now.threadsErr != nil {
 		return now.threadsErr
 	}
 	waits := l.addThreads(now.threads)
+	l.add(mysqlListsAgeFamily, now.age.Seconds(), l.Name)
 	if now.transactionsErr != nil {
 		return now.transactionsErr
 	}
@@ -259,8 +242,9 @@ func (l *mysqlRead) addActivity(now *activity) error {
 	return l.addBlockers(now)
 }
 
-// addThreads adds the longest query and sets listedRunning. It returns the ids of
-// the threads that wait for the lock of a table.
+// addThreads adds the metric of the longest query and sets l.listedRunning. It returns
+// the ids of the threads, without the exporter's own, that wait for a lock by
+// [waitsForLock]; those that wait for a row are not among them.
 func (l *mysqlRead) addThreads(threads []mysql.Thread) (waits map[uint64]bool) {
 	waits = make(map[uint64]bool)
 	longest, running := time.Duration(0), 0
@@ -284,22 +268,17 @@ func (l *mysqlRead) addThreads(threads []mysql.Thread) (waits map[uint64]bool) {
 	return waits
 }
 
-// waitsForLock reports whether a thread with this state, such as "Waiting for table
-// metadata lock", waits for a lock.
-func waitsForLock(state string) bool {
-	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
-}
-
-// LacksOfMySQL returns the lacks that the collector "mysql" would report for an error
-// of a server.
+// LacksOfMySQL returns the lacks that the collector "mysql" would report for an error of a
+// server, which must not be nil: one.
 func LacksOfMySQL(name string, err error) []*Unavailable {
 	l := mysqlRead{MySQLTarget: MySQLTarget{Name: name}}
 	l.addLack(lockWaitsError(err))
 	return Lacks(errors.Join(l.errs...))
 }
 
-// lockWaitsError returns an error of LockWaits with its remedy: in MySQL 8 the lock
-// waits are in performance_schema, which needs a separate grant.
+// lockWaitsError returns an error of LockWaits with its remedy if the right SELECT is
+// missing: in MySQL 8 lock waits are in performance_schema, which needs a grant of its own.
+// Any other error, also of the right PROCESS, is returned as it is.
 func lockWaitsError(err error) error {
 	var e *mysql.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission || e.Need != "SELECT" {
@@ -311,8 +290,8 @@ func lockWaitsError(err error) error {
 	}
 }
 
-// LackOfMetadataLocks returns the optional lack of a server whose metadata locks cannot
-// be read for that error; nil if it is not for want of a right.
+// LackOfMetadataLocks returns an optional lack of a server whose metadata locks cannot be
+// read because a right is missing; nil for any other error.
 func LackOfMetadataLocks(name string, err error) *Unavailable {
 	var e *mysql.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission {
@@ -322,8 +301,9 @@ func LackOfMetadataLocks(name string, err error) *Unavailable {
 	return &Unavailable{Reason: Permission, Of: "mysql:" + name, Optional: true, Detail: "mysql " + name + ": " + text, Short: text, Remedy: RemedyMetadataLocks}
 }
 
-// addBlockers adds the number of transactions that block others and wait for none
-// themselves.
+// addBlockers adds the metric of how many transactions block others and wait for none
+// themselves; a wait of which a transaction is not known does not count. If the lock
+// waits could not be read, it adds nothing and returns [lockWaitsError].
 func (l *mysqlRead) addBlockers(now *activity) error {
 	if now.waitsErr != nil {
 		return lockWaitsError(now.waitsErr)
@@ -343,7 +323,8 @@ func (l *mysqlRead) addBlockers(now *activity) error {
 	return nil
 }
 
-// readLimits adds max_connections.
+// readLimits reads the server's variables and adds the metric of max_connections; nothing
+// if they do not have it.
 func (l *mysqlRead) readLimits(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
@@ -355,8 +336,9 @@ func (l *mysqlRead) readLimits(ctx context.Context) error {
 	return nil
 }
 
-// readStatementTime adds the total time of all statements, which only
-// performance_schema has.
+// readStatementTime reads and adds the total time of all statements. If
+// performance_schema, which has it, is off, it adds an optional lack and returns nil. If
+// the right is missing, the error is a [mysql.Error] with the remedy.
 func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {

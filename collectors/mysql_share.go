@@ -24,9 +24,9 @@ const (
 	maxHolderText = 64
 )
 
-// addQueryTime adds the age of the oldest statement that concerns the apps, and sets
-// in the state the age of the oldest that more than one request waits for. A single
-// long statement, such as a dump, delays no app.
+// addQueryTime adds the metric of the oldest statement that concerns the apps, and sets
+// in the state the age of the oldest that several requests wait for. A single long
+// statement, such as a dump, delays no app. waits has the threads that wait for locks.
 func (l *mysqlRead) addQueryTime(threads []mysql.Thread, waits map[uint64]bool) {
 	var blocking, own time.Duration
 	var apps []time.Duration
@@ -53,14 +53,14 @@ func (l *mysqlRead) addQueryTime(threads []mysql.Thread, waits map[uint64]bool) 
 	l.set(&l.server.AppQuery, mysqlAppQueryFamily, max(shared, own).Seconds(), l.Name)
 }
 
-// isClientStatement reports whether a thread runs a statement of a client, and not
-// one of replication or of the event scheduler.
+// isClientStatement reports whether a thread runs a statement of a client, not one of
+// replication or the event scheduler.
 func isClientStatement(t *mysql.Thread) bool {
 	return (t.Command == "Query" || t.Command == "Execute") && t.User != "system user" && t.User != "event_scheduler"
 }
 
-// sharedDuration returns how long at least a quarter of some statements, and at least
-// two of them, have been running; 0 for fewer than two statements.
+// sharedDuration returns for how long at least a quarter of these statements, and at least
+// two, have been running; 0 for fewer than two. It sorts running.
 func sharedDuration(running []time.Duration) time.Duration {
 	if len(running) < 2 {
 		return 0
@@ -69,8 +69,8 @@ func sharedDuration(running []time.Duration) time.Duration {
 	return running[max(2, (len(running)+3)/4)-1]
 }
 
-// addHolders sets in the state the users with the most connections, if the server has
-// hardly any connections left.
+// addHolders sets in the state the three users, with their hosts, that have most
+// connections if at least 90 % of max_connections are in use; else nothing.
 func (l *mysqlRead) addHolders(threads []mysql.Thread) {
 	open, limit := l.server.Connections, l.server.MaxConnections
 	if open == nil || limit == nil || *limit <= 0 || *open < holdersFrom**limit {
@@ -105,8 +105,8 @@ func (l *mysqlRead) addHolders(threads []mysql.Thread) {
 	l.server.Holders = list[:min(len(list), maxHolders)]
 }
 
-// cleanName returns a user or host name as printable text of bounded length: clients
-// choose these names.
+// cleanName returns a user or host name, which clients choose, as printable text: "?" for
+// any other character, and "…" after 64 bytes.
 func cleanName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

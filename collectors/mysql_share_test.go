@@ -1,6 +1,10 @@
 package collectors_test
 
 import (
+	"slices"
+	"strings"
+	"testing/synctest"
+
 	"fmt"
 	"testing"
 	"time"
@@ -91,5 +95,109 @@ func TestMySQLHolders(t *testing.T) {
 		if r.Name == "page.mysql_holder" {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// The lists of a server with many connections are used again for as long as their read
+// took, 500 times, and at most for 2 s; not while anybody waits for a lock, nor those of a
+// server with few connections. A ping is sent each time.
+func TestMySQLSharesLists(t *testing.T) {
+	t.Parallel()
+	many := make([]mysql.Thread, 200)
+	for i := range many {
+		many[i] = mysql.Thread{ID: uint64(i + 1), Command: "Sleep"}
+	}
+	waiting := slices.Clone(many)
+	waiting[7].State = "Waiting for table metadata lock"
+	for name, c := range map[string]struct {
+		threads      []mysql.Thread
+		transactions []mysql.Transaction
+		slow         time.Duration
+		over         int
+		failover     bool
+		after        time.Duration
+		reads        int
+	}{
+		"soon":                  {threads: many, slow: time.Millisecond, after: 400 * time.Millisecond, reads: 1},
+		"after 500 times":       {threads: many, slow: time.Millisecond, after: 600 * time.Millisecond, reads: 2},
+		"after two seconds":     {threads: many, slow: 10 * time.Millisecond, after: 2100 * time.Millisecond, reads: 2},
+		"few":                   {threads: many[:199], slow: 10 * time.Millisecond, after: 100 * time.Millisecond, reads: 2},
+		"one waits for a table": {threads: waiting, slow: 10 * time.Millisecond, after: 100 * time.Millisecond, reads: 2},
+		"one waits for a row":   {threads: many, transactions: []mysql.Transaction{{ID: "7", Waits: true}}, slow: 10 * time.Millisecond, after: 100 * time.Millisecond, reads: 2},
+		"another server":        {threads: many, slow: 10 * time.Millisecond, failover: true, after: 100 * time.Millisecond, reads: 2},
+		"some were left out":    {threads: many, over: 1, slow: 10 * time.Millisecond, after: 100 * time.Millisecond, reads: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeMySQL{threads: c.threads, transactions: c.transactions, over: c.over, slow: c.slow}
+				m := collectors.NewMySQL(collectors.NewActivity(func() []collectors.MySQLTarget {
+					return []collectors.MySQLTarget{{Name: "main", Server: f}}
+				}))
+				for range 2 {
+					if _, err := m.Collect(t.Context()); err != nil && c.over == 0 && !strings.Contains(err.Error(), "query time") {
+						t.Error(err)
+					}
+					time.Sleep(c.after)
+					if c.failover {
+						f.failovers++
+					}
+				}
+				if f.asked["ping"] != 2 || f.asked["threads"] != c.reads {
+					t.Errorf("%d pings, %d lists", f.asked["ping"], f.asked["threads"])
+				}
+			})
+		})
+	}
+}
+
+// The age of lists counts from the end of their read, which another collector has begun.
+func TestMySQLListsAgeOfJoined(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := busyMySQL()
+		targets := []collectors.MySQLTarget{{Name: "main", Server: f}}
+		a := collectors.NewActivity(func() []collectors.MySQLTarget { return targets })
+		m := collectors.NewMySQL(a)
+		for wait, want := range map[time.Duration]float64{0: 0, 300 * time.Millisecond: 0.3} {
+			time.Sleep(time.Minute)
+			if age, err := a.AgeFor(t.Context(), targets[0], "pool"); age != 0 || err != nil {
+				t.Errorf("by its reader: %v, %v", age, err)
+			}
+			time.Sleep(wait)
+			s, err := m.Collect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := reading(s, "resp_mysql_lists_age_seconds", "main"); err != nil || got != want {
+				t.Errorf("after %v: %v, want %v (%v)", wait, got, want, err)
+			}
+		}
+		if f.asked["threads"] != 2 {
+			t.Errorf("%d lists", f.asked["threads"])
+		}
+	})
+}
+
+// BenchmarkMySQLThousand is a scrape of a server with 1,000 connections, 300 of them in a
+// transaction, by lists that are read each time and by lists that are shared.
+func BenchmarkMySQLThousand(b *testing.B) {
+	for name, slow := range map[string]time.Duration{"read": 0, "shared": 5 * time.Millisecond} {
+		b.Run(name, func(b *testing.B) {
+			f := &fakeMySQL{slow: slow}
+			for i := range uint64(1000) {
+				f.threads = append(f.threads, mysql.Thread{ID: i + 1, Command: "Sleep"})
+				if i < 300 {
+					f.transactions = append(f.transactions, mysql.Transaction{ID: fmt.Sprint(i), Thread: i + 1})
+				}
+			}
+			m := collectors.NewMySQL(collectors.NewActivity(func() []collectors.MySQLTarget {
+				return []collectors.MySQLTarget{{Name: "main", Server: f}}
+			}))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = m.Collect(b.Context())
+			}
+		})
 	}
 }

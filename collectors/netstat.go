@@ -9,8 +9,9 @@ import (
 
 var errNetstat = errors.New("TcpExt ListenOverflows and ListenDrops are missing")
 
-// parseListenCounters returns ListenOverflows and ListenDrops of /proc/net/netstat,
-// which has pairs of lines: names, and below them values.
+// parseListenCounters returns ListenOverflows and ListenDrops of the text of
+// /proc/net/netstat, which has pairs of lines: names, and below them values. errNetstat:
+// it lacks one of them. With any error both are 0.
 func parseListenCounters(b []byte) (overflows, drops float64, err error) {
 	names, rest, ok := bytes.Cut(b, []byte("\n"))
 	for ok && !bytes.HasPrefix(names, []byte("TcpExt:")) {

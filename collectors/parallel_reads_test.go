@@ -2,6 +2,7 @@ package collectors_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,5 +31,28 @@ func TestMySQLPanicIsOneServersOwn(t *testing.T) {
 	}
 	if _, ok := rs.Get("resp_mysql_connections", "well"); !ok {
 		t.Error("the other server's numbers are lost")
+	}
+}
+
+// deep calls itself so often, as a read of a source does.
+func deep(n int) int {
+	var frame [512]byte
+	if n == 0 {
+		return int(frame[0])
+	}
+	return deep(n-1) + int(frame[n%len(frame)])
+}
+
+// BenchmarkNewGoroutine has the cost of a goroutine that uses 12 KiB of its stack.
+func BenchmarkNewGoroutine(b *testing.B) {
+	for name, f := range map[string]func(){"grown at once": func() { collectors.GrowStack(); deep(18) }, "step by step": func() { deep(18) }} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var wg sync.WaitGroup
+				wg.Go(f)
+				wg.Wait()
+			}
+		})
 	}
 }

@@ -18,9 +18,12 @@ import (
 )
 
 var (
-	poolConnectionsFamily   = gauge("pool_connections", "Connections of the pool by state: in_use runs a statement, idle sleeps outside a transaction, in_transaction sleeps in a transaction, leaked has slept in a transaction for longer than leak_after. Each connection has one state.", "app", "pool", "state")
-	poolCapacityFamily      = gauge("pool_capacity", "Maximum number of connections of the pool: size plus max_overflow, times the number of the app's worker processes. Absent if no size is configured or the pool is unlimited.", "app", "pool")
+	poolConnectionsFamily   = gauge("pool_connections", "Connections of the pool by state: in_use runs a statement, idle sleeps outside a transaction, in_transaction sleeps in a transaction, leaked has slept in a transaction for longer than leak_after. Of a pool that the app reports, leaked is checked out for longer than leak_after, in_use is checked out otherwise, idle is not. Each connection has one state.", "app", "pool", "state")
+	poolCapacityFamily      = gauge("pool_capacity", "Maximum number of connections of the pool: size plus max_overflow, times the number of the app's worker processes. Absent if no size is configured or reported, or the pool is unlimited.", "app", "pool")
 	poolUtilizationFamily   = gauge("pool_utilization_ratio", "Share (0 to 1) of the pool's capacity that is not idle.", "app", "pool")
+	poolInfoFamily          = gauge("pool_info", "Always 1. source is inside for a pool that the app's workers report in their memory files, and outside for one that is counted from the server and the kernel.", "app", "pool", "source")
+	poolWaitingFamily       = gauge("pool_waiting_threads", "Threads of the app that wait for a connection of the pool. Only if the app reports the pool.", "app", "pool")
+	poolOldestFamily        = gauge("pool_oldest_checkout_seconds", "Time since the oldest connection that is checked out was; 0 if none is. Only if the app reports the pool.", "app", "pool")
 	workerConnectionsFamily = gauge("worker_connections", "Established connections of the worker to a configured server (mysql:NAME, redis:NAME) or to another known kind of server. Sampled in the background, see worker_connections_sample_age_seconds.", "app", "worker", "component")
 	connectionsAgeFamily    = gauge("worker_connections_sample_age_seconds", "Age of the sample that assigns connections to workers.")
 )
@@ -42,6 +45,7 @@ type PoolOptions struct {
 	Connections Connections
 	Configured  func() []config.App // their pools
 	Leaks       *LeakLog
+	Inside      Inside                     // nil: no app reports its pools
 	InnerPID    func(pid int) (int, error) // the pid by which a process knows itself; nil: no client's claim of one is believed
 }
 
@@ -56,6 +60,7 @@ type Pool struct {
 	dropped int                    // series over maxWorkerSeries, since the start
 
 	droppedConnections, droppedWaits int // over the bounds of the state, since the start
+	droppedPools                     int // that apps report, over maxPools, since the start
 }
 
 // NewPool returns the collector "pool".
@@ -68,10 +73,13 @@ func (*Pool) Name() string { return "pool" }
 
 // Descs implements [Collector].
 func (*Pool) Descs() []*prometheus.Desc {
-	return descs(poolConnectionsFamily, poolCapacityFamily, poolUtilizationFamily, workerConnectionsFamily, connectionsAgeFamily, seriesDropped)
+	return descs(poolConnectionsFamily, poolCapacityFamily, poolUtilizationFamily, poolInfoFamily, poolWaitingFamily, poolOldestFamily, workerConnectionsFamily, connectionsAgeFamily, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. If an app runs, and there is no sample of connections
+// yet, it returns an empty sample without an error. The error has a lack for each server
+// whose pools, and each app whose connections are not known, and for a server with more
+// rows than are read.
 func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.o.Apps.Snapshot(ctx)
 	if err != nil {
@@ -93,6 +101,7 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	if !v.known() {
 		return s, nil // there is no sample of connections yet
 	}
+	inside := c.inside(v)
 	servers := make(map[string]*poolServer, len(targets))
 	for i, t := range targets {
 		servers[t.Name] = c.servers[t.Name]
@@ -100,18 +109,21 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 			servers[t.Name] = &poolServer{seen: make(map[uint64]*seenConnection)}
 		}
 		if lacks[i] = poolsLack(t.Name, activities[i], lacks[i]); lacks[i] == nil {
-			c.server(&s, servers[t.Name], poolRead{MySQLTarget: t, activity: activities[i], view: v, details: details[i]})
+			c.server(&s, servers[t.Name], poolRead{MySQLTarget: t, activity: activities[i], view: v, details: details[i], inside: inside})
 			if activities[i].leftOut != (mysql.LeftOut{}) {
 				lacks[i] = incompleteLack(t.Name)
 			}
 		}
 	}
 	c.servers = servers
+	inside.publish(&s, v)
 	lacks = append(lacks, c.workers(&s, v))
 	return s, errors.Join(lacks...)
 }
 
-// poolsLack returns why the pools of a server are not known; nil if they are.
+// poolsLack returns the lack of a server whose pools are not known, by the error of its
+// read, or of its ping, threads or transactions, as [mysqlLack] does; nil if they are
+// known.
 func poolsLack(server string, l *activity, err error) error {
 	if err == nil {
 		for _, e := range []error{l.pingErr, l.threadsErr, l.transactionsErr} {
@@ -134,8 +146,8 @@ type connected struct {
 	pid            int
 }
 
-// countConnections returns the number of connections of each process to each
-// component, and the sorted components of each app.
+// countConnections returns how many sampled connections each process has to each
+// component, and the components of each app, sorted and each once.
 func (v *sampledConnections) countConnections() (counts map[connected]int, components map[string][]string) {
 	counts, components = make(map[connected]int), make(map[string][]string)
 	for i := range v.list {
@@ -151,8 +163,10 @@ func (v *sampledConnections) countConnections() (counts map[connected]int, compo
 	return counts, components
 }
 
-// workers adds the connections of each worker. If one worker of an app is connected to
-// a component, the other workers have the value 0.
+// workers adds the metrics of how many connections each worker has to each component, at
+// most 4,000 series. It is 0 for a worker without one if another process of the app has
+// one. lack: the connections of an app that runs could not be read, and are not added; nil
+// if all could.
 func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 	counts, components := v.countConnections()
 	left := maxWorkerSeries
@@ -181,10 +195,12 @@ func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 	s.add(seriesDropped, float64(v.descriptors), "connection_descriptor")
 	s.add(seriesDropped, float64(c.droppedConnections), "mysql_store_connection")
 	s.add(seriesDropped, float64(c.droppedWaits), "mysql_store_wait")
+	s.add(seriesDropped, float64(c.droppedPools), "reported_pool")
 	return lack
 }
 
-// connectionsLack returns why the connections of an app are not known.
+// connectionsLack returns the lack of an app whose connections cannot be read: an
+// [Unavailable] if that was refused, else err with the app's name.
 func connectionsLack(app string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses)

@@ -38,7 +38,8 @@ type sampledConnection struct {
 	next      int // place of another one with this local port; −1: none
 }
 
-// newSampledConnections returns the index of a sample of connections.
+// newSampledConnections returns a sample of connections with what is needed to find them:
+// by their ports, and the slots of the apps' processes.
 func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledConnections {
 	v := &sampledConnections{
 		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]sampledConnection, len(c.List)),
@@ -67,11 +68,12 @@ func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledCo
 	return v
 }
 
-// known reports whether the connections are known: they were sampled, or no app runs, so
-// that there are none.
+// known reports whether it is known which connections there are: they were sampled, or no
+// app runs.
 func (v *sampledConnections) known() bool { return !v.taken.IsZero() || !v.running }
 
-// owner returns the app, slot and pid of the i-th connection.
+// owner returns the app, slot and pid of the i-th connection; the slot is "" if the
+// process has none.
 func (v *sampledConnections) owner(i int) model.Owner {
 	x := &v.list[i]
 	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
@@ -84,8 +86,9 @@ type client struct {
 	port uint16 // 0: it came over a UNIX socket, or the server has none
 }
 
-// parseClient parses "10.0.0.7:41872", "::1:41872", "web-1:41872" or
-// "localhost", the last for a UNIX socket.
+// parseClient returns the client that a server lists as host: "10.0.0.7:41872",
+// "::1:41872", "web-1:41872", or "localhost" over a UNIX socket. Without a port the whole
+// text is its name.
 func parseClient(host string) client {
 	i := strings.LastIndexByte(host, ':')
 	if i < 0 {
@@ -102,8 +105,18 @@ func parseClient(host string) client {
 	return c
 }
 
-// clientsOf returns the clients of threads, and how many clients that the server lists
-// by name have each port.
+// processes returns how many workers an app has; 0 if it does not run.
+func (v *sampledConnections) processes(app string) int {
+	for i := range v.snap.Apps {
+		if a := &v.snap.Apps[i]; a.Up && a.Name == app {
+			return len(a.Workers)
+		}
+	}
+	return 0
+}
+
+// clientsOf returns the clients of threads, in their order, and by port how many clients
+// the server lists by a name instead of an address.
 func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) {
 	clients, named = make([]client, len(threads)), make(map[uint16]int)
 	for i := range threads {
@@ -115,12 +128,14 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 	return clients, named
 }
 
-// find returns the index of the sampled connection that a server, such as "mysql:main",
-// lists as c, or −1. Several with that port are ranked: first those whose ends the kernel proves, then
-// those to the server's configured address, then those to any server of its kind. Where two rank
-// first, none is returned. Connections in a network namespace that any user could have
-// created are ignored. A server that resolves names lists the host by its name, which
-// says only whether it is the loopback, so such a port must be unique.
+// find returns the index of the sampled connection that a server, e.g. "mysql:main",
+// lists as c; -1 if that is not known. Of several with the port it takes those whose ends
+// the kernel proves, then those to the server's address, then to any server of its kind,
+// if only one is left.
+//
+// A connection in a network namespace that any user may have made does not count. A
+// client listed by name must be the only one with its port: a name tells only whether it
+// is the loopback.
 func (v *sampledConnections) find(c client, server string, named map[uint16]int) int {
 	if c.port == 0 || !c.addr.IsValid() && named[c.port] > 1 {
 		return -1
@@ -148,8 +163,8 @@ func (v *sampledConnections) find(c client, server string, named map[uint16]int)
 	return best
 }
 
-// certainty returns the rank of a connection as one to that server; 0 if it is not to
-// one of its kind.
+// certainty returns the rank of a connection as one to the server, higher if it is surer;
+// 0 if it is not to a server of that kind.
 func certainty(x *conns.Connection, server string) (n int) {
 	kind, _, _ := strings.Cut(server, ":")
 	switch x.Component {
@@ -166,7 +181,9 @@ func certainty(x *conns.Connection, server string) (n int) {
 	return n
 }
 
-// fits reports whether a connection with this local address may be that of the client.
+// fits reports whether a connection with this local address may be that of the client: it
+// has the client's address or, if the server lists a name, is on the loopback if and only
+// if that is "localhost" or begins with "localhost.".
 func (c client) fits(local netip.Addr) bool {
 	if c.addr.IsValid() {
 		return c.addr == local
@@ -174,8 +191,8 @@ func (c client) fits(local netip.Addr) bool {
 	return (c.name == "localhost" || strings.HasPrefix(c.name, "localhost.")) == local.IsLoopback()
 }
 
-// connectionOf returns a thread's connection; the names of user and host are
-// cleaned and bounded.
+// connectionOf returns a thread's connection with its owner. The names of user and host,
+// without the port, are cleaned and cut to 64 bytes.
 func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
 	c := model.Connection{Owner: who, ID: t.ID}
 	if t.Host != "" || t.User != "" {

@@ -16,8 +16,9 @@ type lockDetails struct {
 	statements map[uint64]string // without values
 }
 
-// readLockDetails reads the details of a read in which a connection waits for a lock;
-// nothing otherwise.
+// readLockDetails returns details about who waits for which lock, and the last statements
+// of the first 100 of [activity.parties]; zero if none waits, or the server, its threads or
+// its transactions were not read. What else cannot be read is missing, without an error.
 func readLockDetails(ctx context.Context, s MySQLServer, a *activity) lockDetails {
 	var d lockDetails
 	if a.pingErr != nil || a.threadsErr != nil || a.transactionsErr != nil {
@@ -43,8 +44,9 @@ func readLockDetails(ctx context.Context, s MySQLServer, a *activity) lockDetail
 	return d
 }
 
-// waiters returns the connections that wait for the lock of a table, of a definition
-// or of the whole server.
+// waiters returns the connections that wait for the lock of a table, of its definition or
+// of the whole server, in the order of the threads: the first 500, without the exporter's
+// own.
 func (a *activity) waiters() []locks.Waiter {
 	var out []locks.Waiter
 	for i := range a.threads {
@@ -56,8 +58,9 @@ func (a *activity) waiters() []locks.Waiter {
 	return out
 }
 
-// parties returns the connections at both ends of all waits, each once, those that
-// only block first.
+// parties returns the ids of the connections at both ends of all waits, each once, those
+// that only block first. Left out are a blocker that is not known (0), and a wait for a
+// row of which a transaction is not known.
 func (a *activity) parties(waits []locks.Wait) []uint64 {
 	byID := a.transactionsByID()
 	waiting, seen := make(map[uint64]bool), map[uint64]bool{0: true}
@@ -92,7 +95,8 @@ func (a *activity) parties(waits []locks.Wait) []uint64 {
 	return out
 }
 
-// isOverUnix reports whether a client came over a UNIX socket.
+// isOverUnix reports whether a thread is that of a client over a UNIX socket, other than
+// the exporter.
 func isOverUnix(t *mysql.Thread) bool {
 	return t.Host == "localhost" && !t.Own && t.Command != "Daemon" && t.User != "system user" && t.User != "event_scheduler"
 }

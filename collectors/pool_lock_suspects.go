@@ -9,11 +9,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql/locks"
 )
 
-// addLockSuspect adds the connection that is likely to hold the lock of a table for
-// which others wait, because servers do not report who does. It is the one with the
-// oldest transaction that was open before the first of them began to wait and waits for
-// nothing itself; else the only connection of no watched app that has slept since then,
-// as after LOCK TABLES. Of several such connections none is added.
+// addLockSuspect adds to the state the connection that is likely to hold a table's lock
+// for which others wait, as servers do not report the holder: the one whose transaction
+// is the oldest, began before the first wait, and waits for nothing.
+//
+// If there is none, it is the only connection of no watched app that has slept since
+// then, as after LOCK TABLES; of several none is added.
 func (l *poolRead) addLockSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
 	waiting := make(map[uint64]bool)
 	longest := time.Duration(-1)
@@ -40,9 +41,9 @@ func (l *poolRead) addLockSuspect(s *Sample, owners []model.Owner, waits []model
 	})
 }
 
-// oldestTransaction returns the index and the age of the thread with the oldest
-// transaction that has been open for at least that long and waits for nothing; −1 if
-// there is none.
+// oldestTransaction returns the thread, as an index, with the oldest transaction that has
+// been open for at least least and waits for nothing, and its age; −1 and 0 if there is
+// none. The exporter's own do not count.
 func (l *poolRead) oldestTransaction(waiting map[uint64]bool, least time.Duration) (place int, age time.Duration) {
 	open := make(map[uint64]time.Duration)
 	for i := range l.transactions {
@@ -59,8 +60,9 @@ func (l *poolRead) oldestTransaction(waiting map[uint64]bool, least time.Duratio
 	return place, age
 }
 
-// onlySleeper returns the index of the only connection of no watched app that has slept
-// for that long; −1 if there is none or several. Servers count in whole seconds.
+// onlySleeper returns the only connection of no watched app, as an index, that has slept
+// for at least least; −1 if there is none or several. A second less counts too: servers
+// count in whole seconds.
 func (l *poolRead) onlySleeper(owners []model.Owner, least time.Duration) int {
 	place := -1
 	for i := range l.threads {
@@ -76,12 +78,12 @@ func (l *poolRead) onlySleeper(owners []model.Owner, least time.Duration) int {
 	return place
 }
 
-// onlyCandidate returns the only connection that can hold the lock for which another
-// one waits, where the server does not list who holds which; 0 if there are several. It
-// is the only one whose transaction or statement has been open since before the wait
-// and waits for nothing, else the only one of no watched app that has slept since then.
-// A lock that stops the whole server is held by no transaction, so for it both count
-// alike, and only those of no watched app.
+// onlyCandidate returns the id of the only connection that can hold the lock of the wait
+// w, if the server does not list the holder; 0 if there is none or several. It must have
+// had a transaction or statement open since before the wait and wait for nothing, or if
+// none has, be of no watched app and sleep since then. A lock of the whole server, unless
+// FLUSH or BACKUP wants it, is held only by one of no watched app that sleeps or has a
+// transaction since then.
 func (l *poolRead) onlyCandidate(w locks.Wait, waiter *mysql.Thread, waiting map[uint64]bool) uint64 {
 	// What wants to stop the server itself waits for those that work.
 	global := w.Kind == locks.Global && !strings.HasPrefix(waiter.Summary.Verb, "FLUSH") && !strings.HasPrefix(waiter.Summary.Verb, "BACKUP")
@@ -107,8 +109,9 @@ func (l *poolRead) onlyCandidate(w locks.Wait, waiter *mysql.Thread, waiting map
 	return 0
 }
 
-// openSince returns the connections whose transactions have been open for at least that
-// long and wait for nothing. Servers count in whole seconds.
+// openSince returns the ids of the connections whose transaction waits for no row and may
+// have been open for a time of least: up to a second less is taken too, as servers count in
+// whole seconds. Whether one waits for the lock of a table is not looked at.
 func (l *poolRead) openSince(least time.Duration) map[uint64]bool {
 	open := make(map[uint64]bool)
 	for i := range l.transactions {

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// addLockWaits adds the lock waits to the state, with the workers at both ends, longest
-// first.
+// addLockWaits adds the lock waits to the state, with the owners of both ends, the
+// longest first, at most maxListed.
 func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 	waits := l.lockWaits()
 	if len(waits) == 0 {
@@ -42,9 +42,10 @@ func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 	l.addLockSuspect(s, owners, waits)
 }
 
-// lockWaits returns the waits for rows and for tables, longest first, with the ids
-// of the connections only. The server does not report who holds the lock of a table or
-// of its definition.
+// lockWaits returns all waits for rows and those of other connections than the exporter's
+// by [waitsForLock], the longest first, with only the ids of the connections. The blocker's
+// id is 0 for the second kind: the server does not report who holds its lock. A wait for a
+// row is left out if a transaction of it is not known.
 func (l *poolRead) lockWaits() []model.LockWait {
 	var out []model.LockWait
 	add := func(waiter, blocker uint64, took time.Duration) {

@@ -13,12 +13,13 @@ const (
 	maxQueries = 5
 	// queryAfter is how long a statement must run to be in the state.
 	queryAfter = time.Second
-	// maxClientText bounds the name of a user and of a host, in bytes.
+	// maxClientText bounds the name of a user and of a host, and what else a client is
+	// described with, in bytes.
 	maxClientText = 64
 )
 
-// addQueries adds the longest statements of clients to the state, with the workers
-// that sent them. Statements that wait for a lock are left out.
+// addQueries adds the five longest statements of clients to the state, with their workers,
+// of those that run for at least a second and do not wait for a lock.
 func (l *poolRead) addQueries(s *Sample, owners []model.Owner) {
 	waits := make(map[uint64]bool)
 	for _, w := range l.lockWaits() {

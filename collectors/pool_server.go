@@ -53,6 +53,7 @@ type poolRead struct {
 
 	view    *sampledConnections
 	details lockDetails
+	inside  insidePools
 	owners  []model.Owner // of the threads
 	sockets []uint64      // inodes of the clients' ends of the threads; 0: not known
 }
@@ -76,8 +77,8 @@ type leak struct {
 	transaction *mysql.Transaction
 }
 
-// server adds the pools of one server. If the server has clients that are newer than
-// the sample of connections, it requests a new sample.
+// server adds the pools of one server. If the server has clients that are newer than the
+// sample of connections, it asks for a new sample.
 func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 	pools := c.poolsOf(l)
 	open := make(map[uint64]*mysql.Transaction, len(l.transactions))
@@ -118,7 +119,8 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 	c.addStore(s, p, l)
 }
 
-// markSeen records that a connection was seen at now, and returns its record.
+// markSeen records that a connection was seen in the read at now, and returns what is kept
+// of it: a new entry for one that was not seen before, or has another client now.
 func (p *poolServer) markSeen(t *mysql.Thread, now time.Time) *seenConnection {
 	seen := p.seen[t.ID]
 	if seen == nil || seen.host != t.Host {
@@ -139,9 +141,9 @@ func (p *poolServer) prune(now time.Time) {
 	p.lastRead = now
 }
 
-// find returns the index of the sampled connection of a thread, or −1 if it cannot be
-// determined. A sample that is older than the connection is not used, because another
-// connection may have had its port.
+// find returns the index of a thread's connection in the sample; −1 if it is not known.
+// It is not, if the connection is newer than the sample, in which another one may have
+// had its port.
 func (l *poolRead) find(from client, at *seenConnection, named map[uint16]int) int {
 	if l.view.taken.Before(at.after) {
 		return -1
@@ -153,7 +155,7 @@ func (l *poolRead) find(from client, at *seenConnection, named map[uint16]int) i
 	return i
 }
 
-// add counts one connection.
+// add counts one connection of the pool, by its state and its worker.
 func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who model.Owner) {
 	state := poolState(t, open, p.leakAfter)
 	p.counts[state]++
@@ -166,13 +168,12 @@ func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who model.Owner) {
 	}
 }
 
-// poolState returns the state of one connection, an index in poolStates. The time
-// asleep is in whole seconds, truncated or rounded up, so a connection counts as leaked
-// only above leakAfter.
+// poolState returns the state of a connection, as an index in poolStates; open is its
+// transaction, nil if it has none. Times asleep are whole seconds, so it is leaked only
+// above leakAfter.
 //
-// Threads and transactions are read one after the other. A connection that slept
-// when the first was read and began a transaction before the second was read is in
-// use: it cannot have slept in a transaction for longer than that has been open.
+// Transactions are read after the threads: a connection that is asleep for longer than its
+// transaction has been open began that in between, and is in use.
 func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration) int {
 	switch {
 	case t.Command != "Sleep", open != nil && t.Time > open.Age+time.Second:

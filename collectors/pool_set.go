@@ -20,7 +20,8 @@ type poolSet struct {
 	names      map[string]map[string]bool
 }
 
-// poolsOf returns the pools of a server, without connections.
+// poolsOf returns the pools that are configured for a server, of all apps in the order of
+// the configuration, still without connections.
 func (c *Pool) poolsOf(l poolRead) *poolSet {
 	b := &poolSet{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
 	for _, a := range c.o.Configured() {
@@ -39,9 +40,10 @@ func (c *Pool) poolsOf(l poolRead) *poolSet {
 	return b
 }
 
-// poolFor returns the pool to which a connection belongs, or nil: by the process at its
-// other end, or if that is not known by its user. Of several pools with that user it is
-// the first.
+// poolFor returns the pool that a connection belongs to: by the process at its other end
+// or, if that is not known, by its user; nil if it belongs to none. A configured pool
+// without a user is that of the app's connections of any other user. Of several pools
+// that fit it is the first. For an app without configured pools it makes one.
 func (b *poolSet) poolFor(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
@@ -56,7 +58,7 @@ func (b *poolSet) poolFor(t *mysql.Thread, who model.Owner) *pool {
 	return firstPool(own, func(p *pool) bool { return p.config.User == "" })
 }
 
-// firstPool returns the first pool for which fits is true, or nil.
+// firstPool returns the first pool for which fits returns true; nil if there is none.
 func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	if i := slices.IndexFunc(list, fits); i >= 0 {
 		return list[i]
@@ -64,9 +66,9 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	return nil
 }
 
-// foundPool returns the pool of an app for which no pool on this server is configured,
-// and creates it at the first call. It has the server's name, or "mysql:" and that if a
-// configured pool of the app has that name.
+// foundPool returns the pool of an app that has none configured on this server, and makes
+// it at the first call. Its name is the server's, or "mysql:" and that if a configured
+// pool of the app has that name already.
 func (b *poolSet) foundPool(app string) *pool {
 	p := b.found[app]
 	if p == nil {
@@ -79,8 +81,9 @@ func (b *poolSet) foundPool(app string) *pool {
 	return p
 }
 
-// all returns the pools whose connections are known. Without a configured user, they
-// are known only where the app's descriptors could be read.
+// all returns the pools whose connections are known: those with a configured user, and
+// those of apps whose descriptors could be read. The configured ones come first, in their
+// order, then those that were found, sorted by app.
 func (b *poolSet) all(v *sampledConnections) []*pool {
 	var out []*pool
 	for _, p := range b.order {
@@ -96,34 +99,26 @@ func (b *poolSet) all(v *sampledConnections) []*pool {
 	return out
 }
 
-// publish adds the series and the state of all pools.
+// publish adds the series and the state of all pools. Numbers that the app itself reports
+// of a pool come first.
 func (b *poolSet) publish(s *Sample, l poolRead) {
-	processes := make(map[string]int)
-	for i := range l.view.snap.Apps {
-		if a := &l.view.snap.Apps[i]; a.Up {
-			processes[a.Name] = len(a.Workers)
-		}
-	}
 	for _, p := range b.all(l.view) {
-		p.publish(s, b.server, processes[p.app])
+		out, workers := p.state(b.server), l.view.processes(p.app)
+		if x := l.inside.take(p.app, p.name); x != nil {
+			x.replace(&out, workers)
+		} else if n := float64(capacityOf(p.config, workers)); n > 0 {
+			setCapacity(&out, n)
+		}
+		publishPool(s, out)
 	}
 }
 
-// publish adds the pool's series and its state; workers is how many processes
-// have one.
-func (p *pool) publish(s *Sample, server string, workers int) {
-	used := -p.counts[poolIdle]
-	for i, n := range p.counts {
-		s.add(poolConnectionsFamily, float64(n), p.app, p.name, poolStates[i])
-		used += n
-	}
+// state returns the pool as seen from outside: its connections by state, in all and by
+// worker, sorted by slot, and its 20 longest leaks. Its capacity is not set.
+func (p *pool) state(server string) model.Pool {
 	out := model.Pool{
-		App: p.app, Name: p.name, InUse: float64(p.counts[poolInUse]), Idle: float64(p.counts[poolIdle]),
+		App: p.app, Name: p.name, Source: model.PoolOutside, InUse: float64(p.counts[poolInUse]), Idle: float64(p.counts[poolIdle]),
 		InTransaction: float64(p.counts[poolInTransaction]), Leaked: float64(p.counts[poolLeaked]),
-	}
-	if capacity := capacityOf(p.config, workers); capacity > 0 {
-		s.set(&out.Capacity, poolCapacityFamily, float64(capacity), p.app, p.name)
-		s.set(&out.Utilization, poolUtilizationFamily, float64(used)/float64(capacity), p.app, p.name)
 	}
 	for _, slot := range slices.Sorted(maps.Keys(p.workers)) {
 		n := p.workers[slot]
@@ -135,18 +130,18 @@ func (p *pool) publish(s *Sample, server string, workers int) {
 	for _, x := range p.leaks[:min(len(p.leaks), maxListed)] {
 		out.Leaks = append(out.Leaks, model.Leak{Owner: x.Owner, Server: server, Connection: x.connection, Seconds: x.asleep.Seconds()})
 	}
-	s.State.Pools = append(s.State.Pools, out)
+	return out
 }
 
-// sortLeaks sorts the leaks, the longest first.
+// sortLeaks sorts the leaks of the pool, the longest asleep first.
 func (p *pool) sortLeaks() {
 	slices.SortFunc(p.leaks, func(x, y leak) int {
 		return cmp.Or(-cmp.Compare(x.asleep, y.asleep), cmp.Compare(x.connection, y.connection))
 	})
 }
 
-// capacityOf returns how many connections a pool may have with that many worker
-// processes; 0 where that is not known or unbounded.
+// capacityOf returns how many connections a pool may have with that many workers; 0 for a
+// pool without configuration, without a limit (max_overflow below 0) or without workers.
 func capacityOf(p *config.Pool, workers int) int {
 	if p == nil || p.MaxOverflow < 0 {
 		return 0
@@ -154,7 +149,8 @@ func capacityOf(p *config.Pool, workers int) int {
 	return (p.Size + p.MaxOverflow) * workers
 }
 
-// logLeaks passes new leaks to the log, and removes those that have ended.
+// logLeaks logs the leaks that are new since the read before, and removes those that have
+// ended.
 func (c *Pool) logLeaks(p *poolServer, l poolRead, b *poolSet) {
 	now := make(map[leakKey]bool)
 	var lines []leakLine

@@ -15,14 +15,14 @@ const (
 	// server in the state.
 	maxStoreConnections = 5000
 	maxStoreWaits       = 500
-	// maxStatement bounds a statement without its values, and maxStateText what a
-	// connection does, in bytes.
+	// maxStatement bounds a statement without its values, and maxTable the name of a table,
+	// in bytes.
 	maxStatement = 200
-	maxStateText = 64
+	maxTable     = 128
 )
 
-// addStore adds the waits inside a server to the state, and the connections of the
-// apps and of all that wait or block.
+// addStore adds to the state the waits inside a server, and the connections of the apps
+// and of all that wait or block, within the limits.
 func (c *Pool) addStore(s *Sample, p *poolServer, l poolRead) {
 	waits := l.storeWaits()
 	over := max(0, len(waits)-maxStoreWaits)
@@ -57,7 +57,7 @@ func (c *Pool) addStore(s *Sample, p *poolServer, l poolRead) {
 	}
 }
 
-// ofApps returns how many threads are of apps.
+// ofApps returns how many threads belong to watched apps.
 func (l *poolRead) ofApps() (n int) {
 	for i := range l.owners {
 		if l.owners[i].App != "" {
@@ -67,14 +67,15 @@ func (l *poolRead) ofApps() (n int) {
 	return n
 }
 
-// storeConnection returns the connection of the i-th thread.
+// storeConnection returns the i-th thread as a connection of the state, without its
+// transaction. Texts from the server are cleaned and cut; the statement has no values.
 func (l *poolRead) storeConnection(i int, words wordList) model.StoreConnection {
 	t := &l.threads[i]
 	x := model.StoreConnection{
 		Connection: model.Connection{
-			Owner: l.owners[i], ID: t.ID, User: words.clean(t.User, maxClientText), Host: words.clean(parseClient(t.Host).name, maxClientText),
+			Owner: l.owners[i], ID: t.ID, User: words.clean(t.User), Host: words.clean(parseClient(t.Host).name),
 		},
-		Server: "mysql:" + l.Name, Socket: l.sockets[i], Command: words.clean(t.Command, maxStateText), State: words.clean(t.State, maxStateText),
+		Server: "mysql:" + l.Name, Socket: l.sockets[i], Command: words.clean(t.Command), State: words.clean(t.State),
 		Digest: cmp.Or(l.details.statements[t.ID], t.Summary.String()), Seconds: t.Time.Seconds(),
 	}
 	if x.Digest != "" {
@@ -87,25 +88,27 @@ func (l *poolRead) storeConnection(i int, words wordList) model.StoreConnection 
 // their own.
 type wordList map[string]string
 
-// clean returns a word that a server sent, cleaned and bounded; "" for "".
-func (w wordList) clean(s string, limit int) string {
+// clean returns a word that a server sent, cleaned and cut to maxClientText bytes; "" for
+// "". It remembers the words.
+func (w wordList) clean(s string) string {
 	if s == "" {
 		return ""
 	}
 	out, ok := w[s]
 	if !ok {
-		out = text.Label(s, limit)
+		out = text.Label(s, maxClientText)
 		w[s] = out
 	}
 	return out
 }
 
-// joinUnix sets the owners and the sockets of connections over a UNIX socket, by the
-// process ids that their clients claim, each in its own PID namespace. A claim is
-// believed if the kernel shows as many connections of that process of an app to the
-// server as claim it, and if all clients claim one: else that of another process may be
-// meant. The socket is that of the only connection of its process. Without claims, what
-// remains by elimination is believed, see [poolRead.joinUnixRest].
+// joinUnix sets the owners and sockets of connections over a UNIX socket by the pids that
+// their clients claim, each in its own PID namespace. A claim is believed if the kernel
+// shows as many connections of that process to the server as claim it, and if all clients
+// claim one.
+//
+// The socket is set if the process has only one. Without claims it goes by elimination,
+// see [poolRead.joinUnixRest].
 func (l *poolRead) joinUnix(p *poolServer, innerPID func(pid int) (int, error)) {
 	claims := l.claims(p)
 	if len(claims) == 0 || innerPID == nil {
@@ -143,9 +146,10 @@ func (l *poolRead) claims(p *poolServer) map[int][]int {
 	return out
 }
 
-// overUnix returns the places in the sample of the connections to the server over a
-// UNIX socket, by the pid by which their process knows itself. One that two processes
-// have in two namespaces is left out.
+// overUnix returns the sampled connections to the server over a UNIX socket, as indexes,
+// by the pid that their process has in its own namespace. Left out are a pid that two
+// processes have, a process whose pid there is not known, and what is in a network
+// namespace that any user may have made.
 func (l *poolRead) overUnix(innerPID func(pid int) (int, error)) map[int][]int {
 	byPID := make(map[int][]int)
 	for i := range l.view.list {
@@ -171,7 +175,9 @@ func (l *poolRead) overUnix(innerPID func(pid int) (int, error)) map[int][]int {
 	return out
 }
 
-// storeWaits returns who waits for whom, the longest wait first.
+// storeWaits returns who waits for whom in the server, the longest wait first; nil if
+// nobody does. The blocker is 0 where it is not known or, of a table, not among the
+// threads; where it was inferred, Likely is set.
 func (l *poolRead) storeWaits() []model.StoreWait {
 	place := make(map[uint64]*mysql.Thread)
 	waiting := make(map[uint64]bool)
@@ -206,7 +212,9 @@ func (l *poolRead) storeWaits() []model.StoreWait {
 	return out
 }
 
-// rowWaits returns the waits for rows, each pair once.
+// rowWaits returns the waits for rows, each pair of connections once; nil if there is none.
+// Left out are those of which a transaction is not known, or whose waiter is not in place,
+// the threads by id; the blocker may be missing there.
 func (l *poolRead) rowWaits(place map[uint64]*mysql.Thread) []model.StoreWait {
 	byID := l.transactionsByID()
 	seen := make(map[[2]uint64]bool)
@@ -224,10 +232,10 @@ func (l *poolRead) rowWaits(place map[uint64]*mysql.Thread) []model.StoreWait {
 	return out
 }
 
-// tableName returns the name of a table, cleaned and bounded; "" for "".
+// tableName returns the name of a table, cleaned and cut to 128 bytes; "" for "".
 func tableName(table string) string {
 	if table == "" {
 		return ""
 	}
-	return text.Label(table, 2*maxStateText)
+	return text.Label(table, maxTable)
 }

@@ -24,11 +24,11 @@ type unixSocket struct {
 	waits time.Duration // for how long a thread has waited on it; 0: none is known to
 }
 
-// joinUnixRest sets the owners and the sockets of connections over a UNIX socket by
-// elimination, where no client claims a process: the kernel must show exactly as many as
-// the server lists. A socket on which a thread has waited for some seconds is of a
-// connection that executes a statement for as long. An owner is set if it is the same in
-// every way in which all of them can belong together, and a socket likewise.
+// joinUnixRest sets the owners and sockets of connections over a UNIX socket by
+// elimination, if the kernel shows exactly as many as the server lists. A socket on which
+// a thread has waited for some seconds belongs to a connection that executes a statement
+// for as long. An owner, or a socket, is set if it is the same in every way in which all
+// fit together.
 func (l *poolRead) joinUnixRest(p *poolServer) {
 	threads, own := l.unixThreads(p)
 	sockets := l.unixSockets(len(threads), own)
@@ -50,7 +50,9 @@ func (l *poolRead) joinUnixRest(p *poolServer) {
 	}
 }
 
-// setUnixOwner sets the owner and the socket of a thread that belongs to one of the places.
+// setUnixOwner sets the owner and the socket of a thread that belongs to one of these
+// sampled connections: the owner if they share one, the socket if there is only one. A
+// place of -1 is none of them: nothing is set.
 func (l *poolRead) setUnixOwner(thread int, places []int) {
 	if len(places) == 0 || slices.Contains(places, -1) {
 		return
@@ -64,8 +66,8 @@ func (l *poolRead) setUnixOwner(thread int, places []int) {
 	}
 }
 
-// unixThreads returns the indexes of the threads of clients over a UNIX socket, and how
-// many are the exporter's own; none if one is newer than the sample of connections.
+// unixThreads returns the threads of clients over a UNIX socket, as indexes, and how many
+// more are the exporter's own; nil and 0 if one is newer than the sample of connections.
 func (l *poolRead) unixThreads(p *poolServer) (clients []int, own int) {
 	for i := range l.threads {
 		switch t := &l.threads[i]; {
@@ -81,8 +83,9 @@ func (l *poolRead) unixThreads(p *poolServer) (clients []int, own int) {
 	return clients, own
 }
 
-// unixSockets returns the client's ends of n connections to the server over a UNIX socket,
-// those of apps first; nil unless the kernel has shown exactly these and the exporter's own.
+// unixSockets returns the client's ends of n connections to the server over a UNIX socket:
+// first those of apps, then, with place −1, as many as are missing. It is nil unless the
+// kernel shows exactly n and the exporter's own.
 func (l *poolRead) unixSockets(n, own int) []unixSocket {
 	server := "mysql:" + l.Name
 	all, known := l.view.local[server]
@@ -101,8 +104,8 @@ func (l *poolRead) unixSockets(n, own int) []unixSocket {
 	return out
 }
 
-// waitsOn returns for how long a thread of a worker has waited for MySQL on a socket; 0:
-// none has.
+// waitsOn returns for how long a thread of a worker has waited for MySQL on a socket; 0 if
+// none is known to wait there.
 func (v *sampledConnections) waitsOn(app string, pid int, inode uint64) time.Duration {
 	for i := range v.snap.Apps {
 		if v.snap.Apps[i].Name != app {
@@ -122,7 +125,9 @@ func (v *sampledConnections) waitsOn(app string, pid int, inode uint64) time.Dur
 	return 0
 }
 
-// mayBe reports whether the connection of the i-th thread may have a socket.
+// mayBe reports whether the connection of the i-th thread may be that of a socket: if a
+// thread of the app has waited there for two seconds or more, it must execute a statement
+// for as long, give or take three; else it may always.
 func (l *poolRead) mayBe(i int, s *unixSocket) bool {
 	t := &l.threads[i]
 	if s.waits < waitedFor {
@@ -137,8 +142,8 @@ type matching struct {
 	of   []int // the thread of each socket
 }
 
-// newMatching returns one in which every thread has a socket that fits; nil if there is
-// none.
+// newMatching returns an assignment of a fitting socket to each of n threads; nil if
+// there is none.
 func newMatching(n int, fits func(i, j int) bool) *matching {
 	m := &matching{fits: fits, of: slices.Repeat([]int{-1}, n)}
 	for i := range n {
@@ -149,8 +154,8 @@ func newMatching(n int, fits func(i, j int) bool) *matching {
 	return m
 }
 
-// place assigns a socket to a thread, and other ones to threads that had it before.
-// Sockets that were seen are left alone.
+// place assigns a socket to thread i, and other sockets to threads that lose theirs by
+// that. It does not touch sockets in seen. false: that is not possible.
 func (m *matching) place(i int, seen []bool) bool {
 	for j := range m.of {
 		if seen[j] || !m.fits(i, j) {
@@ -165,7 +170,7 @@ func (m *matching) place(i int, seen []bool) bool {
 	return false
 }
 
-// possible reports whether a thread has a socket in any way in which all belong together.
+// possible reports whether there is an assignment in which thread i has the socket j.
 func (m *matching) possible(i, j int) bool {
 	if m.of[j] == i {
 		return true

@@ -30,8 +30,8 @@ func (p *Pressure) Name() string { return "pressure" }
 // Descs implements [Collector].
 func (p *Pressure) Descs() []*prometheus.Desc { return descs(pressureWaiting) }
 
-// Collect implements [Collector]. The share of the last minute that tasks waited is in
-// the state only.
+// Collect implements [Collector]. The share of the last minute that tasks waited is in the
+// state only. A resource that cannot be read is missing, and a lack in the error.
 func (p *Pressure) Collect(context.Context) (Sample, error) {
 	var s Sample
 	proc, err := procfs.NewFS(p.proc)
@@ -59,7 +59,7 @@ func (p *Pressure) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(failed, off)
 }
 
-// pressure adds one line of a pressure file.
+// pressure adds the metric and the state of one line of a pressure file; nothing for nil.
 func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 	if l == nil {
 		return
@@ -69,14 +69,14 @@ func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 	s.State.Pressures = append(s.State.Pressures, model.Pressure{Resource: resource, Kind: kind, Ratio: l.Avg60 / 100, Latest: l.Avg10 / 100})
 }
 
-// isPSIMissing reports whether an error is that of a kernel without PSI: there is no
-// file, or it cannot be opened because of psi=0.
+// isPSIMissing reports whether an error is that of a file that does not exist, or
+// EOPNOTSUPP: what a kernel without PSI, or with psi=0, returns.
 func isPSIMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
-// pressureError returns an error of reading the pressure of resources as an
-// [Unavailable] with its remedy.
+// pressureError returns an error of reading pressure: an [Unavailable] with reason
+// [Unsupported] and the remedy if [isPSIMissing] returns true, else as [fileError] does.
 func pressureError(resources string, err error) error {
 	if !isPSIMissing(err) {
 		return fileError("pressure of "+resources, err)

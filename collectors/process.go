@@ -41,6 +41,8 @@ var (
 	workerCPUFamily   = counter("worker_cpu_seconds_total", "CPU time of all processes that have used this worker slot.", "app", "worker")
 	workerStartFamily = gauge("worker_start_time_seconds", "Start time of the worker's process, in Unix time.", "app", "worker")
 	workerFDsFamily   = gauge("worker_open_fds", "Open file descriptors of the worker.", "app", "worker")
+
+	settingsRefused = counter("settings_refused_total", "Reads of a server's settings file, such as gunicorn.conf.py, that were refused: another user could write to the file or rename a directory of its path, or it is too large or no regular file. The app is named otherwise.")
 )
 
 // Process is the collector "process": whether each app runs, and the CPU time, threads,
@@ -51,7 +53,7 @@ type Process struct {
 	cores  float64
 }
 
-// NewProcess returns the collector "process"; cores is how many CPUs the host has.
+// NewProcess returns the collector "process". cores is how many CPUs the host has.
 func NewProcess(apps Apps, limits *Limits, cores int) *Process {
 	return &Process{apps: apps, limits: limits, cores: float64(cores)}
 }
@@ -62,10 +64,12 @@ func (*Process) Name() string { return "process" }
 // Descs implements [Collector].
 func (*Process) Descs() []*prometheus.Desc {
 	return descs(upFamily, appInfoFamily, appStartFamily, appCPUFamily, appCPUUseFamily, throttledFamily, oomFamily, threadsFamily,
-		openFDsFamily, maxFDsFamily, restartsFamily, workerInfoFamily, workerCPUFamily, workerStartFamily, workerFDsFamily, seriesDropped)
+		openFDsFamily, maxFDsFamily, restartsFamily, workerInfoFamily, workerCPUFamily, workerStartFamily, workerFDsFamily, settingsRefused, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. An app that is down has only resp_up, its restarts and
+// its CPU time. The error has the lacks of all apps, and of users whose apps are not
+// watched.
 func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
@@ -96,11 +100,12 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(workers), "worker")
 	s.add(seriesDropped, float64(snap.DroppedFDs), "descriptor")
 	s.add(seriesDropped, float64(snap.DroppedProcesses), "process")
+	s.add(settingsRefused, float64(snap.RefusedSettings))
 	return s, errors.Join(lacks...)
 }
 
-// trustLacks returns the lacks of an app because of untrusted matches, servers of other
-// users, and processes over the limit of one user.
+// trustLacks returns the lacks of an app by a pid file that is not trusted, servers of
+// other users, and processes over the limit of one user; nil if there is none.
 func trustLacks(a *discovery.App) (lacks []error) {
 	if a.MatchErr != nil {
 		lacks = append(lacks, lackOfApp(a.Name, Permission, "the pid file in the match of "+a.Name+" is not trusted: "+a.MatchErr.Error(),
@@ -116,7 +121,7 @@ func trustLacks(a *discovery.App) (lacks []error) {
 	return lacks
 }
 
-// numbers returns numbers as text, separated by commas.
+// numbers returns numbers as text in their order, e.g. "33, 1000".
 func numbers(list []uint32) string {
 	text := make([]string, len(list))
 	for i, n := range list {
@@ -138,7 +143,7 @@ func (c *Process) app(s *Sample, a *discovery.App, now time.Time) {
 	s.State.Apps = append(s.State.Apps, out)
 }
 
-// running adds the series and the state that only a running app has.
+// running adds the series and the state that only an app that runs has.
 func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.Time) {
 	out.Server, out.Class = string(a.Server), cleaned(a.Class)
 	s.add(appInfoFamily, 1, a.Name, out.Server, out.Class)
@@ -170,7 +175,8 @@ func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.
 	}
 }
 
-// processOf adds the series of the process in a worker's slot and returns its state.
+// processOf adds the series of the process in a worker's slot, and returns the state of
+// that; its CPU is nil if it is not known yet.
 func processOf(s *Sample, app string, w *discovery.Worker) model.WorkerProcess {
 	out := model.WorkerProcess{Slot: strconv.Itoa(w.Slot), Started: seconds(w.Start)}
 	s.add(workerInfoFamily, 1, app, out.Slot, strconv.Itoa(w.PID))
@@ -207,15 +213,15 @@ type group struct {
 // maxGroups is the maximum number of cached groups; they are cheap to look up again.
 const maxGroups = 256
 
-// NewLimits returns a reader of the control groups under fs.
+// NewLimits returns a reader of the limits of apps, by their control groups under fs.
 func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
 	return &Limits{fs: fs, log: logs.Or(log), groups: make(map[int]*group)}
 }
 
-// statsOf returns the limits and the usage of an app's control group; the zero Stats if
-// they cannot be read. The group of a process is looked up once, because processes
-// seldom move. A group that cannot be read is no lack: the limits of the host apply
-// then.
+// statsOf returns the limits and the usage of an app's control group, read once for each
+// time now. What cannot be read is nil in them, which is no lack: the limits of the host
+// apply then. It looks up the group of a process once, as processes seldom move; after a
+// failure they are zero as long as the process runs.
 func (l *Limits) statsOf(a *discovery.App, now time.Time) cgroup.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()

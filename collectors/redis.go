@@ -18,6 +18,11 @@ var (
 	redisHitsFamily      = counter("redis_keyspace_hits_total", "Key lookups that found the key.", "redis")
 	redisMissesFamily    = counter("redis_keyspace_misses_total", "Key lookups that did not find the key.", "redis")
 	redisEvictedFamily   = counter("redis_evicted_keys_total", "Keys evicted because memory had reached maxmemory.", "redis")
+	redisExpiredFamily   = counter("redis_expired_keys_total", "Keys removed because their time to live was over.", "redis")
+	redisCommandsFamily  = counter("redis_commands_total", "Commands processed, of all clients.", "redis")
+	redisRejectedFamily  = counter("redis_rejected_connections_total", "Connections refused because maxclients were open.", "redis")
+	redisReceivedFamily  = counter("redis_received_bytes_total", "Bytes received from clients.", "redis")
+	redisSentFamily      = counter("redis_sent_bytes_total", "Bytes sent to clients.", "redis")
 	redisMemoryFamily    = gauge("redis_memory_bytes", "Memory used by the server's data and buffers.", "redis")
 	redisMaxMemoryFamily = gauge("redis_maxmemory_bytes", "Memory limit of the server (maxmemory); absent if there is no limit.", "redis")
 	redisClientsFamily   = gauge("redis_connected_clients", "Client connections, including the exporter's own.", "redis")
@@ -47,6 +52,9 @@ type Redis struct {
 	lookups map[string]*lookups      // by name, of those in the configuration
 	watches map[string]*redisClients // the same
 	dropped int                      // waits over the bound, since the start
+	leftOut int                      // databases over the bound, of all reads
+
+	databases map[string][]int // those that have or had keys, by name of the server
 }
 
 // lookups is the hits and misses of one server over the last minutes.
@@ -56,7 +64,8 @@ type lookups struct {
 	total                float64 // lookups in the window at the last reading
 }
 
-// NewRedis returns the collector "redis".
+// NewRedis returns the collector "redis". It calls targets for the servers of each
+// scrape.
 func NewRedis(targets func() []RedisTarget, o RedisOptions) *Redis {
 	return &Redis{targets: targets, o: o, lookups: make(map[string]*lookups), watches: make(map[string]*redisClients)}
 }
@@ -66,12 +75,14 @@ func (*Redis) Name() string { return "redis" }
 
 // Descs implements [Collector].
 func (*Redis) Descs() []*prometheus.Desc {
-	return descs(upFamily, redisInfoFamily, redisPingFamily, redisHitsFamily, redisMissesFamily, redisEvictedFamily, redisMemoryFamily,
+	return descs(upFamily, redisInfoFamily, redisPingFamily, redisHitsFamily, redisMissesFamily, redisEvictedFamily, redisExpiredFamily, redisCommandsFamily, redisRejectedFamily,
+		redisReceivedFamily, redisSentFamily, redisKeysFamily, redisExpiringFamily, redisMemoryFamily,
 		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily, redisCacheFamily, seriesDropped)
 }
 
-// Collect implements [Collector]. The lacks are in the order of the configuration, so the
-// reason of the collector is that of the first server with one.
+// Collect implements [Collector]. Of a server that does not answer there is only resp_up,
+// 0. The lacks are in the order of the configuration, so the reason of the collector is
+// that of the first server with one.
 func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	reads := make([]redisRead, len(targets))
@@ -102,12 +113,13 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	for i := range reads {
 		s.State.Redis = append(s.State.Redis, reads[i].server)
 	}
+	c.addKeys(&s, reads)
 	c.addClients(&s, reads, snap)
 	return s, errors.Join(errs...)
 }
 
-// setHitRatios sets the hit ratio of the last five minutes in the state of each
-// server that had lookups.
+// setHitRatios sets in the state the hit ratio of the last five minutes, from 0 to 1, of
+// each server that had lookups.
 func (c *Redis) setHitRatios(reads []redisRead, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,9 +141,10 @@ func (c *Redis) setHitRatios(reads []redisRead, now time.Time) {
 	c.lookups = known
 }
 
-// addReading adds a reading and returns the hit ratio of the window; false for the
-// first reading, or without lookups. If a counter went back, the server was
-// restarted, and the window starts again.
+// addReading adds a reading of the counters and returns the hit ratio of the last five
+// minutes, or since the first reading if that is newer, from 0 to 1; false at the first
+// reading or without lookups in that time. A counter that went back begins a new window, as
+// after a restart of the server.
 func (l *lookups) addReading(now time.Time, hits, misses float64) (float64, bool) {
 	if hits < l.lastHits || misses < l.lastMisses {
 		*l = lookups{}

@@ -67,10 +67,11 @@ type redisLook struct {
 	taken *redisTaken // nil: it answers, or that is not known
 }
 
-// look lists the connections of a server for which a worker waits. While the server is
-// busy with a script it lists nobody, and the last list is returned. What it works on while
-// it does not answer is read from the kernel, see [redisClients.takenRequest]. Where no worker
-// waits the server is not asked, because it may refuse that and log the refusal.
+// look sets l.clients: the connections of a server for which a worker waits, and the
+// waits in it. During a script the server lists no clients, so it returns the last list;
+// who keeps it busy is read from the kernel, see [redisClients.takenRequest].
+//
+// If no worker waits, it sends no query: the server may refuse it and log that.
 func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,8 +109,8 @@ func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 	c.inspect(ctx, l, now, waited)
 }
 
-// inspect reads the connections, if the server has spent little time on that, and the
-// slow commands, if the exporter's ping has waited.
+// inspect reads the connections, if that takes little of the server's time, and the slow
+// commands, if the exporter's ping has waited for long. waited is how long that took.
 func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time, waited time.Duration) {
 	clients := !now.Before(c.next) && c.list.permits(l, now)
 	slow := waited >= slowPing && l.info.Time != nil && c.slow.permits(l, now)
@@ -135,7 +136,7 @@ func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time,
 	}
 }
 
-// addBlocked sets the list of connections, and adds a wait for each of them that is in a
+// addBlocked sets the list of connections, and adds a wait for each connection in a
 // blocking command.
 func (l *redisRead) addBlocked(list []redis.Activity, now time.Time) {
 	l.clients.list, l.clients.at = list, now
@@ -146,8 +147,8 @@ func (l *redisRead) addBlocked(list []redis.Activity, now time.Time) {
 	}
 }
 
-// addSlowCommand adds the slowest command that ended while the exporter's ping waited.
-// The log has whole seconds of the server's clock.
+// addSlowCommand adds a wait for the slowest command that ended while the exporter's ping
+// waited, if there is one. The log has whole seconds of the server's clock.
 func (l *redisRead) addSlowCommand(list []redis.SlowCommand, waited time.Duration) {
 	from := time.UnixMicro(int64(*l.info.Time)).Add(-waited - time.Second)
 	var worst *redis.SlowCommand
@@ -163,8 +164,8 @@ func (l *redisRead) addSlowCommand(list []redis.SlowCommand, waited time.Duratio
 	}
 }
 
-// permits reports whether a command may be sent. While it is known to be refused, it
-// adds that to the lacks.
+// permits reports whether a command may be sent; while it is known to be refused it may
+// not, and that is added to the lacks.
 func (r *refusal) permits(l *redisRead, now time.Time) bool {
 	if now.Before(r.until) {
 		l.clients.lacks = append(l.clients.lacks, r.err)
@@ -173,7 +174,8 @@ func (r *refusal) permits(l *redisRead, now time.Time) bool {
 	return true
 }
 
-// take adds the error of a refused command to the lacks, and keeps it for a while.
+// take adds to the lacks that a command was refused, and keeps that for a while, so that
+// permits returns false. It does nothing for other errors. what is what is missing then.
 func (r *refusal) take(l *redisRead, err error, now time.Time, what string) {
 	var e *redis.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission && e.Reason != reason.Unsupported {
@@ -184,8 +186,8 @@ func (r *refusal) take(l *redisRead, err error, now time.Time, what string) {
 	l.clients.lacks = append(l.clients.lacks, r.err)
 }
 
-// idOf returns the id of the only connection from an address; 0 for none, and for
-// several, as over a UNIX socket.
+// idOf returns the id of the only connection from an address with its port; 0 if there is
+// none or several, or the text is no such address, as over a UNIX socket.
 func (l *redisLook) idOf(client string) uint64 {
 	at, err := netip.ParseAddrPort(client)
 	if err != nil {
@@ -203,7 +205,8 @@ func (l *redisLook) idOf(client string) uint64 {
 	return id
 }
 
-// clientsOf returns what is kept of each server, and drops that of others.
+// clientsOf returns what is kept of each target, in their order, and forgets other
+// servers.
 func (c *Redis) clientsOf(targets []RedisTarget) []*redisClients {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -219,8 +222,8 @@ func (c *Redis) clientsOf(targets []RedisTarget) []*redisClients {
 	return out
 }
 
-// snapshot returns the apps; nil without servers, and where they cannot be read, which
-// other collectors report.
+// snapshot returns the apps with their workers; nil if no server is configured, there is no
+// source of apps, or the apps cannot be read, which other collectors report.
 func (c *Redis) snapshot(ctx context.Context, servers int) *discovery.Snapshot {
 	if c.o.Apps == nil || servers == 0 {
 		return nil
@@ -232,8 +235,8 @@ func (c *Redis) snapshot(ctx context.Context, servers int) *discovery.Snapshot {
 	return snap
 }
 
-// workersWaitFor reports whether a worker has waited for a Redis, or for one that is
-// not known, for a second.
+// workersWaitFor reports whether a worker has waited in one call for at least a second for
+// the Redis of that name, or for a Redis that is not known; false for a nil snapshot.
 func workersWaitFor(snap *discovery.Snapshot, name string) bool {
 	if snap == nil {
 		return false
@@ -249,8 +252,8 @@ func workersWaitFor(snap *discovery.Snapshot, name string) bool {
 	return false
 }
 
-// addClients adds the waits inside the servers to the state, and the connections of the
-// apps and of all that wait or block.
+// addClients adds to the state the waits inside the servers, and the connections of the
+// apps and of all that wait or block, within the limits.
 func (c *Redis) addClients(s *Sample, reads []redisRead, snap *discovery.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -280,8 +283,10 @@ func (c *Redis) addClients(s *Sample, reads []redisRead, snap *discovery.Snapsho
 	}
 }
 
-// addConnections adds the connections of one server. fresh reports whether a client is
-// newer than the sample of connections.
+// addConnections adds to the state the connections of one server that an app has, that
+// are blocked or that block others, without one that lists the clients right now, as the
+// exporter does, and without l.clients.taken, which addTaken adds. fresh: one of all
+// clients is newer than the sample of connections.
 func (l *redisRead) addConnections(s *Sample, view *sampledConnections) (fresh bool) {
 	blocks := make(map[uint64]bool)
 	for i := range l.clients.waits {
@@ -305,8 +310,9 @@ func (l *redisRead) addConnections(s *Sample, view *sampledConnections) (fresh b
 	return fresh
 }
 
-// join sets the owner and the socket of a connection that was listed at a time. fresh
-// reports whether it is newer than the sample, in which another one may have its port.
+// join sets the owner and the socket of a connection that was listed at a time, if they
+// are known. fresh: it is newer than the sample, in which another connection may have had
+// its port; nothing is set then.
 func join(x *model.StoreConnection, a *redis.Activity, at time.Time, view *sampledConnections) (fresh bool) {
 	if !a.Addr.IsValid() {
 		return false
@@ -320,11 +326,12 @@ func join(x *model.StoreConnection, a *redis.Activity, at time.Time, view *sampl
 	return false
 }
 
-// storeConnection returns a connection without its owner. The name that a client has
-// given itself is left out.
+// storeConnection returns a listed connection as the state has it, without its owner and
+// without the name that the client has given itself. Its host is "localhost" if it has no
+// address, as over a UNIX socket.
 func (l *redisRead) storeConnection(a *redis.Activity, words wordList) model.StoreConnection {
 	x := model.StoreConnection{
-		Connection: model.Connection{ID: a.ID, User: words.clean(a.User, maxClientText), Host: "localhost"},
+		Connection: model.Connection{ID: a.ID, User: words.clean(a.User), Host: "localhost"},
 		Server:     "redis:" + l.Name, Command: a.Command, Seconds: a.Idle.Seconds(),
 	}
 	if a.Addr.IsValid() {

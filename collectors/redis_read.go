@@ -36,8 +36,8 @@ type redisRead struct {
 	clients     redisLook
 }
 
-// readServer sets the metrics and the state of the server. A server that refuses
-// single commands is up: only what these commands return is missing, with the reason.
+// readServer reads the server and sets l's metrics and state. A server that refuses
+// single commands is up: only what these commands return is missing, and l.err says why.
 func (l *redisRead) readServer(ctx context.Context) {
 	l.began = time.Now()
 	took, err := l.Server.Ping(ctx)
@@ -62,17 +62,18 @@ func (l *redisRead) readServer(ctx context.Context) {
 	}
 }
 
-// answered reports whether a server answers, though perhaps with a refusal.
+// answered reports whether a server has answered, by the error of a command: nil, or an
+// error that shows an answer, such as a refusal.
 func answered(err error) bool {
 	var e *redis.Error
 	return err == nil || errors.As(err, &e) && (e.Answered || e.Reason == reason.Permission)
 }
 
-// lackFor returns an error of this server as an [Unavailable].
+// lackFor returns an error of this server as [redisLack] does.
 func (l *redisRead) lackFor(err error) error { return redisLack(l.Name, err) }
 
-// redisLack returns an error of a Redis as an [Unavailable] with the server's name;
-// an error that is no [redis.Error] is returned as it is.
+// redisLack returns an error of a Redis server as an [Unavailable] with the server's
+// name; any other error, and nil, as it is.
 func redisLack(name string, err error) error {
 	var e *redis.Error
 	if !errors.As(err, &e) || e == nil {
@@ -81,7 +82,7 @@ func redisLack(name string, err error) error {
 	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Remedy, Of: "redis:" + name}
 }
 
-// publish adds the series and the state of a server that is up.
+// publish adds the series and the state of a server that has reported its INFO.
 func (l *redisRead) publish() {
 	cache := 1.0
 	if l.Stateful {
@@ -97,6 +98,8 @@ func (l *redisRead) publish() {
 		number **float64
 	}{
 		{redisHitsFamily, l.info.Hits, &counted}, {redisMissesFamily, l.info.Misses, &counted}, {redisEvictedFamily, l.info.Evicted, &counted},
+		{redisExpiredFamily, l.info.Expired, &counted}, {redisCommandsFamily, l.info.Commands, &counted}, {redisRejectedFamily, l.info.Rejected, &counted},
+		{redisReceivedFamily, l.info.Received, &counted}, {redisSentFamily, l.info.Sent, &counted},
 		{redisMemoryFamily, l.info.Memory, &l.server.Memory}, {redisMaxMemoryFamily, l.info.MaxMemory, &l.server.MaxMemory},
 		{redisClientsFamily, l.info.Clients, &l.server.Clients}, {redisBlockedFamily, l.info.Blocked, &l.server.Blocked},
 	} {

@@ -11,7 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// processReader returns [conns.ReadServer] for the directory where /proc is mounted.
+// processReader returns a function that calls [conns.ReadServer] with the directory where
+// /proc is mounted.
 func processReader(procRoot string) func(context.Context, int, string) (conns.ServerProcess, error) {
 	return func(ctx context.Context, pid int, at string) (conns.ServerProcess, error) {
 		return conns.ReadServer(ctx, procRoot, pid, at)
@@ -32,10 +33,11 @@ type redisTaken struct {
 	at time.Time // when that was read
 }
 
-// came returns when the request arrived.
+// came returns when the request arrived at the server.
 func (t *redisTaken) came() time.Time { return t.at.Add(-t.Received) }
 
-// remember keeps what a server that answers says of itself.
+// remember stores the process and the address of a server that has answered, to read it
+// from the kernel when it does not.
 func (c *redisClients) remember(l *redisRead) {
 	c.answered = redisAnswered{began: l.began, pid: l.info.PID}
 	if l.info.Mode == "standalone" {
@@ -43,10 +45,10 @@ func (c *redisClients) remember(l *redisRead) {
 	}
 }
 
-// takenRequest sets the request that a server on this host works on, if a worker waits
-// for it. Where it does not answer at all, its main thread must be at work: a server that
-// is stopped, or waits for a disk, has no client to blame. Where it has clients over a
-// UNIX socket, of which the kernel has no times, that is not known.
+// takenRequest sets l.clients.taken: the request that a server on this host works on, if
+// a worker waits for it and e shows that it does not answer. It must be at work: a server
+// that is stopped, or waits for a disk, has no client to blame. Unknown for a server with
+// clients over a UNIX socket, of which the kernel has no times.
 func (c *redisClients) takenRequest(ctx context.Context, l *redisRead, e *redis.Error) {
 	a := c.answered
 	if l.process == nil || !l.workersWait || a.began.IsZero() || a.pid == 0 || a.peer == "" || e == nil || !e.Script && e.Reason != reason.Timeout {
@@ -62,9 +64,10 @@ func (c *redisClients) takenRequest(ctx context.Context, l *redisRead, e *redis.
 	}
 }
 
-// addTaken adds the connection whose request a server works on to the state, and has all
-// wait for it. fresh reports whether the sample of connections is older than the request,
-// so that another connection may have had its port.
+// addTaken adds to the state the connection whose request a server works on, and makes it
+// the likely blocker: in the wait for a script if there is one, else in a wait of its
+// own. fresh: the sample of connections is older than the request, so that another
+// connection may have had its port; nothing is added then.
 func (l *redisRead) addTaken(s *Sample, view *sampledConnections) (fresh bool) {
 	t := l.clients.taken
 	if view.taken.Before(t.came()) {

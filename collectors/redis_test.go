@@ -65,7 +65,9 @@ func known(v float64) *float64 { return new(v) }
 func wholeInfo() redis.Info {
 	return redis.Info{
 		Version: "7.0.15", Mode: "standalone", Role: "master", Hits: known(900), Misses: known(100), Evicted: known(0),
-		Memory: known(1 << 20), MaxMemory: known(64 << 20), Clients: known(12), Blocked: known(2),
+		Expired: known(7), Commands: known(4711), Rejected: known(1), Received: known(1 << 16), Sent: known(1 << 18),
+		Keyspace: &redis.Keyspace{Databases: []redis.Database{{Number: 0, Keys: 40, Expiring: known(30)}, {Number: 3, Keys: 2}}},
+		Memory:   known(1 << 20), MaxMemory: known(64 << 20), Clients: known(12), Blocked: known(2),
 	}
 }
 
@@ -176,5 +178,43 @@ func TestRedisHitRatio(t *testing.T) {
 	s, err := r.Collect(t.Context())
 	if _, noted := reading(s, "page.redis_hit_ratio", "cache"); err != nil || noted == nil {
 		t.Errorf("a ratio at the first look: %v, %v", noted, err)
+	}
+}
+
+// A server lists only databases with keys: one that had some has none now, and a server
+// that lists nothing has no keys in db0. Of a server that has no such list, nothing is known.
+func TestRedisKeys(t *testing.T) {
+	f := &fakeRedis{info: redis.Info{Mode: "standalone", Keyspace: &redis.Keyspace{}}}
+	r := redisOf(map[string]*fakeRedis{"cache": f, "old": {info: redis.Info{Mode: "standalone"}}})
+	for i, c := range []struct {
+		now  *redis.Keyspace
+		want map[string]float64
+	}{
+		{&redis.Keyspace{}, map[string]float64{"db0": 0}},
+		{&redis.Keyspace{Databases: []redis.Database{{Number: 2, Keys: 5}}, LeftOut: 3}, map[string]float64{"db0": 0, "db2": 5}},
+		{&redis.Keyspace{Databases: []redis.Database{{Keys: 1}}}, map[string]float64{"db0": 1, "db2": 0}},
+		{nil, map[string]float64{}},
+		{&redis.Keyspace{}, map[string]float64{"db0": 0, "db2": 0}},
+	} {
+		f.info.Keyspace = c.now
+		s, err := r.Collect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, x := range facts(s) {
+			if x.Name == "resp_redis_keys" {
+				got[x.Labels[1]] = x.Value
+			}
+			if slices.Contains(x.Labels, "old") && x.Name != "resp_up" && strings.Contains(x.Name, "keys") {
+				t.Errorf("%d: %s of a server that does not report it", i, x.Name)
+			}
+			if x.Name == "resp_series_dropped_total" && x.Labels[0] == "redis_database" && x.Value != map[bool]float64{true: 3}[i > 0] {
+				t.Errorf("%d: %v left out", i, x.Value)
+			}
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%d: keys %v, want %v", i, got, c.want)
+		}
 	}
 }

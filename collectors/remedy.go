@@ -8,7 +8,7 @@ const (
 	remedyNetlink    = "in the unit: AF_NETLINK in RestrictAddressFamilies=; in a container: a seccomp profile that allows it"
 )
 
-// lackOfApp returns the lack of one app as an [Unavailable].
+// lackOfApp returns what one app lacks as an [Unavailable]. remedy may be "".
 func lackOfApp(app string, reason Reason, detail, remedy string) error {
 	return &Unavailable{Reason: reason, Detail: detail, Remedy: remedy, Of: "app:" + app}
 }

@@ -26,7 +26,7 @@ var (
 	appLogMessages = counter("app_log_messages_total",
 		"Log messages of the app's server, by level.", "app", "level")
 	statsdLines = counter("statsd_lines_total",
-		"StatsD lines received, by result: parsed, unknown (a valid line of a metric that is not used), malformed, over_limit (counted under the name other), or untrusted (dropped because the sender may not report for the app).", "outcome")
+		"StatsD lines received, or read from the memory file of a worker that has ended, by result: parsed, unknown (a valid line of a metric that is not used), malformed, over_limit (counted under the name other), or untrusted (dropped because the sender may not report for the app).", "outcome")
 	statsdPackets = counter("statsd_packets_total",
 		"StatsD datagrams received.")
 	statsdDropped = counter("statsd_packets_dropped_total",
@@ -58,7 +58,9 @@ type RequestsOptions struct {
 	// Problem returns why a listener cannot listen, as an [Unavailable]; nil if all
 	// listen. It may be nil.
 	Problem func() error
-	Now     func() time.Time // nil: time.Now
+	// Inside is the memory files of workers; nil: there are none.
+	Inside MemoryFiles
+	Now    func() time.Time // nil: time.Now
 }
 
 // Requests is the collector "requests": the requests that apps and their servers
@@ -90,7 +92,8 @@ type Requests struct {
 	history requestHistory // has a mutex of its own
 }
 
-// NewRequests returns the collector "requests".
+// NewRequests returns the collector "requests" with defaults for options that are not set:
+// 5 s, 200 routes, 50 apps and time.Now. It proves no sender before Run.
 func NewRequests(o RequestsOptions) *Requests {
 	if o.SlowRequest <= 0 {
 		o.SlowRequest = 5 * time.Second
@@ -114,8 +117,8 @@ func NewRequests(o RequestsOptions) *Requests {
 	return r
 }
 
-// Apply sets the limit of slow requests and the maximum number of routes. No count is
-// lost, and routes that have a series keep it.
+// Apply sets the duration from which a request is slow, and the maximum number of routes.
+// No count is lost, and routes with a series keep it.
 func (r *Requests) Apply(slow time.Duration, maxRoutes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,7 +131,8 @@ func (*Requests) Name() string { return "requests" }
 
 // Descs implements Collector.
 func (*Requests) Descs() []*prometheus.Desc {
-	return descs(httpRequests, httpDuration, httpSlow, appLogMessages,
+	return descs(httpRequests, httpDuration, httpSlow, httpKilled, appLogMessages,
+		httpQueueTime, poolWait, taskRuns, taskRestarts, taskExecuting, taskHeartbeatAge, reportsLost, requestsShed, gcCollections,
 		statsdLines, statsdPackets, statsdDropped, statsdBuffer, seriesDropped)
 }
 
@@ -140,17 +144,25 @@ func (r *Requests) Observe(e *ingest.Event, from ingest.Source) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a, folded := r.accountFor(e, from)
-	if a == nil {
-		return
-	}
-	if a.observe(e, &r.limits) || folded {
-		r.limits.countFolded(e) // once, even if it is over several limits
+	if a := r.count(e, from); a != nil && isFromAppSide(e.Kind) {
+		a.heard = true
 	}
 }
 
-// accountFor returns the account for which an event counts, and whether it stands for
-// several apps because of a limit. nil: the event was refused, and is counted as such.
+// count adds an event to an account and returns that, which may be one that several apps
+// share; nil if the event was refused, which is counted.
+func (r *Requests) count(e *ingest.Event, from ingest.Source) *account {
+	a, folded := r.accountFor(e, from)
+	if a != nil && (a.observe(e, &r.limits) || folded) {
+		r.limits.countFolded(e) // once, even if it is over several limits
+	}
+	return a
+}
+
+// accountFor returns the account to which an event is added: that of its app; if it names
+// none, one of the sender alone, or "unknown" if there are too many senders; nil if the
+// event was refused, which is counted. folded: several apps share the account because of
+// a limit.
 func (r *Requests) accountFor(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
 	s := r.senders.last
 	if s == nil || s.key != from {

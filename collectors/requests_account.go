@@ -24,73 +24,16 @@ const (
 	otherMethod = methodCount - 1
 )
 
-// logLevels returns the values of the label level, by the index in account.logs.
+// logLevels returns the values of the label level, in the order of account.logs.
 func logLevels() [levelCount]string {
 	return [...]string{"critical", "error", "warning", "exception"}
 }
 
-// methodNames returns the values of the label method, by the index in
-// route.methods: none, those of RFC 9110 and RFC 5789, and the rest.
+// methodNames returns the values of the label method, in the order of route.methods:
+// none, those of RFC 9110 and RFC 5789, and the rest.
 func methodNames() [methodCount]string {
 	return [...]string{"", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", other}
 }
-
-// limits are the limits of all accounts, and the counts of what was over them.
-type limits struct {
-	slow      float64 // seconds
-	maxRoutes int
-	// Pairs of method and route, without the first of each account, by the class of
-	// the account: untrusted senders must not use up the limit of the apps.
-	pairs [accountClasses]int
-	// Folded events by family, the lines that had them, and the lines that were dropped
-	// because their sender may not report for the app.
-	requests, durations, logs, lines, untrusted uint64
-}
-
-// allowsPair reports whether an account may have one more pair.
-func (l *limits) allowsPair(a *account) bool {
-	all := l.maxRoutes * pairsPerRoute
-	switch a.class {
-	case classWatched:
-		// One app gets at most half, and each at least pairsForEach.
-		return l.pairs[classWatched] < all && a.pairs < all/2 || a.pairs < min(pairsForEach, all/2)
-	case classTrusted, classAttributed:
-		return l.pairs[a.class] < all
-	default:
-		return l.pairs[a.class] < all/4
-	}
-}
-
-// countFolded counts an event that has no series of its own because of a limit.
-func (l *limits) countFolded(e *ingest.Event) {
-	if !e.Again {
-		l.lines++
-	}
-	switch e.Kind {
-	case ingest.Request:
-		l.requests++
-		l.durations++
-	case ingest.Status:
-		l.requests++
-	case ingest.Duration:
-		l.durations++
-	case ingest.Log:
-		l.logs++
-	case ingest.Ignored:
-	}
-}
-
-// accountClass is what an account is for, and how far its senders are trusted.
-type accountClass uint8
-
-const (
-	classPending    accountClass = iota // the pending or unnamed events of a sender
-	classAttributed                     // the unnamed events of a sender that is known to report for an app
-	classClaimed                        // an app that is not watched, of the user that first reported for it
-	classTrusted                        // an app that is not watched, of a sender that may report for all apps
-	classWatched                        // an app whose processes are or were watched
-	accountClasses                      // the number of classes
-)
 
 // account holds the counters of one app, or of one sender whose app is not known yet.
 type account struct {
@@ -100,17 +43,21 @@ type account struct {
 	users     []uint32 // classWatched: the user ids of its processes when it last had any
 	unwatched bool     // classWatched, but the app is not watched any more
 	lastEvent time.Time
-	lines     uint64 // classPending: the lines that it has
+	heard     bool      // the app side itself has reported through a listener since heardAt
+	heardAt   time.Time // when it was last found to have
+	lines     uint64    // classPending: the lines that it has
 
 	routes        map[string]*route
 	codes         [10]uint64 // one bit for each status code that has a counter
 	distinctCodes int        // how many bits are set
 	slow          weightedCount
 	logs          [levelCount]weightedCount
-	pairs         int
+	inside        insideCounts
+	pairs         int    // of method and route, and names of pools and tasks
 	hasDurations  bool   // a duration was reported
 	wholeRequests bool   // whole requests are reported: gunicorn's events are ignored
 	fromServer    bool   // gunicorn reports for it
+	tellsKilled   bool   // classWatched: its workers said which requests are in progress
 	dirty         bool   // has had events since it was last merged or marked as seen
 	serial        uint64 // differs from that of an earlier account of that name
 }
@@ -124,6 +71,7 @@ type route struct {
 // pair is one pair of method and route.
 type pair struct {
 	codes     []codeCount      // few: a linear search is faster than a map
+	killed    uint64           // requests that the end of their worker cut off
 	durations *durationBuckets // nil: no duration was reported
 }
 
@@ -133,8 +81,9 @@ type codeCount struct {
 	weightedCount
 }
 
-// observe counts an event. folded reports whether it has no series of its own because
-// of a limit.
+// observe counts an event in the account; a status or duration that a server reports by
+// itself no longer counts once the account had a whole request. folded: a limit keeps it
+// from a series of its own, and it counts in one for what is over the limit.
 func (a *account) observe(e *ingest.Event, l *limits) (folded bool) {
 	a.dirty = true
 	switch e.Kind {
@@ -154,12 +103,14 @@ func (a *account) observe(e *ingest.Event, l *limits) (folded bool) {
 		p, folded = a.pair(e, l)
 		folded = a.countStatus(p, e) || folded
 		a.countDuration(p, e, l)
+	case ingest.QueueTime, ingest.PoolWait, ingest.TaskRun:
+		folded = a.countInside(e, l)
 	case ingest.Ignored:
 	}
 	return folded
 }
 
-// countLog counts a line of the server's log.
+// countLog counts a line of the server's log by its level; other levels are ignored.
 func (a *account) countLog(e *ingest.Event) {
 	for i, level := range logLevels() {
 		if string(e.Level) == level {
@@ -170,7 +121,8 @@ func (a *account) countLog(e *ingest.Event) {
 	}
 }
 
-// countStatus counts the status code of an event; folded: as the code of its class.
+// countStatus counts the status code of an event. folded: as the x00 of its class,
+// because of the limit.
 func (a *account) countStatus(p *pair, e *ingest.Event) (folded bool) {
 	for i := range p.codes {
 		if p.codes[i].code == e.Code {
@@ -183,9 +135,10 @@ func (a *account) countStatus(p *pair, e *ingest.Event) (folded bool) {
 	return code != e.Code
 }
 
-// countedCode returns the code as which a status code counts: the code itself, or over
-// the limit the x00 of its class, as RFC 9110 lets clients treat unknown codes. So the
-// shares of the classes stay right even if a sender sends every code.
+// countedCode returns the code as which a status code counts: itself or, if the app has had
+// 40 other ones already, the x00 of its class, as which RFC 9110 lets clients treat unknown
+// codes. Codes x00 are not among the 40. So the shares of the classes stay right whatever
+// is sent.
 func (a *account) countedCode(code int) int {
 	word, bit := code/64%len(a.codes), uint64(1)<<(code%64)
 	switch {
@@ -199,7 +152,8 @@ func (a *account) countedCode(code int) int {
 	return code
 }
 
-// code returns the counter of a status code, and adds it at the first call.
+// code returns the counter of a status code, which it makes if there is none. The pointer
+// is valid until the next call, which may move the counters.
 func (p *pair) code(code int) *weightedCount {
 	for i := range p.codes {
 		if p.codes[i].code == code {
@@ -210,7 +164,7 @@ func (p *pair) code(code int) *weightedCount {
 	return &p.codes[len(p.codes)-1].weightedCount
 }
 
-// countDuration adds the duration of an event, and counts a slow request.
+// countDuration counts the duration of an event and, if that is too long, a slow request.
 func (a *account) countDuration(p *pair, e *ingest.Event, l *limits) {
 	if p.durations == nil {
 		p.durations = &durationBuckets{}
@@ -222,7 +176,8 @@ func (a *account) countDuration(p *pair, e *ingest.Event, l *limits) {
 	}
 }
 
-// unnamedPair returns the pair of events that have neither method nor route.
+// unnamedPair returns the counts of requests with neither method nor route. It makes them
+// if there are none, whatever the limits are.
 func (a *account) unnamedPair(l *limits) *pair {
 	if r := a.routes[""]; r != nil && r.methods[0] != nil {
 		return r.methods[0]
@@ -231,8 +186,7 @@ func (a *account) unnamedPair(l *limits) *pair {
 	return p
 }
 
-// pair returns the pair of a request, and adds it within the limits; folded: it is one
-// for what is over a limit.
+// pair returns the counts of a request's method and route, as [account.ensurePair] does.
 func (a *account) pair(e *ingest.Event, l *limits) (p *pair, folded bool) {
 	m := methodIndex(e.Method)
 	if r := a.routes[string(e.Route)]; r != nil && r.methods[m] != nil {
@@ -241,7 +195,10 @@ func (a *account) pair(e *ingest.Event, l *limits) (p *pair, folded bool) {
 	return a.ensurePair(m, strings.ToValidUTF8(string(e.Route), "\uFFFD"), l)
 }
 
-// ensurePair is pair by the index of a method and a path.
+// ensurePair returns the counts of a route and the m-th method, which it makes if the
+// limits allow it. folded: they do not, and the counts are those of the route "other":
+// with the same method if only routes are too many or the path is too long, else with the
+// method "other".
 func (a *account) ensurePair(m int, path string, l *limits) (p *pair, folded bool) {
 	if a.routes[path] == nil && (len(path) > maxRouteBytes || path != "" && path != other && a.namedRoutes() >= l.maxRoutes) {
 		path, folded = other, true
@@ -273,7 +230,7 @@ func (a *account) ensurePair(m int, path string, l *limits) (p *pair, folded boo
 	return r.methods[m], folded
 }
 
-// namedRoutes returns the number of routes without "" and "other".
+// namedRoutes returns how many routes there are, not counting "" and "other".
 func (a *account) namedRoutes() int {
 	n := len(a.routes)
 	if a.routes[""] != nil {
@@ -285,14 +242,15 @@ func (a *account) namedRoutes() int {
 	return n
 }
 
-// merge moves all counts of o to a. If a has whole requests and o has only gunicorn's
-// events, those are dropped: they are the same requests.
+// merge moves all counts of o to a. If a has whole requests and o only gunicorn's own
+// events, requests of o are dropped: they are the same.
 func (a *account) merge(o *account, l *limits) {
 	l.pairs[o.class] -= o.pairs
 	for i := range o.logs {
 		a.logs[i].merge(o.logs[i])
 	}
-	a.dirty, a.fromServer = true, a.fromServer || o.fromServer
+	a.mergeInside(&o.inside, l)
+	a.dirty, a.fromServer, a.heard = true, a.fromServer || o.fromServer, a.heard || o.heard
 	if o.wholeRequests || !a.wholeRequests {
 		a.wholeRequests = o.wholeRequests
 		a.hasDurations = a.hasDurations || o.hasDurations
@@ -308,7 +266,8 @@ func (a *account) merge(o *account, l *limits) {
 	*o = account{name: o.name, class: o.class}
 }
 
-// countFolded counts all events of a as folded into an account for several apps.
+// countFolded counts all events of a as left out, because they go to an account that
+// several apps share.
 func (a *account) countFolded(l *limits) {
 	for _, r := range a.routes {
 		for _, p := range r.methods {
@@ -326,11 +285,13 @@ func (a *account) countFolded(l *limits) {
 	for _, n := range a.logs {
 		l.logs += n.n
 	}
+	a.inside.countFolded(l)
 }
 
-// mergePair adds the counts of a pair to the pair of that method and path.
+// mergePair adds the counts of a pair to those of a route and the m-th method.
 func (a *account) mergePair(m int, path string, from *pair, l *limits) {
 	to, folded := a.ensurePair(m, path, l)
+	to.killed += from.killed
 	for _, c := range from.codes {
 		code := a.countedCode(c.code)
 		if code != c.code || folded {
@@ -347,7 +308,8 @@ func (a *account) mergePair(m int, path string, from *pair, l *limits) {
 	to.durations.merge(from.durations)
 }
 
-// methodIndex returns the index of a method in methodNames; otherMethod if unknown.
+// methodIndex returns the index of a method in methodNames: 0 for none, otherMethod for
+// one that is not known or not in capital letters.
 func methodIndex(b []byte) int {
 	for i, name := range methodNames() {
 		if string(b) == name {

@@ -22,7 +22,7 @@ type accountTable struct {
 	full   bool   // no account could be opened since the last expireAccounts
 }
 
-// open adds an account and returns it. The caller has checked the limit.
+// open puts an account into the table and returns it. The caller has checked the limit.
 func (p *accountTable) open(a *account) *account {
 	p.opened++
 	a.serial = p.opened
@@ -31,15 +31,15 @@ func (p *accountTable) open(a *account) *account {
 	return a
 }
 
-// remove removes an account with its counts.
+// remove removes an account from the table, and its pairs from the counts of the limits.
 func (p *accountTable) remove(a *account, l *limits) {
 	l.pairs[a.class] -= a.pairs
 	delete(p.apps, a.name)
 	p.epoch++
 }
 
-// sharedAccount returns the account "other" or "unknown", and opens it at the first
-// call.
+// sharedAccount returns the account "other" or "unknown", whichever name says, which it
+// makes if there is none: that of a watched or trusted app if one has that name.
 func (p *accountTable) sharedAccount(name string) *account {
 	if a := p.apps[name]; a != nil {
 		return a
@@ -47,14 +47,14 @@ func (p *accountTable) sharedAccount(name string) *account {
 	return p.open(&account{name: name, class: classClaimed})
 }
 
-// isShared reports whether an account stands for several apps.
+// isShared reports whether an account is "other" or "unknown", which several apps share;
+// false for that of a watched or trusted app of such a name.
 func (a *account) isShared() bool {
 	return a.class == classClaimed && (a.name == other || a.name == unknown)
 }
 
-// setWatchedApps sets which apps are watched, with the user ids of their processes. If
-// a claimed name turns out to be that of a watched app, what other users reported
-// under it is dropped.
+// setWatchedApps sets which apps are watched, by the user ids of their processes. If
+// another user has claimed the name of one, what was reported under it is dropped.
 func (r *Requests) setWatchedApps(users map[string][]uint32) {
 	for name, uids := range users {
 		if a := r.accounts.apps[name]; a != nil && a.class == classWatched {
@@ -70,7 +70,8 @@ func (r *Requests) setWatchedApps(users map[string][]uint32) {
 	}
 }
 
-// setUsers sets the users of a watched app. An app that is down keeps its last users.
+// setUsers sets the users of a watched app. An empty list is ignored: an app that is down
+// keeps its last users.
 func (p *accountTable) setUsers(a *account, uids []uint32) {
 	if !a.unwatched && (len(uids) == 0 || slices.Equal(a.users, uids)) {
 		return
@@ -82,8 +83,9 @@ func (p *accountTable) setUsers(a *account, uids []uint32) {
 	p.epoch++
 }
 
-// watchApp opens the account of an app that is watched from now on. An account that its
-// own user or a trusted sender reported for is kept.
+// watchApp makes the account of an app one of a watched app. It keeps the counts of a if
+// a trusted sender or the app's own user reported them, else it begins with none. a may
+// be nil.
 func (r *Requests) watchApp(a *account, name string, uids []uint32) {
 	if a != nil && (a.class == classTrusted || a.owner.proven && slices.Contains(uids, a.owner.uid)) {
 		r.limits.pairs[a.class] -= a.pairs
@@ -99,7 +101,9 @@ func (r *Requests) watchApp(a *account, name string, uids []uint32) {
 	r.accounts.open(&account{name: name, class: classWatched, users: uids, lastEvent: r.o.Now()})
 }
 
-// mayReport reports whether a sender may report for an app.
+// mayReport reports whether a sender may report for the app of an account: any for a
+// shared account, a trusted one for all; else a proven user of a watched app, or the user
+// that has claimed the name.
 func (r *Requests) mayReport(s *sender, a *account) bool {
 	switch {
 	case a.isShared(), r.isTrusted(s):
@@ -111,12 +115,14 @@ func (r *Requests) mayReport(s *sender, a *account) bool {
 	}
 }
 
-// isTrusted reports whether a sender may report for every app.
+// isTrusted reports whether a sender may report for every app, by the configuration; each
+// may if Trusts is nil.
 func (r *Requests) isTrusted(s *sender) bool { return r.o.Trusts == nil || r.o.Trusts(s.source) }
 
-// accountForSender returns the account of an app for a sender, and opens it within the
-// limits; folded: it is "other" because of a limit. nil: the sender may not report for
-// that app.
+// accountForSender returns the account of an app for a sender, which it makes if the limits
+// allow it. folded: they do not, and it is "other". nil: the sender may not report for that
+// app. The names "other" and "unknown" are not folded. A name that another user has claimed
+// gets a new account if the sender is trusted.
 func (r *Requests) accountForSender(s *sender, name string) (a *account, folded bool) {
 	if a = r.accounts.apps[name]; a != nil {
 		if !r.mayReport(s, a) {
@@ -143,9 +149,9 @@ func (r *Requests) accountForSender(s *sender, name string) (a *account, folded 
 	return r.accounts.open(a), false
 }
 
-// mayClaim reports whether a user that is not trusted may claim one more name: each
-// user a fifth of maxNames, the unproven senders, and all users together, a half. It
-// evicts an idle claimed account if needed.
+// mayClaim reports whether a user that is not trusted may claim one more name: each user
+// a fifth of maxNames, the unproven senders together and all users together a half. It
+// evicts an idle claimed account if that makes room.
 func (r *Requests) mayClaim(user userKey) bool {
 	own, all := 0, 0
 	for _, a := range r.accounts.apps {
@@ -169,9 +175,11 @@ func (r *Requests) mayClaim(user userKey) bool {
 	})
 }
 
-// makeRoom reports whether one more account of a class may be opened, and evicts
-// another one if needed. A watched app always gets one. Trusted senders get up to
-// maxNames beside the watched apps, and untrusted ones what both leave of maxNames.
+// makeRoom reports whether one more account of a class may be made, and evicts another one
+// if that is needed. A watched app always gets one, trusted senders up to maxNames,
+// untrusted ones what is left of maxNames; after a trusted one was refused, none but
+// watched apps until the next expireAccounts.
+//
 // Of apps that are not watched any more, the maxNames with the newest events are kept.
 func (r *Requests) makeRoom(class accountClass) bool {
 	n, most := r.countAccounts(), r.accounts.maxNames
@@ -207,6 +215,8 @@ type accountCounts struct {
 	unwatched int // of an app that is not watched any more
 }
 
+// countAccounts returns how many accounts there are: all, those of no watched app, and
+// those of apps that were watched and are not any more. Shared ones do not count.
 func (r *Requests) countAccounts() (n accountCounts) {
 	for _, a := range r.accounts.apps {
 		if a.isShared() {
@@ -223,11 +233,12 @@ func (r *Requests) countAccounts() (n accountCounts) {
 	return n
 }
 
-// idleTime returns the time since the last event of an account.
+// idleTime returns the time since the last event of an account, as of the last call of
+// expireAccounts that found one.
 func (r *Requests) idleTime(a *account) time.Duration { return r.o.Now().Sub(a.lastEvent) }
 
-// evict removes the longest idle account for which allowed is true, and reports
-// whether there was one.
+// evict removes the account that has been idle for longest, among those that are not shared
+// and for which allowed returns true. false: there was none.
 func (r *Requests) evict(allowed func(*account) bool) bool {
 	var oldest *account
 	for _, a := range r.accounts.apps {
@@ -242,11 +253,15 @@ func (r *Requests) evict(allowed func(*account) bool) bool {
 	return true
 }
 
-// expireAccounts sets the time of the last event of each account, and removes those of
-// unwatched apps that are idle for longer than accountIdleLimit.
+// expireAccounts sets lastEvent and heardAt of the accounts that had events since the last call, and
+// removes those that are idle for longer than accountIdleLimit, unless they are watched
+// or shared.
 func (r *Requests) expireAccounts(now time.Time) {
 	r.accounts.full = false
 	for _, a := range r.accounts.apps {
+		if a.heard {
+			a.heard, a.heardAt = false, now
+		}
 		switch {
 		case a.dirty:
 			a.dirty, a.lastEvent = false, now
@@ -255,4 +270,19 @@ func (r *Requests) expireAccounts(now time.Time) {
 			r.accounts.remove(a, &r.limits)
 		}
 	}
+}
+
+// Names returns the names under which requests are reported, "other" and "unknown"
+// included, in no order; nil for a nil r.
+func (r *Requests) Names() []string {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]string, 0, len(r.accounts.apps))
+	for _, a := range r.accounts.apps {
+		out = append(out, a.name)
+	}
+	return out
 }

@@ -17,6 +17,9 @@ func BenchmarkObserve(b *testing.B) {
 		"duration": "shop.gunicorn.request.duration:12.3|ms",
 		"status":   "shop.gunicorn.request.status.200:1|c",
 		"request":  "resp.request:12.3|ms|#app:shop,method:GET,route:/items/<int:n>,code:200",
+		"queued":   "resp.queue_time:12.3|ms|#source:header,app:shop",
+		"pool":     "resp.pool_wait:12.3|ms|#pool:main,app:shop",
+		"task":     "resp.task:12.3|ms|#task:cleanup,outcome:ok,app:shop",
 		"sender":   "gunicorn.request.duration:12.3|ms",
 	} {
 		b.Run(name, func(b *testing.B) {

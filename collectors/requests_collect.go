@@ -15,14 +15,17 @@ type appView struct {
 	pairs        []pairView
 	slow         uint64
 	logs         [levelCount]weightedCount
+	inside       insideCounts
 	hasDurations bool
 	fromServer   bool
+	tellsKilled  bool // its workers say which requests are in progress
 }
 
 // pairView is a copy of a pair.
 type pairView struct {
 	method, route string
 	codes         []codeCount
+	killed        uint64
 	durations     *durationBuckets
 }
 
@@ -31,21 +34,29 @@ type pairView struct {
 // RequestsOptions.Problem and what is wrong with the received lines.
 func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	r.resolve(ctx, true)
+	r.markTelling()
 	// The mutex of the history is held from the snapshot on, so that concurrent calls
 	// add their points in the order of their snapshots.
 	r.history.mu.Lock()
 	views, dropped := r.snapshot()
 	var s Sample
 	r.history.prune(views)
-	r.history.addPoints(&s, views, r.o.Now())
+	r.history.addPoints(&s, views, r.shed(), r.o.Now())
 	r.history.mu.Unlock()
 
 	for i := range views {
 		views[i].publish(&s)
 	}
+	r.publishTold(&s, views)
 	s.add(seriesDropped, float64(dropped.requests), httpRequests.name)
 	s.add(seriesDropped, float64(dropped.durations), httpDuration.name)
+	s.add(seriesDropped, float64(dropped.killed), httpKilled.name)
 	s.add(seriesDropped, float64(dropped.logs), appLogMessages.name)
+	s.add(seriesDropped, float64(dropped.queueTimes), httpQueueTime.name)
+	s.add(seriesDropped, float64(dropped.poolWaits), poolWait.name)
+	s.add(seriesDropped, float64(dropped.taskRuns), taskRuns.name)
+	s.add(seriesDropped, float64(dropped.taskRestarts), taskRestarts.name)
+	r.publishLeftOut(&s)
 	r.publishReceived(&s, &dropped)
 	err := errors.Join(r.refusedLack(), r.faultLacks())
 	if r.o.Problem != nil {
@@ -54,7 +65,8 @@ func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	return s, err
 }
 
-// publishReceived adds the counters of the listeners.
+// publishReceived adds the metrics of what the listeners have received, with the lines that
+// workers had not sent before their end; nothing without listeners.
 func (r *Requests) publishReceived(s *Sample, l *limits) {
 	if r.o.Stats == nil {
 		return
@@ -64,12 +76,12 @@ func (r *Requests) publishReceived(s *Sample, l *limits) {
 	// Listeners count a little later than Observe, and a counter must not decrease, so
 	// the highest published value is kept.
 	r.mu.Lock()
-	r.publishedParsed = max(r.publishedParsed, float64(st.Parsed)-float64(l.lines)-float64(l.untrusted))
+	r.publishedParsed = max(r.publishedParsed, float64(st.Parsed)+float64(l.unsent.parsed)-float64(l.lines)-float64(l.untrusted))
 	parsed := r.publishedParsed
 	r.mu.Unlock()
 	s.add(statsdLines, parsed, "parsed")
-	s.add(statsdLines, float64(st.Unknown), "unknown")
-	s.add(statsdLines, float64(st.Malformed), "malformed")
+	s.add(statsdLines, float64(st.Unknown+l.unsent.unknown), "unknown")
+	s.add(statsdLines, float64(st.Malformed+l.unsent.malformed), "malformed")
 	s.add(statsdLines, float64(l.lines), "over_limit")
 	s.add(statsdLines, float64(l.untrusted), "untrusted")
 	s.add(statsdPackets, float64(st.Packets))
@@ -79,7 +91,8 @@ func (r *Requests) publishReceived(s *Sample, l *limits) {
 	}
 }
 
-// snapshot returns copies of all accounts, sorted by name, and of the limits.
+// snapshot returns copies of all accounts, the shared ones too, sorted by name, and of the
+// limits with the counts of what was over them.
 func (r *Requests) snapshot() ([]appView, limits) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,29 +104,16 @@ func (r *Requests) snapshot() ([]appView, limits) {
 	return views, r.limits
 }
 
-// Names returns the names for which requests are reported, in no order. r may be nil.
-func (r *Requests) Names() []string {
-	if r == nil {
-		return nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make([]string, 0, len(r.accounts.apps))
-	for _, a := range r.accounts.apps {
-		out = append(out, a.name)
-	}
-	return out
-}
-
-// view returns a copy of an account.
+// view returns a copy of an account that later events do not change, its pairs sorted by
+// route, then by method.
 func (a *account) view() appView {
-	v := appView{name: a.name, serial: a.serial, slow: a.slow.n, logs: a.logs, hasDurations: a.hasDurations, fromServer: a.fromServer}
+	v := appView{name: a.name, serial: a.serial, slow: a.slow.n, logs: a.logs, inside: a.inside.clone(), hasDurations: a.hasDurations, fromServer: a.fromServer, tellsKilled: a.tellsKilled}
 	for _, r := range a.routes {
 		for m, p := range r.methods {
 			if p == nil {
 				continue
 			}
-			pv := pairView{method: methodNames()[m], route: r.name, codes: slices.Clone(p.codes)}
+			pv := pairView{method: methodNames()[m], route: r.name, codes: slices.Clone(p.codes), killed: p.killed}
 			if p.durations != nil {
 				pv.durations = p.durations.clone()
 			}
@@ -126,22 +126,20 @@ func (a *account) view() appView {
 	return v
 }
 
-// clone returns a copy.
-func (h *durationBuckets) clone() *durationBuckets {
-	c := *h
-	return &c
-}
-
-// publish adds the series of an account.
+// publish adds the series of an account to s.
 func (v *appView) publish(s *Sample) {
 	for _, p := range v.pairs {
 		for _, c := range p.codes {
 			s.add(httpRequests, float64(c.n), v.name, strconv.Itoa(c.code), p.method, p.route)
 		}
+		if v.tellsKilled {
+			s.add(httpKilled, float64(p.killed), v.name, p.method, p.route)
+		}
 		if p.durations != nil {
-			s.Metrics = append(s.Metrics, newDurationMetric(httpDuration.desc, p.durations, v.name, p.method, p.route))
+			s.Metrics = append(s.Metrics, newDurationMetric(httpDuration, p.durations, v.name, p.method, p.route))
 		}
 	}
+	v.inside.publish(s, v.name)
 	if v.hasDurations {
 		s.add(httpSlow, float64(v.slow), v.name)
 	}

@@ -20,10 +20,10 @@ const (
 // lineFaults is the number of malformed lines by fault.
 type lineFaults [ingest.Faults]uint64
 
-// any reports whether there is any malformed line.
+// any reports whether a malformed line was counted.
 func (f *lineFaults) any() bool { return *f != lineFaults{} }
 
-// String returns the codes with their counts, such as "shape 3, value 1".
+// String returns the faults that were counted, e.g. "shape 3, value 1"; "" if none was.
 func (f *lineFaults) String() string {
 	var out []string
 	for i, n := range f {
@@ -40,8 +40,8 @@ type appFaults struct {
 	lastAt time.Time
 }
 
-// ObserveFault counts a malformed line or datagram. It does not allocate if the sender
-// is known.
+// ObserveFault counts a malformed line or datagram of a sender. It does not allocate if
+// the sender is known.
 func (r *Requests) ObserveFault(why ingest.Fault, from ingest.Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,9 +59,9 @@ func (r *Requests) ObserveFault(why ingest.Fault, from ingest.Source) {
 	}
 }
 
-// attributeFaults sets the apps of proven senders whose lines are malformed or name an
-// app that is not watched. It looks up only senders with the user id of a watched
-// app's processes.
+// attributeFaults counts, for the app of each proven sender, the malformed lines and those
+// that name an app that is not watched. A sender without an app counts for none. It looks
+// up only senders that have the user id of a watched app.
 func (r *Requests) attributeFaults(ctx context.Context, now time.Time) {
 	faulty := r.faultySenders()
 	var found map[ingest.Source]string
@@ -89,8 +89,8 @@ func (r *Requests) attributeFaults(ctx context.Context, now time.Time) {
 	}
 }
 
-// faultySenders returns the proven sources of the senders to look up, by the source
-// that the listener reports.
+// faultySenders returns the proven sources of the senders whose apps are to be found, by
+// the source that the listener reports: of users of watched apps only, at most 64.
 func (r *Requests) faultySenders() map[ingest.Source]ingest.Source {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,7 +112,8 @@ func (r *Requests) faultySenders() map[ingest.Source]ingest.Source {
 	return out
 }
 
-// addAppFaults moves the faults of a sender to its app.
+// addAppFaults moves the faults of a sender to those of its app. Beyond maxFaultyApps
+// they stay with the sender.
 func (r *Requests) addAppFaults(s *sender, now time.Time) {
 	if !s.faults.any() {
 		return
@@ -131,8 +132,8 @@ func (r *Requests) addAppFaults(s *sender, now time.Time) {
 	m.lastAt, s.faults = now, lineFaults{}
 }
 
-// unwatchedName returns the app that a sender last named if that is not watched; ""
-// otherwise.
+// unwatchedName returns the app that a sender named last, if it has an account and is not
+// watched; "" otherwise, also if its events went to a shared account.
 func (r *Requests) unwatchedName(s *sender) string {
 	a := r.accounts.apps[s.cached.app]
 	if a == nil || s.cached.folded || a.isShared() || a.class == classWatched && !a.unwatched {
@@ -141,8 +142,9 @@ func (r *Requests) unwatchedName(s *sender) string {
 	return a.name
 }
 
-// faultLacks returns which apps send malformed lines, and which name an app that is
-// not watched, as optional [Unavailable]s.
+// faultLacks returns, as joined optional [Unavailable]s, which apps sent malformed lines
+// in the last ten minutes and which name an app that is not watched: sorted, each once, at
+// most 20; nil if none do.
 func (r *Requests) faultLacks() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,7 +175,8 @@ func (r *Requests) faultLacks() error {
 	return errors.Join(errs...)
 }
 
-// RemedyMisnamed returns what makes the lines of an app count for it, one way a line.
+// RemedyMisnamed returns how to make the lines of an app count for that app: one way on
+// each line of the text.
 func RemedyMisnamed(app string) string {
 	return "start gunicorn without --statsd-prefix and without app: in --dogstatsd-tags, so that the app is taken from the sender's process\n" +
 		"start gunicorn with --dogstatsd-tags app:" + app

@@ -35,13 +35,15 @@ type appHistory struct {
 type point struct {
 	at                     time.Time
 	requests, errors, slow uint64
+	shed                   uint64 // of the errors: answered with 503 because a throttle is in force
 	count                  uint64
 	sum                    float64
 	native                 *[nativeSlots]uint64 // nil once older than shortWindow
 }
 
-// rateOf returns the requests per second of an app over the last minute that was
-// collected; false before there are five seconds of it. r may be nil.
+// rateOf returns the requests per second of an app over the minute before the last
+// collection; false if the app has no history, less than four seconds of it, or none from
+// the last minute. r may be nil.
 func (r *Requests) rateOf(app string) (float64, bool) {
 	if r == nil {
 		return 0, false
@@ -61,8 +63,9 @@ func (r *Requests) rateOf(app string) (float64, bool) {
 	return float64(last.requests-first.requests) / span.Seconds(), true
 }
 
-// AnsweredBy returns the requests that an app has answered, as of the last collection;
-// false: none is reported.
+// AnsweredBy returns how many requests of an app were reported so far with a status, as of
+// the last point of its history, at most some seconds before the last collection; false if
+// the app has no history.
 func (r *Requests) AnsweredBy(app string) (float64, bool) {
 	r.history.mu.Lock()
 	defer r.history.mu.Unlock()
@@ -73,8 +76,8 @@ func (r *Requests) AnsweredBy(app string) (float64, bool) {
 	return float64(h.points[len(h.points)-1].requests), true
 }
 
-// prune removes the histories of accounts that were removed, or replaced by a new
-// account of that name.
+// prune removes the histories of accounts that were removed, also if a new one has the
+// name.
 func (p *requestHistory) prune(views []appView) {
 	serials := make(map[string]uint64, len(views))
 	for i := range views {
@@ -87,24 +90,26 @@ func (p *requestHistory) prune(views []appView) {
 	}
 }
 
-// addPoints adds a point for each app, and the figures since earlier points to the
-// state.
-func (p *requestHistory) addPoints(s *Sample, views []appView, now time.Time) {
+// addPoints adds a point to the history of each app, and to the state the app's numbers
+// over the last minutes. shed is how many requests each app has shed so far, by its name.
+func (p *requestHistory) addPoints(s *Sample, views []appView, shed map[string]uint64, now time.Time) {
 	for i := range views {
 		v := &views[i]
 		h := p.apps[v.name]
 		if h == nil {
-			h = &appHistory{serial: v.serial, points: []point{{at: p.lastRead, native: new([nativeSlots]uint64)}}}
+			h = &appHistory{serial: v.serial, points: []point{{at: p.lastRead, shed: shed[v.name], native: new([nativeSlots]uint64)}}}
 			p.apps[v.name] = h
 		}
 		current := v.point(now)
+		current.shed = shed[v.name]
 		s.State.Requests = append(s.State.Requests, h.summary(v, &current))
 		h.addPoint(current)
 	}
 	p.lastRead = now
 }
 
-// point returns the counters of all pairs together.
+// point returns the counters of an account at now, all of its pairs summed up; shed is not
+// set.
 func (v *appView) point(now time.Time) point {
 	p := point{at: now, slow: v.slow, native: new([nativeSlots]uint64)}
 	for _, pair := range v.pairs {
@@ -126,7 +131,8 @@ func (v *appView) point(now time.Time) point {
 	return p
 }
 
-// pointBefore returns the newest point that is at least that old, else the oldest.
+// pointBefore returns a pointer to the newest point that is at least age old at now; to
+// the oldest if none is.
 func (h *appHistory) pointBefore(now time.Time, age time.Duration) *point {
 	b := &h.points[0]
 	for i := range h.points {
@@ -137,8 +143,8 @@ func (h *appHistory) pointBefore(now time.Time, age time.Duration) *point {
 	return b
 }
 
-// addPoint appends a point unless the last is too recent, and removes points and native
-// buckets that no window needs any more.
+// addPoint appends a point, unless the last one is too recent, and forgets points and
+// native buckets that no window needs any more.
 func (h *appHistory) addPoint(p point) {
 	if p.at.Sub(h.points[len(h.points)-1].at) < minPointInterval {
 		return
@@ -156,8 +162,10 @@ func (h *appHistory) addPoint(p point) {
 	}
 }
 
-// summary returns the figures of the windows that end with now. Ratios and times are
-// nil without requests.
+// summary returns an app's numbers: totals, and those of the last minute and five minutes
+// up to the point now, or of as long as the history is. Ratios, from 0 to 1, and times,
+// in seconds, are nil without a request in their window; the rate is nil if there never
+// was one, or its window is shorter than a second.
 func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 	out := model.AppRequests{App: v.name}
 	if now.requests > 0 {
@@ -167,10 +175,13 @@ func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 		out.Timed, out.Seconds = model.Known(float64(now.count)), model.Known(now.sum)
 	}
 	base := h.pointBefore(now.at, longWindow)
-	out.Requests5m, out.Errors5m, out.Timed5m = counted(now.requests-base.requests), counted(now.errors-base.errors), counted(now.count-base.count)
+	out.Requests5m, out.Errors5m, out.Timed5m = counted(now.requests-base.requests), counted(now.failed(base)), counted(now.count-base.count)
 	out.ErrorRatio, out.Mean = now.errorRatio(base), now.mean(base)
 	if v.hasDurations {
 		out.Slow5m = model.Known(float64(now.slow - base.slow))
+	}
+	if n := now.shed - base.shed; n > 0 {
+		out.Shed5m = counted(n)
 	}
 	base = h.pointBefore(now.at, shortWindow)
 	out.LastRequests, out.LastTimed = counted(now.requests-base.requests), counted(now.count-base.count)
@@ -191,16 +202,25 @@ func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 
 func counted(n uint64) *float64 { return model.Known(float64(n)) }
 
-// errorRatio returns the share of 5xx since an earlier point; nil without requests.
-func (p *point) errorRatio(base *point) *float64 {
-	n := p.requests - base.requests
-	if n == 0 {
-		return nil
-	}
-	return model.Known(float64(p.errors-base.errors) / float64(n))
+// failed returns the number of requests since an earlier point that failed with 5xx, without
+// those that a throttle shed. Both are counted apart, so it is 0 if more were shed than failed.
+func (p *point) failed(base *point) uint64 {
+	failed, shed := p.errors-base.errors, p.shed-base.shed
+	return failed - min(failed, shed)
 }
 
-// mean returns the mean duration since an earlier point; nil without durations.
+// errorRatio returns the share of requests since an earlier point that failed with 5xx, from 0
+// to 1, without those that a throttle shed; nil if there were no others.
+func (p *point) errorRatio(base *point) *float64 {
+	requests, shed := p.requests-base.requests, p.shed-base.shed
+	if requests <= shed {
+		return nil
+	}
+	return model.Known(float64(p.failed(base)) / float64(requests-shed))
+}
+
+// mean returns the mean duration of the requests since an earlier point, in seconds; nil
+// if none was timed.
 func (p *point) mean(base *point) *float64 {
 	n := p.count - base.count
 	if n == 0 {

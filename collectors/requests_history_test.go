@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/appside"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
@@ -45,6 +46,43 @@ func TestPageNumbers(t *testing.T) {
 		got = collect(t, r)
 	}
 	expect(t, got, "page.http_rate a 0", "page.http_error_ratio a absent", "page.http_mean_seconds a absent", "page.http_slow_5m a 0")
+}
+
+// shedding is telling, with how many requests of low priority the app a has shed.
+type shedding struct {
+	telling
+	n uint64
+}
+
+func (s *shedding) Totals() []appside.Totals {
+	return []appside.Totals{{App: "a", Shed: [3]uint64{s.n, 0, 0}}}
+}
+
+// Requests that a throttle shed do not count as failed; not more than have failed, and not
+// those of before the first look.
+func TestShedIsNoFailure(t *testing.T) {
+	clock := newFakeClock()
+	inside := &shedding{telling: telling{"a": true}, n: 1000}
+	r := collectors.NewRequests(collectors.RequestsOptions{Now: clock.Now, Inside: inside})
+	send := func(code, n int) { feed(r, fmt.Sprintf("a.gunicorn.request.status.%d:%d|c", code, n), ingest.Source{}) }
+	send(200, 1)
+	collect(t, r)
+	clock.advance(10 * time.Second)
+	send(200, 59)
+	send(503, 30)
+	send(500, 10)
+	inside.n += 30
+	expect(t, collect(t, r), "page.http_error_ratio a 0.142857", "page.http_errors_5m a 10", "page.http_shed_5m a 30") // 10 of 70
+	clock.advance(10 * time.Second)
+	inside.n += 90 // the server has not reported them yet
+	expect(t, collect(t, r), "page.http_error_ratio a absent", "page.http_errors_5m a 0", "page.http_shed_5m a 120")
+	for range 70 {
+		clock.advance(5 * time.Second)
+		collect(t, r)
+	}
+	send(503, 5)
+	clock.advance(5 * time.Second)
+	expect(t, collect(t, r), "page.http_error_ratio a 1", "page.http_errors_5m a 5", "page.http_shed_5m a absent")
 }
 
 func expectNear(t *testing.T, r factList, quantile string, want float64) {

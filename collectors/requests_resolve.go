@@ -25,8 +25,8 @@ const (
 	minResolveInterval = 10 * time.Millisecond
 )
 
-// Run resolves senders soon after they first send, while their sockets are open, and
-// renews the proofs of active senders. It returns nil when ctx ends.
+// Run proves senders soon after they first send, as long as their sockets are open, and
+// renews the proofs of active ones, until ctx ends. It returns nil.
 func (r *Requests) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -53,8 +53,8 @@ func (r *Requests) Run(ctx context.Context) error {
 	}
 }
 
-// hasActiveUDP reports whether UDP senders are to be proven again. If all have been
-// inactive for proofRenewalLimit, it marks all of them as unproven.
+// hasActiveUDP reports whether a UDP sender has sent something in the last five seconds,
+// so that it is to be proven again. If none has, it marks all as unproven.
 func (r *Requests) hasActiveUDP() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,10 +73,9 @@ func (r *Requests) hasActiveUDP() bool {
 }
 
 // resolve determines for which apps the senders may report, and moves their pending
-// events to the accounts of these apps, each event once. If full is true, it also
-// attributes unnamed events and malformed lines. The functions of the options may be
-// slow: they are called without the lock. Events and other calls may be handled
-// meanwhile.
+// events to the accounts of these, each event once. full: it also attributes unnamed
+// events and malformed lines. It calls the functions of the options, which may be slow,
+// without the lock.
 func (r *Requests) resolve(ctx context.Context, full bool) {
 	r.proveSenders(ctx, !full)
 	var users map[string][]uint32
@@ -101,9 +100,9 @@ func (r *Requests) resolve(ctx context.Context, full bool) {
 	}
 }
 
-// proveSenders reads the users and sockets of the UDP senders from the kernel. Unless
-// renew is true, it does so only if the proofs are older than proofLifetime, or if a
-// sender that has sent something is unproven.
+// proveSenders reads from the kernel the users and sockets of the UDP senders. It does so
+// only if renew is set, the proofs are older than proofLifetime, or an unproven sender
+// has sent something.
 func (r *Requests) proveSenders(ctx context.Context, renew bool) {
 	if r.o.Prove == nil {
 		return
@@ -136,8 +135,8 @@ func (r *Requests) proveSenders(ctx context.Context, renew bool) {
 	}
 }
 
-// setProof sets what the kernel reported about a UDP sender; answered is false without
-// a report.
+// setProof sets what the kernel has reported about a UDP sender. answered is false if it
+// has reported nothing.
 func (r *Requests) setProof(s *sender, proof ingest.Source, answered bool) {
 	switch {
 	case s.unproven && !answered:
@@ -156,8 +155,8 @@ func (r *Requests) setProof(s *sender, proof ingest.Source, answered bool) {
 	}
 }
 
-// releaseUnnamed moves the unnamed events of a sender to the app that its last ones were
-// attributed to, else to "unknown".
+// releaseUnnamed moves the unnamed events of a sender to the app to which its last ones
+// were attributed; to "unknown" if there is none.
 func (r *Requests) releaseUnnamed(s *sender) {
 	if s.unnamed.dirty {
 		name := s.unnamedApp
@@ -169,16 +168,16 @@ func (r *Requests) releaseUnnamed(s *sender) {
 	s.unnamedApp = ""
 }
 
-// hasUnknownApps reports whether there are pending accounts, and the users of the apps
-// were not read within usersInterval.
+// hasUnknownApps reports whether there are pending accounts and the users of the apps were
+// last read a second ago or earlier.
 func (r *Requests) hasUnknownApps() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.senders.pendingAccounts > 0 && r.o.Now().Sub(r.senders.usersReadAt) >= usersInterval
 }
 
-// resolvePending applies the pending accounts of all proven senders. Unless all is
-// true, those of apps without an account stay pending.
+// resolvePending applies the pending accounts of all proven senders. If all is false,
+// those of apps without an account stay pending.
 func (r *Requests) resolvePending(all bool) {
 	for _, s := range r.senders.all {
 		if s.unproven || len(s.pending) == 0 {
@@ -198,8 +197,8 @@ func (r *Requests) resolvePending(all bool) {
 	}
 }
 
-// applyPending moves a pending account to the account of its app, or drops it if the
-// sender may not report for that app.
+// applyPending moves the counts of a pending account to that of its app. If the sender
+// may not report for that app, it drops them and counts their lines as refused.
 func (r *Requests) applyPending(s *sender, o *account) {
 	lines := o.lines
 	a, folded := r.accountForSender(s, o.name)
@@ -216,7 +215,8 @@ func (r *Requests) applyPending(s *sender, o *account) {
 	r.markKnown(s, a)
 }
 
-// markKnown marks a sender as known if it reports for a watched or trusted app.
+// markKnown marks a sender as known if the account is that of a watched or trusted app:
+// known senders do not count in the limit of unknown ones.
 func (r *Requests) markKnown(s *sender, a *account) {
 	if !s.known && !a.isShared() && a.class >= classTrusted && r.senders.known < maxKnownSenders {
 		s.known, s.unnamed.class = true, classAttributed
@@ -227,8 +227,9 @@ func (r *Requests) markKnown(s *sender, a *account) {
 }
 
 // expireSenders removes inactive senders, and unknown ones at once if there are nearly
-// maxUnknownSenders of them. If full is true, it returns the senders with unnamed
-// events.
+// too many; those with unnamed or pending events are kept. UDP senders that are neither
+// proven nor foreign are to be proven anew. It returns the senders with unnamed events;
+// nil unless full is set.
 func (r *Requests) expireSenders(now time.Time, full bool) (unnamed []*sender) {
 	overfull := len(r.senders.all)-r.senders.known > maxUnknownSenders*3/4
 	for _, s := range r.senders.all {
@@ -263,9 +264,9 @@ func (r *Requests) removeSender(s *sender) {
 	}
 }
 
-// attributeUnnamed moves unnamed events to the apps of their senders. If the app of a
-// sender is not found within attributionTimeout, or there are too many unknown senders,
-// they count for "unknown".
+// attributeUnnamed moves the unnamed events of senders to these senders' apps, or to
+// "unknown" if an app was not found within attributionTimeout or there are too many
+// unknown senders; else they wait for the next call.
 func (r *Requests) attributeUnnamed(ctx context.Context, unnamed []*sender, now time.Time) {
 	sources := make([]ingest.Source, len(unnamed))
 	r.mu.Lock()
@@ -297,8 +298,8 @@ func (r *Requests) attributeUnnamed(ctx context.Context, unnamed []*sender, now 
 	}
 }
 
-// moveUnnamed moves the unnamed events of a sender to an app, which the kernel proves
-// to be that of the sender, or to a shared account.
+// moveUnnamed moves the unnamed events of a sender to the account name: that of its app,
+// which the kernel has proven, or a shared one.
 func (r *Requests) moveUnnamed(s *sender, name string) {
 	a := r.accounts.apps[name]
 	if a != nil && a.class == classClaimed && !a.isShared() { // another user claimed it

@@ -80,8 +80,8 @@ type refusals struct {
 	lastAt  time.Time // of the last scrape with changed set
 }
 
-// sender returns the sender of a source, and adds it at the first call; nil if there
-// are maxUnknownSenders unknown ones.
+// sender returns the sender of a source, which it makes if there is none; nil if there are
+// 1,024 without a watched or trusted app.
 func (r *Requests) sender(from ingest.Source) *sender {
 	if s := r.senders.all[from]; s != nil {
 		return s
@@ -96,7 +96,10 @@ func (r *Requests) sender(from ingest.Source) *sender {
 	return s
 }
 
-// accountWithoutSender is accountFor for a sender over maxUnknownSenders.
+// accountWithoutSender returns the account for an event of a source for which there is no
+// room for a sender: "unknown" for one without an app, else that of
+// [Requests.accountByName], but no pending one. nil: the event was refused, which is
+// counted. folded: several apps share it.
 func (r *Requests) accountWithoutSender(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
 	if len(e.App) == 0 {
 		return r.accounts.sharedAccount(unknown), true
@@ -109,9 +112,9 @@ func (r *Requests) accountWithoutSender(e *ingest.Event, from ingest.Source) (a 
 	return a, folded
 }
 
-// accountByName returns the account for an event that names an app: a pending one if
-// the sender is unproven or the app is not known yet, else that of the app. nil: the
-// event is refused.
+// accountByName returns the account for an event of an app: a pending one if the sender
+// is unproven, or if the app is not known yet and Users may tell; else that of the app.
+// nil: the event is to be refused. folded: several apps share it.
 func (r *Requests) accountByName(s *sender, name []byte) (a *account, folded bool) {
 	existing := r.accounts.apps[string(name)]
 	switch {
@@ -134,8 +137,9 @@ func (r *Requests) accountByName(s *sender, name []byte) (a *account, folded boo
 	return a, folded
 }
 
-// pendingAccount returns the pending account of a sender for an app, and adds it within
-// the limits; nil over a limit. It requests that pending accounts are resolved.
+// pendingAccount returns the pending account of a sender for an app, which it makes if
+// the limits allow it; nil if they do not, or the sender is a transient one. It asks Run
+// to resolve it soon.
 func (r *Requests) pendingAccount(s *sender, name []byte) *account {
 	r.requestResolve()
 	for _, a := range s.pending {
@@ -152,7 +156,7 @@ func (r *Requests) pendingAccount(s *sender, name []byte) *account {
 	return a
 }
 
-// requestResolve makes Run resolve the senders soon. It never blocks.
+// requestResolve queues a resolution of the senders, which Run does next. It never blocks.
 func (r *Requests) requestResolve() {
 	select {
 	case r.resolveNow <- struct{}{}:
@@ -160,7 +164,7 @@ func (r *Requests) requestResolve() {
 	}
 }
 
-// refuseEvent counts an event as dropped, because its sender may not report for the app.
+// refuseEvent counts an event as refused: its sender may not report for the app.
 func (r *Requests) refuseEvent(s *sender, e *ingest.Event) {
 	if e.Again {
 		return
@@ -171,7 +175,7 @@ func (r *Requests) refuseEvent(s *sender, e *ingest.Event) {
 	r.countRefused(s.refusals, 1)
 }
 
-// countRefused counts dropped lines; b may be nil.
+// countRefused counts refused lines, in all and in counter, which may be nil.
 func (r *Requests) countRefused(counter *refusals, lines uint64) {
 	r.limits.untrusted += lines
 	if counter != nil {
@@ -179,8 +183,9 @@ func (r *Requests) countRefused(counter *refusals, lines uint64) {
 	}
 }
 
-// refusalsOf returns the counter of dropped lines of a sender for a watched app; nil if
-// the app is not watched, or over maxRefusedSenders.
+// refusalsOf returns the counter of the lines that are refused to a sender's user for a
+// watched app, which it makes if there is none; nil if the app is not watched, or 64
+// other counters exist.
 func (r *Requests) refusalsOf(s *sender, app string) *refusals {
 	if a := r.accounts.apps[app]; a == nil || a.class != classWatched {
 		return nil
@@ -194,8 +199,8 @@ func (r *Requests) refusalsOf(s *sender, app string) *refusals {
 	return counter
 }
 
-// refusedLack returns which users' lines for watched apps are dropped, as an
-// [Unavailable]; nil without any.
+// refusedLack returns an [Unavailable] that says which users' lines for watched apps were
+// refused in the last ten minutes, at most 20 of them by name; nil if none were.
 func (r *Requests) refusedLack() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,7 +240,7 @@ func (r *Requests) refusedLack() error {
 	return &Unavailable{Reason: Untrusted, Detail: strings.Join(details, "; "), Remedy: joinSorted(remedies)}
 }
 
-// joinSorted returns the sorted keys, one per line, at most maxDetails.
+// joinSorted returns the keys of a set as text, sorted, one per line, the first 20.
 func joinSorted(set map[string]bool) string {
 	var out []string
 	for k := range set {

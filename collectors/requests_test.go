@@ -14,6 +14,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/appside"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
@@ -110,7 +111,8 @@ func sumHistograms(t testing.TB, c collectors.Collector) (count uint64, h *dto.H
 
 func TestRequestsGolden(t *testing.T) {
 	r := collectors.NewRequests(collectors.RequestsOptions{
-		Now: newFakeClock().Now,
+		Now: newFakeClock().Now, Inside: resting{telling{"api": true}},
+		Users: func(context.Context) map[string][]uint32 { return map[string][]uint32{"api": {0}} },
 		Stats: func() statsd.Stats {
 			return statsd.Stats{Parsed: 20, Unknown: 2, Malformed: 1, Packets: 9, Dropped: 3, BufferBytes: 8 << 20}
 		},
@@ -124,7 +126,12 @@ shop.gunicorn.log.error:1|c|@1.0
 resp.request:40|ms|#app:api,method:GET,route:/items/<int:n>,code:200
 resp.request:400|ms|#app:api,method:BREW,route:/pot,code:418
 resp.request:0.01|ms|@0.5|#app:api,code:200
+resp.queue_time:40|ms|#source:header,app:api
+resp.pool_wait:3:700|ms|#pool:main,app:api
+resp.task:120|ms|#task:cleanup,outcome:ok,app:api
+resp.task:0|ms|#task:mail,outcome:failed,app:api
 `, ingest.Source{})
+	r.CountKilled("api", []appside.Request{{Method: "GET", Route: "/items/<int:n>"}})
 	golden(t, r)
 }
 

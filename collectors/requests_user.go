@@ -7,7 +7,8 @@ type userKey struct {
 	proven bool
 }
 
-// user returns the user of a sender.
+// user returns the user of a sender; the zero key, which all share, if the user is not
+// proven.
 func (s *sender) user() userKey {
 	if !s.source.Proven {
 		return userKey{}
@@ -15,5 +16,5 @@ func (s *sender) user() userKey {
 	return userKey{s.source.UID, true}
 }
 
-// udp reports whether a sender sends by UDP.
+// udp reports whether a sender sends by UDP, not by a UNIX socket.
 func (s *sender) udp() bool { return s.key.Addr.IsValid() }

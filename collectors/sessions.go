@@ -33,7 +33,8 @@ type Sessions struct {
 	now     func() time.Time
 }
 
-// NewSessions returns the collector "sessions".
+// NewSessions returns the collector "sessions". It calls targets for the session stores
+// of each scrape.
 func NewSessions(targets func() []SessionTarget) *Sessions {
 	return &Sessions{targets: targets, now: time.Now}
 }
@@ -62,7 +63,8 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// sessions adds the sessions of one target.
+// sessions adds the series and the state of the sessions of one target. Before its first
+// scan has ended there are no counts.
 func (s *Sample) sessions(t SessionTarget, l sessions.Status, now time.Time) {
 	out := model.Sessions{App: t.App, Redis: t.Redis, Coverage: l.Coverage, Age: max(now.Sub(l.Since), 0).Seconds()}
 	s.add(sessionCoverageFamily, out.Coverage, t.App, t.Redis)

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -33,7 +31,7 @@ type Set struct {
 	size    atomic.Int64 // metrics of the last read
 }
 
-// NewSet returns a set of cs. The names in off are published as disabled.
+// NewSet returns a Set of collectors. Those named in off are published as disabled.
 func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
 	log = logs.Or(log)
 	s := &Set{off: off, log: log}
@@ -43,7 +41,7 @@ func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
 	return s
 }
 
-// Names returns the names of the collectors that are on.
+// Names returns the names of the collectors that are on, in the order given to [NewSet].
 func (s *Set) Names() []string {
 	var names []string
 	for _, c := range s.sources {
@@ -52,10 +50,13 @@ func (s *Set) Names() []string {
 	return names
 }
 
-// Off returns the names of the collectors that are off.
+// Off returns the names of the collectors that are off: the slice given to [NewSet], not a
+// copy.
 func (s *Set) Off() []string { return s.off }
 
-// Lacks returns the lacks of the last read of one collector.
+// Lacks returns what was lacking in the last read of the collector of that name, optional
+// lacks included; nil if nothing was, if it was not read yet, or there is none of that
+// name.
 func (s *Set) Lacks(name string) []*Unavailable {
 	for _, c := range s.sources {
 		if c.Name() == name {
@@ -75,10 +76,13 @@ const readBudget = 8 * time.Second
 // report it as late: a shorter scrape proves nothing about the source.
 const minLateWait = time.Second
 
-// Read returns the samples of every source for which pick is true (nil: all), each
-// read once, as one sample. It returns when ctx ends, which must have a deadline. Two
-// calls at the same time share one read of a source. A read that hangs is abandoned
-// when its deadline has passed, and the next call may begin another one.
+// Read returns one sample of all collectors for which pick returns true (nil: all), each
+// read once. It returns at the latest when ctx ends, which must have a deadline. Of a
+// collector that has not ended by then there are only the metrics about itself; what is
+// lacking is in the state.
+//
+// Two calls at the same time share a read. A read that hangs is abandoned after its
+// deadline; the next call may begin another one.
 func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	type wait struct {
 		c *source
@@ -126,7 +130,8 @@ type flight struct {
 	took      time.Duration
 }
 
-// join returns the read under way, or begins one; nil if maxAbandoned reads hang.
+// join returns the read that is under way, or begins one. One past its deadline is
+// abandoned; nil if two abandoned ones still hang.
 func (c *source) join(ctx context.Context) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,9 +163,10 @@ func (c *source) join(ctx context.Context) *flight {
 	return f
 }
 
-// run does one read. Afterwards the next call of join begins another one.
+// run calls f and stores its result. The next call of join begins another one.
 func (c *source) run(ctx context.Context, f *flight) {
 	defer close(f.done)
+	growStack()
 	f.sample, f.err = c.collect(ctx)
 	f.took = time.Since(f.began)
 	c.mu.Lock()
@@ -173,8 +179,8 @@ func (c *source) run(ctx context.Context, f *flight) {
 	}
 }
 
-// collect returns the sample of the collector. A panic becomes an error, so that one
-// source does not end the others.
+// collect returns the sample of the collector. A panic becomes an error, so that it does
+// not end the others.
 func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -184,8 +190,8 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	return c.Collect(ctx)
 }
 
-// await waits for a read until ctx ends, and appends its sample and the metrics that
-// all collectors have to sum. asked is when the call began.
+// await waits for the read f until ctx ends, and appends its sample and the metrics about
+// the collector to sum. f may be nil: reads hang. asked is when the call of Read began.
 func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sample) {
 	if f == nil {
 		c.finish(sum, context.DeadlineExceeded, 0)
@@ -210,8 +216,8 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 	c.finish(sum, f.err, f.took)
 }
 
-// finish stores the error of a read, logs what changed, and appends to s the metrics
-// that all collectors have.
+// finish stores the error of a read, logs what has changed since the read before, and
+// appends to s the metrics about the collector.
 func (c *source) finish(s *Sample, err error, took time.Duration) {
 	c.mu.Lock()
 	before := c.lacks
@@ -234,8 +240,8 @@ type lackKey struct {
 	reason     Reason
 }
 
-// newLacks returns the keys of the lacks of an error, and the lacks that are not in
-// before.
+// newLacks returns the keys of the lacks of an error, each once and without optional ones,
+// and those of these lacks whose keys are not in before.
 func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable) {
 	for _, u := range Lacks(err) {
 		k := lackKey{of: u.Of, reason: u.Reason}
@@ -253,7 +259,8 @@ func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable)
 	return now, fresh
 }
 
-// describe appends to s the metrics that all collectors have, and the lacks of err.
+// describe appends to s the metrics about the collector (success, duration, reason), and
+// the lacks of err to the state.
 func (c *source) describe(s *Sample, err error, took time.Duration) {
 	reason, _ := ReasonOf(err)
 	c.mu.Lock()
@@ -270,14 +277,14 @@ func (c *source) describe(s *Sample, err error, took time.Duration) {
 	}
 }
 
-// available appends whether a collector is available, with the reason.
+// available appends to s whether a collector is available, as metric and state.
 func (s *Sample) available(collector string, reason Reason) {
 	s.add(availableFamily, flag(reason == OK), collector, string(reason))
 	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: reason})
 }
 
-// logLacks logs the lacks that are new since the read before. err is the error of the
-// read.
+// logLacks logs new lacks in one line: as an error if the collector failed, else as a
+// warning. err is the error of the read.
 func (c *source) logLacks(fresh []*Unavailable, err error) {
 	errs := make([]error, len(fresh))
 	for i, u := range fresh {
@@ -293,28 +300,5 @@ func (c *source) logLacks(fresh []*Unavailable, err error) {
 		c.log.Error("Collector failed", attrs...)
 	default:
 		c.log.Warn("Collector data incomplete", "reason", string(reason), "err", detail)
-	}
-}
-
-// Bind returns the set for one scrape, as an unchecked prometheus collector.
-func (s *Set) Bind(ctx context.Context, pick func(string) bool) prometheus.Collector {
-	return bound{set: s, ctx: ctx, pick: pick}
-}
-
-// bound is a set for one scrape.
-type bound struct {
-	set  *Set
-	ctx  context.Context //nolint:containedctx // lives for one scrape only
-	pick func(string) bool
-}
-
-// Describe sends nothing: what a collector returns differs from scrape to scrape. The
-// tests compare it with Descs by a pedantic registry.
-func (bound) Describe(chan<- *prometheus.Desc) {}
-
-// Collect sends the metrics of one read.
-func (b bound) Collect(ch chan<- prometheus.Metric) {
-	for _, m := range b.set.Read(b.ctx, b.pick).Metrics {
-		ch <- m
 	}
 }

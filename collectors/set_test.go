@@ -235,9 +235,8 @@ func TestPick(t *testing.T) {
 func TestSetLints(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewSet([]collectors.Collector{&stub{name: "good", do: quickCollect}}, []string{"off"}, silent).Bind(ctx, nil))
-	if ps, err := testutil.GatherAndLint(reg); err != nil || len(ps) > 0 {
+	set := collectors.NewSet([]collectors.Collector{&stub{name: "good", do: quickCollect}}, []string{"off"}, silent)
+	if ps, err := testutil.GatherAndLint(set.Gatherer(ctx, nil)); err != nil || len(ps) > 0 {
 		t.Errorf("%v %v", ps, err)
 	}
 }

@@ -105,6 +105,9 @@ func (l *factList) pools(s *model.State) {
 				}
 			}
 		}
+		for _, x := range p.Sites {
+			l.add("pool_site", x.Seconds, p.App, p.Name, x.Route, x.File, x.Function, strconv.Itoa(x.Line), strconv.FormatFloat(x.Connections, 'f', -1, 64))
+		}
 		for _, x := range p.Leaks {
 			l.add("pool_leak", x.Seconds, p.App, p.Name, x.Server, x.Slot, numberOf(x.PID), numberOf(x.Connection))
 		}
@@ -144,6 +147,11 @@ func (l *factList) apps(s *model.State) {
 		l.add("leak_view_error", v.Error, v.App, v.View)
 		l.add("leak_view_request", v.PerRequest, v.App, v.View)
 	}
+	for i := range s.Heaps {
+		for _, c := range s.Heaps[i].Containers {
+			l.add("leak_heap", c.Count, s.Heaps[i].App, s.Heaps[i].Slot, string(s.Heaps[i].Outcome), c.Name, c.Kind, c.Of)
+		}
+	}
 	for i := range s.Requests {
 		r := &s.Requests[i]
 		l.known("http_rate", r.Rate, r.App)
@@ -153,6 +161,7 @@ func (l *factList) apps(s *model.State) {
 		l.known("http_requests_5m", r.Requests5m, r.App)
 		l.known("http_errors_5m", r.Errors5m, r.App)
 		l.known("http_timed_5m", r.Timed5m, r.App)
+		l.known("http_shed_5m", r.Shed5m, r.App)
 		l.known("http_last_requests", r.LastRequests, r.App)
 		l.known("http_last_error_ratio", r.LastErrorRatio, r.App)
 		l.known("http_last_timed", r.LastTimed, r.App)

@@ -24,7 +24,8 @@ type Socket struct {
 // Sockets is the collector "statsd": whether the StatsD sockets are bound.
 type Sockets struct{ list func() []Socket }
 
-// NewSockets returns the collector "statsd".
+// NewSockets returns the collector "statsd". list returns the sockets that receive
+// requests.
 func NewSockets(list func() []Socket) *Sockets { return &Sockets{list: list} }
 
 // Name implements [Collector].
@@ -33,7 +34,8 @@ func (*Sockets) Name() string { return "statsd" }
 // Descs implements [Collector].
 func (*Sockets) Descs() []*prometheus.Desc { return descs(listeningFamily) }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. The error has a lack for each socket that is not bound;
+// it is a lack with reason [Disabled] if none is configured.
 func (c *Sockets) Collect(context.Context) (Sample, error) {
 	var s Sample
 	var lacks []error
@@ -52,7 +54,8 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// socketLack returns why a socket is not bound, with its remedy.
+// socketLack returns the lack of a socket that is not bound, with its remedy: [InUse],
+// [Permission] or [NotFound], or [Failed] without a remedy.
 func socketLack(k Socket) error {
 	of := "statsd:" + k.Listen
 	switch {
@@ -67,8 +70,8 @@ func socketLack(k Socket) error {
 	}
 }
 
-// remedyRuntime returns the remedy for a missing directory of a UNIX socket; "" for
-// another kind of address.
+// remedyRuntime returns how to make the directory of a UNIX socket that is missing; ""
+// for another kind of address.
 func remedyRuntime(listen string) string {
 	socket, ok := strings.CutPrefix(listen, "unixgram://")
 	if !ok {

@@ -64,7 +64,8 @@ type firstSeen struct {
 	since time.Time
 }
 
-// NewTasks returns the collector "tasks"; apps reports Celery's workers on this host.
+// NewTasks returns the collector "tasks". apps returns Celery's workers on this host,
+// among others.
 func NewTasks(targets func() []TaskTarget, apps Apps) *Tasks {
 	return &Tasks{targets: targets, apps: apps, seen: make(map[taskPart]firstSeen), workers: make(map[string]bool)}
 }
@@ -78,8 +79,10 @@ func (*Tasks) Descs() []*prometheus.Desc {
 		taskUnackedFamily, taskUnackedAge, seriesDropped)
 }
 
-// Collect implements [Collector]. The lacks are in the order of the configuration, so the
-// reason of the collector is that of the first queue with one.
+// Collect implements [Collector]. Without a queue in the configuration the sample is
+// empty. The first lack is that of Celery's processes, if those cannot be read; the
+// others are in the order of the configuration, by server. The collector has the reason
+// of the first.
 func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	if len(targets) == 0 {
@@ -118,8 +121,8 @@ type taskRead struct {
 	err     error
 }
 
-// taskReads returns one read per server. A queue that two apps share is read twice;
-// that is cheap, and rare.
+// taskReads returns one read per Redis server, in the order of the targets. A queue that
+// two apps share is in it twice, which is cheap and rare.
 func taskReads(targets []TaskTarget) []*taskRead {
 	var out []*taskRead
 	for _, t := range targets {
@@ -141,7 +144,7 @@ func taskReads(targets []TaskTarget) []*taskRead {
 	return out
 }
 
-// prune removes what is kept of queues that are no longer in the configuration.
+// prune removes what is kept of queues that are not in the configuration any more.
 func (c *Tasks) prune(targets []TaskTarget) {
 	type place struct{ redis, queue string }
 	wanted := make(map[place]bool)
@@ -172,10 +175,11 @@ type taskSample struct {
 	lacks []error
 }
 
-// addLack adds why something is missing.
+// addLack adds an error to those of the sample.
 func (s *taskSample) addLack(err error) { s.lacks = append(s.lacks, err) }
 
-// addServer adds the queues of one server.
+// addServer adds the series and the state of the queues of one server, or why they could
+// not be read.
 func (s *taskSample) addServer(r *taskRead) {
 	if r.err != nil {
 		s.addLack(redisLack(r.name, r.err))
@@ -197,7 +201,7 @@ func (s *taskSample) addServer(r *taskRead) {
 	s.addUnacked(r)
 }
 
-// addQueue adds the series and the state of one queue.
+// addQueue adds the series and the state of one queue. What could not be read is a lack.
 func (s *taskSample) addQueue(t TaskTarget, name string, q *tasks.Queue) {
 	out := model.Queue{App: t.App, Name: name, Length: float64(q.Length)}
 	s.add(taskLengthFamily, out.Length, t.App, name)
@@ -219,16 +223,17 @@ func (s *taskSample) addQueue(t TaskTarget, name string, q *tasks.Queue) {
 	s.State.Queues = append(s.State.Queues, out)
 }
 
-// setAge publishes the seconds since a time, unless that is zero. The clocks of two
-// hosts may differ, so a time in the future is an age of 0.
+// setAge publishes the seconds since then, and sets number to them; nothing for the zero
+// time. They are at least 0, as the clocks of two hosts may differ.
 func (s *taskSample) setAge(number **float64, f *family, then time.Time, labels ...string) {
 	if !then.IsZero() {
 		s.set(number, f, max(0, s.now.Sub(then).Seconds()), labels...)
 	}
 }
 
-// celeryOldest returns when the oldest message of all priorities was sent; the zero
-// time without any.
+// celeryOldest returns when the oldest message in any priority of a Celery queue was sent
+// or, if that is not known, first seen; the zero time if there is none. A message that is
+// too large to read does not count, and is a lack.
 func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (oldest time.Time) {
 	there := make(map[int]bool, len(q.Heads))
 	for _, h := range q.Heads {
@@ -258,7 +263,8 @@ func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (ol
 	return oldest
 }
 
-// firstSeenAt returns when a message was first seen as the oldest of its part.
+// firstSeenAt returns when a message was first seen as the oldest of its part of a queue;
+// now if it was not before.
 func (c *Tasks) firstSeenAt(part taskPart, id uint64, now time.Time) time.Time {
 	was, ok := c.seen[part]
 	if !ok || was.id != id {
@@ -268,8 +274,8 @@ func (c *Tasks) firstSeenAt(part taskPart, id uint64, now time.Time) time.Time {
 	return was.since
 }
 
-// addUnacked adds the messages that Celery's workers hold, for each app that uses the
-// broker: the broker has one number for all of its queues.
+// addUnacked adds the metrics of the messages that Celery's workers hold, for each app
+// that uses the broker: the broker has one number for all queues.
 func (s *taskSample) addUnacked(r *taskRead) {
 	u := r.queues.Unacked
 	if u == nil {
@@ -292,8 +298,9 @@ func (s *taskSample) addUnacked(r *taskRead) {
 	}
 }
 
-// celeryProcesses returns the number of processes on this host that run tasks, by the
-// name of their Celery queue; nil if there is no Celery queue or no snapshot.
+// celeryProcesses returns how many processes on this host take tasks from each Celery
+// queue, by its name; nil if no queue is one of Celery, or the processes cannot be read,
+// which is a lack.
 func (c *Tasks) celeryProcesses(ctx context.Context, s *taskSample, targets []TaskTarget) map[string]int {
 	if !slices.ContainsFunc(targets, func(t TaskTarget) bool { return t.Type == config.Celery }) {
 		return nil
@@ -312,8 +319,8 @@ func (c *Tasks) celeryProcesses(ctx context.Context, s *taskSample, targets []Ta
 	return out
 }
 
-// addWorkers adds the number of Celery's workers of each queue. A queue without any
-// worker so far has no series: its workers may be on another host.
+// addWorkers adds how many of Celery's workers each queue has. A queue that never had one
+// here gets no series: its workers may be on another host.
 func (s *taskSample) addWorkers(targets []TaskTarget, celery map[string]int) {
 	if celery == nil {
 		return
@@ -334,8 +341,8 @@ func (s *taskSample) addWorkers(targets []TaskTarget, celery map[string]int) {
 	}
 }
 
-// workersField returns the field of the state for the workers of a queue, or an
-// unused one if the queue was not read.
+// workersField returns the state's field for the number of workers of a queue; one that
+// belongs to nothing if the queue was not read.
 func (s *taskSample) workersField(app, name string) **float64 {
 	i := slices.IndexFunc(s.State.Queues, func(q model.Queue) bool { return q.App == app && q.Name == name })
 	if i < 0 {
@@ -344,8 +351,8 @@ func (s *taskSample) workersField(app, name string) **float64 {
 	return &s.State.Queues[i].Workers
 }
 
-// celeryBrokers returns the Redis of each queue name, "" if two have a queue of that
-// name: a worker's command line has the queues but not the broker.
+// celeryBrokers returns the Redis of each Celery queue by its name; "" if two have a
+// queue of that name: a worker's command line does not show its broker.
 func celeryBrokers(targets []TaskTarget) map[string]string {
 	out := make(map[string]string)
 	for _, t := range targets {

@@ -56,7 +56,8 @@ func tasksOf(celery []discovery.CeleryWorker, targets ...collectors.TaskTarget) 
 	return collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: &discovery.Snapshot{Celery: celery}})
 }
 
-// The clock of a synctest bubble stands still, so ages are the same in each run.
+// The clock of a synctest bubble does not advance by itself, so ages are the same in each
+// run.
 func TestTasksGolden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ago := func(s int) time.Time { return time.Now().Add(-time.Duration(s) * time.Second) }

@@ -27,21 +27,22 @@ type Thresholds struct {
 	loaded atomic.Int64 // Unix milliseconds
 }
 
-// NewThresholds returns the thresholds of a configuration that was loaded at now.
+// NewThresholds returns the Thresholds of a configuration that was loaded at now.
 func NewThresholds(c *config.Config, now time.Time) *Thresholds {
 	t := &Thresholds{}
 	t.Apply(c, now)
 	return t
 }
 
-// Apply sets the configuration after a successful reload at now.
+// Apply sets the configuration that was loaded at now; the last reload counts as
+// successful.
 func (t *Thresholds) Apply(c *config.Config, now time.Time) {
 	t.config.Store(c)
 	t.loaded.Store(now.UnixMilli())
 	t.failed.Store(false)
 }
 
-// Fail records a failed reload; the thresholds stay.
+// Fail records that the last reload has failed; the thresholds stay as they are.
 func (t *Thresholds) Fail() { t.failed.Store(true) }
 
 // Config is the collector "config": the thresholds in force, for all and for each app,
@@ -50,10 +51,19 @@ type Config struct {
 	thresholds *Thresholds
 	apps       Apps
 	requests   *Requests
+	last       atomic.Pointer[thresholdsRead]
+}
+
+// thresholdsRead is what the collector last returned, and what that depends on.
+type thresholdsRead struct {
+	config *config.Config
+	loaded int64 // as in Thresholds
+	names  []string
+	sample Sample // without the result of the last reload
 }
 
 // NewConfig returns the collector "config". requests names the apps that only report
-// requests; nil: none do.
+// requests; it may be nil.
 func NewConfig(t *Thresholds, apps Apps, requests *Requests) *Config {
 	return &Config{thresholds: t, apps: apps, requests: requests}
 }
@@ -66,21 +76,12 @@ func (*Config) Descs() []*prometheus.Desc {
 	return descs(thresholdFamily, appThresholdFamily, reloadOKFamily, reloadTimeFamily)
 }
 
-// Collect implements [Collector]. Where the processes cannot be read, which is a lack of
-// other collectors, only configured apps and those that report requests have thresholds.
+// Collect implements [Collector]: the thresholds, and the result and time of the last
+// reload. Where the processes cannot be read, which is a lack of other collectors, only
+// configured apps and those that report requests have thresholds. The error is nil.
 func (c *Config) Collect(ctx context.Context) (Sample, error) {
-	var s Sample
 	cfg := c.thresholds.config.Load()
-	cfg.Thresholds.Each(func(resource string, l config.Limit) {
-		s.add(thresholdFamily, l.Warning, resource, "warning")
-		s.add(thresholdFamily, l.Critical, resource, "critical")
-		s.State.Thresholds = append(s.State.Thresholds, model.Threshold{Resource: resource, Warning: l.Warning, Critical: l.Critical})
-	})
-	names := c.names(ctx, cfg)
-	s.grow(16 * len(names))
-	for _, app := range names {
-		addAppThresholds(&s, cfg, app)
-	}
+	s := c.inForce(cfg, c.names(ctx, cfg))
 	ok := 1.0
 	if c.thresholds.failed.Load() {
 		ok = 0
@@ -90,7 +91,32 @@ func (c *Config) Collect(ctx context.Context) (Sample, error) {
 	return s, nil
 }
 
-// names returns the apps that have thresholds, sorted. All lists are bounded.
+// inForce returns the thresholds in force. Without another configuration and without
+// another app they are those of the scrape before; appending to its slices copies them.
+func (c *Config) inForce(cfg *config.Config, names []string) Sample {
+	loaded := c.thresholds.loaded.Load()
+	if last := c.last.Load(); last != nil && last.config == cfg && last.loaded == loaded && slices.Equal(last.names, names) {
+		return last.sample
+	}
+	var s Sample
+	cfg.Thresholds.Each(func(resource string, l config.Limit) {
+		s.add(thresholdFamily, l.Warning, resource, "warning")
+		s.add(thresholdFamily, l.Critical, resource, "critical")
+		s.State.Thresholds = append(s.State.Thresholds, model.Threshold{Resource: resource, Warning: l.Warning, Critical: l.Critical})
+	})
+	s.grow(16 * len(names))
+	for _, app := range names {
+		addAppThresholds(&s, cfg, app)
+	}
+	// Whoever appends to a clipped slice gets a copy.
+	s.Metrics = slices.Clip(s.Metrics)
+	s.State.Thresholds, s.State.AppThresholds = slices.Clip(s.State.Thresholds), slices.Clip(s.State.AppThresholds)
+	c.last.Store(&thresholdsRead{cfg, loaded, names, s})
+	return s
+}
+
+// names returns the apps that have thresholds, sorted, each once: those that report
+// requests, configured ones and, if the processes can be read, all that were discovered.
 func (c *Config) names(ctx context.Context, cfg *config.Config) []string {
 	names := c.requests.Names()
 	for i := range cfg.Apps {
@@ -105,7 +131,8 @@ func (c *Config) names(ctx context.Context, cfg *config.Config) []string {
 	return slices.Compact(names)
 }
 
-// addAppThresholds adds the thresholds in force for an app.
+// addAppThresholds adds the thresholds in force for an app. One that is off has no
+// series.
 func addAppThresholds(s *Sample, cfg *config.Config, app string) {
 	cfg.LimitsOf(app).EachOfApps(func(resource, _ string, l config.Limit) {
 		t := model.AppThreshold{App: app, Resource: resource}

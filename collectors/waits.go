@@ -30,8 +30,8 @@ var (
 	oldest      = gauge("http_oldest_request_age_seconds", "Age of the oldest request that a worker of an app works on, at least; 0 without one.", "app")
 	viewSeconds = counter("view_seconds_total", "Seconds that request threads spent in a view, by what they did or waited for there, and requests in an event loop (loop); of threads and tasks that could be read. At most 100 views an app, then other.", "app", "view", "on")
 	viewInHand  = gauge("view_requests_in_flight", "Requests in a view now: threads that are in it, and tasks of event loops that wait in it.", "app", "view")
-	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read; doctor names the apps.", "outcome")
-	waitsRate   = gauge("waits_rate_hertz", "Samples of the workers' threads per second that are taken now. It falls by itself so that they use at most a hundredth of a core.")
+	stacksRead  = counter("stacks_total", "Reads of stacks of Python threads, by outcome: ok was believed, running and torn went on meanwhile, unsupported and permission cannot be read (doctor names the apps), beyond is of a thread that is none of the 512 that are read.", "outcome")
+	waitsRate   = gauge("waits_rate_hertz", "Samples per second that are taken now of the threads of the workers of one user, of the user with the fewest. It falls by itself so that all together use at most a hundredth of a core, which the users share.")
 	waitsCPU    = counter("waits_cpu_seconds_total", "CPU seconds that sampling the workers' threads has used.")
 )
 
@@ -45,8 +45,8 @@ type Waits struct {
 	requests *Requests
 }
 
-// NewWaits returns the collector "waits". requests says at which rate each app is
-// used; nil: nothing does.
+// NewWaits returns the collector "waits". requests has the rate at which each app is
+// used; it may be nil.
 func NewWaits(apps Apps, totals WaitTotals, requests *Requests) *Waits {
 	return &Waits{apps: apps, totals: totals, requests: requests}
 }
@@ -59,7 +59,8 @@ func (*Waits) Descs() []*prometheus.Desc {
 	return descs(workerWait, loopBlocked, viewSeconds, viewInHand, stacksRead, utilization, saturation, queueWait, inFlight, oldest, waitsRate, waitsCPU, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. The error has an optional lack for each app whose stacks
+// cannot be read. If the processes cannot be read, the sample is empty.
 func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
@@ -83,7 +84,7 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	}
 	s.add(waitsRate, all.Rate)
 	s.add(waitsCPU, all.CPU.Seconds())
-	for _, outcome := range []pystack.Outcome{pystack.OK, pystack.Running, pystack.Torn, pystack.NotReadable, pystack.Permission} {
+	for _, outcome := range []pystack.Outcome{pystack.OK, pystack.Running, pystack.Torn, pystack.NotReadable, pystack.Permission, pystack.Beyond} {
 		s.add(stacksRead, float64(all.Stacks[string(outcome)]), string(outcome))
 	}
 	s.add(seriesDropped, float64(all.DroppedSockets), "waits_socket")
@@ -91,12 +92,14 @@ func (c *Waits) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(all.SkippedStacks), "waits_stack")
 	s.add(seriesDropped, float64(all.SkippedTasks), "waits_loop")
 	s.add(seriesDropped, float64(all.DroppedTasks), "waits_task")
+	s.add(seriesDropped, float64(all.DroppedThreads), "waits_thread")
 	s.add(seriesDropped, float64(all.HungReads), "waits_memory")
 	return s, errors.Join(lacks...)
 }
 
-// stacksLack returns why the stacks of an app cannot be read; nil: they can, or that is
-// not known yet. An app is well without: what its workers wait for is known all the same.
+// stacksLack returns an optional [Unavailable] that says why the stacks of an app cannot
+// be read; nil if they can, or that is not known yet. What its workers wait for is known
+// without stacks.
 func stacksLack(app string, all *sampling.Totals) error {
 	if why := all.Unsupported[app]; why != nil {
 		return &Unavailable{Reason: Unsupported, Of: "app:" + app, Optional: true, Detail: "views and lines of " + app + " are not known: " + why.Error()}
@@ -110,8 +113,9 @@ func stacksLack(app string, all *sampling.Totals) error {
 	return nil
 }
 
-// publishSeconds adds the counters of one app. What no thread has ever done or
-// waited for has no series, but each worker has some.
+// publishSeconds adds the counters of what the workers of an app spent their time on. A
+// kind that never occurred has no series, except cpu and idle, so that each worker has
+// some.
 func publishSeconds(s *Sample, a *ledger.AppTotals) {
 	s.grow(8 * len(a.Slots))
 	for i := range a.Slots {
@@ -128,8 +132,8 @@ func publishSeconds(s *Sample, a *ledger.AppTotals) {
 	}
 }
 
-// publishViews adds the counters of one app's views, and how many threads are in
-// each.
+// publishViews adds the counters of what the views of an app spent their time on, and how
+// many requests of each are in flight.
 func publishViews(s *Sample, a *ledger.AppTotals, inFlight map[string]int) {
 	for i := range a.Views {
 		v := &a.Views[i]
@@ -142,7 +146,8 @@ func publishViews(s *Sample, a *ledger.AppTotals, inFlight map[string]int) {
 	}
 }
 
-// app adds the gauges of one app; a is nil where nothing of it was sampled yet.
+// app adds the gauges and the state of one app. a is nil if none of its threads was
+// sampled yet.
 func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time.Time) {
 	out := appWaits{model.AppWaits{App: app.Name}}
 	if n, age, ok := requestsOf(app, now); ok {
@@ -171,7 +176,8 @@ func (c *Waits) app(s *Sample, app *discovery.App, a *ledger.AppTotals, now time
 // appWaits is the state of one app that is being made.
 type appWaits struct{ model.AppWaits }
 
-// addSpent sets the seconds of all workers together.
+// addSpent sets in the state what all workers of the app together spent their time on;
+// nothing without samples.
 func (w *appWaits) addSpent(a *ledger.AppTotals) {
 	if a == nil || len(a.Slots) == 0 {
 		return
@@ -193,13 +199,13 @@ func (w *appWaits) addSpent(a *ledger.AppTotals) {
 	}
 }
 
-// hasLoop reports whether a worker of an app has an event loop.
+// hasLoop reports whether a worker of an app has or had an event loop.
 func hasLoop(a *ledger.AppTotals) bool {
 	return slices.ContainsFunc(a.Slots, func(s ledger.SlotTotals) bool { return s.Loop })
 }
 
-// queued returns how many connections wait in the accept queues of an app; false if
-// that is not known of any.
+// queued returns how many connections wait in the accept queues of an app, of those whose
+// length is known; false if that of none is.
 func queued(a *discovery.App) (n float64, ok bool) {
 	for _, l := range a.Listeners {
 		if l.HasQueue {
@@ -209,9 +215,9 @@ func queued(a *discovery.App) (n float64, ok bool) {
 	return n, ok
 }
 
-// requestsOf returns how many requests the workers of an app work on, and for how
-// many seconds on the oldest, at least; false if the state of one is not known. A
-// sync worker's connections are not counted: while it is busy it has one request.
+// requestsOf returns how many requests the workers of an app have in progress, and for how
+// many seconds at least the oldest, 0 without one; false if the state of a worker is not
+// known. A busy or stuck worker has at least one.
 func requestsOf(a *discovery.App, now time.Time) (n int, age float64, ok bool) {
 	for i := range a.Workers {
 		w := &a.Workers[i]
@@ -232,9 +238,9 @@ func requestsOf(a *discovery.App, now time.Time) (n int, age float64, ok bool) {
 	return n, age, true
 }
 
-// requestsIn returns how many requests wait in the event loop of a worker, and for
-// how many seconds the oldest request of its threads has been there, as far as its
-// start is known, or when it was first seen.
+// requestsIn returns how many requests wait in a worker's event loop, and for how many
+// seconds the oldest request of any of its threads has been in progress, by its start or
+// when it was first seen; oldest is 0 if neither is known.
 func requestsIn(w *discovery.Worker, now time.Time) (tasks int, oldest float64) {
 	for i := range w.RequestThreads {
 		t := &w.RequestThreads[i]

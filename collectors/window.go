@@ -16,7 +16,8 @@ const (
 	windowSpan   = 5 * time.Minute
 )
 
-// add adds a reading. One that is less than windowStep after the last is ignored.
+// add adds a reading to the window. It ignores one that is less than windowStep after the
+// last.
 func (w *window) add(now time.Time, v float64) {
 	if w.n > 0 && now.Sub(w.times[w.n-1]) < windowStep {
 		return
@@ -30,8 +31,9 @@ func (w *window) add(now time.Time, v float64) {
 	w.n++
 }
 
-// growth returns how much v exceeds the reading of windowSpan ago, or the first
-// reading if that is newer; ok is false without an earlier reading.
+// growth returns by how much v exceeds the reading of five minutes ago, or the oldest one
+// if that is newer; at least 0, also if v went back. false: there is no earlier reading of
+// that time.
 func (w *window) growth(now time.Time, v float64) (float64, bool) {
 	for i := range w.n {
 		if now.Sub(w.times[i]) <= windowSpan+windowStep {

@@ -33,7 +33,9 @@ func (*Workers) Descs() []*prometheus.Desc {
 	return descs(workersFamily, heartbeatFamily, workerEndsFamily, cutOffFamily, seriesDropped)
 }
 
-// Collect implements [Collector].
+// Collect implements [Collector]. An app that is down has only the ends of its workers;
+// one of which the state of a worker is not known has no counts by state. The error has a
+// lack for each app whose workers' states may not be read.
 func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
@@ -57,7 +59,8 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// workerStates adds the series and the state of one app's workers.
+// workerStates adds the series and the state of one app's workers: in which state each
+// is, and what it waits for.
 func workerStates(s *Sample, a *discovery.App) {
 	count := map[discovery.State]int{discovery.Idle: 0, discovery.Busy: 0, discovery.Stuck: 0, discovery.Booting: 0}
 	out := model.AppWorkers{App: a.Name, Unready: float64(a.Unready), Workers: make([]model.Worker, len(a.Workers))}

@@ -16,7 +16,8 @@ type WorkerEnds interface {
 	Dropped() uint64
 }
 
-// endsOf adds how the workers of an app ended, and how many of them in a request.
+// endsOf adds the metrics of how the workers of an app ended, and how many of them while
+// they had a request.
 func (c *Workers) endsOf(s *Sample, app string) {
 	cutOff := uint64(0)
 	for _, n := range c.ends.Of(app) {
