@@ -63,8 +63,9 @@ type chain struct {
 	Sentence string `json:"sentence"`
 }
 
-// check reads the status of a running exporter, prints it, and returns the exit
-// code: 0 healthy, 1 warning, 2 critical, 3 unknown.
+// check reads the status of a running exporter, prints it, and returns the exit code: 0
+// healthy, 1 warning, 2 critical, 3 unknown, also if it cannot be read or printed. With
+// --self it does what checkSelf does.
 func check(o checkOptions, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
@@ -85,9 +86,9 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 	return r.code
 }
 
-// checkSelf reports whether the exporter itself answers and is ready, whatever it
-// sees: what a container's health check wants, since nobody shall restart the
-// exporter because the app is ill. The code is 0 or 3.
+// checkSelf prints whether the exporter answers and is ready, and returns the exit code:
+// 0 if it is, else 3. The level of the apps does not count: a container's health check
+// must not restart the exporter because an app is critical.
 func checkSelf(ctx context.Context, o *checkOptions, stdout io.Writer) int {
 	resp, _, err := get(ctx, o.target, "-/ready", nil)
 	if err != nil {
@@ -99,8 +100,9 @@ func checkSelf(ctx context.Context, o *checkOptions, stdout io.Writer) int {
 	return exitHealthy
 }
 
-// fetch reads the status of the exporter; now is the exporter's own clock, so that
-// the age of its last look is right from another host too.
+// fetch returns the status of the exporter; one longer than answerLimit is an error. now is
+// the exporter's own clock, so that the age of the state is right from another host too;
+// this host's if the response has no date.
 func fetch(ctx context.Context, o *checkOptions) (a answer, now time.Time, err error) {
 	resp, shown, err := get(ctx, o.target, "api/v1/status", nil)
 	if err != nil {
@@ -122,9 +124,9 @@ type target struct {
 	http string // file with the settings of the HTTP client; "": none
 }
 
-// get requests a path below the exporter's URL, with parameters. Without an error the
-// answer is 200 and its body is the caller's to close; shown is the URL as it may be
-// printed.
+// get sends a GET request for a path below the exporter's URL, with parameters. Without an
+// error the status is 200, and the caller closes the body; shown is the URL as it may be
+// printed, without a login.
 func get(ctx context.Context, o target, path string, v url.Values) (resp *http.Response, shown string, err error) {
 	client, secure, err := httpClient(o.http)
 	if err != nil {
@@ -158,9 +160,10 @@ func get(ctx context.Context, o target, path string, v url.Values) (resp *http.R
 	return resp, shown, nil
 }
 
-// exporterURL returns the URL of an exporter by a URL or an address such as "web-1",
-// "web-1:9868" or ":9868/admin", which is https with secure, else http, and on the port
-// of the exporter unless it has another.
+// exporterURL returns the URL of an exporter. An address without a scheme, such as
+// "web-1", "web-1:9868" or ":9868/admin", is https with secure, else http, on localhost
+// if it has no host, and on the port of the exporter unless it has another; a URL stays
+// as it is. An error: no URL, neither host nor port, or another scheme.
 func exporterURL(address string, secure bool) (*url.URL, error) {
 	bare := !strings.Contains(address, "://")
 	if bare {
@@ -177,7 +180,8 @@ func exporterURL(address string, secure bool) (*url.URL, error) {
 }
 
 // httpClient returns the client of a file with the settings of the HTTP clients of
-// Prometheus, and whether it has a section tls_config; without a file the default one.
+// Prometheus, and whether a setting of its section tls_config is not empty; without a
+// file the default one and false. Quoted values of the file are cut out of the error.
 func httpClient(file string) (client *http.Client, secure bool, err error) {
 	if file == "" {
 		return http.DefaultClient, false, nil

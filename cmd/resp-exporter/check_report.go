@@ -27,12 +27,16 @@ type report struct {
 	now  time.Time // of the exporter's clock
 }
 
+// unknownReport returns the report that the state is not known, and why. Its lists are empty,
+// not nil, so that JSON has [] for them.
 func unknownReport(why string) report {
 	return report{Status: "unknown", Summary: why, code: exitUnknown, Apps: map[string]health.Status{}, Alerts: []health.Alert{}, Recovering: []health.Recovery{}, Recommendations: []string{}}
 }
 
-// report judges what the exporter said. Without an app the status is unknown,
-// whatever is found; no finding is good news only of an app that was looked at lately.
+// report returns what the command prints and its exit code, by the status that the exporter
+// returned. The level is unknown if that has no app (whatever the host's level is), no
+// level of the host, or a last check that is missing or too old; also if an app was not
+// judged and nothing else is unhealthy.
 func (a *answer) report(now time.Time) report {
 	if a.LastCheck == nil || a.Health == nil {
 		return unknownReport("the exporter has not finished its first check of the host yet")
@@ -58,7 +62,7 @@ func (a *answer) report(now time.Time) report {
 	}
 	switch {
 	case len(a.Apps) == 0:
-		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no app is seen on this host"
+		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no app is found on this host"
 		if len(r.Alerts) > 0 {
 			r.Summary += "; " + r.Alerts[0].Summary
 		}
@@ -75,7 +79,8 @@ func (a *answer) report(now time.Time) report {
 	return r
 }
 
-// sentences returns what holds up the apps: the causes, then the chains.
+// sentences returns what holds up the apps: the causes, then the chains. Of an app that was
+// not judged there is no cause; the text of one that nothing holds up is "".
 func (a *answer) sentences() (out []chain) {
 	for _, app := range a.Apps {
 		if app.Bottleneck != nil {
@@ -85,8 +90,8 @@ func (a *answer) sentences() (out []chain) {
 	return append(out, a.Chains...)
 }
 
-// explained returns the first sentence that explains the worst level: one of
-// an app that has it for anything but a resource of the host; "" without one.
+// explained returns the first sentence of an app that has an alert of the worst level for
+// anything but disk, memory or CPU; "" if there is none.
 func (r *report) explained(chains []chain, worst health.Level) string {
 	for _, c := range chains {
 		for _, a := range r.Apps[c.App].Alerts {
@@ -98,8 +103,9 @@ func (r *report) explained(chains []chain, worst health.Level) string {
 	return ""
 }
 
-// take adds what one status says and is not there yet: a full disk is in that
-// of every app.
+// take adds the alerts, recoveries and recommendations of one status that are not in the
+// report yet, and returns the level of the status. A full disk is in the status of every
+// app.
 func (r *report) take(s *health.Status) health.Level {
 	for _, a := range s.Alerts {
 		if !slices.Contains(r.Alerts, a) {
@@ -119,6 +125,7 @@ func (r *report) take(s *health.Status) health.Level {
 	return s.Overall
 }
 
+// print writes the report to w, as JSON or, for any other output, as lines of text.
 func (r *report) print(output string, w io.Writer) error {
 	if output == "json" {
 		return printJSON(r, w)
@@ -135,10 +142,10 @@ func (r *report) print(output string, w io.Writer) error {
 		return fmt.Sprintf("  %s from %s, ended %s ago: %s", a.Severity, utc(a.Since), health.FormatSeconds(max(0, r.now.Sub(a.Ended).Seconds())), a.Summary)
 	})
 	if muted := r.muted(); len(muted) > 0 {
-		b.add("Not judged: %s", strings.Join(muted, "; "))
+		b.add("Not evaluated: %s", strings.Join(muted, "; "))
 	}
 	if well := r.well(); len(well) > 0 {
-		b.add("Well: %s", strings.Join(well, "; "))
+		b.add("Healthy: %s", strings.Join(well, "; "))
 	}
 	_, err := w.Write(b.Bytes())
 	return err
@@ -154,10 +161,12 @@ func (l *lines) list(title string, n int, line func(i int) string) {
 	}
 }
 
+// utc returns a time in UTC as "2026-01-02 15:04:05 UTC".
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// well returns what is healthy: apps, and components of those that are not healthy as a
-// whole.
+// well returns a text for each app, by name, then one for the host and stores if they are
+// in the report: the name alone if all components are healthy, else "disk, cpu of shop".
+// One without a healthy component has none.
 func (r *report) well() []string {
 	var out []string
 	of := func(name string, s *health.Status) {
@@ -189,7 +198,8 @@ func healthyOf(s *health.Status) []string {
 	return out
 }
 
-// muted returns the components that are not judged, by app.
+// muted returns the components that are not judged, one text for each app: "disk, cpu of
+// shop".
 func (r *report) muted() []string {
 	var out []string
 	for _, app := range slices.Sorted(maps.Keys(r.Apps)) {

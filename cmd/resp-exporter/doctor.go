@@ -19,9 +19,9 @@ type doctorOptions struct {
 	output string // "text" or "json"
 }
 
-// examine looks at all that the exporter would look at, prints what is missing
-// and its remedy, and returns the exit code: 0 if all that is configured
-// works, 1 if not, or if the configuration cannot be loaded.
+// examine reads everything that the exporter would read, prints what is missing and its
+// remedy, and returns the exit code: 0 if all that is configured works, 1 if not, or if
+// the configuration cannot be loaded or the findings not printed.
 func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,6 +40,8 @@ func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// printDiagnosis writes a diagnosis to w, as JSON or, for any other output, as lines of
+// text, in which a remedy that several findings share is printed once.
 func printDiagnosis(found *doctor.Diagnosis, output string, w io.Writer) error {
 	if output == "json" {
 		return printJSON(found, w)

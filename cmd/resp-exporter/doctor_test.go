@@ -101,7 +101,7 @@ func TestPrintDiagnosis(t *testing.T) {
 	finding := func(detail string, reason collectors.Reason, isFault bool, remedy ...string) doctor.Finding {
 		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Remedy: append([]string{}, remedy...)}
 	}
-	d := &doctor.Diagnosis{Status: "fault", Summary: "1 thing that is configured cannot work, 3 notes", Sections: []doctor.Section{
+	d := &doctor.Diagnosis{Status: "fault", Summary: "1 configured item cannot work, 3 notes", Sections: []doctor.Section{
 		{Name: "exporter", Status: "ok", Facts: []string{"runs as zoe (uid 5)"}},
 		{Name: "process", Status: "fault", Findings: []doctor.Finding{finding("no", collectors.Permission, true, "one", "two"), finding("so it is", collectors.OK, false)}},
 		{Name: "workers", Status: "note", Findings: []doctor.Finding{finding("no too", collectors.Permission, false, "one", "two"), finding("so it is too", collectors.OK, false)}},
@@ -110,7 +110,7 @@ func TestPrintDiagnosis(t *testing.T) {
 	if err := printDiagnosis(d, "text", &out); err != nil {
 		t.Fatal(err)
 	}
-	const want = `resp-exporter FAULT - 1 thing that is configured cannot work, 3 notes
+	const want = `resp-exporter FAULT - 1 configured item cannot work, 3 notes
 exporter: ok
   runs as zoe (uid 5)
 process: fault

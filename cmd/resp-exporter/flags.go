@@ -30,9 +30,25 @@ type flags struct {
 	leak  *leakOptions    // the command is leak
 }
 
+// parseFlags returns the flags of the command line, or an error if that is wrong. done:
+// help or the version was printed, and there is nothing else to do; the error is nil then.
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	f := flags{app: app.Options{Env: os.Environ(), Version: version.Version}}
-	k := kingpin.New("resp-exporter", "Monitors Flask and other Python web apps on this host from outside and exports Prometheus metrics.")
+	k, finish := commandLine(&f, stdout, stderr)
+	command, err := k.Parse(args)
+	if err != nil || f.done {
+		if f.done {
+			err = nil
+		}
+		return f, err
+	}
+	return f, finish(command)
+}
+
+// commandLine returns the commands and flags, which set f when they are parsed, and
+// what to call then with the name of the command: it checks the flags together.
+func commandLine(f *flags, stdout, stderr io.Writer) (k *kingpin.Application, finish func(command string) error) {
+	k = kingpin.New("resp-exporter", "Monitors Flask and other Python web apps on this host from outside and exports Prometheus metrics.")
 	k.UsageWriter(stdout).ErrorWriter(stderr)
 	k.Terminate(func(int) { f.done = true })
 	k.Version(version.Print("resp_exporter"))
@@ -58,28 +74,24 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	log := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(k, log)
 
-	command, err := k.Parse(args)
-	f.ask, f.seek, f.stack, f.past, f.leak = ask[command], seek[command], stack[command], past[command], leaks[command]
-	if f.past != nil {
-		f.past.stateDir = f.app.StateDir
-	}
-	if err != nil || f.done {
-		if f.done {
-			err = nil
+	return k, func(command string) (err error) {
+		f.ask, f.seek, f.stack, f.past, f.leak = ask[command], seek[command], stack[command], past[command], leaks[command]
+		if f.past != nil {
+			f.past.stateDir = f.app.StateDir
 		}
-		return f, err
+		f.app.Logger = promslog.New(log)
+		f.app.Off = collectorsOff(wanted, *disable)
+		f.app.RoutePrefix, err = routePrefix(*prefix, f.app.ExternalURL)
+		if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
+			return fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
+		}
+		return err
 	}
-	f.app.Logger = promslog.New(log)
-	f.app.Off = collectorsOff(wanted, *disable)
-	f.app.RoutePrefix, err = routePrefix(*prefix, f.app.ExternalURL)
-	if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
-		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
-	}
-	return f, err
 }
 
 // collectorsOff returns for each collector whether it is disabled; disable is
-// --collector.disable-defaults.
+// --collector.disable-defaults, after which only those that the user switched on are
+// enabled.
 func collectorsOff(wanted map[string]*choice, disable bool) map[string]bool {
 	off := make(map[string]bool, len(wanted))
 	for name, w := range wanted {
@@ -88,16 +100,19 @@ func collectorsOff(wanted map[string]*choice, disable bool) map[string]bool {
 	return off
 }
 
-// pathFlags adds where things lie, and a flag that is for demonstrations alone.
+// pathFlags adds the flags of the directories, and one of the time scale that is for
+// demonstrations only.
 func pathFlags(k *kingpin.Application, o *app.Options) {
 	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&o.ProcRoot)
 	k.Flag("path.sysfs", "Mount point of sysfs.").Default("/sys").StringVar(&o.SysRoot)
 	k.Flag("path.rootfs", "Mount point of the host's root file system.").Default("/").StringVar(&o.RootFS)
 	k.Flag("state.dir", "Directory of the healing journal, the history and incidents; created only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
+	k.Flag("control.dir", "Directory of the control files, which tell apps that use resp_flask.py to shed requests or to collect garbage; created only when an action needs it, empty for none.").Default("/run/resp-exporter/control").StringVar(&o.ControlDir)
 	k.Flag("leak.time-scale", "How many times faster time passes for the detector of memory leaks.").Hidden().Default("1").Float64Var(&o.LeakTimeScale)
 }
 
-// checkFlags adds the command check, and returns its options under its name.
+// checkFlags adds the command check. It returns a map with one entry: the full name of
+// the command, and its options, which are set when the command line is parsed.
 func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	o := &checkOptions{}
 	c := k.Command("check", "Print the status that a running exporter reports; exit code 0 healthy, 1 warning, 2 critical, 3 unknown.")
@@ -108,7 +123,8 @@ func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	return map[string]*checkOptions{c.FullCommand(): o}
 }
 
-// doctorFlags adds the command doctor, and returns its options under its name.
+// doctorFlags adds the command doctor. It returns a map of the command's full name to its
+// options, as checkFlags does.
 func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	o := &doctorOptions{}
 	c := k.Command("doctor", "Check the whole setup once, with the flags of serve, and print what is missing and how to fix it; exit code 1 if something that is configured cannot work.")
@@ -116,10 +132,11 @@ func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	return map[string]*doctorOptions{c.FullCommand(): o}
 }
 
-// stackFlags adds the command stack, and returns its options under its name.
+// stackFlags adds the command stack. It returns a map of the command's full name to its
+// options, as checkFlags does.
 func stackFlags(k *kingpin.Application) map[string]*stackOptions {
 	o := &stackOptions{}
-	c := k.Command("stack", "Print the Python stacks of a process and what its threads wait in, without pausing it; exit code 1 if it cannot be looked at.")
+	c := k.Command("stack", "Print the Python stacks of a process and what its threads wait in, without pausing it; exit code 1 if they cannot be read.")
 	c.Arg("pid", "Process id.").Required().SetValue((*pidValue)(&o.pid))
 	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
 	return map[string]*stackOptions{c.FullCommand(): o}
@@ -128,7 +145,8 @@ func stackFlags(k *kingpin.Application) map[string]*stackOptions {
 // pidValue is a process id on the command line.
 type pidValue int
 
-// Set parses a process id.
+// Set sets v to the process id in s. A text that is no number from 1 to 2^31-1 is an
+// error.
 func (v *pidValue) Set(s string) error {
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < 1 {
@@ -141,13 +159,14 @@ func (v *pidValue) Set(s string) error {
 // String returns the process id.
 func (v *pidValue) String() string { return strconv.Itoa(int(*v)) }
 
-// historyFlags adds the command history, and returns its options under its name.
+// historyFlags adds the command history. It returns a map of the command's full name to
+// its options, as checkFlags does.
 func historyFlags(k *kingpin.Application) map[string]*historyOptions {
 	o := &historyOptions{}
-	c := k.Command("history", "Print what the requests of the apps did at a time, or from one to another: of the running exporter, else of its state directory; exit code 1 if neither can be read.")
+	c := k.Command("history", "Print what the requests of the apps did at one time or in a range, as the running exporter reports it, or from the state directory if none runs; exit code 1 if neither can be read.")
 	c.Flag("at", "Time, such as 03:12, \"2026-03-01 03:12\", 2026-03-01T03:12:00Z or -10m.").StringVar(&o.at)
-	c.Flag("from", "Begin of a time; default: 15 minutes before its end.").StringVar(&o.from)
-	c.Flag("to", "End of a time; default: now.").StringVar(&o.to)
+	c.Flag("from", "Start of a range; default: 15 minutes before its end.").StringVar(&o.from)
+	c.Flag("to", "End of a range; default: now.").StringVar(&o.to)
 	c.Flag("app", "Name of an app; default: all.").StringVar(&o.app)
 	c.Flag("json", "Print JSON.").BoolVar(&o.json)
 	c.Flag("url", "URL of the exporter, with its path if it has one; without a scheme an address such as web-1:9868.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
@@ -160,6 +179,8 @@ type choice struct {
 	on, byUser bool
 }
 
+// collectorFlags adds a flag for each collector, on by default, and returns the choices by
+// the name of the collector. They are set when the command line is parsed.
 func collectorFlags(k *kingpin.Application) map[string]*choice {
 	wanted := make(map[string]*choice)
 	for _, e := range collectors.Catalog() {
@@ -170,7 +191,8 @@ func collectorFlags(k *kingpin.Application) map[string]*choice {
 	return wanted
 }
 
-// routePrefix takes the flag, else the path of the external URL.
+// routePrefix returns the flag's value, or if it is empty the path of the external URL; ""
+// if both are. An error: the external URL, read only without a flag, cannot be parsed.
 func routePrefix(prefix, external string) (string, error) {
 	if external == "" || prefix != "" {
 		return prefix, nil

@@ -41,8 +41,8 @@ type historyReport struct {
 }
 
 // printHistory prints what the apps did at a time, or from one to another, and returns the
-// exit code: 0, 1 if neither the exporter nor its state directory could be read, 2 if a
-// time is wrong.
+// exit code: 0, 1 if neither the exporter nor its state directory could be read or the
+// output not written, 2 if a time is wrong.
 func printHistory(o historyOptions, stdout, stderr io.Writer) int {
 	o.now, o.location = time.Now(), time.Local //nolint:gosmopolitan // people give times of their clock
 	q, err := o.query()
@@ -69,7 +69,9 @@ func printHistory(o historyOptions, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// query returns what is wanted.
+// query returns the time or the range and the app that the flags ask for. A time that
+// cannot be parsed, --at with --from or --to, or a range that
+// [historystatus.Query.Complete] refuses, is an error.
 func (o *historyOptions) query() (q historystatus.Query, err error) {
 	q.App = o.app
 	for _, x := range []struct {
@@ -92,8 +94,9 @@ func (o *historyOptions) query() (q historystatus.Query, err error) {
 	return q, nil
 }
 
-// parseMoment reads a time as people write it: 03:12 is the last time that clocks showed
-// that; -10m is ten minutes ago.
+// parseMoment returns a time as people write it: 03:12 is the last time that clocks
+// showed that, -10m is ten minutes ago, and a date with a time is in location unless it
+// names a zone. What is none is an error, which names examples.
 func parseMoment(s string, now time.Time, location *time.Location) (time.Time, error) {
 	if ago, ok := strings.CutPrefix(s, "-"); ok {
 		if d, err := time.ParseDuration(ago); err == nil && d >= 0 {
@@ -121,7 +124,9 @@ func parseMoment(s string, now time.Time, location *time.Location) (time.Time, e
 	return time.Time{}, errors.New("expected a time such as 03:12, \"2026-03-01 03:12\", 2026-03-01T03:12:00Z or -10m")
 }
 
-// fromExporter reads the history from the running exporter.
+// fromExporter returns the history that the running exporter reports, one moment if --at is
+// given, else a range, with its incidents and last words. If one of both cannot be read, it
+// returns that error.
 func (o *historyOptions) fromExporter(ctx context.Context, q *historystatus.Query) (*historyReport, error) {
 	r := &historyReport{Source: o.url}
 	into := any(&r.History)
@@ -147,7 +152,8 @@ func (o *historyOptions) fromExporter(ctx context.Context, q *historystatus.Quer
 	return r, nil
 }
 
-// getJSON reads an answer of the exporter.
+// getJSON decodes the response of the exporter at a path into the value that into points
+// to. A response longer than answerLimit, or that is no JSON of this shape, is an error.
 func getJSON(ctx context.Context, o target, path string, v url.Values, into any) error {
 	resp, shown, err := get(ctx, o, path, v)
 	if err != nil {
@@ -160,7 +166,8 @@ func getJSON(ctx context.Context, o target, path string, v url.Values, into any)
 	return nil
 }
 
-// fromFiles reads the state directory.
+// fromFiles returns the history in the state directory, with the bounds of the exporter's
+// JSON, or an error if it cannot be read. It is for when no exporter runs.
 func (o *historyOptions) fromFiles(q *historystatus.Query) (*historyReport, error) {
 	h, err := history.Read(o.stateDir)
 	if err != nil {
@@ -189,7 +196,8 @@ func (o *historyOptions) fromFiles(q *historystatus.Query) (*historyReport, erro
 // aroundMoment is how far from a moment last words are shown.
 const aroundMoment = time.Minute
 
-// within leaves out the incidents and last words of other times.
+// within removes from the report the incidents and last words that are outside of the
+// range that q asks for; for one moment, those that are more than aroundMoment away.
 func (r *historyReport) within(q *historystatus.Query) {
 	from, to := q.From, q.To
 	if !q.At.IsZero() {
@@ -209,7 +217,7 @@ func (r *historyReport) within(q *historystatus.Query) {
 	r.Incidents, r.LastWords = list, words
 }
 
-// print writes the report.
+// print writes the report to w, as text or with --json as JSON.
 func (r *historyReport) print(o *historyOptions, w io.Writer) error {
 	if o.json {
 		return printJSON(r, w)
@@ -238,6 +246,8 @@ type historyText struct {
 	at func(time.Time) string
 }
 
+// none adds the line that says from when to when there are samples. A nil time: there are
+// none.
 func (p *historyText) none(from, to *time.Time) {
 	if from == nil || to == nil {
 		p.add("No samples are kept.")
@@ -246,6 +256,7 @@ func (p *historyText) none(from, to *time.Time) {
 	p.add("There are samples from %s to %s.", p.at(*from), p.at(*to))
 }
 
+// moment adds the lines about the requests in hand at one time.
 func (p *historyText) moment(m *historystatus.Moment) {
 	if m.At == nil {
 		p.add("There is no sample within 10 s of that time.")
@@ -263,6 +274,7 @@ func (p *historyText) moment(m *historystatus.Moment) {
 	}
 }
 
+// history adds the lines about a time span: its samples and where requests spent it.
 func (p *historyText) history(h *historystatus.History) {
 	if h.Samples == 0 {
 		p.add("There is no sample from %s to %s.", p.at(h.From), p.at(h.To))
@@ -280,6 +292,7 @@ func (p *historyText) history(h *historystatus.History) {
 	}
 }
 
+// incident adds the lines about one incident.
 func (p *historyText) incident(x *historystatus.Incident) {
 	end := "is open"
 	if x.End != nil {
@@ -297,6 +310,7 @@ func (p *historyText) incident(x *historystatus.Incident) {
 	}
 }
 
+// words adds the line about a worker that ended in a request.
 func (p *historyText) words(x *records.LastWords) {
 	where := "stack not known"
 	if s := x.Stack; s != nil {
@@ -312,7 +326,7 @@ func (p *historyText) words(x *records.LastWords) {
 	p.add("Worker %s of %s (pid %d) ended at %s (%s) in %s, %s for %s%s", x.Slot, x.App, x.PID, p.at(x.Ended), x.Reason, where, waitOf(x.On, x.Peer), health.FormatSeconds(x.Seconds), digest)
 }
 
-// or returns a text, or another one where it is not known.
+// or returns the text that s points to, or other if s is nil.
 func or(s *string, other string) string {
 	if s == nil {
 		return other
@@ -320,7 +334,8 @@ func or(s *string, other string) string {
 	return *s
 }
 
-// place returns a line as " (pay, billing.py:131)"; "" where it is not known.
+// place returns a line as " (pay, billing.py:131)", with "?" for a function that is not
+// known; "" without the file or the number of the line.
 func place(function, file *string, line *int) string {
 	if file == nil || line == nil {
 		return ""
@@ -328,6 +343,7 @@ func place(function, file *string, line *int) string {
 	return " (" + or(function, "?") + ", " + *file + ":" + strconv.Itoa(*line) + ")"
 }
 
+// waitOf returns "on" and the peer of a wait, or its kind if the peer is not known.
 func waitOf(on string, peer *string) string {
 	if peer != nil {
 		return "on " + *peer
@@ -335,7 +351,8 @@ func waitOf(on string, peer *string) string {
 	return "on " + on
 }
 
-// behind returns the statement and the root of a wait.
+// behind returns who holds up a wait, and then the statement: ", held up by … : SELECT
+// …". It is "" if neither is known.
 func behind(digest *string, b *historystatus.Blocker) (out string) {
 	if b != nil {
 		switch {
@@ -353,6 +370,7 @@ func behind(digest *string, b *historystatus.Blocker) (out string) {
 	return out
 }
 
+// counted returns a number with its noun, which gets an s unless the number is 1.
 func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

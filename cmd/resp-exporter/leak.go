@@ -24,18 +24,20 @@ type leakOptions struct {
 	latched bool
 }
 
-// leakFlags adds the command leak, and returns its options under its name.
+// leakFlags adds the command leak. It returns a map of the command's full name to its
+// options, as checkFlags does.
 func leakFlags(k *kingpin.Application) map[string]*leakOptions {
 	o := &leakOptions{}
-	c := k.Command("leak", "Judge memory traces of processes: files with the columns "+trace.Header+", which may be compressed with gzip. Exit code 1 if one cannot be read.")
+	c := k.Command("leak", "Report whether memory traces of processes show a leak: files with the columns "+trace.Header+", which may be compressed with gzip. Exit code 1 if one cannot be read.")
 	c.Arg("file", "Trace.").Required().StringsVar(&o.files)
 	c.Flag("csv", "Print trace,verdict,detected_at_s,slope_bytes_per_s; --no-csv prints sentences.").Default("true").BoolVar(&o.csv)
 	c.Flag("latched", "The verdict is leak if an alarm was ever raised, not only if one stands at the end.").BoolVar(&o.latched)
 	return map[string]*leakOptions{c.FullCommand(): o}
 }
 
-// judgeTraces writes what the detector says of each trace to stdout and returns the exit
-// code: 0, or 1 if a file cannot be read, which the others are judged in spite of.
+// judgeTraces writes the verdict on each trace to stdout and returns the exit code: 0, or
+// 1 if a file cannot be read, after which the others are still evaluated, or if the CSV
+// cannot be written.
 func judgeTraces(o leakOptions, stdout, stderr io.Writer) int {
 	code := 0
 	w := csv.NewWriter(stdout)
@@ -62,6 +64,8 @@ func judgeTraces(o leakOptions, stdout, stderr io.Writer) int {
 	return code
 }
 
+// judgeTrace returns the verdict on the trace in a file. An error of opening it is without
+// its path.
 func judgeTrace(path string) (leak.Verdict, error) {
 	f, err := os.Open(path) //nolint:gosec // a file that the user names
 	if err != nil {
@@ -79,7 +83,9 @@ func traceName(path string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".gz"), ".csv")
 }
 
-// raised returns when the alarm that counts was raised, and whether there is one.
+// raised returns when the alarm that counts was raised, in seconds of the trace, and
+// whether there is one. latched: the first alarm counts, else the one that stands at the
+// end.
 func raised(v *leak.Verdict, latched bool) (float64, bool) {
 	at := v.Since
 	if latched {
@@ -88,6 +94,8 @@ func raised(v *leak.Verdict, latched bool) (float64, bool) {
 	return at, !math.IsNaN(at)
 }
 
+// leakRow returns the columns of one trace: its name, ok or leak, and for a leak the time
+// of the alarm in seconds and the slope in bytes per second.
 func leakRow(name string, v *leak.Verdict, latched bool) []string {
 	at, ok := raised(v, latched)
 	if !ok {
@@ -96,6 +104,7 @@ func leakRow(name string, v *leak.Verdict, latched bool) []string {
 	return []string{name, "leak", strconv.FormatFloat(at, 'f', 1, 64), strconv.FormatFloat(v.Slope, 'f', 3, 64)}
 }
 
+// leakSentence returns the verdict on one trace as a line of text.
 func leakSentence(name string, v *leak.Verdict, latched bool) string {
 	at, ok := raised(v, latched)
 	if !ok {

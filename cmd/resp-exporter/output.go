@@ -13,12 +13,14 @@ import (
 // and servers of others: each is cleaned as a whole, see [text.Line].
 type lines struct{ bytes.Buffer }
 
+// add adds one line, without control characters.
 func (l *lines) add(format string, args ...any) {
 	l.WriteString(text.Line(fmt.Sprintf(format, args...)))
 	l.WriteByte('\n')
 }
 
-// printLine writes one line, cleaned.
+// printLine writes one line to w, without characters that could control a terminal.
+// Errors are ignored.
 func printLine(w io.Writer, format string, args ...any) {
 	var l lines
 	l.add(format, args...)

@@ -54,7 +54,7 @@ const (
 )
 
 // printStacks writes where the threads of a process are to stdout and returns the exit
-// code: 0, or 1 if the process cannot be read.
+// code: 0, or 1 if the process cannot be read or the output not written.
 func printStacks(procRoot string, o stackOptions, stdout, stderr io.Writer) int {
 	r := procfs.New(procRoot)
 	p, err := openPython(r, o.pid)
@@ -75,7 +75,8 @@ func printStacks(procRoot string, o stackOptions, stdout, stderr io.Writer) int 
 	return 0
 }
 
-// openPython opens a process; one that starts is given a little time.
+// openPython opens a process whose stacks are to be read. If its interpreter has not
+// started yet, it tries again for a little time; then the error is [pystack.ErrNotReady].
 func openPython(r *procfs.FS, pid int) (p *pystack.Process, err error) {
 	for range stackTries {
 		if p, err = pystack.Open(r, pid, pystack.NewCache()); !errors.Is(err, pystack.ErrNotReady) {
@@ -86,7 +87,8 @@ func openPython(r *procfs.FS, pid int) (p *pystack.Process, err error) {
 	return p, err
 }
 
-// stackError returns a sentence for people.
+// stackError returns a sentence that says why a process cannot be read and, if permission
+// was denied, what the user can do.
 func stackError(r *procfs.FS, pid int, err error) string {
 	if u, ok := errors.AsType[*pystack.Unsupported](err); ok {
 		return fmt.Sprintf("process %d: %v", pid, u)
@@ -103,8 +105,10 @@ func stackError(r *procfs.FS, pid int, err error) string {
 	}
 }
 
-// goneText returns why a process has nothing to be read: it does not exist, or is none
-// that runs a program.
+// goneText returns a sentence that says why a process has nothing to be read: it does not
+// exist (also if its stat cannot be read for another reason), is a thread of the kernel, or
+// has ended; else that it has ended or its program cannot be read, which both look the
+// same.
 func goneText(r *procfs.FS, pid int) string {
 	b, err := r.Read(pid, "stat")
 	if err != nil {
@@ -120,7 +124,10 @@ func goneText(r *procfs.FS, pid int) string {
 	return fmt.Sprintf("process %d has ended, or its program cannot be read", pid)
 }
 
-// lookAtAll returns where all threads of a process are.
+// lookAtAll returns where the threads of a process are, without those whose state cannot be
+// read; an error if they cannot be listed, errEnded if that leaves none. Those beyond the
+// bound are counted in Left. What cannot be read of the interpreter's lock and collector
+// counts as not held and not running.
 func lookAtAll(r *procfs.FS, p *pystack.Process, pid int) (*stackReport, error) {
 	report := &stackReport{PID: pid, Python: p.Version().String(), Threads: []threadStack{}}
 	tasks, err := r.Entries(r.Path(pid, "task"), nil)
@@ -153,7 +160,8 @@ func lookAtAll(r *procfs.FS, p *pystack.Process, pid int) (*stackReport, error) 
 	return report, nil
 }
 
-// look sets where a thread is; one that runs meanwhile is looked at again.
+// look sets the stack of a thread. It reads the stack a few more times if the thread ran
+// meanwhile.
 func (t *threadStack) look(p *pystack.Process, s *pystack.Stack) {
 	out := p.Look(t.TID, s)
 	for range stackTries {
@@ -175,8 +183,8 @@ func (t *threadStack) look(p *pystack.Process, s *pystack.Stack) {
 
 var errEnded = errors.New("the process has ended")
 
-// describe sets what the kernel says of a thread; it returns false of one that has
-// ended.
+// describe sets the state of a thread, and its name if that can be read. It returns false,
+// and sets nothing, if the state cannot be read, as after the thread's end.
 func (t *threadStack) describe(r *procfs.FS, pid int) bool {
 	task := "task/" + strconv.Itoa(t.TID) + "/"
 	b, err := r.Read(pid, task+"stat")
@@ -194,7 +202,8 @@ func (t *threadStack) describe(r *procfs.FS, pid int) bool {
 	return true
 }
 
-// waitsFor reports whether a thread waits for the interpreter's lock.
+// waitsFor reports whether a thread waits for the interpreter's lock; false also if its
+// system call cannot be read.
 func waitsFor(r *procfs.FS, pid, tid int, lock *pystack.GIL) bool {
 	b, err := r.Read(pid, "task/"+strconv.Itoa(tid)+"/syscall")
 	if err != nil {
@@ -204,6 +213,8 @@ func waitsFor(r *procfs.FS, pid, tid int, lock *pystack.GIL) bool {
 	return err == nil && callName(c.NR) == "futex" && lock.Waits(c.Args[0])
 }
 
+// stateName returns a word for the state of a thread in /proc, or the letter itself if it
+// has none.
 func stateName(state byte) string {
 	switch state {
 	case 'R':
@@ -221,6 +232,7 @@ func stateName(state byte) string {
 	}
 }
 
+// print writes the report to w, as JSON or, for any other output, as lines of text.
 func (s *stackReport) print(output string, w io.Writer) error {
 	if output == "json" {
 		return printJSON(s, w)
@@ -244,6 +256,7 @@ func (s *stackReport) print(output string, w io.Writer) error {
 	return err
 }
 
+// print adds the lines about one thread: its name, its state and its frames.
 func (t *threadStack) print(b *lines) {
 	name := t.Name
 	if t.Main {
@@ -261,6 +274,8 @@ func (t *threadStack) print(b *lines) {
 	}
 	b.add("thread %d (%s): %s", t.TID, name, what)
 	switch {
+	case t.Outcome == string(pystack.Beyond):
+		b.add("    its stack is not read: of the threads of all interpreters the last %d are", pystack.MaxThreads)
 	case t.Outcome != string(pystack.OK):
 		b.add("    its stack cannot be told: %s", t.Outcome)
 	case len(t.Frames) == 0:

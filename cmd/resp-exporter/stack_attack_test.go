@@ -33,8 +33,8 @@ names["f"].__code__ = names["f"].__code__.replace(co_name=name, co_qualname=name
 names["f"]()
 `
 
-// Whatever a process calls itself and its parts: the command ends, what it prints is
-// bounded and has no control characters, and it says how many threads are left out.
+// Whatever name a process and its parts have, the command ends, its output is bounded and
+// has no control characters, and it says how many threads are left out.
 func TestAttackStackNames(t *testing.T) {
 	t.Parallel()
 	const threads = pystack.MaxThreads + 50

@@ -2,8 +2,9 @@ package main
 
 import "strconv"
 
-// callName returns the name of a system call of x86-64, the only architecture of
-// which stacks are read; "call 999" for one in which threads do not wait.
+// callName returns the name of a system call of x86-64, the only architecture of which
+// stacks are read; "call 999" for one that is not in its list, which has those in which
+// threads wait.
 func callName(nr int) string {
 	name, ok := map[int]string{
 		0:   "read",

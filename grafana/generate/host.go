@@ -26,45 +26,51 @@ func host() *dashboard {
 	return d
 }
 
-// waiting is the share of time in which some, or all (full), tasks of the host
-// that could have run waited for a resource.
+// waiting returns the query of the share of time in which some, or all (full), runnable
+// tasks of the host waited for a resource.
 func waiting(resource, kind string) string {
 	return rate(on("resp_pressure_waiting_seconds_total", fmt.Sprintf("resource=%q", resource), fmt.Sprintf("kind=%q", kind)))
 }
 
-// ahead is how full file systems will be if they go on as in the last six
-// hours.
+// ahead returns the query of the forecast usage of file systems, from the last six hours,
+// at most 1.5: a file that is created now does not mean 1000 %. It has no value with less
+// than an hour of samples, because minutes do not predict a day.
 func ahead(seconds int) string {
-	return fmt.Sprintf("clamp_min(predict_linear(%s[6h], %d), 0)", on("resp_disk_usage_ratio"), seconds)
+	used := on("resp_disk_usage_ratio")
+	return fmt.Sprintf("clamp(predict_linear(%s[6h], %d), 0, 1.5) and %[1]s and count_over_time(%[1]s[5h] offset 1h) > 0", used, seconds)
 }
+
+const noForecast = "no forecast yet: it needs an hour of samples"
 
 const hour = 60 * 60
 
 func (d *dashboard) hostVerdict() {
 	d.line(4,
-		stat("Is the host healthy?", "The exporter's verdict about each host: the worst level of its memory, CPU and disks.", unitPlain).
-			query("max by (instance) ("+on("resp_health_status", `app=""`, `component=~"memory|cpu|disk"`)+")", ofHost).health().named().columns(6),
-		timeline("Which resource is short?", "The levels of memory, CPU and disks over time. If an app changed after one of them, it is a victim or the cause; the rows below show the use by each app.").
+		stat("Host verdict", "The exporter's verdict about each host: the worst level of its memory, CPU and disks.", unitPlain).
+			now(seen("instance", on("resp_health_status", `app=""`, `component=~"memory|cpu|disk"`)), ofHost).health().named().columns(6),
+		timeline("Levels of memory, CPU and disks", "The levels of memory, CPU and disks over time. If an app changed after one of them, it is a victim or the cause; the rows below show the use by each app.").
 			query(on("resp_health_status", `app=""`, `component=~"memory|cpu|disk"`), "{{component}} {{instance}}").health().to("resp-overview", "Overview"),
-		stat("Full within a day", "File systems that are more than 60 % full and, at the rate of the last six hours, completely full within a day: their predicted use.", unitRatio).
-			now(ahead(24*hour)+" > 1 and "+on("resp_disk_usage_ratio")+" > 0.6", ofMount).named().none("no file system").columns(6),
+		stat("Full within a day", "File systems that are more than 60 % full and, at the rate of the last six hours, completely full within a day: their predicted use. A forecast needs an hour of samples.", unitRatio).
+			now("("+ahead(24*hour)+") > 1 and "+on("resp_disk_usage_ratio")+" > 0.6", ofMount).inTurn("red").named().none("none is expected").columns(6),
 	)
 }
 
 func (d *dashboard) hostNumbers() {
 	d.line(3,
 		stat("CPU", "The host with the highest CPU use in the last minute.", unitRatio).
-			now(worst(on("resp_host_cpu_usage_ratio")), ofHost).named(),
-		stat("CPU pressure", "The host where tasks waited longest for a CPU: share of the time of the last minutes.", unitRatio).
-			now(worst(waiting("cpu", "some")), ofHost).named().none("no pressure data"),
+			judgedOn(worst(on("resp_host_cpu_usage_ratio")), ofHost, ">=", "cpu").named(),
+		stat("CPU pressure", "The host where tasks waited longest for a CPU: share of the time of the last minutes. Orange above 60 %.", unitRatio).
+			beyond(worst(waiting("cpu", "some")), ofHost, "> 0.6", "orange").named().rounded().none("no pressure data"),
 		stat("Memory", "The host with the largest share of its memory in use.", unitRatio).
-			now(worst(on("resp_host_memory_usage_ratio")), ofHost).named(),
-		stat("Memory pressure", "The host where tasks waited longest for memory. A value that stays above 0 means that memory is short, even if some is free.", unitRatio).
-			now(worst(waiting("memory", "some")), ofHost).named().none("no pressure data"),
+			judgedOn(worst(on("resp_host_memory_usage_ratio")), ofHost, ">=", "memory").named(),
+	)
+	d.line(3,
+		stat("Memory pressure", "The host where tasks waited longest for memory. A value that stays above 0 means that memory is short, even if some is free. Orange above 10 %.", unitRatio).
+			beyond(worst(waiting("memory", "some")), ofHost, "> 0.1", "orange").named().rounded().none("no pressure data"),
 		stat("Fullest disk", "The file system with the largest share of its space used.", unitRatio).
-			now(worst(on("resp_disk_usage_ratio")), ofMount).named(),
+			judgedOn(worst(on("resp_disk_usage_ratio")), ofMount, ">=", "disk").named(),
 		stat("Disk pressure", "The host where tasks waited longest for reads and writes.", unitRatio).
-			now(worst(waiting("io", "some")), ofHost).named().none("no pressure data"),
+			figure(worst(waiting("io", "some")), ofHost).named().rounded().none("no pressure data"),
 	)
 }
 
@@ -94,14 +100,17 @@ func (d *dashboard) hostDisks() {
 	d.line(7,
 		graph("Space in use", "Share of each file system's space that is used. At 1 databases stop, and logs and uploads fail.", unitRatio).
 			query(on("resp_disk_usage_ratio"), ofMount).atMost(1).limits("disk"),
-		graph("Predicted in 24 hours", "Predicted use of each file system in 24 hours, at the rate of the last six. Above the limits you have one day left to act. A line that jumps up and down is a file that is created and removed repeatedly.", unitRatio).
-			query(ahead(24*hour), ofMount).limits("disk"),
-		graph("Disk pressure (waiting tasks)", "Share of the time in which some, or all, tasks waited for reads and writes. If the database is slow at the same time, the disk is the cause, not the query.", unitRatio).
+		graph("Predicted in 24 hours", "Predicted use of each file system in 24 hours, at the rate of the last six; from an hour of samples on. Above the limits you have one day left to act. A line that jumps up and down is a file that is created and removed repeatedly.", unitRatio).
+			query(ahead(24*hour), ofMount).limits("disk").where(ahead(24*hour)).none(noForecast),
+		graph("Disk pressure over time", "Share of the time in which some, or all, tasks waited for reads and writes. If the database is slow at the same time, the disk is the cause, not the query.", unitRatio).
 			query(waiting("io", "some"), "some "+ofHost).query(waiting("io", "full"), "all "+ofHost).atMost(1).none("no pressure data").to("resp-database", "Database and pools"),
+	)
+	d.line(6,
 		table("File systems", "Current use of each file system, and its predicted use at the rate of the last six hours.", unitRatio).
 			now("max by (mountpoint, instance) ("+on("resp_disk_usage_ratio")+")", "").
 			now("max by (mountpoint, instance) ("+ahead(6*hour)+")", "").now("max by (mountpoint, instance) ("+ahead(24*hour)+")", "").
-			merged().arranged("Time", "Value #A", "now", "Value #B", "in 6 hours", "Value #C", "in a day"),
+			merged().arranged("Time", "Value #A", "now", "Value #B", "in 6 hours", "Value #C", "in a day").
+			override("in 6 hours", property{"noValue", "not yet"}).override("in a day", property{"noValue", "not yet"}),
 	)
 }
 
@@ -116,17 +125,17 @@ func (d *dashboard) hostApps() {
 		table("Apps now", "Memory of each app, and its limit: the limit of its control group, or the host's memory.", unitBytes).
 			now("max by (app, instance) (last_over_time("+on("resp_app_memory_bytes", `kind="pss"`)+"[5m]))", "").
 			now("max by (app, instance) ("+on("resp_app_memory_limit_bytes")+")", "").
-			merged().arranged("Time", "Value #A", "memory", "Value #B", "limit"),
+			merged().arranged("Time", "Value #A", "memory", "Value #B", "limit").sized("app", 120).columns(8),
 	)
 }
 
 func (d *dashboard) hostForce() {
 	d.line(6,
 		graph("CPU throttled", "Time per second for which the kernel throttled an app's control group because it had used up its CPU quota. Requests do not progress during this time, although CPUs may be idle.", unitRatio).
-			query(rate(on("resp_app_cpu_throttled_seconds_total")), ofApp).none("no app has a quota").to("resp-app", "The app in detail"),
+			query(rate(on("resp_app_cpu_throttled_seconds_total")), ofApp).upTo(0.1).none("no app has a quota").to("resp-app", "The app in detail"),
 		graph("OOM kills over time", "Processes of an app's control group that the kernel killed because memory ran out. Each is a worker with its requests, or the master itself.", unitNumber).
 			query(gain(on("resp_app_oom_kills_total")), ofApp).none("no control group").to("resp-workers", "Workers"),
 		stat("OOM kills in total", "The same, in the time range.", unitNumber).
-			now("sum by (app, instance) (increase("+on("resp_app_oom_kills_total")+"[$__range]))", ofApp).named().none("no control group").columns(6),
+			faults("sum by (instance) (increase("+on("resp_app_oom_kills_total")+"[$__range]))", ofHost, "red").named().none("no control group").columns(6),
 	)
 }

@@ -20,9 +20,15 @@ func main() {
 	}
 }
 
-// catalog lists the dashboards, from the general to the particular.
+// catalog returns the dashboards, from the general to the particular.
 func catalog() []*dashboard {
-	return []*dashboard{overview(), app(), workers(), database(), redis(), tasks(), host(), itself()}
+	all := []*dashboard{overview(), fleet(), app(), workers(), database(), redis(), tasks(), host(), itself()}
+	for _, d := range all {
+		d.linkRunbooks()
+		d.linkData()
+		d.listMany()
+	}
+	return all
 }
 
 func write(dir string) error {
@@ -38,8 +44,8 @@ func write(dir string) error {
 	return nil
 }
 
-// encode returns the file: indented, so that a difference can be read, and with
-// the signs of a query as they are.
+// encode returns the file of a dashboard: indented, so that a difference can be read, and
+// with the signs of a query as they are.
 func encode(d *dashboard) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,12 +16,21 @@ func newPanel(kind, title, description, unit string) *panel {
 	}
 }
 
-// graph shows values over time, from zero on.
+// longestGap is the longest time without values, in milliseconds, across which a graph
+// draws its line: one scrape of each 15 s that failed leaves 30 s. Scrapes that are a minute
+// apart need none of it: the step of a graph is at least the scrape interval of the data
+// source.
+const longestGap = 31_000
+
+// graph returns a panel that shows values over time, from zero on.
 func graph(title, description, unit string) *panel {
 	p, zero := newPanel("timeseries", title, description, unit), 0.0
 	p.FieldConfig.Defaults.Min = &zero
 	p.FieldConfig.Defaults.Color = &color{Mode: "palette-classic"}
-	p.FieldConfig.Defaults.Custom = map[string]any{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 8, "showPoints": "never", "spanNulls": 180_000, "stacking": map[string]any{"mode": "none", "group": "A"}}
+	p.FieldConfig.Defaults.Custom = map[string]any{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 8, "showPoints": "never", "spanNulls": longestGap, "stacking": map[string]any{"mode": "none", "group": "A"}}
+	if least := map[string]float64{unitRatio: 1, unitNumber: 1, unitCount: 1, unitRate: 1, unitRequest: 1, unitSeconds: 0.01, unitBytes: 1 << 10, unitByteRate: 1 << 10}[unit]; least > 0 {
+		p.upTo(least)
+	}
 	p.Options = map[string]any{
 		"legend":  map[string]any{"showLegend": true, "displayMode": "list", "placement": "bottom", "calcs": []string{}},
 		"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
@@ -28,11 +38,17 @@ func graph(title, description, unit string) *panel {
 	return p
 }
 
-// stat shows the last value of each series, large.
+// upTo makes the axis reach at least a value, so that zeros are at its lower end.
+func (p *panel) upTo(value float64) *panel {
+	p.FieldConfig.Defaults.Custom["axisSoftMax"] = value
+	return p
+}
+
+// stat returns a panel that shows the last value of each series, large.
 func stat(title, description, unit string) *panel {
 	p := newPanel("stat", title, description, unit)
 	p.FieldConfig.Defaults.Color = &color{Mode: "thresholds"}
-	p.FieldConfig.Defaults.Thresholds = &thresholds{Mode: "absolute", Steps: []step{{Color: "text"}}}
+	p.FieldConfig.Defaults.Thresholds = &thresholds{Mode: "absolute", Steps: []step{{Color: quiet}}}
 	p.Options = map[string]any{
 		"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 		"orientation":   "auto", "textMode": "auto", "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "wideLayout": true, "showPercentChange": false,
@@ -40,21 +56,21 @@ func stat(title, description, unit string) *panel {
 	return p
 }
 
-// table shows the last values as lines, one label a column.
+// table returns a panel that shows the last values as lines, one label a column.
 func table(title, description, unit string) *panel {
 	p := newPanel("table", title, description, unit)
 	p.FieldConfig.Defaults.Color = &color{Mode: "thresholds"}
 	p.FieldConfig.Defaults.Thresholds = &thresholds{Mode: "absolute", Steps: []step{{Color: "text"}}}
-	p.FieldConfig.Defaults.Custom = map[string]any{"align": "auto", "cellOptions": map[string]any{"type": "auto"}, "filterable": true}
+	p.FieldConfig.Defaults.Custom = map[string]any{"align": "auto", "cellOptions": map[string]any{"type": "auto"}, "minWidth": 50}
 	p.Options = map[string]any{"showHeader": true, "cellHeight": "sm"}
 	return p
 }
 
-// timeline shows states over time, a line a series.
+// timeline returns a panel that shows states over time, a line a series.
 func timeline(title, description string) *panel {
 	p := newPanel("state-timeline", title, description, unitPlain)
-	p.FieldConfig.Defaults.Color = &color{Mode: "thresholds"}
-	p.FieldConfig.Defaults.Thresholds = &thresholds{Mode: "absolute", Steps: []step{{Color: "text"}}}
+	// The mappings have the colors. With the mode thresholds, merged values would ignore them.
+	p.FieldConfig.Defaults.Color = &color{Mode: "fixed", FixedColor: "text"}
 	p.FieldConfig.Defaults.Custom = map[string]any{"lineWidth": 0, "fillOpacity": 70}
 	p.Options = map[string]any{
 		"mergeValues": true, "showValue": "never", "alignValue": "left", "rowHeight": 0.9,
@@ -64,7 +80,7 @@ func timeline(title, description string) *panel {
 	return p
 }
 
-// heatmap shows a histogram over time; unit is that of its buckets.
+// heatmap returns a panel that shows a histogram over time; unit is that of its buckets.
 func heatmap(title, description, unit string) *panel {
 	p := newPanel("heatmap", title, description, unitRate)
 	p.FieldConfig.Defaults.Custom = map[string]any{"scaleDistribution": map[string]any{"type": "linear"}}
@@ -84,8 +100,7 @@ func heatmap(title, description, unit string) *panel {
 // heat adds the buckets of a heatmap.
 func (p *panel) heat(expr string) *panel { return p.ask(expr, "{{le}}", false, "heatmap") }
 
-// query adds what to show over time. A query over a range of samples asks for
-// one that holds several even at the slowest scrape.
+// query adds what to show over time.
 func (p *panel) query(expr, legend string) *panel { return p.ask(expr, legend, false, "") }
 
 // now adds what to show as it is at the end of the time range.
@@ -97,13 +112,19 @@ func (p *panel) now(expr, legend string) *panel {
 	return p.ask(expr, legend, true, format)
 }
 
+// byInstance matches queries of tables with a column of instances.
+var byInstance = regexp.MustCompile(`\b(by|on) \([^)]*instance|^up\b`)
+
 func (p *panel) ask(expr, legend string, instant bool, format string) *panel {
 	t := target{
 		RefID: string(rune('A' + len(p.Targets))), Datasource: prometheus(), Expr: expr, LegendFormat: legend,
 		EditorMode: "code", Range: !instant, Instant: instant, Format: format,
 	}
-	if strings.Contains(expr, "$__rate_interval") {
-		t.Interval, p.Interval = slowest, slowest
+	if p.Type == "table" && len(p.Targets) == 0 && byInstance.MatchString(expr) {
+		p.sized("instance", 120)
+	}
+	if u := p.FieldConfig.Defaults.Unit; (u == unitNumber || u == unitCount) && strings.Contains(expr, "increase(") { // it extrapolates: 4.01 events
+		p.FieldConfig.Defaults.Decimals = new(int)
 	}
 	p.Targets = append(p.Targets, t)
 	return p
@@ -122,9 +143,19 @@ func (p *panel) limits(resource string) *panel {
 	default:
 		drawn = on("resp_app_threshold", matcher)
 	}
+	if resource == "response_time" || resource == "query_time" { // what is normal is far below
+		p.decades()
+	}
 	p.query(fmt.Sprintf("max by (severity) (%s)", drawn), "{{severity}} from")
-	p.dashed("warning from", "orange")
+	p.dashed("warning from", "dark-orange")
 	return p.dashed("critical from", "red")
+}
+
+// where draws the limits only where an expression has a value: alone they are no graph, and
+// take the place of the text for no value.
+func (p *panel) where(expr string) *panel {
+	p.Targets[len(p.Targets)-1].Expr += " and on () (" + expr + ")"
+	return p
 }
 
 // onlyOfApps reports whether everything that the panel shows is of apps, and nothing of
@@ -142,10 +173,11 @@ func (p *panel) dashed(name, paint string) *panel {
 		property{"custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{8, 8}}},
 		property{"custom.fillOpacity", 0},
 		property{"custom.stacking", map[string]any{"mode": "none", "group": "limit"}},
+		property{"custom.hideFrom", map[string]bool{"legend": true, "tooltip": false, "viz": false}},
 	)
 }
 
-// dashedLike does that to all series whose name matches a regular expression.
+// dashedLike draws the series whose name matches a regular expression as dashed lines.
 func (p *panel) dashedLike(pattern, paint string) *panel {
 	p.dashed("/"+pattern+"/", paint)
 	p.FieldConfig.Overrides[len(p.FieldConfig.Overrides)-1].Matcher.ID = "byRegexp"
@@ -157,8 +189,7 @@ func (p *panel) painted(name, paint string) *panel {
 	return p.override(name, property{"color", color{Mode: "fixed", FixedColor: paint}})
 }
 
-// shaded gives the series whose name matches a regular expression shades of one
-// color: kinds of the same.
+// shaded sets shades of one color for the series whose name matches a regular expression.
 func (p *panel) shaded(pattern, paint string) *panel {
 	p.override("/"+pattern+"/", property{"color", color{Mode: "shades", FixedColor: paint}})
 	p.FieldConfig.Overrides[len(p.FieldConfig.Overrides)-1].Matcher.ID = "byRegexp"
@@ -181,6 +212,7 @@ func (p *panel) stacked() *panel {
 // limit. It has no zero.
 func (p *panel) decades() *panel {
 	p.FieldConfig.Defaults.Min = nil
+	delete(p.FieldConfig.Defaults.Custom, "axisSoftMax")
 	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "log", "log": 10}
 	return p
 }
@@ -191,7 +223,7 @@ func (p *panel) atMost(value float64) *panel {
 	return p
 }
 
-// none says what is meant when there is no value.
+// none sets the text that is shown if there is no value.
 func (p *panel) none(text string) *panel {
 	p.FieldConfig.Defaults.NoValue = text
 	return p
@@ -203,40 +235,54 @@ func (p *panel) columns(n int) *panel {
 	return p
 }
 
-// to links a panel with the dashboard that has the details.
+// to adds a link to the dashboard that has the details.
 func (p *panel) to(uid, title string) *panel {
 	p.Links = append(p.Links, panelLink{Title: title, URL: "/d/" + uid + "?${__url_time_range}&${__all_variables}"})
 	return p
 }
 
-// states names values: pairs of a text and a color, for 0, 1 and so on.
+// leads makes the values of a panel lead to the dashboard that has the details: a link of
+// the panel would take room from its title.
+func (p *panel) leads(uid, title string) *panel {
+	p.FieldConfig.Defaults.Links = append(p.FieldConfig.Defaults.Links, panelLink{Title: title, URL: "/d/" + uid + "?${__url_time_range}&${__all_variables}"})
+	return p
+}
+
+// states sets the names of values: pairs of a text and a color, for 0, 1 and so on.
 func (p *panel) states(pairs ...string) *panel {
 	named := map[string]shown{}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		named[strconv.Itoa(i/2)] = shown{Text: pairs[i], Color: pairs[i+1], Index: i / 2}
+		named[strconv.Itoa(i/2)] = shown{Text: pairs[i], Color: p.state(pairs[i+1]), Index: i / 2}
 	}
 	p.FieldConfig.Defaults.Mappings = append(p.FieldConfig.Defaults.Mappings, mapping{Type: "value", Options: named})
 	if p.Type == "stat" {
-		p.Options.(map[string]any)["colorMode"] = "background"
+		p.Options.(map[string]any)["colorMode"] = "background_solid"
+		p.FieldConfig.Defaults.Thresholds.Steps[0].Color = "transparent" // of the text for no value
 	}
 	return p
 }
 
-// health is the scale of resp_health_status.
+// health sets the names and colors of the values of resp_health_status.
 func (p *panel) health() *panel {
-	return p.states("healthy", "green", "warning", "orange", "critical", "red")
+	p.states("healthy", "green", "warning", "orange", "critical", "red")
+	return p.notSeen()
 }
 
-// named shows names beside the values of a stat.
+// notSeen sets the name of -1, which seen returns for a group that is no longer reported.
+func (p *panel) notSeen() *panel {
+	p.FieldConfig.Defaults.Mappings[0].Options.(map[string]shown)["-1"] = shown{Text: "not seen", Color: p.state("purple"), Index: 9}
+	return p
+}
+
+// named sets that a stat shows names beside its values.
 func (p *panel) named() *panel {
 	p.Options.(map[string]any)["textMode"] = "value_and_name"
 	return p
 }
 
-// onlyNames shows the names of a stat's series in place of their values: what
-// there is, is the answer.
-func (p *panel) onlyNames() *panel {
-	p.Options.(map[string]any)["textMode"] = "name"
+// pages sets how many lines a timeline shows at once, 20 by default.
+func (p *panel) pages(lines int) *panel {
+	p.Options.(map[string]any)["perPage"] = lines
 	return p
 }
 
@@ -246,19 +292,34 @@ func (p *panel) listed(calcs ...string) *panel {
 	return p
 }
 
+// rounded sets one decimal: 0.1 %, not 0.0821 %, beside a long name.
+func (p *panel) rounded() *panel {
+	one := 1
+	p.FieldConfig.Defaults.Decimals = &one
+	return p
+}
+
+// sized sets the width of a column of a table, in pixels. The others share the rest.
+func (p *panel) sized(column string, width int) *panel {
+	return p.override(column, property{"custom.width", width})
+}
+
 // measured sets the unit of a column of a table.
 func (p *panel) measured(column, unit string) *panel {
+	if unit == unitNumber {
+		return p.override(column, property{"unit", unit}, property{"decimals", 0})
+	}
 	return p.override(column, property{"unit", unit})
 }
 
-// merged puts the lines of several queries that have the same labels into one,
-// with a column "Value #A" and so on for each query.
+// merged merges the lines of several queries that have the same labels into one, with a
+// column "Value #A" and so on for each query.
 func (p *panel) merged() *panel {
 	p.Transformations = append(p.Transformations, transformation{ID: "merge", Options: map[string]any{}})
 	return p
 }
 
-// arranged hides columns of a table that say nothing, and renames others: pairs.
+// arranged hides table columns, and renames others: pairs of the old and the new name.
 func (p *panel) arranged(hidden string, renamed ...string) *panel {
 	hide, names := map[string]bool{}, map[string]string{}
 	for h := range strings.FieldsSeq(hidden) {
@@ -269,4 +330,21 @@ func (p *panel) arranged(hidden string, renamed ...string) *panel {
 	}
 	p.Transformations = append(p.Transformations, transformation{ID: "organize", Options: map[string]any{"excludeByName": hide, "indexByName": map[string]int{}, "renameByName": names}})
 	return p
+}
+
+// firing returns a table of firing alerts, critical ones first, with their age and their runbook.
+func firing(selected string) *panel {
+	const by, alert = "severity, alertname, app, instance", "severity, alertname, app"
+	active := strings.TrimSuffix(selected, "}") + `, alertname=~"Resp.+", alertname!="RespWatchdog"}`
+	age := "(time() - max by (" + by + ") (ALERTS_FOR_STATE" + active + ") and on (" + by + ") ALERTS" + strings.TrimSuffix(active, "}") + `, alertstate="firing"})`
+	p := table("Firing alerts", "Alerts of the shipped rules that fire, critical ones first: on how many hosts, the host on which it has been active longest, and for how long. The name of an alert links to its runbook, which the exporter serves.", unitSeconds).
+		now("topk by ("+alert+") (1, "+age+")", "").now("count by ("+alert+") ("+age+")", "").
+		merged().arranged("Time", "alertname", "alert", "Value #A", "for", "Value #B", "hosts").measured("hosts", unitNumber).sized("hosts", 60).none("no alert fires")
+	p.Options.(map[string]any)["sortBy"] = []map[string]any{{"displayName": "severity", "desc": false}}
+	severities := map[string]shown{"critical": {Text: "critical", Color: asState("red")}, "warning": {Text: "warning", Color: asState("orange"), Index: 1}}
+	p.override("severity", property{"mappings", []mapping{{Type: "value", Options: severities}}},
+		property{"custom.cellOptions", map[string]string{"type": "color-background", "mode": "basic"}}, property{"custom.width", 84})
+	p.override("alert", property{"links", []panelLink{{Title: "Runbook", URL: "http://${__data.fields.instance}/runbooks?alert=${__value.raw}", TargetBlank: true}}})
+	p.override("app", property{"noValue", "–"}, property{"custom.width", 120})
+	return p.override("for", property{"custom.width", 80})
 }

@@ -10,36 +10,39 @@ func redis() *dashboard {
 	d.redisNumbers()
 	d.row("Does the cache help?")
 	d.redisLookups()
+	d.row("Load and keys")
+	d.redisLoad()
 	d.row("Memory")
 	d.redisMemory()
 	d.row("Sessions")
 	d.sessions()
 	d.row("Clients")
 	d.redisClients()
-	d.row("Connection to the server, and missing data")
-	d.redisReach()
+	d.fold("Connection to the server, and missing data", (*dashboard).redisReach)
 	return d
 }
 
-// hitRatio is the share of lookups that found their key; none is no value.
+// hitRatio returns the query of the share of lookups that found their key; it has no
+// value without lookups.
 func hitRatio() string {
 	hits, misses := rate(ofRedis("resp_redis_keyspace_hits_total")), rate(ofRedis("resp_redis_keyspace_misses_total"))
 	return hits + " / (" + hits + " + " + misses + " > 0)"
 }
 
-// memoryShare has a value only where maxmemory is set.
+// memoryShare returns the query of the used share of maxmemory; it has no value where
+// maxmemory is not set.
 func memoryShare() string {
 	return ofRedis("resp_redis_memory_bytes") + " / (" + ofRedis("resp_redis_maxmemory_bytes") + " > 0)"
 }
 
-// stored selects a metric of an app's sessions.
+// stored returns the selector of a metric of an app's sessions.
 func stored(metric string) string { return metric + selector("app redis") }
 
 func (d *dashboard) redisVerdict() {
 	d.line(4,
-		stat("Does it answer?", "Whether each Redis answers the exporter. If one does not, its cache, sessions and tasks are not available either.", unitPlain).
-			query(on("resp_up", `component=~"redis:($redis)"`), "{{component}} {{instance}}").states("down", "red", "up", "green").named().none("no Redis is configured").columns(8),
-		timeline("Levels of databases and pools", "The exporter's levels for Redis, and for the sessions of each app.").
+		stat("Redis up", "Whether each Redis answers the exporter. If one does not, its cache, sessions and tasks are not available either.", unitPlain).
+			now(seen("component, instance", on("resp_up", `component=~"redis:($redis)"`)), "{{component}} {{instance}}").states("down", "red", "up", "green").notSeen().named().none("no Redis is configured").columns(8),
+		timeline("Levels of Redis and sessions", "The exporter's levels for Redis, and for the sessions of each app.").
 			query(on("resp_health_status", `app=~"$app|"`, `component=~"redis|sessions"`), "{{component}} {{app}} {{instance}}").health().to("resp-overview", "Overview"),
 	)
 }
@@ -47,17 +50,19 @@ func (d *dashboard) redisVerdict() {
 func (d *dashboard) redisNumbers() {
 	d.line(3,
 		stat("Lowest hit ratio", "The server with the smallest share of lookups that found their key. On a miss the app has to compute the value again.", unitRatio).
-			now("bottomk(1, "+hitRatio()+")", "{{redis}} {{instance}}").named().none("no lookups"),
-		stat("Fullest server", "The server with the largest share of its maxmemory in use. When it is full, it evicts keys or refuses writes.", unitRatio).
-			now("topk(1, "+memoryShare()+")", "{{redis}} {{instance}}").named().none("no limit"),
-		stat("Evicted", "Keys that were evicted in the time range because memory was full. If sessions are among them, their users were logged out.", unitNumber).
-			now("sum(increase("+ofRedis("resp_redis_evicted_keys_total")+"[$__range]))", "keys"),
-		stat("Longest round trip", "Duration of a ping to the slowest server. Redis runs one command at a time, so a slow command delays all others.", unitSeconds).
-			now("topk(1, "+ofRedis("resp_redis_ping_seconds")+")", "{{redis}} {{instance}}").named(),
+			judgedOn("bottomk(1, "+hitRatio()+")", "{{redis}} {{instance}}", "<=", "cache_hit_rate").named().none("no lookups"),
+		stat("Fullest Redis by memory", "The server with the largest share of its maxmemory in use. When it is full, it evicts keys or refuses writes.", unitRatio).
+			judgedOn("topk(1, "+memoryShare()+")", "{{redis}} {{instance}}", ">=", "memory").named().none("no limit"),
+		stat("Evicted keys", "Keys that were evicted in the time range because memory was full. If sessions are among them, their users were logged out.", unitNumber).
+			faults("sum(increase("+ofRedis("resp_redis_evicted_keys_total")+"[$__range]))", "keys", "orange"),
+	)
+	d.line(3,
+		stat("Longest round trip", "Duration of a ping to the slowest server. Redis runs one command at a time, so a slow command delays all others. Orange above 0.1 s.", unitSeconds).
+			beyond("topk(1, "+ofRedis("resp_redis_ping_seconds")+")", "{{redis}} {{instance}}", "> 0.1", "orange").named(),
 		stat("Sessions in total", "Sessions of the selected apps, found by the last scan of the keys.", unitNumber).
-			now("sum("+stored("resp_sessions")+")", "sessions").none("no scan is complete"),
-		stat("Without expiry", "Sessions without an expiry. Only maxmemory limits their number, and they take space from keys that do expire.", unitNumber).
-			now("sum("+stored("resp_sessions_without_expiry")+")", "sessions").none("no scan is complete"),
+			figure("sum("+stored("resp_sessions")+")", "sessions").none("no scan is complete"),
+		stat("Sessions without expiry", "Sessions without an expiry. Only maxmemory limits their number, and they take space from keys that do expire.", unitNumber).
+			faults("sum("+stored("resp_sessions_without_expiry")+")", "sessions", "orange").none("no scan is complete"),
 	)
 }
 
@@ -70,6 +75,21 @@ func (d *dashboard) redisLookups() {
 			query(rate(ofRedis("resp_redis_keyspace_misses_total")), "not found {{redis}} {{instance}}").to("resp-app", "The app in detail"),
 		graph("Evictions", "Keys per second that were evicted because memory had reached maxmemory. Together with a falling hit ratio: the cache is too small.", unitRate).
 			query(rate(ofRedis("resp_redis_evicted_keys_total")), "{{redis}} {{instance}}"),
+	)
+}
+
+func (d *dashboard) redisLoad() {
+	d.line(7,
+		graph("Commands", "Commands per second of all clients. If they rise more than the requests, the app sends them in a loop; if they drop to zero, it does not reach the server.", unitRate).
+			query(rate(ofRedis("resp_redis_commands_total")), "{{redis}} {{instance}}").to("resp-app", "The app in detail").columns(5),
+		graph("Network", "Bytes per second from and to the clients. If they rise while the commands do not, values have become larger.", unitByteRate).
+			query(rate(ofRedis("resp_redis_received_bytes_total")), "received {{redis}} {{instance}}").
+			query(rate(ofRedis("resp_redis_sent_bytes_total")), "sent {{redis}} {{instance}}").to("resp-host", "Host"),
+		graph("Keys by database", "Keys of each database, and those of them that expire. If only the keys that do not expire rise, something stores them without a time to live.", unitNumber).
+			query(ofRedis("resp_redis_keys"), "{{db}} {{redis}} {{instance}}").
+			query(ofRedis("resp_redis_expiring_keys"), "expiring {{db}} {{redis}} {{instance}}").none("the server does not report it").columns(8),
+		graph("Expired keys", "Keys per second that were removed because their time to live was over. A peak is many keys that were stored at the same time; misses follow.", unitRate).
+			query(rate(ofRedis("resp_redis_expired_keys_total")), "{{redis}} {{instance}}").columns(5),
 	)
 }
 
@@ -109,24 +129,26 @@ func (d *dashboard) sessions() {
 func (d *dashboard) redisClients() {
 	d.line(7,
 		graph("Connected clients", "Connections of all clients. A steady rise is an app that opens a new client for each request.", unitNumber).
-			query(ofRedis("resp_redis_connected_clients"), "{{redis}} {{instance}}"),
+			query(ofRedis("resp_redis_connected_clients"), "{{redis}} {{instance}}").columns(5),
 		graph("Blocked clients", "Clients that wait in a blocking command. Idle task workers wait like this. If none is blocked, all of them work, or all are gone.", unitNumber).
-			query(ofRedis("resp_redis_blocked_clients"), "{{redis}} {{instance}}").to("resp-tasks", "Tasks"),
+			query(ofRedis("resp_redis_blocked_clients"), "{{redis}} {{instance}}").to("resp-tasks", "Tasks").columns(5),
+		graph("Rejected connections", "Connections that the server refused because maxclients were open. Any value above 0 is an error in some client.", unitNumber).
+			query(gain(ofRedis("resp_redis_rejected_connections_total")), "{{redis}} {{instance}}"),
 		graph("Connections of a worker", "Established connections to Redis of the worker with most connections, and of the one with fewest. If one worker is far above the others, it leaks.", unitNumber).
 			query("max by (app, component, instance) ("+of("resp_worker_connections", toRedis)+")", "most {{app}} {{component}} {{instance}}").
 			query("min by (app, component, instance) ("+of("resp_worker_connections", toRedis)+")", "fewest {{app}} {{component}} {{instance}}").
-			none("no worker is connected").to("resp-workers", "Workers"),
+			none("no worker is connected").to("resp-workers", "Workers").columns(8),
 	)
 }
 
 func (d *dashboard) redisReach() {
 	d.line(6,
 		graph("Round trip", "Duration of a ping on an open connection; for a cluster that of the slowest master. Peaks are slow commands, KEYS or large scripts, or a host without free CPU.", unitSeconds).
-			query(ofRedis("resp_redis_ping_seconds"), "{{redis}} {{instance}}").to("resp-host", "Host"),
+			query(ofRedis("resp_redis_ping_seconds"), "{{redis}} {{instance}}").to("resp-host", "Host").columns(6),
 		table("Servers", "The server that answers. If the app writes to a server with the role slave, it did not follow a failover.", unitPlain).
 			now("max by (redis, instance, version, mode, role) ("+ofRedis("resp_redis_info")+")", "").
-			arranged("Time Value").none("no server answers"),
-		table("Not seen", "Reasons why values of Redis or of the sessions are missing. Run `resp-exporter doctor` on the host for the remedy of each.", unitPlain).
+			arranged("Time Value").none("no server answers").columns(11),
+		table("Missing data", "Reasons why values of Redis or of the sessions are missing. Run `resp-exporter doctor` on the host for the remedy of each.", unitPlain).
 			now("max by (collector, reason, instance) ("+on("resp_collector_available", `collector=~"redis|sessions"`)+" == 0)", "").
 			arranged("Time Value").none("nothing is missing").to("resp-exporter", "The exporter"),
 	)

@@ -17,37 +17,39 @@ func tasks() *dashboard {
 	d.tasksLost()
 	d.row("The app that enqueues the tasks, and the Redis that stores them")
 	d.tasksAround()
-	d.row("Completeness of the data")
-	d.tasksSeen()
+	d.fold("Background tasks inside the app, where it reports them", (*dashboard).tasksInside)
+	d.fold("Completeness of the data", (*dashboard).tasksSeen)
 	return d
 }
 
-// worst is the queue, server or file system with the highest value.
+// worst returns the query of the queue, server or file system with the highest value.
 func worst(selected string) string { return "topk(1, " + selected + ")" }
 
 func (d *dashboard) tasksVerdict() {
 	d.line(4,
-		stat("Do tasks run?", "The exporter's level for the tasks of each app: whether they wait too long, have no worker, or lost their worker.", unitPlain).
-			query(of("resp_health_status", `component="tasks"`), "{{app}} {{instance}}").health().named().none("no queue is configured").columns(8),
-		timeline("Level over time", "The same level over time, with that of the Redis servers. If both change together, Redis is the cause, not the workers.").
+		stat("Verdict about tasks", "The exporter's level for the tasks of each app: whether they wait too long, have no worker, or lost their worker.", unitPlain).
+			now(seen("app, instance", of("resp_health_status", `component="tasks"`)), "{{app}} {{instance}}").health().named().none("no queue is configured").columns(8),
+		timeline("Levels of tasks and Redis", "The same level over time, with that of the Redis servers. If both change together, Redis is the cause, not the workers.").
 			query(on("resp_health_status", `app=~"$app|"`, `component=~"tasks|redis"`), "{{component}} {{app}} {{instance}}").health().to("resp-redis", "Redis and sessions"),
 	)
 }
 
 func (d *dashboard) tasksNumbers() {
-	d.line(4,
+	d.line(3,
 		stat("Longest wait", "The queue whose oldest task has waited longest.", unitSeconds).
-			now(worst(of("resp_task_oldest_age_seconds")), ofQueue).named().none("no task waits"),
+			judgedEach(worst(of("resp_task_oldest_age_seconds")), ofQueue, "task_age").named().none("no task waits"),
 		stat("Longest queue", "The queue with the most tasks that wait for a worker. A long queue with a young oldest task means much work; a short queue with an old one means that no worker takes tasks.", unitNumber).
-			now(worst(of("resp_task_queue_length")), ofQueue).named().none("no queue"),
+			figure(worst(of("resp_task_queue_length")), ofQueue).named().none("no queue"),
 		stat("Queues without a worker", "Queues that have tasks and no worker, and the number of tasks. They wait until somebody starts a worker.", unitNumber).
-			now(of("resp_task_queue_length")+" > 0 and "+of("resp_task_workers")+" == 0", ofQueue).named().none("every queue is served"),
-		stat("New failures", "The queue with the most new failed jobs in the time range. RQ only; Celery stores none in its broker.", unitNumber).
-			now(worst("("+of("resp_task_failed")+" - min_over_time("+of("resp_task_failed")+"[$__range]))"), ofQueue).named().none("no RQ queue"),
-		stat("Orphaned", "The queue with the most jobs that were started and that no worker works on any more. RQ only.", unitNumber).
-			now(worst(of("resp_task_orphaned")), ofQueue).named().none("no RQ queue"),
+			now(of("resp_task_queue_length")+" > 0 and "+of("resp_task_workers")+" == 0", ofQueue).inTurn("red").named().none("every queue is served"),
+	)
+	d.line(3,
+		stat("New failed jobs", "The queue with the most new failed jobs in the time range. RQ only; Celery stores none in its broker.", unitNumber).
+			faults(worst("("+of("resp_task_failed")+" - min_over_time("+of("resp_task_failed")+"[$__range]))"), ofQueue, "orange").named().none("no RQ queue"),
+		stat("Orphaned jobs now", "The queue with the most jobs that were started and that no worker works on any more. RQ only.", unitNumber).
+			faults(worst(of("resp_task_orphaned")), ofQueue, "orange").named().none("no RQ queue"),
 		stat("Oldest unacknowledged message", "How long a Celery worker has held the oldest unacknowledged message. Beyond the visibility timeout it is delivered to another worker too.", unitSeconds).
-			now(worst(of("resp_task_unacked_oldest_age_seconds")), "{{app}} {{redis}} {{instance}}").named().none("no message is held"),
+			figure(worst(of("resp_task_unacked_oldest_age_seconds")), "{{app}} {{redis}} {{instance}}").named().none("no message is held"),
 	)
 }
 
@@ -100,8 +102,9 @@ func (d *dashboard) tasksLost() {
 func (d *dashboard) tasksAround() {
 	requests := "sum by (app, instance) (" + rate(of("resp_http_requests_total")) + ")"
 	d.line(6,
-		graph("Requests", "Answered requests per second. If tasks accumulate together with more requests, there is more work. If they accumulate without more requests, workers are slower or fewer.", unitRequest).
-			query(requests, "{{app}} {{instance}}").to("resp-app", "The app in detail"),
+		graph("Requests", "Answered requests per second. If tasks accumulate together with more requests, there is more work. If they accumulate without more requests, workers are slower or fewer. The dashed line is all of them a day before.", unitRequest).
+			query(requests, "{{app}} {{instance}}").
+			query("sum("+dayBefore(of("resp_http_requests_total"))+")", "a day before").dashed("a day before", "text").to("resp-app", "The app in detail"),
 		graph("Response time", "Mean duration of the app's requests. If it rises together with the waiting tasks, both wait for the same resource: the database, Redis or the host.", unitSeconds).
 			query(timeOf("app, instance")+" / ("+counted("app, instance")+" > 0)", "{{app}} {{instance}}").
 			limits("response_time").to("resp-app", "The app in detail"),
@@ -118,5 +121,26 @@ func (d *dashboard) tasksSeen() {
 			query("min by (instance) ("+on("resp_collector_available", `collector="tasks"`)+")", "{{instance}}").states("incomplete", "orange", "all", "green").to("resp-exporter", "The exporter and its healing"),
 		graph("Dropped by limits", "Queues, started jobs and workers that were not read because a limit was reached. The numbers above are then too low.", unitNumber).
 			query("sum by (family, instance) ("+gain(on("resp_series_dropped_total", `family=~"task_.+"`))+")", "{{family}} {{instance}}").to("resp-exporter", "The exporter and its healing"),
+	)
+}
+
+// tasksInside adds the panels of background tasks that run in threads of the app's
+// workers.
+func (d *dashboard) tasksInside() {
+	const by, name = "app, task, instance", "{{task}} {{app}} {{instance}}"
+	d.line(7,
+		graph("Runs of tasks", "Runs of the background tasks inside the app, by outcome. If a task that runs regularly has none any more, its thread has ended.", unitNumber).
+			query("sum by (app, task, outcome, instance) ("+gain(of("resp_task_runs_total"))+")", "{{outcome}} "+name).none("the app reports no task").columns(9),
+		graph("Share of failed runs", "Share of the runs of each task that failed. Close to 1, the task has stopped to work, though it still runs.", unitRatio).
+			query("sum by ("+by+") ("+rate(of("resp_task_runs_total", `outcome="failed"`))+") / (sum by ("+by+") ("+rate(of("resp_task_runs_total"))+") > 0)", name).
+			atMost(1).none("the app reports no task").to("resp-app", "The app in detail").columns(8),
+		graph("Restarts of tasks", "Restarts of a background task after a failure. A task that restarts again and again does not do its work.", unitNumber).
+			query("sum by ("+by+") ("+gain(of("resp_task_restarts_total"))+")", name).none("no restart, or workers keep no memory file"),
+	)
+	d.line(6,
+		graph("Tasks that run now", "Workers that run the task now. A task that stays at 1 for longer than its period hangs, or has too much to do.", unitNumber).
+			query(of("resp_task_executing"), name).none("the app reports no task"),
+		graph("Last sign of life", "Time since a running task began or last reported its progress. A line that rises by one second a second is a task that does nothing any more, or reports no progress.", unitSeconds).
+			query(of("resp_task_heartbeat_age_seconds"), name).none("no task of the app runs"),
 	)
 }
