@@ -375,7 +375,7 @@ func TestHealDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{"INSERT INTO resp_heal.allowed VALUES ('shop')", "mariadb < deploy/sql/mariadb-heal.sql", purgeRights, removeRights} {
+	for _, s := range []string{"INSERT INTO resp_heal.allowed VALUES ('shop')", "mariadb < /usr/share/resp-exporter/sql/mariadb-heal.sql", purgeRights, removeRights} {
 		if !bytes.Contains(page, []byte(s)) {
 			t.Errorf("docs/actions.md does not have %q", s)
 		}

@@ -353,6 +353,20 @@ func TestRecycleByAlert(t *testing.T) {
 	}
 }
 
+// aged waits until each worker of the app is older than d.
+func (x *exporter) aged(t *testing.T, app string, d time.Duration) {
+	t.Helper()
+	eventually(t, d+5*time.Second, func() error {
+		youngest := time.Time{}
+		x.scrape(t).each("resp_worker_start_time_seconds", []string{"app=" + app}, func(_ map[string]string, v float64) {
+			if began := time.UnixMilli(int64(v * 1000)); began.After(youngest) {
+				youngest = began
+			}
+		})
+		return wants(fmt.Sprintf("the youngest worker of %s is older than %s", app, d), !youngest.IsZero() && time.Since(youngest) > d, true)
+	})
+}
+
 func recycledByAlert(t *testing.T, wrap []string) {
 	t.Helper()
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload"}, env: withoutTitles(t)})
@@ -375,7 +389,7 @@ func recycledByAlert(t *testing.T, wrap []string) {
 	a.leaks(t)
 	before := x.scrape(t).pids(a.name)
 	alert := strings.Replace(notification("Leak", "1"), `"n":"1"`, fmt.Sprintf(`"n":"1","app":%q`, a.name), 1)
-	time.Sleep(3 * time.Second) // until no worker is too young
+	x.aged(t, a.name, 3*time.Second)
 	if status, body, err := x.post("/api/v1/alerts", alert, healToken); err != nil || status != http.StatusAccepted {
 		t.Fatal(status, body, err)
 	}

@@ -5,12 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gopkg.in/yaml.v3"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
@@ -81,10 +86,12 @@ func TestInhibition(t *testing.T) {
 		{"another warning", web1(labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "shop"}), false},
 
 		{"held up", labels{"alertname": "RespHeldUp", "severity": "critical", "app": "shop", "cause": "db_lock", "job": "resp", "instance": "web-5:9868"}, false},
-		{"its workers", labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "shop", "job": "resp", "instance": "web-5:9868"}, true},
-		{"its queue", labels{"alertname": "RespQueueFull", "severity": "critical", "app": "shop", "listener": ":8000", "job": "resp", "instance": "web-5:9868"}, true},
+		{"its workers", labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "shop", "job": "resp", "instance": "web-5:9868"}, false},
+		{"its queue", labels{"alertname": "RespQueueFull", "severity": "critical", "app": "shop", "listener": ":8000", "job": "resp", "instance": "web-5:9868"}, false},
+		{"its leak", labels{"alertname": "RespPoolLeak", "severity": "warning", "app": "shop", "pool": "main", "job": "resp", "instance": "web-5:9868"}, false},
+		{"its errors", labels{"alertname": "RespErrorRateHigh", "severity": "warning", "app": "shop", "job": "resp", "instance": "web-5:9868"}, true},
+		{"errors of another", labels{"alertname": "RespErrorRateHigh", "severity": "warning", "app": "blog", "job": "resp", "instance": "web-5:9868"}, false},
 		{"its memory", labels{"alertname": "RespAppMemoryHigh", "severity": "warning", "app": "shop", "job": "resp", "instance": "web-5:9868"}, false},
-		{"workers of another", labels{"alertname": "RespWorkersStuck", "severity": "warning", "app": "blog", "job": "resp", "instance": "web-5:9868"}, false},
 
 		{"redis down", web1(labels{"alertname": "RespRedisDown", "severity": "critical", "redis": "cache"}), false},
 		{"its hit rate", web1(labels{"alertname": "RespCacheHitRateLow", "severity": "warning", "redis": "cache"}), true},
@@ -121,6 +128,88 @@ func TestInhibition(t *testing.T) {
 			errs = append(errs, wants(c.name, states[c.name], want))
 		}
 		return all(errs...)
+	})
+}
+
+// TestHealableAlertsReachHealing checks that the alert about an app's cause inhibits no alert
+// for which the runbooks have an action: an inhibited alert reaches no receiver, so healing
+// would not begin while the app needs it.
+func TestHealableAlertsReachHealing(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(alertmanagerExample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example struct {
+		Rules []struct {
+			Sources []string `yaml:"source_matchers"`
+			Targets []string `yaml:"target_matchers"`
+		} `yaml:"inhibit_rules"`
+	}
+	if err := yaml.Unmarshal(text, &example); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := regexp.MustCompile(`(?s)\n### (Resp\w+)\n.*?\n- \*\*Action:\*\* (\w+)`).FindAllStringSubmatch(string(page), -1)
+	checked := 0
+	for _, r := range example.Rules {
+		if !slices.Contains(r.Sources, "alertname = RespHeldUp") {
+			continue
+		}
+		for _, target := range r.Targets {
+			pattern := regexp.MustCompile(`^(?:` + strings.Trim(strings.TrimPrefix(target, "alertname =~ "), `"`) + `)$`)
+			for _, s := range sections {
+				if !pattern.MatchString(s[1]) {
+					continue
+				}
+				checked++
+				if s[2] != "none" {
+					t.Errorf("RespHeldUp inhibits %s, and the runbooks have an action for it", s[1])
+				}
+			}
+		}
+	}
+	if checked < 5 {
+		t.Errorf("found %d inhibited alerts with a runbook, want 5 or more", checked)
+	}
+}
+
+// TestPeopleByCause checks that people get one message for a cause that many hosts share,
+// and that the healer gets one for each host.
+func TestPeopleByCause(t *testing.T) {
+	t.Parallel()
+	const hosts = 20
+	base := alertmanager(t)
+	var body []map[string]any
+	for host := range hosts {
+		at := map[string]string{"job": "resp", "instance": fmt.Sprintf("web-%d:9868", host), "severity": "critical"}
+		for _, more := range []map[string]string{
+			{"alertname": "RespMySQLDown", "component": "database", "mysql": "main"},
+			{"alertname": "RespHeldUp", "component": "app", "app": "shop", "cause": "db_lock"},
+			{"alertname": "RespHeldUp", "component": "app", "app": "blog", "cause": "upstream"},
+		} {
+			maps.Copy(more, at)
+			body = append(body, map[string]any{"labels": more})
+		}
+	}
+	post(t, base+"/api/v2/alerts", body)
+	eventually(t, 20*time.Second, func() error {
+		var groups []struct {
+			Receiver struct{ Name string }
+			Alerts   []struct{}
+		}
+		if err := run.GetJSON(t.Context(), http.DefaultClient, base+"/api/v2/alerts/groups", &groups); err != nil {
+			return err
+		}
+		n, alerts := map[string]int{}, map[string]int{}
+		for _, g := range groups {
+			n[g.Receiver.Name]++
+			alerts[g.Receiver.Name] += len(g.Alerts)
+		}
+		return all(wants("groups", fmt.Sprint(n), "map[healing:60 people:3]"), wants("alerts", fmt.Sprint(alerts), "map[healing:60 people:60]"))
 	})
 }
 

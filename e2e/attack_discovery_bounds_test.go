@@ -75,11 +75,11 @@ func TestAttackChildrenOfAnApp(t *testing.T) {
 	var threads float64
 	used := -cpuOf(t, x)
 	const scrapes = 20
-	for range scrapes {
+	repeat(t, scrapes, 100*time.Millisecond, func() error {
 		n, _ := x.scrape(t).sum("resp_app_threads", "app=evil")
 		threads = max(threads, n)
-		time.Sleep(100 * time.Millisecond)
-	}
+		return nil
+	})
 	used += cpuOf(t, x)
 	t.Logf("%.0f ms of CPU a scrape, %.0f threads", used/scrapes*1000, threads)
 	if threads > 2048 {
@@ -113,6 +113,7 @@ os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
 // TestAttackSocketName checks that each app's accept queue is reported while a socket has
 // a name of any bytes.
 func TestAttackSocketName(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	real := b.serve(t, launch{})
 	b.attack(t, boundNames, "00ff", "000a2320544950452078", "00e280ae73", "0022", "005c", "00"+strings.Repeat("ff", 107), "001b5b324a", "00c3")
@@ -131,6 +132,7 @@ func TestAttackSocketName(t *testing.T) {
 // TestAttackPIDFile checks that a pid file that another user controls selects no process,
 // and that refusing it is cheap.
 func TestAttackPIDFile(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	root := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}})
 	pid := fmt.Sprintf("%d\n", root.PID())

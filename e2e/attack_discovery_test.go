@@ -123,6 +123,7 @@ func TestAttackPlacesOfApps(t *testing.T) {
 // TestAttackNameDuringARestart checks that a fake app that starts while the real one
 // restarts does not get its name.
 func TestAttackNameDuringARestart(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	x := b.watch(t, export{})
 	real := b.serve(t, launch{})
@@ -147,6 +148,7 @@ func TestAttackNameDuringARestart(t *testing.T) {
 // TestAttackConfiguredMatch checks that a process of another user does not become part of
 // the configured app whose match it fits.
 func TestAttackConfiguredMatch(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	name := unique("shop")
 	b.attack(t, fakes, name, name) // they are older than the real one

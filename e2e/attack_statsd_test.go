@@ -153,7 +153,7 @@ func (v *victim) received(t *testing.T, n float64, f func()) {
 		}
 		return nil
 	})
-	time.Sleep(time.Second) // pending senders are judged by then
+	passes(t, time.Second, "it is decided about each pending sender")
 }
 
 // TestAttackStatsDErrors checks that errors and slow requests that a stranger reports for
@@ -170,10 +170,7 @@ func TestAttackStatsDErrors(t *testing.T) {
 				to = v.socket
 			}
 			v.received(t, 200, func() { sends(t, attacker, way, to, 200, harm(v.app.name)...) })
-			time.Sleep(6 * time.Second) // the next look at everything judges
-			if err := v.unharmed(t); err != nil {
-				t.Error(err)
-			}
+			quiet(t, 6*time.Second, 200*time.Millisecond, "the app is not harmed, before and after the next evaluation", func() error { return v.unharmed(t) })
 			v.asks(t, 5)
 			if err := v.scrape(t).want(600, "resp_statsd_lines_total", "outcome=untrusted"); err != nil {
 				t.Error(err)
@@ -345,7 +342,7 @@ func TestAttackStatsDSocketPath(t *testing.T) {
 					status, body, err := x.do(http.MethodPost, "/-/reload")
 					return all(err, wants("reload: "+body, status, http.StatusOK))
 				})
-				time.Sleep(3 * time.Millisecond)
+				passes(t, 3*time.Millisecond, "the attacker has the time to plant a link")
 			}
 			if !untouched() {
 				t.Fatal("a file of root's, of mode 0600, can be written by all")

@@ -26,7 +26,8 @@ func healer(t *testing.T, config string, rules ...string) *sick {
 		t.Fatal(err)
 	}
 	config += joined(append([]string{"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + token, "  breaker: {failures: 100, window: 1h, hold: 1m}", "  rules:"}, rules...)...)
-	return &sick{exporter: watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}}), token: token}
+	state := filepath.Join(openDir(t), "state")
+	return &sick{exporter: watch(t, export{config: config, args: []string{"--state.dir=" + state}}), state: state, token: token}
 }
 
 // ends waits until the newest run of a rule has ended, and reports its state.
@@ -72,7 +73,7 @@ type tenantWorker struct {
 	start string
 }
 
-// under finds the one child of a supervisor, once it has a connection.
+// under returns the one child of a supervisor, once it has a connection.
 func under(t *testing.T, p *run.Proc) (w tenantWorker) {
 	t.Helper()
 	eventually(t, 40*time.Second, func() error {
@@ -103,6 +104,16 @@ func (r *redisServer) claim(t *testing.T, queue, name string, pid int) {
 	r.cli("HSET", "rq:job:job-"+name, "started_at", old, "origin", queue)
 	r.cli("SADD", "rq:workers:"+queue, "rq:worker:"+name)
 	r.cli("RPUSH", "rq:queue:"+queue, "another")
+}
+
+// held waits until a worker of RQ has worked for longer than d on the only job of the queue
+// that is under way (RQ: the job's started_at).
+func (r *redisServer) held(t *testing.T, queue string, d time.Duration) {
+	t.Helper()
+	eventually(t, d+20*time.Second, func() error {
+		began, err := time.Parse(time.RFC3339, r.cli("HGET", "rq:job:"+r.cli("ZRANGE", "rq:wip:"+queue, "0", "-1"), "started_at"))
+		return all(err, wants("the job was started long ago", time.Since(began) > d, true))
+	})
 }
 
 // TestAttackTenantNamesWorkers checks that no process of another owner is signalled that
@@ -171,7 +182,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	time.Sleep(5 * time.Second) // so that it has held its job for longer than min_stuck
+	b.redis.held(t, "own", 5*time.Second) // longer than min_stuck
 	h.reported(t, "Stuck-own", "app=shop", "queue=own")
 	if last := h.ends(t, "own"); last.State != "verified" || last.Done != 1 {
 		t.Errorf("the app's own worker: %s, %s", last.State, last.Reason)
@@ -211,7 +222,7 @@ func TestAttackTenantNamesWorkersWithoutClientList(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	time.Sleep(5 * time.Second) // so that it has held its job for longer than min_stuck
+	b.redis.held(t, "own", 5*time.Second) // longer than min_stuck
 	h.reported(t, "Stuck-own", "app=shop", "queue=own")
 	if last := h.ends(t, "own"); last.State != "verified" || last.Done != 1 {
 		t.Errorf("the app's own worker: %s, %s", last.State, last.Reason)

@@ -88,15 +88,13 @@ func (x *fake) settle(t *testing.T, master, n, plain int) {
 		}
 		return all(wants("children", len(x.workers), n), x.scrape(t).want(1, "resp_up", "component=app:"+x.name))
 	})
-	end := time.Now().Add(10 * time.Second)
-	for seen := -1; seen < n; time.Sleep(200 * time.Millisecond) {
-		if seen = len(x.scrape(t).pids(x.name)); seen >= plain && time.Now().After(end) {
-			return
+	enough := time.Now().Add(10 * time.Second) // for the others, if they are workers
+	eventually(t, 70*time.Second, func() error {
+		if seen := len(x.scrape(t).pids(x.name)); seen < plain || seen < n && time.Now().Before(enough) {
+			return fmt.Errorf("%d workers of %d, of which %d are plain", seen, n, plain)
 		}
-		if time.Now().After(end.Add(time.Minute)) {
-			t.Fatalf("%d workers, want %d", seen, plain)
-		}
-	}
+		return nil
+	})
 }
 
 func expand(list []string, dir string) []string {

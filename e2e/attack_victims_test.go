@@ -68,7 +68,7 @@ def helper():
 				if r.Done > 0 && victimOf(t, x, r.ID) == strconv.Itoa(pid) { // with its master's handlers it passes over a TERM
 					t.Fatalf("the run is %s, done to the helper: %s", r.State, r.Reason)
 				}
-				time.Sleep(4 * time.Second)
+				quiet(t, 4*time.Second, 200*time.Millisecond, "the helper lives", func() error { return alive(pid, start) })
 			}
 		})
 	}

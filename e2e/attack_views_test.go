@@ -36,6 +36,7 @@ def healthz(): return "ok"
 // most 100 views and "other", that labels are clean and short, that JSON and the page stay
 // whole, and that another app keeps its own view.
 func TestAttackViews(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	real := b.serve(t, launch{})
 	dir := openDir(t)

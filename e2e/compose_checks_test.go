@@ -25,7 +25,8 @@ func (c composed) each(f func(s types.ServiceConfig, found func(format string, a
 // secretWord is what may be put into a statement and a URL as it is.
 var secretWord = regexp.MustCompile(`^[A-Za-z0-9]{20,}$`)
 
-// sources finds what a container would be given and is not there.
+// sources returns a line for each file or volume that a container is to have and that does
+// not exist.
 func sources(c composed) []string {
 	out := c.each(func(s types.ServiceConfig, found func(string, ...any)) {
 		for _, v := range s.Volumes {
@@ -72,7 +73,8 @@ func sources(c composed) []string {
 	return out
 }
 
-// ports finds what others could reach, and what two want to have.
+// ports returns a line for each port that other hosts can reach, and for each that two
+// services publish.
 func ports(c composed) []string {
 	by := map[string]string{}
 	return c.each(func(s types.ServiceConfig, found func(string, ...any)) {
@@ -93,8 +95,8 @@ func ports(c composed) []string {
 // pinned is a tag with a version in it.
 var pinned = regexp.MustCompile(`:v?\d+\.\d+`)
 
-// images finds images that change by themselves, and those that two files
-// name by different tags.
+// images returns a line for each image whose content may change, and for each that two
+// files name by different tags.
 func images(c composed) []string {
 	tags := map[string]string{}
 	var out []string
@@ -118,6 +120,11 @@ func images(c composed) []string {
 			use(s.Name, s.Image)
 		}
 	})
+	version, err := os.ReadFile("../VERSION")
+	if own := "resp-exporter/resp-exporter"; err != nil || c.project.Services["resp-exporter"].Image != own+":"+strings.TrimSpace(string(version)) {
+		out = append(out, fmt.Sprintf("%s is not that of VERSION (%v)", c.project.Services["resp-exporter"].Image, err))
+	}
+	tags["resp-exporter/resp-exporter"] = c.project.Services["resp-exporter"].Image
 	for _, file := range []string{"Dockerfile", "deploy/compose/shop.Dockerfile"} {
 		stages, err := parseDockerfile(filepath.Join(c.dir, file))
 		if err != nil {
@@ -130,7 +137,8 @@ func images(c composed) []string {
 	return append(append(out, mentions(c.dir, tags)...), goVersion(c.dir, tags["golang"])...)
 }
 
-// mentions finds the same images with other tags in the documentation and beside it.
+// mentions returns a line for each place in the documentation, and beside it, that names
+// one of the images by another tag.
 func mentions(dir string, tags map[string]string) (out []string) {
 	var files []string
 	for _, pattern := range []string{"*.md", "Makefile", "docs/*.md", "docs/*/*.md", "deploy/*", "deploy/*/*", "deploy/*/*/*"} {
@@ -153,7 +161,7 @@ func mentions(dir string, tags map[string]string) (out []string) {
 	return out
 }
 
-// goVersion finds a compiler that is older than the code.
+// goVersion returns a line for each compiler that is older than the code.
 func goVersion(dir, image string) []string {
 	b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
@@ -188,7 +196,8 @@ func awaited(c composed) []string {
 	})
 }
 
-// confined finds what a container could do to the host or to others.
+// confined returns a line for each thing that a container could do to the host or to
+// others.
 func confined(c composed) []string {
 	out := c.each(func(s types.ServiceConfig, found func(string, ...any)) {
 		for name, mode := range map[string]string{"pid": s.Pid, "network": s.NetworkMode, "ipc": s.Ipc, "uts": s.Uts, "cgroup": s.Cgroup, "user": s.UserNSMode} {
@@ -330,7 +339,8 @@ func exporterCommand(c composed) []string {
 	return found
 }
 
-// prometheusConfig finds what promtool and Prometheus itself say.
+// prometheusConfig returns the faults of the configuration that promtool and Prometheus
+// itself report.
 func prometheusConfig(c composed) []string {
 	file, found := c.settings("prometheus")
 	if file == "" {
@@ -351,8 +361,9 @@ func ruleCount(c composed) int {
 	return len(files)
 }
 
-// alertmanagerConfig finds what amtool and Alertmanager itself say, and where
-// it differs from the example that the tests of the alerts are for.
+// alertmanagerConfig returns the faults of the configuration that amtool and Alertmanager
+// itself report, and where it differs from the example that the tests of the alerts are
+// for.
 func alertmanagerConfig(c composed) []string {
 	file, found := c.settings("alertmanager")
 	if file == "" {

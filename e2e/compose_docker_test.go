@@ -87,8 +87,8 @@ func (c composed) ignored() (*patternmatcher.PatternMatcher, error) {
 	return patternmatcher.New(patterns)
 }
 
-// dockerfiles finds in both files what does not parse, what is copied from a path that
-// does not exist, and passwords that an image could contain.
+// dockerfiles returns a line for each fault in both files: what does not parse, what is
+// copied from a path that does not exist, and passwords that an image could contain.
 func dockerfiles(c composed) (found []string) {
 	ignore, err := c.ignored()
 	if err != nil {
@@ -116,7 +116,7 @@ func dockerfiles(c composed) (found []string) {
 	return found
 }
 
-// copies finds the faults of one COPY.
+// copies returns the faults of one COPY instruction, nil if there are none.
 func (c composed) copies(rest string, before []stage, ignore *patternmatcher.PatternMatcher) (found []string) {
 	args := strings.Fields(rest)
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {

@@ -10,8 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// grafanaConfig finds a data source that leads nowhere or scrapes at another
-// pace, and dashboards that are not where they are looked for.
+// grafanaConfig returns a line for each data source that leads nowhere or scrapes at
+// another pace, and dashboards that are not where they are looked for.
 func grafanaConfig(c composed) (found []string) {
 	var source struct {
 		Datasources []struct {

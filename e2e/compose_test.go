@@ -12,6 +12,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+	"go.yaml.in/yaml/v3"
 )
 
 // composed is a copy of the files that the compose file needs, with its own passwords.
@@ -24,7 +25,7 @@ type composed struct {
 // and the files that may name an image.
 var copied = []string{
 	"docker-compose.yml", "Dockerfile", ".dockerignore", "Makefile", "README.md", "LICENSE", "go.mod", "go.sum",
-	"cmd", "collectors", "internal", "deploy", "docs", "rules", "grafana", "e2e/shop",
+	"cmd", "collectors", "internal", "deploy", "docs", "rules", "grafana", "e2e/shop", "integrations",
 }
 
 // copyRepo copies the repository's files to a new directory.
@@ -169,6 +170,47 @@ func TestComposeDocs(t *testing.T) {
 	}
 }
 
+// TestComposeEnforces checks that the one line of docs/compose.md lets healing act: it is in
+// the documentation as in the file, and with it the exporter's own check accepts the file, which
+// differs in nothing else.
+func TestComposeEnforces(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/compose.md")
+	if err != nil || !strings.Contains(string(text), "```yaml\nhealing:\n  mode: enforce\n```") {
+		t.Errorf("docs/compose.md does not have the line (%v)", err)
+	}
+	dir := copyRepo(t)
+	fault{file: "deploy/compose/exporter/resp-exporter.yml", old: "  mode: dry_run\n", new: "  mode: enforce\n"}.plant(t, dir)
+	c, err := compose(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := exporterCommand(c); !slices.Equal(found, []string{"healing is in mode enforce, not dry_run"}) {
+		t.Errorf("found %q", found)
+	}
+	if got := c.project.Services["resp-exporter"].Environment["RESPONSIVENESS_CLEANUP_ENABLED"]; got == nil || *got != "true" {
+		t.Errorf("healing is switched off in the environment: %v", got)
+	}
+	file, _ := c.settings("resp-exporter")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with struct {
+		Healing struct {
+			Rules []struct{ Mode string }
+		}
+	}
+	if err := yaml.Unmarshal(b, &with); err != nil || len(with.Healing.Rules) < 5 {
+		t.Fatalf("%d rules (%v)", len(with.Healing.Rules), err)
+	}
+	for i, r := range with.Healing.Rules {
+		if r.Mode != "" {
+			t.Errorf("rule %d has the mode %s of its own", i, r.Mode)
+		}
+	}
+}
+
 // TestComposeFaults checks that each check finds its injected fault.
 func TestComposeFaults(t *testing.T) {
 	t.Parallel()
@@ -186,15 +228,17 @@ func TestComposeFaults(t *testing.T) {
 		"a script not for the shell": {file: file, old: "./deploy/compose/mysql/20-users.sh:", new: "./deploy/compose/exporter/resp-exporter.yml:",
 			check: sources, finding: "20-users.sh is not executable"},
 
-		"one port twice":     {file: file, old: "${ALERTMANAGER_PORT:-9093}", new: "${ALERTMANAGER_PORT:-9090}", check: ports, finding: "9090 is published by"},
-		"open to the world":  {file: file, old: `"127.0.0.1:${GRAFANA_PORT:-3000}:3000"`, new: `"${GRAFANA_PORT:-3000}:3000"`, check: ports, finding: "grafana publishes 3000 at every address"},
-		"a floating port":    {file: file, old: `"127.0.0.1:${GRAFANA_PORT:-3000}:3000"`, new: `"127.0.0.1::3000"`, check: ports, finding: "without a number"},
-		"latest":             {file: file, old: "redis:7.4.5", new: "redis:latest", check: images, finding: "redis:latest"},
-		"no tag":             {file: file, old: "redis:7.4.5", new: "redis", check: images, finding: "redis"},
-		"a base without tag": {file: "Dockerfile", old: "busybox:1.37.0 AS", new: "busybox AS", check: images, finding: "busybox"},
-		"another tag":        {file: "Dockerfile", old: "busybox:1.37.0 AS", new: "busybox:1.36.1 AS", check: images, finding: "busybox:1.3"},
-		"another in a doc":   {file: "docs/compose.md", old: "\n", new: "\nmysql:8.0.1\n", check: images, finding: "docs/compose.md names mysql:8.0.1"},
-		"an older Go":        {file: "Dockerfile", old: "golang:1.26", new: "golang:1.25", check: images, finding: "go.mod wants"},
+		"one port twice":      {file: file, old: "${ALERTMANAGER_PORT:-9093}", new: "${ALERTMANAGER_PORT:-9090}", check: ports, finding: "9090 is published by"},
+		"open to the world":   {file: file, old: `"127.0.0.1:${GRAFANA_PORT:-3000}:3000"`, new: `"${GRAFANA_PORT:-3000}:3000"`, check: ports, finding: "grafana publishes 3000 at every address"},
+		"a floating port":     {file: file, old: `"127.0.0.1:${GRAFANA_PORT:-3000}:3000"`, new: `"127.0.0.1::3000"`, check: ports, finding: "without a number"},
+		"latest":              {file: file, old: "redis:7.4.5", new: "redis:latest", check: images, finding: "redis:latest"},
+		"no tag":              {file: file, old: "redis:7.4.5", new: "redis", check: images, finding: "redis"},
+		"a base without tag":  {file: "Dockerfile", old: "busybox:1.37.0 AS", new: "busybox AS", check: images, finding: "busybox"},
+		"another tag":         {file: "Dockerfile", old: "busybox:1.37.0 AS", new: "busybox:1.36.1 AS", check: images, finding: "busybox:1.3"},
+		"another in a doc":    {file: "docs/compose.md", old: "\n", new: "\nmysql:8.0.1\n", check: images, finding: "docs/compose.md names mysql:8.0.1"},
+		"another exporter":    {file: file, old: "resp-exporter/resp-exporter:0.1.0", new: "resp-exporter/resp-exporter:1", check: images, finding: "not that of VERSION"},
+		"an older Kubernetes": {file: "deploy/kubernetes/base/daemonset.yaml", old: "resp-exporter:0.1.0", new: "resp-exporter:0.0.9", check: images, finding: "daemonset.yaml names"},
+		"an older Go":         {file: "Dockerfile", old: "golang:1.26", new: "golang:1.25", check: images, finding: "go.mod wants"},
 
 		"waits for nobody":    {file: file, old: "mysql: {condition: service_healthy}", new: "mariadb: {condition: service_healthy}", check: awaited, finding: "mariadb"},
 		"waits for ever":      {file: file, old: "test: [CMD, mysqladmin", new: "disable: true\n      x-test: [CMD, mysqladmin", check: awaited, finding: "mysql has no healthcheck"},

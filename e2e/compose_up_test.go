@@ -40,7 +40,7 @@ func newUp(t *testing.T) *upScript {
 	return u
 }
 
-// engine puts a program of that name there, whose words are those of a shell.
+// engine writes a program of that name whose text is that of a shell.
 func (u *upScript) engine(name, script string) {
 	u.t.Helper()
 	if err := actiontest.WriteProgram(filepath.Join(u.path, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {

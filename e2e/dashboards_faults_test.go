@@ -33,8 +33,8 @@ type faults struct {
 	last map[string]error // of what went wrong, by its name
 }
 
-// makeFaults begins with them, and with customers of a few pages a second. It
-// ends with the test.
+// makeFaults starts the faults, and customers who request a few pages a second. They end
+// with the test.
 func (o *observed) makeFaults(t *testing.T, reports string) *faults {
 	t.Helper()
 	f := &faults{o: o, relayed: reports, made: map[string]int{}, last: map[string]error{}}
@@ -59,7 +59,9 @@ func (f *faults) run(ctx context.Context) {
 		for _, one := range f.alerts() {
 			f.note(one.name, one.make())
 		}
-		wait(ctx, faultRound-faultAlert)
+		wait(ctx, faultRound/2-faultAlert)
+		f.note("the app reports its routes again", f.report()) // a rate of 60 s is above 0 at each moment
+		wait(ctx, faultRound/2)
 	}
 }
 
@@ -137,12 +139,14 @@ func (f *faults) order() error {
 	return nil
 }
 
-// report sends what an app sends that reports its routes itself.
+// report sends what an app sends that reports its routes, waits and tasks itself.
 func (f *faults) report() error {
 	for _, line := range []string{
 		"resp.request:12:31:640|ms|#app:shop,method:GET,route:/products,code:200", "resp.request:25|ms|#app:shop,method:GET,route:/products/<id>,code:404",
 		"resp.request:48:52|ms|#app:shop,method:POST,route:/checkout,code:202", "resp.request:9|ms|#app:shop,method:GET,route:/error,code:500",
 		"resp.request:7|ms|#app:shop,method:GET,route:/one-too-many,code:200",
+		"resp.queue_time:12:40|ms|#source:header,app:shop", "resp.pool_wait:2.5:30|ms|#pool:main,app:shop",
+		"resp.task:120|ms|#task:cleanup,outcome:ok,app:shop", "resp.task:15|ms|#task:cleanup,outcome:failed,app:shop",
 	} {
 		if err := datagram(f.relayed, line); err != nil {
 			return err
@@ -159,7 +163,7 @@ func (f *faults) kill() error {
 	return fmt.Errorf("no workers")
 }
 
-// note keeps how it went.
+// note records the result of one try of a fault; err is nil if it was made.
 func (f *faults) note(name string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

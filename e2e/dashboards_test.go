@@ -22,7 +22,7 @@ const (
 
 // shippedDashboards returns the shipped dashboards, by uid.
 func shippedDashboards() []string {
-	return []string{"resp-app", "resp-database", "resp-exporter", "resp-host", "resp-overview", "resp-redis", "resp-tasks", "resp-workers"}
+	return []string{"resp-app", "resp-database", "resp-exporter", "resp-fleet", "resp-host", "resp-overview", "resp-redis", "resp-tasks", "resp-workers"}
 }
 
 // TestDashboards checks that the linter has no finding about the dashboards, and that
@@ -127,7 +127,7 @@ func TestDashboardSchema(t *testing.T) {
 		{"wrong type", `"unit": "none"`, `"unit": 5`, "$.panels.1.fieldConfig.defaults.unit: must be string, is 5"},
 		{"unknown option of a panel", `"options": {}`, `"options": {"graphmode": "none"}`, "$.panels.1.options: unknown key graphmode"},
 		{"wrong option of a panel", `"options": {}`, `"options": {"graphMode": "lines"}`, `$.panels.1.options.graphMode: must be equal to one of the allowed values, expected area, line, none, is "lines"`},
-		{"unknown custom field", `"unit": "percentunit"`, `"unit": "percentunit", "custom": {"linewidth": 1}`, "$.panels.2.fieldConfig.defaults.custom: unknown key linewidth"},
+		{"unknown custom field", `"axisSoftMax": 0.1`, `"linewidth": 1`, "$.panels.2.fieldConfig.defaults.custom: unknown key linewidth"},
 		{"unknown panel", `"type": "stat"`, `"type": "singlestat"`, "$.panels.1.type: unknown panel singlestat"},
 		{"missing id", `"id": 2,`, ``, "$.panels.1: no id"},
 		{"wrong grid", `"w": 8`, `"w": "8"`, `$.panels.1.gridPos.w: must be number, is "8"`},

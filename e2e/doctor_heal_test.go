@@ -1,10 +1,13 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestDoctorHealRights checks that a user that may end any connection is noted, that the
@@ -117,6 +120,48 @@ func TestTruthDoctorKnowsThatHealingIsOff(t *testing.T) {
 		if err := all(wants("exit code", code, c.code), x.says("heal", c.want)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestDoctorAskedApp checks that an app whose workers refuse the directory of control files is
+// a fault before an alert comes, also for restart_task, and no more once they follow it; then
+// a task that no worker has is a note.
+func TestDoctorAskedApp(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn", python)
+	lib, err := filepath.Abs(integration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := filepath.Join(openDir(t), "control")
+	if err := errors.Join(os.Mkdir(theirs, 0o755), os.Chown(theirs, 65534, 65534)); err != nil { //nolint:gosec // as apps read it
+		t.Fatal(err)
+	}
+	env := append(withoutTitles(t), "RESP_STATSD=", "CONTROL="+theirs)
+	env[0] += ":" + lib
+	a := serve(t, launch{server: "gunicorn", source: "shop/asked.py", args: []string{"-w", "2"}, env: env})
+	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
+	e := examination{
+		config: fmt.Sprintf("apps: [{name: shop, match: {listen: %q}}]\n", a.listen) + joined("healing:", "  mode: enforce", "  token_file: "+token, "  rules:",
+			"    - name: silent", "      match: {alertname: RespTaskSilent}", "      steps:", restartStep),
+		args: []string{"--state.dir=" + filepath.Join(openDir(t), "state"), "--control.dir=" + filepath.Join(openDir(t), "own")},
+	}
+	asked := func(want wantFinding) func() error {
+		return func() error {
+			for range 20 { // each worker answers
+				a.get("/")
+			}
+			_, x := doctor(t, e)
+			return x.says("heal", want)
+		}
+	}
+	eventually(t, 40*time.Second, asked(wantFinding{"app:shop", "permission", []string{"in the environment of the app: RESP_CONTROL_USER="}, true}))
+	if err := os.Chown(theirs, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 40*time.Second, asked(wantFinding{"app:shop", "not_found", nil, false}))
+	if code, x := doctor(t, e); code != 0 {
+		t.Errorf("after the remedy: %d %+v", code, x.findings("heal"))
 	}
 }
 

@@ -4,17 +4,20 @@
 package e2e_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/e2e/internal/fusefs"
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
@@ -24,25 +27,34 @@ const python = "/usr/bin/python3"
 // binary is the exporter, built once by TestMain unless RESP_EXPORTER_BINARY names one.
 var binary string
 
+// freshData returns the directory with a data directory of MariaDB on which no server ever
+// ran. It is made at the first call, because that takes seconds.
+var freshData func() (string, error)
+
+// serveFUSE is set in the environment of a program that only serves a file system.
+const serveFUSE = "RESP_E2E_SERVE_FUSE"
+
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
 }
 
 func testMain(m *testing.M) int {
+	if os.Getenv(serveFUSE) != "" {
+		if err := fusefs.Serve(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "resp-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if binary = os.Getenv("RESP_EXPORTER_BINARY"); binary != "" { // see regress.sh
-		return m.Run()
-	}
-	binary = filepath.Join(dir, "resp-exporter")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/resp-exporter")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	freshData = sync.OnceValues(func() (string, error) { return dir, mariadb.Install(dir) })
+	if binary, err = run.Exporter(context.Background(), "..", dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -53,8 +65,9 @@ var packages = map[string]string{
 	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", python: "python3-flask",
 	"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager", "prometheus-alertmanager": "prometheus-alertmanager", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
 	"nsenter": "util-linux", "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server", "redis-server": "redis-server", "redis-cli": "redis-tools", "openssl": "openssl", "setpriv": "util-linux", "ip": "iproute2",
-	"setcap": "libcap2-bin", "mariadb": "mariadb-client", "sha256sum": "coreutils", "curl": "curl", "rq": "python3-rq", "celery": "celery",
+	"setcap": "libcap2-bin", "mariadb": "mariadb-client", "sha256sum": "coreutils", "curl": "curl", "rq": "python3-rq", "celery": "celery", "systemd-analyze": "systemd", "gcc": "gcc and libc6-dev",
 	"waitress-serve": "python3-waitress", "hypercorn": "python3-hypercorn",
+	"mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "mount": "mount", "umount": "mount",
 }
 
 // need fails the test when a program is missing.
@@ -64,6 +77,14 @@ func need(t *testing.T, programs ...string) {
 		if _, err := exec.LookPath(p); err != nil {
 			t.Fatalf("%s is missing: apt-get install %s", p, packages[p])
 		}
+	}
+}
+
+// needDevice fails the test when a device is missing, and names the kernel's module.
+func needDevice(t *testing.T, device, module string) {
+	t.Helper()
+	if _, err := os.Stat(device); err != nil {
+		t.Fatalf("%s is missing: modprobe %s; in a container, pass the device to it (%v)", device, module, err)
 	}
 }
 
@@ -100,6 +121,12 @@ func start(t *testing.T, spec run.Spec) *run.Proc {
 // little to do; three times that pass at least, and more on a busy one.
 func eventually(t *testing.T, limit time.Duration, f func() error) {
 	t.Helper()
+	poll(t, limit, 200*time.Millisecond, f)
+}
+
+// poll is eventually with another pause between two calls.
+func poll(t *testing.T, limit, pause time.Duration, f func() error) {
+	t.Helper()
 	began := time.Now()
 	for {
 		err := f()
@@ -109,7 +136,45 @@ func eventually(t *testing.T, limit time.Duration, f func() error) {
 		if took := time.Since(began); took > max(3*limit, scaled(limit)) {
 			t.Fatalf("not within %s: %v", took.Round(time.Second), err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(pause)
+	}
+}
+
+// quiet calls f for that long, with a pause after each call and a last call at the end.
+// It fails the test when f returns an error. what says what must hold all the while.
+func quiet(t *testing.T, d, pause time.Duration, what string, f func() error) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(pause) {
+		late := time.Since(began)
+		if err := f(); err != nil {
+			t.Fatalf("%s, but after %s of %s: %v", what, late.Round(time.Millisecond), d, err)
+		}
+		if late >= d {
+			return
+		}
+	}
+}
+
+// repeat calls f n times, with a pause after each call, and fails the test when f returns
+// an error.
+func repeat(t *testing.T, n int, pause time.Duration, f func() error) {
+	t.Helper()
+	for i := range n {
+		if err := f(); err != nil {
+			t.Fatalf("call %d of %d: %v", i+1, n, err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// passes returns after d, or when the test ends. why names what needs the time, where
+// nothing reports its end.
+func passes(t *testing.T, d time.Duration, why string) {
+	t.Helper()
+	select {
+	case <-t.Context().Done():
+		t.Fatalf("ended while %s passed: %s", d, why)
+	case <-time.After(d):
 	}
 }
 
@@ -165,6 +230,21 @@ func openDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// dataDir returns a new directory for a MariaDB server, with a fresh data directory.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	need(t, "mariadbd", "mariadb-install-db")
+	dir := openDir(t)
+	from, err := freshData()
+	if err == nil {
+		err = mariadb.Copy(t.Context(), from, dir)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -39,8 +39,8 @@ func (h *sick) scrapedInTime(t *testing.T) metrics {
 	return m
 }
 
-// TestScenarioConnectionsAtMax lets leaked connections use all that the database allows,
-// and checks that scrapes continue and the action can still connect.
+// TestScenarioConnectionsAtMax leaks as many connections as the database allows, and checks
+// that scrapes continue and the action can still connect.
 func TestScenarioConnectionsAtMax(t *testing.T) {
 	t.Parallel()
 	everything := strings.Split(strings.Replace(strings.Join(rulePool, "\n"), "max_fraction: 0.9", "max_fraction: 1, clients: user", 1), "\n") // the test leaks them itself, not the shop
@@ -190,7 +190,7 @@ func TestScenarioDiskFull(t *testing.T) {
 	}
 }
 
-// TestScenarioFullQueue lets all workers hang until the accept queue is full. More than
+// TestScenarioFullQueue makes all workers hang until the accept queue is full. More than
 // half are stuck, so none is ended and the run is escalated, while the exporter still
 // answers.
 func TestScenarioFullQueue(t *testing.T) {

@@ -135,6 +135,7 @@ type step struct {
 	Applied, Created, Updated               time.Time
 	Done                                    int
 	Plan                                    struct {
+		Summary string
 		Total   int
 		Victims []struct{ Kind, ID string }
 	}
@@ -185,9 +186,7 @@ func (h *sick) report(t *testing.T, name string, labels ...string) int {
 		k, v, _ := strings.Cut(l, "=")
 		set[k] = v
 	}
-	body, err := json.Marshal(map[string]any{"version": "4", "status": "firing", "alerts": []any{map[string]any{
-		"status": "firing", "labels": set, "annotations": map[string]string{"summary": "it is sick"}, "startsAt": time.Now().UTC(), "endsAt": "0001-01-01T00:00:00Z",
-	}}})
+	body, err := rules.Notification(set, map[string]string{"summary": "it is sick"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,10 @@ package e2e_test
 
 import (
 	"net/http"
+	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,7 +44,7 @@ func (h *sick) leaky(t *testing.T) (ids []uint64) {
 	return ids
 }
 
-// leak has the shop leak n connections.
+// leak requests that the shop leaks n connections.
 func (h *sick) leak(t *testing.T, n int) {
 	t.Helper()
 	for range n {
@@ -89,7 +91,8 @@ func TestScenarioPoolStress(t *testing.T) {
 	slices.Sort(planned)
 	there := present(t, h.stores.db)
 	if gone := without(leaked, there); last.Done != 12 || !slices.Equal(planned, leaked) || !slices.Equal(gone, leaked) {
-		t.Errorf("leaked were %v, planned %v, done %d, gone are %v", leaked, planned, last.Done, gone)
+		t.Errorf("leaked were %v, planned %v (%s), done %d, gone are %v", leaked, planned, last.Plan.Summary, last.Done, gone)
+		h.explain(t, without(leaked, planned))
 	}
 	if gone := without(others, there); len(gone) > 0 {
 		t.Errorf("gone are %v, which are not the app's", gone)
@@ -108,6 +111,29 @@ func TestScenarioPoolStress(t *testing.T) {
 	if runs := h.list(t, ""); len(runs) != 1 {
 		t.Errorf("%d runs: %+v", len(runs), runs)
 	}
+}
+
+// explain logs what the server and the kernel know of connections whose holder was not found:
+// their clients, and the sockets that have these ports.
+func (h *sick) explain(t *testing.T, ids []uint64) {
+	t.Helper()
+	db, err := h.stores.db.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, id := range ids {
+		var client string
+		if err := db.QueryRowContext(t.Context(), "SELECT CONCAT(USER, ' ', HOST) FROM information_schema.processlist WHERE ID = ?", id).Scan(&client); err != nil {
+			t.Logf("connection %d: %v", id, err)
+			continue
+		}
+		port := client[strings.LastIndexByte(client, ':')+1:]
+		out, err := exec.CommandContext(t.Context(), "ss", "-tanpeH", "( sport = :"+port+" or dport = :"+port+" )").CombinedOutput() //nolint:gosec // a port
+		t.Logf("connection %d: %s, %v\n%s", id, client, err, out)
+	}
+	list, err := exec.CommandContext(t.Context(), "ss", "-tlnpH").CombinedOutput()
+	t.Logf("listeners, %v:\n%s", err, list)
 }
 
 // TestScenarioPoolExhausted checks a worker whose exhausted pool waits for its own

@@ -15,8 +15,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// rulesAll has a rule for each shipped alert that an outage may bring with it and
-// that something could be done about.
+// rulesAll holds a rule for each shipped alert that an outage may bring with it and that
+// something could be done about.
 func rulesAll() []string {
 	return append(slices.Clone(rulePool),
 		"    - name: workers", "      match: {alertname: \"~RespWorkersStuck|RespWorkerMemoryLeak\"}", "      cooldown: 60s", "      steps:",
@@ -119,8 +119,8 @@ func (h *sick) well(t *testing.T, l *traffic, began time.Time, prometheus string
 		wants("requests that fail", now.bad, 0), wants("requests", now.n > 5, true))
 }
 
-// healsAfter lets connections leak and waits until the shipped rule found it, and
-// it is healed; customers are served as by the quiet app all the while.
+// healsAfter leaks connections and waits until the shipped rule found it, and it is healed;
+// customers are served as by the quiet app all the while.
 func (h *sick) healsAfter(t *testing.T, l *traffic, quiet latency) {
 	t.Helper()
 	from := time.Now()

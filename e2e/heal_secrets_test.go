@@ -101,10 +101,27 @@ func startEvery(t *testing.T, mariadb ...string) (h *sick, calls chan received, 
 	waits := startPython(t, h.stores, "import stores, rq\nrq.Queue('default', connection=stores.cache()).enqueue('jobs.write_order', {'1': 31337}, job_timeout=60)")
 	<-waits.Done()
 	long(t, h)
+	lasts(t, h)
 	return h, calls, out
 }
 
-// long has the shop's user run a statement with a literal that must be seen nowhere.
+// lasts waits until both long statements of startEvery have run for 4 s. They began last, so
+// that all it starts has lasted longer than any minimum of everyRule by then.
+func lasts(t *testing.T, h *sick) {
+	t.Helper()
+	db, err := h.stores.db.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	eventually(t, 20*time.Second, func() error {
+		n := 0
+		err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = 'shop' AND COMMAND = 'Query' AND TIME >= 4").Scan(&n)
+		return all(err, wants("statements that have run for 4 s", n, 2))
+	})
+}
+
+// long runs a statement of the shop's user with a literal that must be seen nowhere.
 func long(t *testing.T, h *sick) *run.Proc {
 	t.Helper()
 	return startPython(t, h.stores, `import stores, sqlalchemy
@@ -119,7 +136,6 @@ func TestHealingKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	h, calls, out := startEvery(t)
 	expires, _, _ := h.stores.redis.expiries("session:expires:")
-	time.Sleep(4 * time.Second) // until all of it has lasted long enough
 	for _, c := range everyAction {
 		labels := []string{"app=shop"}
 		switch c.rule {

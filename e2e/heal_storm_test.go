@@ -40,7 +40,7 @@ func (s *storm) blow(t *testing.T, x *exporter, name func(n int) string) {
 		wg.Go(func() {
 			for i := range each { // a hundred a second
 				if wait := time.Until(begin.Add(time.Duration(i) * 10 * time.Millisecond)); wait > 0 {
-					time.Sleep(wait)
+					time.Sleep(wait) // the rate of the load
 				}
 				n := i*senders + sender
 				s.send(x, name(n), n)
@@ -117,7 +117,7 @@ func TestHealingStorm(t *testing.T) { // alone: what it takes of the machine wou
 // TestHealingStormFullQueue sends many alerts to a full queue while each action takes its
 // time. An alert that does not fit gets 503 and is not kept; each with 202 is in the
 // journal and is done once, and each with 503 when it is sent again.
-func TestHealingStormFullQueue(t *testing.T) { // alone, as the other one
+func TestHealingStormFullQueue(t *testing.T) { // alone, as the other one, until the storm is over
 	const targets, place = 18, 4
 	state := openDir(t)
 	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
@@ -149,6 +149,7 @@ func TestHealingStormFullQueue(t *testing.T) { // alone, as the other one
 	if err := x.scrape(t).want(float64(len(s.taken)), "resp_heal_alerts_total", "outcome=queued"); err != nil || len(written) != len(s.taken) {
 		t.Errorf("%d were accepted, %d are in the journal: %v", len(s.taken), len(written), err)
 	}
+	t.Parallel()
 	eventually(t, 60*time.Second, func() error { // what is left is sent again, as Alertmanager does
 		for i := range targets {
 			if s.taken[name(i)] {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestScenarioTasks lets a job hang in the only worker while two hundred others wait. It
-// checks that no request fails, that the shipped rule fires and the supervisor replaces
-// the worker, and that a second set of jobs is done meanwhile.
+// TestScenarioTasks makes a job hang in the only worker while two hundred others wait. It
+// checks that no request fails, that the shipped rule fires and the supervisor replaces the
+// worker, and that a second set of jobs is done meanwhile.
 func TestScenarioTasks(t *testing.T) {
 	t.Parallel()
 	h := startSick(t, sickness{

@@ -91,7 +91,11 @@ func TestHistory(t *testing.T) {
 		}
 		return fmt.Errorf("no incident in %+v", p.Incidents)
 	})
-	time.Sleep(2 * time.Second) // each second is written
+	known := time.Now()
+	eventually(t, 5*time.Second, func() error { // each second is written
+		last, err := lastWrite(filepath.Join(state, "history-*"))
+		return all(err, wants("the history was written after the incident was known", last.After(known), true))
+	})
 	if err := first.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,11 @@ func TestHistory(t *testing.T) {
 	if err != nil || code != 200 || !strings.Contains(body, `"view":"app"`) {
 		t.Errorf("%d %v: %.2000s", code, err, body)
 	}
-	time.Sleep(2 * time.Second) // its stack is known
+	since := strconv.FormatInt(time.Now().Unix()+1, 10)
+	eventually(t, 10*time.Second, func() error { // its stack is known
+		_, body, err := second.get("/api/v1/history?app=" + e.name + "&from=" + since)
+		return all(err, wants("the view of the request is in "+body, strings.Contains(body, `"view":"app"`), true))
+	})
 	signals(t, pid, syscall.SIGKILL)
 	eventually(t, 30*time.Second, func() error {
 		p, err := second.remembers(e.name)
@@ -135,6 +143,18 @@ func TestHistory(t *testing.T) {
 	if w.App != e.name || w.PID != pid || w.Reason != "signal" || w.Stack == nil || w.Stack.View == nil || *w.Stack.View != "app" || w.Stack.Own == nil || w.Stack.Own.Line == 0 {
 		t.Errorf("last words: %+v", w)
 	}
+}
+
+// lastWrite returns when one of the files that match was last written.
+func lastWrite(pattern string) (last time.Time, err error) {
+	files, err := filepath.Glob(pattern)
+	for _, file := range files {
+		st, e := os.Stat(file)
+		if err = errors.Join(err, e); e == nil && st.ModTime().After(last) {
+			last = st.ModTime()
+		}
+	}
+	return last, err
 }
 
 // TestHistoryParameters checks that wrong parameters are refused with a reason.

@@ -97,10 +97,11 @@ func TestMySQLPasswordRotation(t *testing.T) {
 	x := watch(t, export{config: fmt.Sprintf("mysql: [{name: main, dsn: \"resp@unix(%s)/\", password_file: %s}]\n", s.Socket, file)})
 	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
 	execute(t, s, "SET PASSWORD FOR 'resp'@'localhost' = PASSWORD('another'); KILL USER 'resp'")
-	eventually(t, 10*time.Second, func() error {
+	refused := func() error {
 		return x.scrape(t).want(0, "resp_collector_available", "collector=mysql", "reason=permission")
-	})
-	time.Sleep(3 * time.Second) // the pause between two tries has grown
+	}
+	eventually(t, 10*time.Second, refused)
+	quiet(t, 3*time.Second, 200*time.Millisecond, "the login is refused while the pause between two tries grows", refused)
 	write(t, file, "another")
 	eventually(t, 2*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
 }

@@ -73,7 +73,7 @@ func servePage(t *testing.T, now time.Time, s *model.State, with func(*web.Optio
 	return server.URL
 }
 
-// remember gives a page a past.
+// remember sets the past of a page: h, and samples of five minutes.
 func remember(o *web.Options, h past.History, now time.Time) {
 	o.Past, o.Spent = h, charts.NewSpent()
 	for i := range 61 {
@@ -92,6 +92,7 @@ type page struct {
 // The status page of states that no real server is in so soon, in a real browser: many
 // apps, many workers, a moment of the past, no app. SHOTS=DIR keeps the pictures.
 func TestPageStates(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
 	show := func(p page, path string, s *model.State, with func(*web.Options)) page {
 		p.URL = servePage(t, now, s, with) + path

@@ -16,6 +16,7 @@ import (
 // lets the app work for that long first, for the charts, and puts the pictures
 // into docs/.
 func TestStatusPage(t *testing.T) {
+	t.Parallel()
 	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestStatusPage(t *testing.T) {
 	load.Wait()
 
 	browse(t, "page.mjs", map[string]any{
-		"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "slack": min(2, scaled(time.Second).Seconds()),
+		"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "slack": 2,
 		"lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache",
 	})
 }
@@ -69,7 +70,7 @@ func busyFor(a *app, d time.Duration, customer int) {
 		case n%20 == 7:
 			buys(a)
 		}
-		time.Sleep(time.Duration(60+20*(n/40%5)) * time.Millisecond)
+		time.Sleep(time.Duration(60+20*(n/40%5)) * time.Millisecond) // the customer reads the page: the load rises and falls
 	}
 }
 

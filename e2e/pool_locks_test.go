@@ -98,8 +98,8 @@ func TestPoolLockWait(t *testing.T) {
 	})
 }
 
-// blocked has the other worker than pid wait for the row. Each of two workers
-// takes one request at a time, so there is never a second one that waits.
+// blocked sends a request that makes the other worker than pid wait for the row. Each of
+// two workers takes one request at a time, so there is never a second one that waits.
 func blocked(t *testing.T, a *app, pid int) {
 	t.Helper()
 	const n = 4

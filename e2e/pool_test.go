@@ -55,8 +55,8 @@ func (a *app) tell(path string) (got answer, ok bool, err error) {
 	return got, resp.StatusCode == http.StatusOK, json.Unmarshal(b, &got)
 }
 
-// everyWorker lets each of n workers execute a command once, and returns the connections
-// of each worker by its pid.
+// everyWorker sends requests until each of n workers has executed a command, and returns
+// the connections of each worker by its pid.
 func (a *app) everyWorker(t *testing.T, n int, path string) map[int][]int {
 	t.Helper()
 	out := make(map[int][]int)
@@ -220,7 +220,7 @@ func TestPoolByDiscovery(t *testing.T) {
 	})
 	m := x.scrape(t)
 	for _, name := range []string{"resp_pool_capacity", "resp_pool_utilization_ratio"} {
-		if m.has(name) == nil {
+		if m.has(name, "app="+tcp.name) == nil || m.has(name, "app="+local.name) == nil {
 			t.Errorf("%s of a pool of no configured size is there", name)
 		}
 	}

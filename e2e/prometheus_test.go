@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// TestPrometheusScrapes lets a real Prometheus scrape a real exporter beside a real app.
+// TestPrometheusScrapes scrapes a real exporter beside a real app with a real Prometheus.
 func TestPrometheusScrapes(t *testing.T) {
 	t.Parallel()
 	need(t, "prometheus", "promtool")

@@ -1,9 +1,12 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -53,7 +56,22 @@ func TestRedisNumbers(t *testing.T) {
 			m.want(3, "resp_redis_connected_clients", "redis=cache"), // the blocked one, and the exporter twice
 		)
 	})
+	r.provokeCounters()
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		return all(
+			m.want(r.info("expired_keys"), "resp_redis_expired_keys_total", "redis=cache"),
+			m.want(r.info("rejected_connections"), "resp_redis_rejected_connections_total", "redis=cache"),
+			m.want(1, "resp_redis_keys", "redis=cache", "db=db3"), m.want(1, "resp_redis_expiring_keys", "redis=cache", "db=db3"),
+			r.grows(m, "resp_redis_commands_total", "total_commands_processed"),
+			r.grows(m, "resp_redis_received_bytes_total", "total_net_input_bytes"), r.grows(m, "resp_redis_sent_bytes_total", "total_net_output_bytes"),
+		)
+	})
+	r.cli("-n", "3", "FLUSHDB")
 	m := x.scrape(t)
+	if err := all(m.want(0, "resp_redis_keys", "redis=cache", "db=db3"), m.has("resp_redis_keys", "redis=cache", "db=db0")); err != nil {
+		t.Error(err)
+	}
 	memory, _ := m.sum("resp_redis_memory_bytes", "redis=cache")
 	if used := r.info("used_memory"); memory < used/2 || memory > used*2 {
 		t.Errorf("memory is %v, redis-cli says %v", memory, used)
@@ -68,6 +86,43 @@ func TestRedisNumbers(t *testing.T) {
 		t.Errorf("refused: %s", log)
 	}
 	keepsRedisSecrets(t, x, r.dir)
+}
+
+// provokeCounters waits until a key expires, fills another database, and opens a connection
+// that is refused.
+func (r *redisServer) provokeCounters() {
+	r.t.Helper()
+	r.cli("-n", "3", "SET", "secretkey", "1", "EX", "1000")
+	r.cli("SET", "secretkey:short", "1", "PX", "1")
+	eventually(r.t, 10*time.Second, func() error { return wants("expired", r.info("expired_keys") >= 1, true) })
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	say := func(command string) string {
+		_ = conn.SetDeadline(time.Now().Add(scaled(5 * time.Second)))
+		reply := make([]byte, 256)
+		_, err := conn.Write([]byte(command + "\r\n"))
+		n, readErr := conn.Read(reply)
+		if err := errors.Join(err, readErr); err != nil {
+			r.t.Fatalf("%s: %v", command, err)
+		}
+		return string(reply[:n])
+	}
+	say("CONFIG SET maxclients 4") // the blocked one, the exporter twice, and this one
+	eventually(r.t, 10*time.Second, func() error {
+		out, _ := exec.Command("redis-cli", "-p", strconv.Itoa(r.port), "PING").CombinedOutput() //nolint:gosec // a test's own server
+		return wants("a refusal in "+string(out), strings.Contains(string(out), "max number of clients"), true)
+	})
+	say("CONFIG SET maxclients 1000")
+}
+
+// grows returns an error unless a counter is above 0 and at most what the server says
+// afterwards.
+func (r *redisServer) grows(m metrics, metric, key string) error {
+	v, _ := m.sum(metric, "redis=cache")
+	return wants(fmt.Sprintf("%s is %v, the server says %v", metric, v, r.info(key)), v > 0 && v <= r.info(key), true)
 }
 
 // TestRedisStopped stops a Redis with SIGSTOP: a scrape takes at most 2 s longer and loses
@@ -126,12 +181,7 @@ func TestRedisRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-r.proc.Done()
-	for range 20 {
-		if err := redisReason(x.scrape(t), "cache", "not_found", 0); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	repeat(t, 20, 100*time.Millisecond, func() error { return redisReason(x.scrape(t), "cache", "not_found", 0) })
 	r.start()
 	eventually(t, 5*time.Second, func() error { return redisReason(x.scrape(t), "cache", "ok", 1) })
 	// Between two looks it is not even noticed.

@@ -21,7 +21,13 @@ var asInstalled = map[string]string{
 // ofFaults lists the metrics of rules that exist only while there is a fault, which other
 // tests make.
 var ofFaults = []string{
-	"resp_leak_slope_bytes_per_second", // TestScenarioMemoryLeak, TestDashboardsOnRealScrapes
+	"resp_leak_slope_bytes_per_second",                                                     // TestScenarioMemoryLeak, TestDashboardsOnRealScrapes
+	"resp_task_restarts_total",                                                             // of a worker with a memory file: TestInsideReports
+	"resp_task_heartbeat_age_seconds",                                                      // of a worker with a memory file: TestInsideReports
+	"resp_heal_throttle_ratio",                                                             // TestThrottle
+	"resp_http_requests_shed_total",                                                        // of a worker with a memory file: TestThrottle
+	"resp_heal_control_key_writes_total",                                                   // of an exporter with healing.control: TestThrottleOnOtherHosts
+	"resp_heal_relay_up", "resp_heal_relay_alerts_total", "resp_heal_relay_oldest_seconds", // of an exporter with a relay: TestRelay
 }
 
 // TestRulesNameWhatAScrapeHas checks that every metric of the shipped rules exists with
@@ -54,6 +60,8 @@ func startBusy(t *testing.T, mariadb ...string) *sick {
 	h, _, _ := startEvery(t, mariadb...)
 	h.loops(t)
 	h.shop.traffic(t, 10, "/", "/products", "/error", "/products/99", "/slow?s=0.2")
+	// What an app reports itself.
+	send(t, h.udp, "resp.queue_time:12|ms|#source:header,app:shop", "resp.pool_wait:2.5|ms|#pool:main,app:shop", "resp.task:15|ms|#task:cleanup,outcome:failed,app:shop")
 	h.reported(t, "Person")
 	h.becomes(t, 20*time.Second, "person", "escalated")
 	eventually(t, 20*time.Second, func() error { return h.scrape(t).want(5, "resp_pool_connections", "app=shop", "state=leaked") })

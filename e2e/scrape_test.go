@@ -167,7 +167,7 @@ func TestScrapeAsAnotherUser(t *testing.T) {
 	}
 }
 
-// TestScrapeWithTwoCapabilities checks that the two capabilities of the README suffice to
+// TestScrapeWithTwoCapabilities checks that the two capabilities of the unit suffice to
 // read all about an app of another user.
 func TestScrapeWithTwoCapabilities(t *testing.T) {
 	t.Parallel()

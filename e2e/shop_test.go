@@ -43,8 +43,8 @@ func shopStores(t *testing.T, options ...string) shopStored {
 // Redis, and who may use it, then outlasts a crash.
 func shopStoresIn(t *testing.T, wrap []string, options ...string) shopStored {
 	t.Helper()
-	need(t, "mariadbd", "mariadb-install-db", "rq")
-	db, err := mariadb.StartIn(t.Context(), openDir(t), wrap, options...)
+	need(t, "rq")
+	db, err := mariadb.StartIn(t.Context(), dataDir(t), wrap, options...)
 	if db != nil {
 		t.Cleanup(db.Stop)
 	}

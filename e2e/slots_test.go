@@ -113,7 +113,7 @@ func TestSlotsSurviveAReload(t *testing.T) {
 	x := watch(t, export{})
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "4"}})
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 4) })
-	time.Sleep(6 * time.Second) // an app that has just started is given slots at once
+	passes(t, 6*time.Second, "no slot was added for so long that a new worker waits for one that becomes free")
 	before := x.scrape(t).pids(a.name)
 	if err := syscall.Kill(a.PID(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -183,12 +183,7 @@ func TestSlotsSurviveTheApp(t *testing.T) {
 	}
 	old := x.scrape(t).pids(a.name)
 	a.Stop()
-	for range 3 { // scrapes that see it gone
-		if err := known.follow(x.scrape(t), a.name); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(300 * time.Millisecond)
-	}
+	repeat(t, 3, 300*time.Millisecond, func() error { return known.follow(x.scrape(t), a.name) }) // without the app
 	b := serve(t, l)
 	eventually(t, 20*time.Second, func() error {
 		m := x.scrape(t)

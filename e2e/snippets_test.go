@@ -120,7 +120,7 @@ var snippetChecks = map[string]func(*testing.T, snippet){
 	"": func(*testing.T, snippet) {}, "ini": func(*testing.T, snippet) {}, "sql": func(*testing.T, snippet) {},
 	"alertmanager": alertmanagerSnippet, "prometheus": prometheusSnippet, "compose": composeSnippet,
 	"exporter": exporterSnippet, "app": exporterSnippet, "steps": exporterSnippet,
-	"client": clientSnippet, "json": jsonSnippet, "python": pythonSnippet,
+	"kustomization": kustomizationSnippet, "client": clientSnippet, "json": jsonSnippet, "python": pythonSnippet,
 }
 
 // clientSnippet checks settings of an HTTP client with the command that takes them.
@@ -129,6 +129,21 @@ func clientSnippet(t *testing.T, s snippet) {
 	out, err := exec.Command(binary, "check", "--self", "--url=127.0.0.1:1", "--http.config.file="+file).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "cannot reach the exporter at https://127.0.0.1:1") && !strings.Contains(string(out), "ca.pem") {
 		t.Errorf("%s: %v: %s", s.at, err, out)
+	}
+}
+
+// kustomizationSnippet checks that what a kustomization names in this repository is there.
+func kustomizationSnippet(t *testing.T, s snippet) {
+	var doc struct{ Components, Resources []string }
+	if err := yaml.Unmarshal([]byte(s.text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(doc.Components, doc.Resources...) {
+		dir, ok := strings.CutPrefix(name, "https://github.com/resp-exporter/resp-exporter//")
+		dir, _, _ = strings.Cut(dir, "?ref=")
+		if _, err := os.Stat(filepath.Join("..", dir, "kustomization.yaml")); !ok || err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -148,6 +163,7 @@ func yamlKind(t *testing.T, s snippet) string {
 	keys, _ := doc.(map[string]any)
 	for _, k := range []struct{ kind, keys string }{
 		{"alertmanager", "route receivers inhibit_rules"}, {"prometheus", "scrape_configs rule_files alerting"}, {"compose", "services"},
+		{"kustomization", "components"},
 		{"app", "pools sessions tasks mute"}, {"client", "basic_auth tls_config"},
 		{"exporter", "apps mysql redis statsd thresholds healing monitoring_interval"},
 	} {

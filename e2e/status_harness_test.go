@@ -13,12 +13,25 @@ import (
 type statusJSON struct {
 	Recommendations []string
 	Apps            []struct {
-		Name   string
-		Health healthJSON
+		Name     string
+		Health   healthJSON
+		Reported *struct {
+			Traces []traceJSON `json:"memory_traces"`
+		}
 	}
 	Health      healthJSON // of the host and the servers
 	Unavailable []lackJSON
 	Notes       []lackJSON // optional lacks
+}
+
+// traceJSON is which lines of a worker have kept memory during a trace.
+type traceJSON struct {
+	PID   int
+	Lines []struct {
+		File  string
+		Line  int
+		Bytes float64
+	}
 }
 
 // healthJSON is the health of an app, or of the host and the servers.

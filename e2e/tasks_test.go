@@ -279,6 +279,7 @@ func TestTasksReload(t *testing.T) {
 // TestTasksCost checks that a read of ten RQ queues and one Celery queue, all much longer
 // than the part that is read, takes a Redis milliseconds, however long they are.
 func TestTasksCost(t *testing.T) {
+	t.Parallel()
 	b := newTaskApp(t)
 	b.grant(rqRights)
 	b.grantCelery("long")

@@ -162,6 +162,15 @@ func (s *stack) rests(m metrics) error {
 	return nil
 }
 
+// allRest returns an error unless each worker of each app is idle.
+func allRest(m metrics, apps []*stack) error {
+	var errs []error
+	for _, s := range apps {
+		errs = append(errs, s.rests(m))
+	}
+	return all(errs...)
+}
+
 // shortTimes are thresholds under which a worker is stuck after 3 s, and which
 // nothing of a busy machine crosses.
 func shortTimes(stacks []*stack) string {

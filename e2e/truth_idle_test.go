@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -33,24 +32,10 @@ func TestTruthIdleWithBackgroundThreads(t *testing.T) {
 	t.Parallel()
 	need(t, "gunicorn", "uwsgi", "uvicorn", "waitress-serve", "redis-server")
 	all := stacks(t, plainRedis(t), kindsOfStacks(t)...)
-	time.Sleep(time.Second) // the threads are where they stay
 	x := watch(t, export{config: shortTimes(all), args: []string{"--no-collector.host", "--no-collector.disk"}})
-	eventually(t, 20*time.Second, func() error {
-		var errs []error
-		for _, s := range all {
-			errs = append(errs, s.rests(x.scrape(t)))
-		}
-		return errors.Join(errs...)
-	})
-	for look := range restLooks {
-		m := x.scrape(t)
-		for _, s := range all {
-			if err := s.rests(m); err != nil {
-				t.Errorf("look %d: %v", look, err)
-			}
-		}
-		time.Sleep(150 * time.Millisecond)
-	}
+	rest := func() error { return allRest(x.scrape(t), all) }
+	eventually(t, 20*time.Second, rest)
+	repeat(t, restLooks, 150*time.Millisecond, rest)
 	says, _ := x.verdicts(t)
 	for name, v := range says {
 		if v.Health.Overall != "healthy" {
@@ -62,20 +47,13 @@ func TestTruthIdleWithBackgroundThreads(t *testing.T) {
 		for _, s := range all {
 			wg.Go(func() { s.slowRequest(t, x) })
 		}
-		for range 10 { // Prometheus looks too
+		repeat(t, 10, time.Second, func() error { // as Prometheus does
 			x.scrape(t)
-			time.Sleep(time.Second)
-		}
+			return nil
+		})
 		wg.Wait()
 	})
-	eventually(t, 10*time.Second, func() error {
-		var errs []error
-		m := x.scrape(t)
-		for _, s := range all {
-			errs = append(errs, s.rests(m))
-		}
-		return errors.Join(errs...)
-	})
+	eventually(t, 10*time.Second, rest)
 }
 
 // slowSeconds is how long the slow request takes: two intervals of the exporter

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,21 @@ def when_ready(server):
         held.append(s)
     threading.Timer(1.5, later).start()
 `
+
+// listening returns an error unless a UNIX socket listens at the path (/proc/net/unix, column
+// Flags: SO_ACCEPTCON). It opens no connection, which would remain in the queue.
+func listening(path string) error {
+	b, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 8 && f[7] == path && f[3] == "00010000" {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing listens at %s", path)
+}
 
 // TestTruthFullnessIsOfOneListener checks that a full queue is full whatever other sockets
 // the app holds: a control socket, which is no listener of the app, or another bind, which
@@ -45,7 +61,7 @@ func TestTruthFullnessIsOfOneListener(t *testing.T) {
 				return x.scrape(t).want(limit, "resp_listener_queue_limit", "app="+a.name, "listener="+a.listen)
 			})
 			if name == "control socket" {
-				time.Sleep(2 * time.Second) // it is open by now
+				eventually(t, 5*time.Second, func() error { return listening(control) })
 			}
 			a.behind("/slow?s=60")
 			eventually(t, 10*time.Second, func() error {

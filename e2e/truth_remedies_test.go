@@ -115,7 +115,7 @@ func TestTruthRemediesOfMySQL(t *testing.T) {
 	s := database(t, "--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON")
 	execute(t, s, "CREATE USER 'o''bare'@'127.0.0.1' IDENTIFIED BY '"+word+"'")
 	config := fmt.Sprintf("mysql: [{name: main, dsn: \"o'bare@tcp(127.0.0.1:%d)/\", password_file: %s}]\n", s.Port, passwordFile(t)) +
-		"apps: [{name: shop, match: {user: root}, pools: [{name: main, mysql: main, user: shop}]}]\n"
+		"apps: [{name: shop, match: {cmdline: no-such-app}, pools: [{name: main, mysql: main, user: shop}]}]\n" // other apps of root belong to other tests
 	applyRemedies(t, examination{config: config}, []string{"mysql", "pool"}, func(remedy string) { inClient(t, s, remedy) })
 }
 

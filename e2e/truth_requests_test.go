@@ -40,15 +40,7 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 	)
 	own := strings.Replace(shortTimes(all), "monitoring_interval: 1s", "monitoring_interval: 1m", 1) // a scrape may share a look of the exporter's own
 	x := watch(t, export{config: own, args: []string{"--no-collector.host", "--no-collector.disk"}})
-	eventually(t, 20*time.Second, func() error {
-		m := x.scrape(t)
-		for _, s := range all {
-			if err := s.rests(m); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	eventually(t, 20*time.Second, func() error { return allRest(x.scrape(t), all) })
 	before := all[len(all)-1]
 	for round := range 8 {
 		for i, s := range all[:len(all)-1] {
@@ -62,7 +54,7 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 			}
 			s.behind("/" + does + "/1.5/" + mark)
 			begins(t, filepath.Join(marks, mark))
-			time.Sleep(50 * time.Millisecond) // scrapes within 20 ms share a look
+			passes(t, 50*time.Millisecond, "scrapes within 20 ms share a look")
 			m := x.scrape(t)
 			if _, err := os.Stat(filepath.Join(marks, mark)); err != nil {
 				continue // a busy machine: it had ended
@@ -70,7 +62,7 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 			if err := m.want(1, "resp_app_workers", "app="+s.name, "state=busy"); err != nil {
 				t.Errorf("%s, %s: %v", s.kind, does, err)
 			}
-			time.Sleep(2 * time.Second) // what asking cost is paid for
+			passes(t, 2*time.Second, "the budget of looks at the kernel recovers")
 		}
 	}
 }
@@ -78,12 +70,8 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 // begins waits until the app marks a request.
 func begins(t *testing.T, mark string) {
 	t.Helper()
-	for end := time.Now().Add(scaled(10 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(mark); err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("no request %s", filepath.Base(mark))
-		}
-	}
+	poll(t, 10*time.Second, 5*time.Millisecond, func() error {
+		_, err := os.Stat(mark)
+		return err
+	})
 }

@@ -46,31 +46,22 @@ func TestTruthHeartbeatIsNoAge(t *testing.T) {
 		stackOf{kind: "two binds", server: "gunicorn", workers: 1, source: plainApp, args: append([]string{"-b", fmt.Sprintf("127.0.0.1:%d", freePort(t))}, stay...)},
 		stackOf{kind: "UvicornWorker", server: "gunicorn", workers: 1, source: asgiApp, args: append([]string{"-k", "uvicorn.workers.UvicornWorker"}, stay...)},
 	)
-	time.Sleep(time.Second)
+	passes(t, time.Second, "the threads of the apps begin to wait: the first look must find them idle")
 	x := watch(t, export{config: shortTimes(all), args: []string{"--no-collector.host", "--no-collector.disk"}})
-	for range 5 {
-		m := x.scrape(t)
-		for _, s := range all {
-			if err := s.rests(m); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(time.Second)
-	}
+	quiet(t, 4*time.Second, time.Second, "all workers are idle", func() error { return allRest(x.scrape(t), all) })
 	all[0].behind("/sleep/2.5")
 	all[1].behind("/block/2.5")
 	busy := map[string]bool{}
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	quiet(t, 2*time.Second, 100*time.Millisecond, "a request of less than 2 s is not stuck", func() (err error) {
 		m := x.scrape(t)
 		for _, s := range all {
 			if n, _ := m.sum("resp_app_workers", "app="+s.name, "state=busy"); n == 1 {
 				busy[s.kind] = true
 			}
-			if err := m.want(0, "resp_app_workers", "app="+s.name, "state=stuck"); err != nil {
-				t.Errorf("%s: a request of less than 2 s: %v", s.kind, err)
-			}
+			err = errors.Join(err, m.want(0, "resp_app_workers", "app="+s.name, "state=stuck"))
 		}
-	}
+		return err
+	})
 	if len(busy) != 2 {
 		t.Errorf("seen busy: %v", busy)
 	}
@@ -115,7 +106,8 @@ func TestTruthFirstRequestIsNoBoot(t *testing.T) {
 		s.behind("/spin/6.0")
 	}
 	most, boots := 0.0, 0
-	for looks, end := 0, time.Now().Add(20*time.Second); looks < 60 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	looks := 0
+	poll(t, 20*time.Second, 50*time.Millisecond, func() error {
 		m := x.scrape(t)
 		n, _ := m.sum("resp_app_workers", "app="+s.name)
 		if most = max(most, n); most > 1 {
@@ -124,7 +116,11 @@ func TestTruthFirstRequestIsNoBoot(t *testing.T) {
 		if n, _ := m.sum("resp_app_workers", "app="+s.name, "state=booting"); n > 0 {
 			boots++
 		}
-	}
+		if looks < 60 {
+			return fmt.Errorf("at most %v workers; %d looks since there are two", most, looks)
+		}
+		return nil
+	})
 	if most < 2 || boots > 20 { // of 60: the app is loaded in a moment, even on a busy machine
 		t.Fatalf("at most %v workers, and in %d looks one booted", most, boots)
 	}
@@ -140,9 +136,10 @@ func TestTruthFlaskDebugDuringStart(t *testing.T) {
 	s := &stack{app: &app{name: name, dir: dir, listen: fmt.Sprintf("127.0.0.1:%d", at)}, kind: "flask debug", workers: 1}
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
 	s.Proc = start(t, run.Spec{Name: "flask", Path: python, Args: []string{"-m", "flask", "--app", name, "--debug", "run", "--port", fmt.Sprint(at)}, Dir: dir})
-	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	quiet(t, 6*time.Second, 20*time.Millisecond, "each scrape is answered while the server starts", func() error {
 		x.scrape(t)
-	}
+		return nil
+	})
 	eventually(t, 10*time.Second, func() error { return s.rests(x.scrape(t)) })
 }
 
@@ -157,7 +154,7 @@ func TestTruthDyingWorkersAreCritical(t *testing.T) {
 	s.Proc = start(t, run.Spec{Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", "2", "-b", s.listen, name + ":app"}, Dir: dir, Env: []string{"PYTHONPATH=" + dir}})
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
 	eventually(t, time.Minute, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
-	time.Sleep(12 * time.Second) // until it is no longer recovering from the start
+	passes(t, 12*time.Second, "the app is no longer recovering from its start")
 	eventually(t, 30*time.Second, func() error {
 		says, _ := x.verdicts(t)
 		v := says[name]

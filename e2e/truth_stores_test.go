@@ -181,7 +181,7 @@ func TestTruthMySQLIdleConnections(t *testing.T) {
 	eventually(t, 20*time.Second, up)
 	before := x.lackLines("mysql")
 	for i := range 4 {
-		time.Sleep(5 * time.Second)
+		passes(t, 5*time.Second, "the server closes a connection that is idle for longer than wait_timeout")
 		execute(t, killed, "KILL USER 'resp'")
 		if err := up(); err != nil {
 			t.Errorf("scrape %d: %v", i, err)
@@ -273,10 +273,9 @@ func TestTruthCacheHitRate(t *testing.T) {
 		miss(few, 92)
 		miss(jobs, 1000)
 		miss(cache, 1000)
-		time.Sleep(3 * time.Second)
-		if err := x.scrape(t).want(0, "resp_health_status", "app=", "component=redis"); err != nil {
-			t.Error(err)
-		}
+		quiet(t, 3*time.Second, 500*time.Millisecond, "misses of what is no cache harm nothing", func() error {
+			return x.scrape(t).want(0, "resp_health_status", "app=", "component=redis")
+		})
 	}
 	eventually(t, 20*time.Second, func() error {
 		return judged.scrape(t).want(2, "resp_health_status", "app=", "component=redis")
@@ -328,16 +327,11 @@ func TestTruthOneLongStatement(t *testing.T) {
 		}
 		return m.want(v, "resp_health_status", "app=", "component=mysql")
 	}
-	eventually(t, 30*time.Second, func() error { return all(level(bare, 0), level(named, 0)) })
-	time.Sleep(6 * time.Second) // until the health is evaluated again
-	if err := all(level(bare, 0), level(named, 0)); err != nil {
-		t.Fatal(err)
-	}
+	healthy := func() error { return all(level(bare, 0), level(named, 0)) }
+	eventually(t, 30*time.Second, healthy)
+	quiet(t, 6*time.Second, 500*time.Millisecond, "a dump harms nothing, also when the health is evaluated again", healthy)
 	asleep(t, s.Root) // a second dump, of no pool
-	time.Sleep(12 * time.Second)
-	if err := level(named, 0); err != nil {
-		t.Error(err)
-	}
+	quiet(t, 12*time.Second, 500*time.Millisecond, "two dumps harm no pool", func() error { return level(named, 0) })
 	asleep(t, shop)
 	asleep(t, shop)
 	eventually(t, 30*time.Second, func() error { return all(level(bare, 2), level(named, 2)) })

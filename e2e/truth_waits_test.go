@@ -211,8 +211,7 @@ func (w *waitTrial) look(t *testing.T) look {
 // what its requests say they took in that time.
 func (w *waitTrial) utilization(t *testing.T, s *stack, after look) {
 	t.Helper()
-	first := slices.IndexFunc(w.looks, func(l look) bool { return after.at.Sub(l.at) <= 65*time.Second })
-	before := w.looks[first]
+	before := w.looks[slices.IndexFunc(w.looks, func(l look) bool { return after.at.Sub(l.at) <= 65*time.Second })]
 	busy := 0.0
 	for on, v := range minus(after.truth[s.name], before.truth[s.name]) {
 		if !strings.HasPrefix(on, "view:") {
@@ -258,7 +257,7 @@ func (w *waitTrial) settles(t *testing.T, r *rand.Rand) {
 	eventually(t, 30*time.Second, func() error {
 		w.load(t, r, 6*time.Second)
 		before := w.look(t)
-		time.Sleep(3 * time.Second)
+		passes(t, 3*time.Second, "a time without requests, which is compared with what is published")
 		after := w.look(t)
 		for _, s := range w.stacks {
 			span := after.at.Sub(before.at).Seconds() * float64(s.workers)
@@ -286,7 +285,7 @@ func (w *waitTrial) load(t *testing.T, r *rand.Rand, long time.Duration) {
 						t.Errorf("%s: status %d", s.kind, status)
 						return
 					}
-					time.Sleep(time.Duration(own.Int64N(int64(w.pause))))
+					time.Sleep(time.Duration(own.Int64N(int64(w.pause)))) // the worker is idle meanwhile, which is measured
 				}
 			})
 		}
@@ -331,6 +330,7 @@ func (w *waitTrial) measure(t *testing.T, r *rand.Rand) {
 	before, first := w.look(t), w.readStacks(t)
 	for times := 1; ; times++ {
 		w.load(t, r, waitsFor)
+		w.look(t) // utilization needs one of about a minute before the last
 		n := w.readStacks(t) - first
 		if t.Logf("%.0f stacks in %s", n, time.Since(before.at).Round(time.Second)); n >= waitsStacks || times == waitsTimes {
 			break
@@ -415,7 +415,7 @@ func slowAnswers(t *testing.T) int {
 					return
 				}
 				ms, _ := strconv.Atoi(strings.TrimSpace(line))
-				time.Sleep(time.Duration(ms) * time.Millisecond)
+				time.Sleep(time.Duration(ms) * time.Millisecond) // the service is as slow as the request wants it
 				_, _ = c.Write([]byte("ok\n"))
 			}()
 		}

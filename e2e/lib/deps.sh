@@ -34,6 +34,8 @@ needs() {
 		command -v ip|iproute2
 		command -v ps|procps
 		command -v setpriv|util-linux
+		command -v mke2fs && command -v debugfs|e2fsprogs
+		command -v systemd-analyze|systemd
 		command -v curl|curl
 		command -v openssl|openssl
 		command -v node|nodejs

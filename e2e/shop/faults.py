@@ -26,6 +26,11 @@ STUCK_CEILING = 600      # seconds of a job
 SESSION_CEILING = 5_000  # sessions without expiry
 KEPT_CEILING = 256       # MiB that one worker leaks
 KEPT_A_SECOND = 2        # MiB leaked per second
+KEPT_AT_ONCE = 400       # MiB that one worker keeps, and takes within a few seconds
+FREE_AT_LEAST = 3 * KEPT_AT_ONCE  # MiB that must be free on the host and in the container, or nothing is kept
+CONTAINER = [  # the limit of a container's memory, and what is used of it
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes")]
 ROUND = "shop:faults"    # Redis key that counts the calls of /fault/clear
 LEAKER = "shop:leaker"   # Redis key that exists while a worker leaks memory
 
@@ -84,15 +89,41 @@ def leak_memory():
     if not cache().set(LEAKER, os.getpid(), nx=True, ex=5):
         abort(409, "a worker leaks already")
     # A daemon thread, so that it does not prevent the worker from exiting.
-    threading.Thread(target=keep_more, args=(now,), daemon=True).start()
+    threading.Thread(target=keep_more, args=(now, KEPT_A_SECOND, KEPT_CEILING), daemon=True).start()
     return f"{os.getpid()} leaks {KEPT_A_SECOND} MiB a second\n"
 
 
-def keep_more(in_round):
+@pages.get("/keep-memory")
+def keep_memory():
+    """Keep KEPT_AT_ONCE MiB in this worker, unless another worker leaks or keeps memory already."""
+    if free() < FREE_AT_LEAST << 20:
+        abort(503, f"less than {FREE_AT_LEAST} MiB of memory are free")
+    now = this_round()
+    if not cache().set(LEAKER, os.getpid(), nx=True, ex=5):
+        abort(409, "a worker leaks already")
+    threading.Thread(target=keep_more, args=(now, KEPT_AT_ONCE // 5, KEPT_AT_ONCE), daemon=True).start()
+    return f"{os.getpid()} keeps {KEPT_AT_ONCE} MiB\n"
+
+
+def free():
+    """Return the bytes that can still be taken, of the host's memory and of the limit of this container."""
+    with open("/proc/meminfo") as f:
+        left = next(int(line.split()[1]) << 10 for line in f if line.startswith("MemAvailable:"))
+    for limit, used in CONTAINER:
+        try:
+            with open(limit) as most, open(used) as now:
+                left = min(left, int(most.read()) - int(now.read()))
+        except (OSError, ValueError):  # another version of control groups, or no limit
+            continue
+    return left
+
+
+def keep_more(in_round, step, ceiling):
+    """Keep step MiB more each second, up to ceiling, until /fault/clear is called."""
     kept = []
     while True:
-        if len(kept) * KEPT_A_SECOND < KEPT_CEILING:
-            kept.append(b"x" * (KEPT_A_SECOND << 20))
+        if len(kept) * step < ceiling:
+            kept.append(b"x" * (step << 20))
         time.sleep(1)
         try:
             if this_round() != in_round:
@@ -177,10 +208,18 @@ def stuck_job():
     return f"a job that sleeps {s:g} s\n", 202
 
 
+@pages.get("/crash-task")
+def crash_task():
+    """Break what the background task reads: each of its runs fails from now on."""
+    cache().set(orders.LONGEST, "many")
+    return "the task longest-queue fails\n"
+
+
 @pages.get("/clear")
 def clear():
     """End all faults that do not end by themselves: here at once, in other workers at their next request."""
     cache().incr(ROUND)
+    cache().unlink(orders.LONGEST)
     cache().unlink(*endless(SESSION_CEILING))
     give_back()
     return "cleared\n"

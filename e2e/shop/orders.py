@@ -11,6 +11,7 @@ pages = Blueprint("orders", __name__)
 QUEUE = "default"
 QUEUE_CEILING = 1000  # maximum number of waiting jobs
 CART_CEILING = 99     # maximum number of one product
+LONGEST = "shop:longest-queue"  # Redis key: the most jobs that have waited at once
 
 
 def enqueue(job, *args, timeout):
@@ -19,6 +20,14 @@ def enqueue(job, *args, timeout):
     if queue.count >= QUEUE_CEILING:
         abort(503, "too many jobs wait")
     return queue.enqueue(job, *args, job_timeout=timeout, result_ttl=60, failure_ttl=3600)
+
+
+def note_longest_queue():
+    """Note how many jobs have waited at most. It fails if what was noted is not a number."""
+    # incrby creates the key: reading a missing key would count as a cache miss.
+    more = Queue(QUEUE, connection=stores.cache()).count - stores.cache().incrby(LONGEST, 0)
+    if more > 0:
+        stores.cache().incrby(LONGEST, more)
 
 
 @pages.get("/cart")

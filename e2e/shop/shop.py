@@ -6,6 +6,11 @@ With SHOP_DB (SQLAlchemy's URL of a database, see schema.sql) and SHOP_REDIS
 (URL of a Redis), products come from the database, sessions are in Redis, orders
 are written by RQ workers, and there are pages that inject faults. The other
 modules of this directory are imported only then.
+
+With RESP_APP, the app's name in the exporter's configuration, it also uses
+integrations/flask/resp_flask.py, which must be beside it or on PYTHONPATH. The
+other variables of resp_flask apply; SHOP_FRONT=1 says that a proxy in front of
+the shop sets X-Request-Start.
 """
 
 import os
@@ -25,6 +30,17 @@ if stored:
 
     app.register_blueprint(orders.pages)
     app.register_blueprint(faults.pages)
+if os.environ.get("RESP_APP"):
+    import resp_flask
+
+    # When requests are shed, those of visitors with a cart are the last ones. Pages that inject
+    # faults, or end them, are always served.
+    resp = resp_flask.init_app(
+        app, exempt=[e for e in app.view_functions if e.startswith("faults.")],
+        request_start=True if os.environ.get("SHOP_FRONT") else None,
+        priorities={"slow": "low", "orders.cart": "high", "orders.add": "high", "orders.checkout": "high"})
+    if stored:
+        resp.task("longest-queue", every=5)(orders.note_longest_queue)
 
 PRODUCTS = [{"id": n, "name": name, "price": price} for n, (name, price) in enumerate(
     [("kettle", 39.0), ("lamp", 24.5), ("chair", 119.0), ("clock", 17.9), ("rug", 74.0)], 1)]
@@ -58,8 +74,9 @@ def one_product(product):
 
 
 @app.get("/slow")
+@app.get("/search", endpoint="search")
 def slow():
-    """Sleep for s seconds, like a request that waits for something."""
+    """Sleep for s seconds, like a request that waits for something. /slow has a low priority."""
     seconds = number("s", 2, 30)
     time.sleep(seconds)
     return f"slept {seconds:g} s in {os.getpid()}\n"

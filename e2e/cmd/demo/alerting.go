@@ -50,6 +50,8 @@ func (s *stack) startAlertmanager(ctx context.Context) error {
 	}, answers(s.alertsURL+"/-/ready"))
 }
 
+// startPrometheus starts Prometheus with the shipped rules on shorter times, and waits
+// until it is ready.
 func (s *stack) startPrometheus(ctx context.Context) error {
 	port, err := run.FreePort(9090)
 	if err != nil {

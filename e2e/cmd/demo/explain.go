@@ -24,12 +24,18 @@ func (s *stack) chains(ctx context.Context) ([]chain, error) {
 // exporter explains it. It returns when the fault is over.
 func (s *stack) explain(ctx context.Context, f fault) (told, error) {
 	t := told{fault: f}
-	if err := s.waiting(ctx, f, false, endOfWait, &t); err != nil || t.why != "" {
+	began := time.Now()
+	err := s.waiting(ctx, f, false, endOfWait, &t)
+	if err == nil && t.why == "" {
+		began = time.Now()
+		err = s.make(ctx, &t)
+	}
+	if err != nil {
 		return t, err
 	}
-	began := time.Now()
-	if err := s.make(ctx, f); err != nil {
-		return t, err
+	if t.why != "" {
+		say(time.Since(began), "not explained", t.why)
+		return t, nil
 	}
 	say(0, "fault", f.made)
 	if err := s.waiting(ctx, f, true, endOfWait, &t); err != nil {

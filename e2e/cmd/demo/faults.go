@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // fault is one injected fault and its expected result: an alert and an action that heals
-// it, or a chain of waits that names its root.
+// it or calls a person, or a chain of waits that names its root.
 type fault struct {
 	name  string   // in DEMO_FAULTS; also the rule's in the exporter's configuration
 	title string   // in the table
@@ -16,7 +17,15 @@ type fault struct {
 	holds bool     // the page answers only when the fault is over
 	alert string   // that should fire; "": none, see on
 	on    string   // what workers wait for in the chain of waits; nothing heals it
+	// ends is the action that ends the fault, after others; "": the first that is verified.
+	// With escalate a person is called, and the demo then does what a person would.
+	ends   string
+	crowd  bool          // a crowd comes, and leaves when that is shown
+	within time.Duration // until its end; 0: [longest]
 }
+
+// escalate is the action that calls a person.
+const escalate = "escalate"
 
 // faults is the story, in its order.
 var faults = [...]fault{
@@ -44,6 +53,20 @@ var faults = [...]fault{
 		name: "worker", title: "a stuck RQ worker", alert: "RespTasksStuck",
 		made:  "a job that does nothing for ten minutes keeps the RQ worker, and orders wait",
 		pages: []string{"/fault/stuck-job?s=600"},
+	},
+	{
+		name: "overload", title: "overload", alert: "RespQueueTimeHigh",
+		made: "a crowd asks for three times what the workers can serve", crowd: true,
+	},
+	{
+		name: "emergency", title: "a memory emergency", alert: "RespAppMemoryHigh",
+		made:  "one worker takes 400 MiB within five seconds and keeps them",
+		pages: []string{"/fault/keep-memory"}, ends: "recycle_worker", within: 6 * time.Minute,
+	},
+	{
+		name: "task", title: "a crashing task", alert: "RespTaskRestartLoop",
+		made:  "each run of a background task of the shop fails from now on",
+		pages: []string{"/fault/crash-task"}, ends: escalate,
 	},
 	{
 		name: "lock", title: "a lock chain", on: "mysql",

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
 // healing is the section of that name in the exporter's configuration: one rule
@@ -60,6 +59,33 @@ const healing = `healing:
           with: {idempotent: true, min_stuck: 10s}
           verify_within: 45s
         - action: escalate
+    - name: overload
+      match: {alertname: RespQueueTimeHigh}
+      cooldown: 45s
+      steps:
+        - action: throttle
+          with: {target: 1s, ttl: 30s, ramp: 5s}
+          verify_within: 30s
+        - action: escalate
+    - name: emergency
+      match: {alertname: RespAppMemoryHigh}
+      cooldown: 30s
+      steps:
+        - action: collect_garbage
+          with: {stagger: 1s, min_freed: 0.1}
+          verify_within: 11s
+        - action: throttle
+          with: {percent: 60, component: memory, ttl: 30s, ramp: 5s}
+          verify_within: 20s
+        - action: recycle_worker
+          with: {pick: largest, min_age: 20s, import_check: [/usr/bin/python3, -B, -c, "import shop"]}
+          verify_within: 30s
+        - action: escalate
+    - name: task
+      match: {alertname: RespTaskRestartLoop}
+      cooldown: 45s
+      steps:
+        - action: escalate
 `
 
 // attempt is a run as the exporter reports it.
@@ -69,6 +95,13 @@ type attempt struct {
 	Done                            int
 	Plan                            *struct{ Summary string }
 	Before                          []struct{ Action, Result, Reason, Summary string }
+}
+
+// throttled reports whether the exporter asks an app to shed requests.
+func (s *stack) throttled(ctx context.Context) (bool, error) {
+	var answer struct{ Throttles []struct{ App string } }
+	err := getJSON(ctx, s.exporterURL+"/api/v1/runs", &answer)
+	return len(answer.Throttles) > 0, err
 }
 
 // runs reads the mode and the runs from the exporter, the newest run first.
@@ -101,23 +134,9 @@ func (s *stack) firing(ctx context.Context, name string) (*alert, error) {
 	return nil, nil //nolint:nilnil // see above
 }
 
+// getJSON decodes the response of a URL into a value, within 5 s.
 func getJSON(ctx context.Context, url string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(into); err != nil {
-		return fmt.Errorf("GET %s: %w", url, err)
-	}
-	return nil
+	return run.GetJSON(ctx, http.DefaultClient, url, into)
 }

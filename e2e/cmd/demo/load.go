@@ -43,8 +43,27 @@ func load(ctx context.Context, base string) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	var crowd [customers]*http.Client
-	room := make(chan struct{}, inFlight)
-	ticker := time.NewTicker(time.Second / perSecond)
+	paced(ctx, perSecond, inFlight, func(done func()) {
+		who := rand.IntN(customers)
+		if crowd[who] == nil || rand.IntN(stays) == 0 {
+			jar, _ := cookiejar.New(nil) // it returns no error without options
+			crowd[who] = &http.Client{Transport: transport, Jar: jar, Timeout: 15 * time.Second}
+		}
+		client := crowd[who]
+		wg.Go(func() {
+			defer done()
+			for _, step := range pick() {
+				ask(ctx, client, base, step)
+			}
+		})
+	})
+}
+
+// paced calls begin n times a second until ctx ends, except while most of its calls have not
+// called done.
+func paced(ctx context.Context, n, most int, begin func(done func())) {
+	room := make(chan struct{}, most)
+	ticker := time.NewTicker(time.Second / time.Duration(n))
 	defer ticker.Stop()
 	for {
 		select {
@@ -54,24 +73,13 @@ func load(ctx context.Context, base string) {
 		}
 		select {
 		case room <- struct{}{}:
+			begin(func() { <-room })
 		default:
-			continue
 		}
-		who := rand.IntN(customers)
-		if crowd[who] == nil || rand.IntN(stays) == 0 {
-			jar, _ := cookiejar.New(nil) // it returns no error without options
-			crowd[who] = &http.Client{Transport: transport, Jar: jar, Timeout: 15 * time.Second}
-		}
-		client := crowd[who]
-		wg.Go(func() {
-			defer func() { <-room }()
-			for _, step := range pick() {
-				ask(ctx, client, base, step)
-			}
-		})
 	}
 }
 
+// pick returns the steps of a visit, drawn by weight.
 func pick() []string {
 	total := 0
 	for _, v := range visits {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
@@ -31,6 +32,7 @@ thresholds: {task_age: {warning: 10, critical: 60}}
 apps:
   - name: ` + app + `
     match: {listen: %q}
+    thresholds: {memory: {warning: %g, critical: %g}}
     pools: [{name: main, mysql: main, user: shop, size: 5, max_overflow: 10, leak_after: 10s}]
     sessions: [{redis: cache, prefix: "session:", lifetime: 2h}]
     tasks: [{type: rq, redis: cache, queues: [default]}]
@@ -41,8 +43,8 @@ redis:
 `
 
 // startExporter starts the exporter at its default addresses, or at others if
-// they are taken. It returns where StatsD is listened for.
-func (s *stack) startExporter(ctx context.Context, shop string) (statsd string, err error) {
+// they are taken.
+func (s *stack) startExporter(ctx context.Context, shop string) error {
 	var args []string
 	// The default is every address, so that is what must be free.
 	address := "127.0.0.1:9868"
@@ -51,32 +53,33 @@ func (s *stack) startExporter(ctx context.Context, shop string) (statsd string, 
 	} else {
 		port, err := run.FreePort(0)
 		if err != nil {
-			return "", err
+			return err
 		}
 		address = fmt.Sprintf("127.0.0.1:%d", port)
 		args = append(args, "--web.listen-address="+address)
 	}
-	statsd = "127.0.0.1:9125"
+	statsd := "127.0.0.1:9125"
 	if c, err := net.ListenPacket("udp", statsd); err == nil {
 		_ = c.Close()
 	} else {
 		port, err := run.FreePort(0)
 		if err != nil {
-			return "", err
+			return err
 		}
 		statsd = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	s.exporterURL = "http://" + address
-	file, err := s.configure(statsd, shop)
+	s.shop, s.statsd = shop, statsd
+	file, err := s.configure()
 	if err != nil {
-		return "", err
+		return err
 	}
-	args = append(args, "--config.file="+file, "--state.dir="+filepath.Join(s.dir, "state"), "--leak.time-scale="+leakTimeScale)
-	return statsd, s.launch(ctx, run.Spec{Name: "exporter", Path: s.exporterPath, Args: args}, answers(s.exporterURL+"/-/ready"))
+	args = append(args, "--config.file="+file, "--state.dir="+filepath.Join(s.dir, "state"), "--control.dir="+s.controlDir(), "--leak.time-scale="+leakTimeScale)
+	return s.launch(ctx, run.Spec{Name: "exporter", Path: s.exporterPath, Args: args}, answers(s.exporterURL+"/-/ready"))
 }
 
 // configure writes the exporter's configuration and its passwords.
-func (s *stack) configure(statsd, shop string) (file string, err error) {
+func (s *stack) configure() (file string, err error) {
 	mysql, err := s.write("resp-mysql", s.db.secret["resp"]+"\n")
 	if err != nil {
 		return "", err
@@ -88,11 +91,16 @@ func (s *stack) configure(statsd, shop string) (file string, err error) {
 	if s.tokenFile, err = s.write("webhook-token", s.token+"\n"); err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf(configuration, interval, statsd, shop, s.db.address, mysql, s.cache.address, redis)
-	return s.write("resp-exporter.yml", text+fmt.Sprintf(healing, s.tokenFile, s.instance()))
+	heals := fmt.Sprintf(healing, s.tokenFile, s.instance())
+	if s.secret != nil {
+		heals = strings.Replace(heals, "mode: enforce", "mode: dry_run", 1)
+	}
+	text := fmt.Sprintf(configuration, interval, s.statsd, s.shop, s.warning, s.critical, s.db.address, mysql, s.cache.address, redis)
+	return s.write("resp-exporter.yml", text+heals)
 }
 
-// shopEnv is the environment of what runs the shop's code, for that user of the database.
+// shopEnv returns the environment of programs that run the shop's code, for that user of
+// the database.
 func (s *stack) shopEnv(user string) []string {
 	redis := fmt.Sprintf("redis://shop:%s@%s/0", s.cache.secret["shop"], s.cache.address)
 	return []string{
@@ -101,13 +109,23 @@ func (s *stack) shopEnv(user string) []string {
 	}
 }
 
-func (s *stack) startShop(ctx context.Context, bind, statsd string) error {
-	return s.launch(ctx, run.Spec{
+// controlDir returns the directory in which the exporter asks the shop to do something.
+func (s *stack) controlDir() string { return filepath.Join(s.dir, "control") }
+
+// startShop starts the shop with resp_flask.py, whose settings are in the environment, and
+// the proxy in front of it, and waits until both answer.
+func (s *stack) startShop(ctx context.Context, front string) error {
+	err := s.launch(ctx, run.Spec{
 		Name: "shop", Path: "gunicorn", Dir: s.shopDir,
 		// Longer than a fault page may take, so that gunicorn does not end a fault early.
-		Args: []string{"--workers", strconv.Itoa(workers), "--timeout", "120", "--bind", bind, "--statsd-host", statsd, "--name", app, "shop:app"},
-		Env:  s.shopEnv("shop"),
-	}, answers(s.shopURL+"/products"))
+		Args: []string{"--workers", strconv.Itoa(workers), "--timeout", "120", "--bind", s.shop, "--statsd-host", s.statsd, "--name", app, "shop:app"},
+		Env: append(s.shopEnv("shop"), "PYTHONPATH="+s.integration, "RESP_APP="+app, "RESP_STATSD=udp://"+s.statsd, "RESP_CONTROL_DIR="+s.controlDir(),
+			"RUNTIME_DIRECTORY="+s.dir, "SHOP_FRONT=1"),
+	}, answers("http://"+s.shop+"/products"))
+	if err != nil {
+		return err
+	}
+	return s.startFront(ctx, front, s.shop)
 }
 
 // startWorkers starts the RQ workers. The module jobs has their settings and the reasons.

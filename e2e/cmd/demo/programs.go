@@ -35,8 +35,8 @@ var modules = [...]struct{ module, pkg string }{
 	{"setproctitle", "python3-setproctitle"},
 }
 
-// complete is an error, which names the Debian packages, unless all is there
-// that the demo needs.
+// complete returns an error that names the Debian packages if a program that the demo
+// needs is missing.
 func complete(ctx context.Context) error {
 	var missing, install []string
 	lacks := func(what, pkg string) {

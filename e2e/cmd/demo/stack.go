@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,10 +21,16 @@ import (
 // stack is what the demo runs.
 type stack struct {
 	dir, exporterPath, shopDir, rulesDir, healSQL string
+	integration                                   string // the directory of resp_flask.py
 	shopURL, exporterURL, promURL, alertsURL      string
+	renderDir, dashboards, picturesDir, fleetURL  string       // of pictures
+	shop, statsd                                  string       // host:port of gunicorn, and of the exporter's StatsD
+	front                                         *http.Server // the proxy in front of the shop, at shopURL
+	warning, critical                             float64      // thresholds of the shop's memory
 	upstream                                      net.Listener // the payment service, which never answers
 	token, tokenFile                              string       // of the exporter's webhook
 	db, cache                                     store
+	secret                                        func(context.Context) error // in place of the story: nothing is healed
 	dead                                          chan struct{}
 
 	mu            sync.Mutex
@@ -38,6 +45,7 @@ type store struct {
 	secret  map[string]string // by user
 }
 
+// newStack returns a stack in a directory, with new passwords, of which nothing runs yet.
 func newStack(dir string) *stack {
 	return &stack{
 		dir:   dir,
@@ -46,14 +54,16 @@ func newStack(dir string) *stack {
 		cache: store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text()}},
 		dead:  make(chan struct{}, 16), // more than there are parts: a send never blocks
 
+		warning: 0.8, critical: 0.9, // the defaults, until setMemory
 		ending: make(chan struct{}),
 	}
 }
 
 // onlyStarting waits until no other demo is about to start: both would find the
-// same ports free. The name is of no file; it is gone with its owner.
+// same ports free. The name is of no file; it is gone with its owner. Several may be
+// before this one, each with its own patience.
 func onlyStarting(ctx context.Context) (net.Listener, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
 	for {
 		l, err := new(net.ListenConfig).Listen(ctx, "unix", "@resp-exporter-demo-starts")
@@ -92,11 +102,13 @@ func (s *stack) start(ctx context.Context) error {
 	if err := s.startRedis(ctx); err != nil {
 		return err
 	}
-	statsd, err := s.startExporter(ctx, bind)
-	if err != nil {
+	if port, err = run.FreePort(0); err != nil {
 		return err
 	}
-	if err := s.startShop(ctx, bind, statsd); err != nil {
+	if err := s.startExporter(ctx, fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+		return err
+	}
+	if err := s.startShop(ctx, bind); err != nil {
 		return err
 	}
 	if err := s.startWorkers(ctx); err != nil {
@@ -108,7 +120,7 @@ func (s *stack) start(ctx context.Context) error {
 	return s.startPrometheus(ctx)
 }
 
-// instance is how Prometheus calls the exporter.
+// instance returns Prometheus's name for the exporter.
 func (s *stack) instance() string { return strings.TrimPrefix(s.exporterURL, "http://") }
 
 // launch starts one part and waits until it is ready.
@@ -143,7 +155,7 @@ func (s *stack) part(name string) *run.Proc {
 	return nil
 }
 
-// answers is a part that is ready when url answers.
+// answers returns a part that is ready when url answers.
 func answers(url string) func(context.Context, *run.Proc) error {
 	return func(ctx context.Context, p *run.Proc) error { return run.Answers(ctx, p, url) }
 }
@@ -156,7 +168,7 @@ func (s *stack) watch(p *run.Proc) {
 	}()
 }
 
-// write puts a file that only we may read into the directory of the demo.
+// write writes a file that only its owner may read into the directory of the demo.
 func (s *stack) write(name, text string) (path string, err error) {
 	path = filepath.Join(s.dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -168,6 +180,7 @@ func (s *stack) write(name, text string) (path string, err error) {
 // died receives a value when a part ends by itself.
 func (s *stack) died() <-chan struct{} { return s.dead }
 
+// all returns the programs that run: first the stores, then the others.
 func (s *stack) all() []*run.Proc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,6 +198,7 @@ func (s *stack) post() error {
 	return errors.Join(errs...)
 }
 
+// tails returns the end of what each program has written.
 func (s *stack) tails() string {
 	var b strings.Builder
 	for _, p := range s.all() {
@@ -197,6 +211,9 @@ func (s *stack) tails() string {
 func (s *stack) stop() {
 	close(s.ending)
 	s.supervisors.Wait()
+	if s.front != nil {
+		_ = s.front.Close()
+	}
 	for _, procs := range [][]*run.Proc{s.parts, s.stores} {
 		var wg sync.WaitGroup
 		for _, p := range procs {

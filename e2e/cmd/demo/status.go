@@ -45,6 +45,8 @@ func (s *stack) proveSeen(ctx context.Context) error {
 	}
 }
 
+// seen returns nil once Prometheus has the workers, the requests and both stores, else what
+// is missing.
 func (s *stack) seen(ctx context.Context) error {
 	value := map[string]float64{}
 	var errs []error
@@ -89,8 +91,15 @@ Try
       and then healing ends them.
   curl %[4]s/fault/stuck-job
       The RQ worker is held: orders wait in the queue, the oldest grows older, and then healing restarts the worker.
+  curl %[4]s/fault/keep-memory
+      One worker keeps 400 MiB: after 10 s garbage is collected, then requests are shed, and after three minutes the
+      worker is recycled.
+  yes '%[4]s/search?s=0.25' | head -2500 | xargs -P 60 -n 1 curl -so /dev/null -w '%%{http_code}\n' | sort | uniq -c
+      More requests than the workers can serve: after 10 s some of them get 503, so that the others wait for 1 s at most.
+  curl %[4]s/fault/crash-task
+      A background task fails, with growing pauses, and a person is called.
   curl %[4]s/fault/clear
-      Connections, memory and jobs are given back. docs/demo.md has more faults.
+      Connections, memory and jobs are given back, and the task succeeds. docs/demo.md has more faults.
 Ctrl-C ends it.
 
 `, s.exporterURL, s.promURL, url.QueryEscape(`resp_app_workers{app="`+app+`"}`), s.shopURL, workers, jobs, s.db.address, s.cache.address, s.alertsURL)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"slices"
@@ -23,14 +25,15 @@ type told struct {
 	fault
 	fired, acted, verified time.Duration
 	explained              time.Duration
-	sentence               string // with which it was explained
-	action                 string
-	why                    string // it was not healed, or not explained; "": it was
+	sentence               string          // with which it was explained
+	action                 string          // the last one
+	shown                  map[string]bool // what was printed of its runs
+	why                    string          // it was not made, not healed or not explained; "": it was
 }
 
 // story makes the faults, one after the other, shows what becomes of each, and
-// a table of them. An error means that the demo was cut off, or that one was not
-// healed.
+// a table of them. A fault that fails does not keep the others from their turn. An error
+// means that the demo was cut off, or that a fault did not end as it should.
 func (s *stack) story(ctx context.Context, list []fault) error {
 	if len(list) == 0 {
 		return nil
@@ -49,55 +52,97 @@ func (s *stack) story(ctx context.Context, list []fault) error {
 		out = append(out, t)
 		fmt.Println()
 	}
-	byAction := slices.IndexFunc(out, func(t told) bool { return t.on != "" })
-	if byAction < 0 {
-		byAction = len(out)
-	}
-	failed := table(out[:byAction])
-	if len(failed) > 0 {
-		return fmt.Errorf("not healed: %s", strings.Join(failed, "; "))
-	}
-	if failed = explanations(out[byAction:]); len(failed) > 0 {
-		return fmt.Errorf("not explained: %s", strings.Join(failed, "; "))
+	healed, err := conclude(out)
+	if err != nil {
+		return err
 	}
 	// What healing does not take back: pools that miss the ended connections.
 	if err := s.visit(ctx, "/fault/clear"); err != nil {
 		return err
 	}
-	if byAction > 0 {
-		fmt.Println("All of it was healed, with no hand on anything. The shop goes on.")
+	if healed {
+		fmt.Println("All of the first table was healed, without any manual step. The shop goes on.")
 	}
 	fmt.Println()
 	return nil
 }
 
-// follow injects one fault and prints each of its consequences.
-func (s *stack) follow(ctx context.Context, f fault) (told, error) {
-	t := told{fault: f}
-	if err := s.quiet(ctx, f); err != nil {
-		return t, err
-	}
-	began := time.Now()
-	if err := s.make(ctx, f); err != nil {
-		return t, err
-	}
-	say(0, "fault", f.made)
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	for t.verified == 0 && t.why == "" {
-		select {
-		case <-ctx.Done():
-			return t, ctx.Err()
-		case <-s.died():
-			return t, s.post()
-		case <-ticker.C:
+// conclude prints the tables, and reports whether some faults were healed. An error names
+// those that did not end as they should.
+func conclude(list []told) (healed bool, err error) {
+	var byAction, byPerson, byEnd []told
+	for _, t := range list {
+		switch {
+		case t.on != "":
+			byEnd = append(byEnd, t)
+		case t.ends == escalate:
+			byPerson = append(byPerson, t)
+		default:
+			byAction = append(byAction, t)
 		}
-		s.step(ctx, &t, began)
 	}
-	if t.why != "" {
+	for _, x := range [...]struct {
+		failed []string
+		what   string
+	}{{table(byAction), "not healed"}, {called(byPerson), "not mended"}, {explanations(byEnd), "not explained"}} {
+		if len(x.failed) > 0 {
+			err = errors.Join(err, fmt.Errorf("%s: %s", x.what, strings.Join(x.failed, "; ")))
+		}
+	}
+	return len(byAction) > 0, err
+}
+
+// follow injects one fault and prints each of its consequences. An error means that the
+// demo cannot go on; what went wrong with this fault alone is its why.
+func (s *stack) follow(ctx context.Context, f fault) (told, error) {
+	t := told{fault: f, shown: map[string]bool{}}
+	began := time.Now()
+	err := s.quiet(ctx, &t)
+	if err == nil && t.why == "" {
+		began = time.Now()
+		err = s.passes(ctx, &t, began)
+	}
+	if err == nil && t.why != "" {
 		say(time.Since(began), "not healed", t.why)
 	}
-	return t, nil
+	return t, err
+}
+
+// passes injects a fault at the time began, and returns when it is over, or sets its why.
+func (s *stack) passes(ctx context.Context, t *told, began time.Time) error {
+	var c *crowd
+	if t.crowd {
+		c = gather(ctx, s.shopURL)
+		defer c.leave()
+	}
+	if err := s.make(ctx, t); err != nil || t.why != "" {
+		return err
+	}
+	say(0, "fault", t.made)
+	if err := s.comes(ctx, t, began); err != nil || t.why != "" {
+		return err
+	}
+	if t.ends == escalate {
+		return s.mended(ctx, t, began)
+	}
+	return s.released(ctx, t, c, began)
+}
+
+// comes waits until the fault is healed or a person was called, or for too long.
+func (s *stack) comes(ctx context.Context, t *told, began time.Time) error {
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for t.verified == 0 && t.why == "" && (t.ends != escalate || t.acted == 0) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.died():
+			return s.post()
+		case <-ticker.C:
+		}
+		s.step(ctx, t, began)
+	}
+	return nil
 }
 
 // step reads the state of a fault once, and prints what is new.
@@ -118,12 +163,13 @@ func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	if t.verified > 0 || t.why != "" {
 		return
 	}
+	limit := cmp.Or(t.within, longest)
 	switch {
-	case now > longest && run != nil:
+	case now > limit && run != nil:
 		t.why = strings.TrimSuffix("the last run ended as "+run.State+": "+run.Reason, ": ")
-	case now > longest && t.fired == 0:
+	case now > limit && t.fired == 0:
 		t.why = t.alert + " did not fire"
-	case now > longest, t.fired > 0 && now-t.fired > unmoved && run == nil && err == nil:
+	case now > limit, t.fired > 0 && now-t.fired > unmoved && run == nil && err == nil:
 		t.why = "nothing was done; healing is in mode " + mode
 	}
 }
@@ -137,19 +183,27 @@ func last(list []attempt, rule string, after time.Time) *attempt {
 	return &list[i]
 }
 
-// note takes over what a run has come to.
+// note records the state of a run.
 func (t *told) note(run *attempt, began time.Time) {
-	if t.fired > 0 && t.acted == 0 && !run.Applied.IsZero() && run.Plan != nil {
+	t.before(run, began)
+	if t.fired > 0 && !run.Applied.IsZero() && run.Plan != nil && t.first(run.ID+run.Action) {
 		t.acted, t.action = run.Applied.Sub(began), run.Action
 		say(t.acted, "action", run.Action+": "+run.Plan.Summary)
 	}
-	switch run.State {
-	case "verified":
-		if t.acted > 0 {
-			t.verified = run.Updated.Sub(began)
-			say(t.verified, "verified", "looked at again, it is gone")
+	at := run.Updated.Sub(began)
+	switch {
+	case run.State == "verified" && t.ends != "" && t.ends != run.Action:
+		if t.first(run.ID + run.State) {
+			say(at, "verified", run.Action+": "+run.Reason)
 		}
-	case "failed", "escalated":
+	case run.State == "verified":
+		t.proved(run, at)
+	case run.State == "escalated" && t.ends == escalate:
+		if t.fired > 0 {
+			t.acted, t.action = at, escalate
+			say(at, "action", escalate+": a person is called, as "+run.Reason)
+		}
+	case run.State == "failed", run.State == "escalated":
 		t.why = run.State + ": " + run.Reason
 		for _, b := range run.Before {
 			t.why += "; " + b.Action + ": " + b.Result + " " + b.Reason
@@ -157,21 +211,52 @@ func (t *told) note(run *attempt, began time.Time) {
 	}
 }
 
+// before prints the steps of a run that did not help, if they belong to the fault.
+func (t *told) before(run *attempt, began time.Time) {
+	for _, b := range run.Before {
+		if t.ends != "" && t.first(run.ID+b.Action+b.Result) {
+			say(time.Since(began), b.Result, b.Action+": "+b.Reason)
+		}
+	}
+}
+
+// proved records that a run was verified, once its action was seen.
+func (t *told) proved(run *attempt, at time.Duration) {
+	if t.acted == 0 {
+		return
+	}
+	t.verified = at
+	text := "looked at again, it is gone"
+	if t.crowd {
+		text = run.Reason // the crowd is not gone
+	}
+	say(at, "verified", text)
+}
+
+// first reports whether what this names was not printed before.
+func (t *told) first(what string) bool {
+	was := t.shown[what]
+	t.shown[what] = true
+	return !was
+}
+
 // say prints one line of the story.
 func say(at time.Duration, what, text string) {
 	fmt.Printf("  +%5.1f s  %-10s %s\n", at.Seconds(), what, text)
+}
+
+// inSeconds returns a time as the tables have it; a dash for 0.
+func inSeconds(d time.Duration) string {
+	if d == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
 // table prints the results of all faults, and returns those that were not healed.
 func table(list []told) (failed []string) {
 	if len(list) == 0 {
 		return nil
-	}
-	seconds := func(d time.Duration) string {
-		if d == 0 {
-			return "–"
-		}
-		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	const line = "%-24s %-26s %-24s %8s %8s %9s\n"
 	fmt.Printf(line, "fault", "alert", "action", "alert", "action", "verified")
@@ -181,14 +266,14 @@ func table(list []told) (failed []string) {
 		if action == "" {
 			action = "–"
 		}
-		last := seconds(t.verified)
+		last := inSeconds(t.verified)
 		if t.why != "" {
 			last = "no"
 			failed = append(failed, t.title)
 		} else {
 			times = append(times, t.verified)
 		}
-		fmt.Printf(line, t.title, t.alert, action, seconds(t.fired), seconds(t.acted), last)
+		fmt.Printf(line, t.title, t.alert, action, inSeconds(t.fired), inSeconds(t.acted), last)
 	}
 	fmt.Printf("%d of %d healed", len(times), len(list))
 	if len(times) > 0 {
@@ -199,15 +284,19 @@ func table(list []told) (failed []string) {
 	return failed
 }
 
-// quiet waits until the alert of a fault does not fire from before.
-func (s *stack) quiet(ctx context.Context, f fault) error {
+// quiet waits until the alert of a fault does not fire from before, or sets the fault's why.
+func (s *stack) quiet(ctx context.Context, t *told) error {
 	for end := time.Now().Add(settling); ; {
-		a, err := s.firing(ctx, f.alert)
-		if err == nil && a == nil {
+		a, err := s.firing(ctx, t.alert)
+		switch {
+		case err == nil && a == nil:
 			return nil
-		}
-		if time.Now().After(end) {
-			return errors.Join(fmt.Errorf("%s fires before its fault was made", f.alert), err)
+		case time.Now().After(end) && err != nil:
+			t.why = err.Error()
+			return nil
+		case time.Now().After(end):
+			t.why = t.alert + " fires before its fault was made"
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -219,21 +308,24 @@ func (s *stack) quiet(ctx context.Context, f fault) error {
 	}
 }
 
-// make requests the pages of a fault.
-func (s *stack) make(ctx context.Context, f fault) error {
-	for _, page := range f.pages {
-		if f.holds {
+// make requests the pages of a fault. A page that fails is the fault's why; an error means
+// that a part or ctx ended.
+func (s *stack) make(ctx context.Context, t *told) error {
+	for _, page := range t.pages {
+		if t.holds {
 			go func() { _ = s.visit(ctx, page) }() // it ends with the fault, or with ctx
 			continue
 		}
 		if err := s.visit(ctx, page); err != nil {
-			return err
+			t.why = err.Error()
+			return s.rests(ctx, look) // so that the end of a part is noticed
 		}
 	}
 	return nil
 }
 
-// visit requests a page of the shop, which may take longer than any fault.
+// visit requests a page of the shop, with a timeout that is longer than any fault. An answer
+// of 400 or above is an error of one line.
 func (s *stack) visit(ctx context.Context, page string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -248,7 +340,17 @@ func (s *stack) visit(ctx context.Context, page string) error {
 	defer func() { _ = resp.Body.Close() }()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
 	if resp.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("the shop's %s: %s: %s", page, resp.Status, text)
+		return fmt.Errorf("the shop's %s: %s: %s", page, resp.Status, plain(string(text)))
 	}
 	return nil
+}
+
+// plain returns what a page says as one line of text: the first paragraph of a page in HTML,
+// as Flask's pages of errors have it, else all of the text.
+func plain(page string) string {
+	if _, after, ok := strings.Cut(page, "<p>"); ok {
+		paragraph, _, _ := strings.Cut(after, "</p>")
+		page = html.UnescapeString(paragraph)
+	}
+	return strings.Join(strings.Fields(page), " ")
 }

@@ -22,7 +22,7 @@ func (s *stack) supervise(spec run.Spec) error {
 	return nil
 }
 
-// keep puts a new part in the place of one that ended, until the demo ends.
+// keep starts a part again when it ends, until the demo ends.
 func (s *stack) keep(p *run.Proc, spec run.Spec) {
 	var ended []time.Time
 	for {

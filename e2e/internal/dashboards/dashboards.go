@@ -75,7 +75,9 @@ type FieldConfig struct {
 type Field struct {
 	Unit       string
 	NoValue    string
+	Decimals   *int
 	Min, Max   *float64
+	Color      *struct{ Mode, FixedColor string }
 	Thresholds *Thresholds
 	Mappings   []Mapping
 	Links      []Link
@@ -140,6 +142,7 @@ type Variable struct {
 	Refresh    int
 	Multi      bool
 	IncludeAll bool
+	Hide       int
 	AllValue   *string
 	Current    struct{ Value any }
 }
@@ -153,6 +156,8 @@ type Annotation struct {
 	Expr       string
 	Target     struct{ Expr, RefID string }
 	Step       string
+
+	UseValueForTime bool // the value is the time, in milliseconds since 1970
 }
 
 // Load reads all dashboards of dir, *.json, by name. A key that is there twice
@@ -209,8 +214,8 @@ func Parse(file string, text []byte) (Dashboard, error) {
 	return d, nil
 }
 
-// strict rejects what encoding/json accepts: the same key twice, and more text after the
-// value.
+// strict returns an error for JSON that encoding/json accepts: the same key twice, or
+// more text after the value.
 func strict(text []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if err := value(dec, "$"); err != nil {

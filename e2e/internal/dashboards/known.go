@@ -32,8 +32,10 @@ type Series struct {
 // Labels is a set of names of labels; nil is all of them.
 type Labels map[string]bool
 
+// has reports whether the labels include one; nil labels, which are unknown, include all.
 func (l Labels) has(name string) bool { return l == nil || l[name] }
 
+// labelsOf returns a set of labels: the names, and job and instance, which each series has.
 func labelsOf(names ...string) Labels {
 	out := Labels{"job": true, "instance": true}
 	for _, n := range names {
@@ -51,7 +53,7 @@ type KnownFiles struct {
 	Rules   string // a directory of rule files
 }
 
-// LoadKnown reads the known metrics.
+// LoadKnown returns the known metrics.
 func LoadKnown(from KnownFiles) (Known, error) {
 	known := Known{
 		"up": {Labels: labelsOf()}, "scrape_duration_seconds": {Labels: labelsOf()}, "scrape_samples_scraped": {Labels: labelsOf()},
@@ -86,6 +88,7 @@ func foreign(name string) bool {
 	return strings.HasPrefix(name, "prometheus_") || strings.HasPrefix(name, "alertmanager_")
 }
 
+// guess returns counter for a name with the suffix of one, else "".
 func guess(name string) string {
 	for _, suffix := range []string{"_total", "_bucket", "_sum", "_count"} {
 		if strings.HasSuffix(name, suffix) {
@@ -111,6 +114,7 @@ func (k Known) add(name, kind string, labels ...string) {
 	}
 }
 
+// scrapes adds the metrics in all files *.prom of a directory. None is an error.
 func (k Known) scrapes(dir string) error {
 	names, err := filepath.Glob(filepath.Join(dir, "*.prom"))
 	if err != nil || len(names) == 0 {
@@ -133,6 +137,8 @@ func (k Known) scrapes(dir string) error {
 	return nil
 }
 
+// family adds a metric with its labels, and which of them are empty in all or some of its
+// series.
 func (k Known) family(f *dto.MetricFamily) {
 	empty := Labels{}
 	for _, m := range f.GetMetric() {
@@ -153,6 +159,7 @@ func (k Known) family(f *dto.MetricFamily) {
 
 var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([a-z]+) \\| ([^|]*) \\|")
 
+// docs adds the metrics in the tables of a page of documentation. None is an error.
 func (k Known) docs(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -205,6 +212,7 @@ func (k Known) rules(dir string) error {
 	return nil
 }
 
+// given returns the names of a set of labels.
 func given(labels map[string]string) Labels {
 	out := Labels{}
 	for l := range labels {

@@ -34,6 +34,8 @@ func (k Known) labels(e parser.Expr, complain func(format string, args ...any)) 
 	return Labels{}
 }
 
+// selected returns the labels of a selected metric, nil if they are not known. It complains
+// about matchers of labels that the metric does not have.
 func (k Known) selected(e *parser.VectorSelector, complain func(string, ...any)) Labels {
 	s, _ := k.find(e.Name)
 	if e.Name == "" || s.Labels == nil {
@@ -47,6 +49,8 @@ func (k Known) selected(e *parser.VectorSelector, complain func(string, ...any))
 	return s.Labels
 }
 
+// aggregated returns the labels that an aggregation leaves. It complains about labels that
+// no series inside has.
 func (k Known) aggregated(e *parser.AggregateExpr, complain func(string, ...any)) Labels {
 	in := k.labels(e.Expr, complain)
 	out := Labels{}
@@ -70,6 +74,7 @@ func (k Known) aggregated(e *parser.AggregateExpr, complain func(string, ...any)
 	return out
 }
 
+// without returns a copy of the labels without some.
 func without(in Labels, names []string) Labels {
 	out := maps.Clone(in)
 	for _, n := range names {
@@ -112,7 +117,7 @@ func ofBuckets(e parser.Expr) bool {
 	return found
 }
 
-// relabeled is what label_replace and label_join leave: a label more.
+// relabeled returns the labels after label_replace or label_join: one more.
 func relabeled(e *parser.Call, in Labels, complain func(string, ...any)) Labels {
 	sources := e.Args[3:]
 	if e.Func.Name == "label_replace" {
@@ -165,8 +170,8 @@ func (k Known) matched(e *parser.BinaryExpr, complain func(string, ...any)) Labe
 	return out
 }
 
-// matchable checks the labels of a vector match: named ones that a side lacks and, without
-// on or ignoring, those that only one side has.
+// matchable complains about the labels of a vector match: named ones that a side lacks and,
+// without on or ignoring, those that only one side has.
 func matchable(e *parser.BinaryExpr, left, right Labels, complain func(string, ...any)) {
 	m := e.VectorMatching
 	for _, l := range m.MatchingLabels {
@@ -200,6 +205,7 @@ func meeting(m *parser.VectorMatching, left Labels) Labels {
 	return out
 }
 
+// union returns the labels of both; nil, which is unknown, if one of them is.
 func union(a, b Labels) Labels {
 	if a == nil || b == nil {
 		return nil

@@ -20,7 +20,7 @@ type Finding struct {
 	Detail    string
 }
 
-// String is the finding in one line.
+// String returns the finding in one line.
 func (f Finding) String() string {
 	at := strings.TrimSpace(f.Where + " " + f.RefID)
 	if at != "" {
@@ -32,12 +32,14 @@ func (f Finding) String() string {
 // Exception lets a finding be, for a reason. Empty fields but Rule match all.
 type Exception struct{ Rule, Dashboard, Where, RefID, Reason string }
 
+// covers reports whether the exception is for this finding. Fields that it leaves empty
+// match any.
 func (e Exception) covers(f Finding) bool {
 	same := func(want, got string) bool { return want == "" || want == got }
 	return e.Rule == f.Rule && same(e.Dashboard, f.Dashboard) && same(e.Where, f.Where) && same(e.RefID, f.RefID)
 }
 
-// Except takes out what the exceptions cover. An exception without a reason,
+// Except returns the findings that no exception covers. An exception without a reason,
 // and one that covers nothing, is a finding of the rule "exception".
 func Except(findings []Finding, exceptions []Exception) []Finding {
 	used := make([]bool, len(exceptions))
@@ -64,7 +66,7 @@ type rule struct {
 	check func(*linter)
 }
 
-// catalog is every rule. The names are those of the planted faults.
+// catalog returns every rule. The names are those of the injected faults.
 func catalog() []rule {
 	return []rule{
 		{"uid", uids},
@@ -94,10 +96,27 @@ func catalog() []rule {
 		{"one-unit", oneUnit},
 		{"threshold-drawn", thresholdsDrawn},
 		{"static-threshold", staticThresholds},
+		{"state-color", stateColors},
+		{"stale-stat", staleStats},
+		{"annotation-point", annotationPoints},
+		{"table-unit", tableUnits},
+		{"table-cell", tableCells},
+		{"whole-count", wholeCounts},
+		{"figure-color", figureColors},
+		{"gap", gaps},
+		{"axis", axes},
+		{"limit-legend", limitLegends},
+		{"hidden-series", hiddenSeries},
+		{"begin", beginnings},
+		{"data-link", dataLinks},
+		{"legend-table", legendTables},
+		{"day-before", dayBefore},
+		{"start-marks", startMarks},
+		{"open-height", openHeights},
 	}
 }
 
-// Rules names every rule.
+// Rules returns the names of all rules.
 func Rules() []string {
 	out := []string{"exception"}
 	for _, r := range catalog() {
@@ -142,6 +161,7 @@ func Lint(all []Dashboard, known Known) []Finding {
 	return l.findings
 }
 
+// report adds a finding about a place in a dashboard.
 func (l *linter) report(d Dashboard, where, format string, args ...any) {
 	l.findings = append(l.findings, Finding{Rule: l.rule, Dashboard: cmp.Or(d.UID, d.File), Where: where, Detail: fmt.Sprintf(format, args...)})
 }
@@ -175,6 +195,7 @@ func (l *linter) variables() iter.Seq2[Dashboard, Variable] {
 	})
 }
 
+// annotations returns the annotations of all dashboards.
 func (l *linter) annotations() iter.Seq2[Dashboard, Annotation] {
 	return over(l.all, func(d Dashboard) []Annotation { return d.Annotations })
 }
@@ -240,6 +261,8 @@ func parseAll(d *Dashboard) []parsed {
 	return out
 }
 
+// marked returns an expression with a value in the place of each variable; one that is not
+// known stays.
 func marked(d *Dashboard, text string) string {
 	return variable.ReplaceAllStringFunc(text, func(found string) string {
 		m := variable.FindStringSubmatch(found)

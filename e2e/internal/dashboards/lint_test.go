@@ -120,7 +120,7 @@ func one(rule, path string, to any, want string) fault {
 // asked plants an expression in the graph of bytes, which has no limits, and changes its
 // unit.
 func asked(rule, unit, expr, want string) fault {
-	return fault{rule, []change{{"panels.4.targets.0.expr", expr}, {"panels.4.targets.1", nothing{}}, {"panels.4.targets.0.interval", "1m"}, {"panels.4.fieldConfig.defaults.unit", unit}}, want}
+	return fault{rule, []change{{"panels.4.targets.0.expr", expr}, {"panels.4.targets.1", nothing{}}, {"panels.4.fieldConfig.defaults.unit", unit}, {"panels.4.fieldConfig.defaults.decimals", 0}}, want}
 }
 
 func faultsOfModel() []fault {
@@ -198,16 +198,10 @@ func faultsOfQueries() []fault {
 		asked("selector", "short", `resp_app_threads{`+chosen+`}`, `not chosen by app=~"$app"`),
 		asked("selector", "reqps", `instance_app:resp_http_requests:rate5m{`+chosen+`}`, `not chosen by app=~"$app"`),
 		one("selector", "templating.list.2.query", "label_values(resp_exporter_build_info, instance)", `variable instance: resp_exporter_build_info is not chosen by job`),
-		one("selector", "annotations.list.0.expr", `ALERTS{job=~"$job"}`, `annotation Alerts: ALERTS is not chosen by instance`),
-		asked("rate-interval", "reqps", `rate(resp_http_requests_total{`+ofApp+`}[5m])`, "rate of resp_http_requests_total is not over"),
+		one("selector", "annotations.list.0.expr", `ALERTS_FOR_STATE{job=~"$job", severity="critical"} * 1000`, `annotation Alerts: ALERTS_FOR_STATE is not chosen by instance`),
+		asked("rate-interval", "ops", `rate(resp_http_requests_total{`+ofApp+`}[5m])`, "rate of resp_http_requests_total is not over"),
 		asked("rate-interval", "short", `increase(resp_http_requests_total{`+ofApp+`}[$__range])`, "is not over $__rate_interval"),
 		asked("rate-interval", "short", `increase(resp_http_requests_total{`+ofApp+`}[$__interval])`, "is not over $__rate_interval"),
-		one("min-interval", "panels.2.targets.0.interval", nothing{}, "panel 3 Errors A: the least step of the target is 0s"),
-		one("min-interval", "panels.3.targets.0.interval", "15s", "the least step of the target is 15s"),
-		{"min-interval", []change{
-			{"annotations.list.0.expr", `changes(ALERTS{` + chosen + `}[$__rate_interval])`}, {"annotations.list.0.step", "30s"},
-		}, "annotation Alerts: the least step of the target is 30s"},
-		{"min-interval", []change{{"panels.4.targets.1.expr", `avg_over_time(resp_app_memory_limit_bytes{` + ofApp + `}[$__interval])`}}, "panel 5 Memory B: the least step is 0s"},
 		asked("counter", "short", `resp_http_requests_total{`+ofApp+`}`, "the counter resp_http_requests_total is outside"),
 		asked("counter", "short", `max_over_time(resp_worker_restarts_total{`+ofApp+`}[$__rate_interval])`, "is outside of rate"),
 		asked("counter", "ops", `rate(resp_app_threads{`+ofApp+`}[$__rate_interval])`, "which is no counter"),
@@ -221,7 +215,7 @@ func faultsOfQueries() []fault {
 		asked("unit-agrees", "short", `resp_app_saturation_requests_per_second{`+ofApp+`}`, "is shown in short, expected ops or reqps"),
 		asked("unit-agrees", "dateTimeFromNow", `resp_app_start_time_seconds{`+ofApp+`}`, "multiplied by 1000"),
 		asked("unit-agrees", "dateTimeFromNow", `time() - resp_app_start_time_seconds{`+ofApp+`}`, "expected s "),
-		one("unit-agrees", "panels.5.fieldConfig.overrides", []any{}, "panel 6 Requests of the time B: is shown in short"),
+		one("unit-agrees", "panels.5.fieldConfig.overrides", columnLinks(), "panel 6 Requests of the time B: is shown in short"),
 		{"one-unit", []change{
 			{"panels.3.targets.0.expr", `resp_app_threads{` + ofApp + `}`}, {"panels.3.fieldConfig.defaults.unit", "short"},
 			{"panels.4.targets.0.expr", `resp_app_threads{` + ofApp + `}`}, {"panels.4.fieldConfig.defaults.unit", "none"}, {"panels.4.targets.1", nothing{}},
@@ -233,13 +227,92 @@ func faultsOfQueries() []fault {
 	}
 }
 
+// faultsOfDrawing are those that only a picture shows.
+func faultsOfDrawing() []fault {
+	app := "max by (app, severity) (ALERTS{" + chosen + `, alertstate="firing"})`
+	return []fault{
+		one("state-color", "panels.1.type", "state-timeline", "panel 2 State: the color mode is not fixed"),
+		{"state-color", []change{{"panels.1.type", "status-history"}, {"panels.1.fieldConfig.defaults.color", map[string]any{"mode": "thresholds"}}}, "the color mode is not fixed"},
+		{"stale-stat", []change{{"panels.1.targets.0.instant", false}, {"panels.1.targets.0.range", true}}, "panel 2 State: target A is not instant"},
+		one("stale-stat", "panels.5.targets.1.range", true, "panel 6 Requests of the time: target B is not instant"),
+		one("min-interval", "panels.2.targets.0.interval", "1m", "panel 3 Errors: has a minimum step of 1m"),
+		one("min-interval", "panels.3.interval", "30s", "panel 4 Slow: has a minimum step of 30s"),
+		one("annotation-point", "annotations.list.0.useValueForTime", nothing{}, "annotation Alerts: does not use the value"),
+		one("annotation-point", "annotations.list.0.expr", `ALERTS_FOR_STATE{`+chosen+`, severity="critical"}`, "annotation Alerts: the value is not a time"),
+		one("annotation-point", "annotations.list.0.expr", `ALERTS_FOR_STATE{`+chosen+`} * 1000`, "annotation Alerts: is drawn by default"),
+		{"table-unit", []change{{"panels.5.targets.0", nothing{}}, {"panels.5.fieldConfig.defaults.unit", "dateTimeFromNow"}}, "the unit dateTimeFromNow applies to the text columns"},
+		{"table-cell", []change{{"panels.5.targets.1.expr", app}, {"panels.5.fieldConfig.overrides", columnLinks()}}, `panel 6 Requests of the time B: the column app may be empty, and would show the text "no data"`},
+		one("whole-count", "panels.5.fieldConfig.defaults.decimals", nothing{}, "panel 6 Requests of the time A: increase of resp_http_requests_total"),
+		one("figure-color", "panels.1.fieldConfig.defaults.mappings", nothing{}, "the figure of target A has no color"),
+		one("gap", "panels.2.fieldConfig.defaults.custom.spanNulls", 180_000, "draws its line across 180000 ms"),
+		one("gap", "panels.2.fieldConfig.defaults.custom.spanNulls", true, "draws its line across true ms"),
+		one("axis", "panels.2.fieldConfig.defaults.custom", nothing{}, "panel 3 Errors: the axis of ratios has no end"),
+		{"axis", []change{
+			{"panels.3.targets.1", map[string]any{"refId": "B", "expr": `max by (severity) (resp_app_threshold{` + ofApp + `, resource="response_time"})`, "range": true}},
+			{"panels.3.fieldConfig.overrides", []any{map[string]any{"matcher": map[string]any{"id": "byName", "options": "x"}, "properties": []any{map[string]any{"id": "custom.hideFrom", "value": map[string]any{"legend": true}}}}}},
+		}, "the limit of response_time needs a logarithmic axis"},
+		one("limit-legend", "panels.2.fieldConfig.overrides", []any{}, "panel 3 Errors B: the limits are in the legend"),
+		one("hidden-series", "panels.1.targets.0.expr", `resp_health_status{`+ofApp+`}`, `hides the series of resp_health_status without app`),
+	}
+}
+
+// columnLinks are overrides that link the columns app and instance.
+func columnLinks() []any {
+	column := func(name, url string) any {
+		return map[string]any{
+			"matcher":    map[string]any{"id": "byName", "options": name},
+			"properties": []any{map[string]any{"id": "links", "value": []any{map[string]any{"title": "more", "url": url}}}},
+		}
+	}
+	return []any{column("app", "/d/resp-sound?${__url_time_range}&var-app=${__value.raw}"), column("instance", "http://${__value.raw}/")}
+}
+
+// faultsOfDetail are those on the way to the details.
+func faultsOfDetail() []fault {
+	requests := `sum by (app) (rate(resp_http_requests_total{` + ofApp + `}[$__rate_interval]))`
+	worker := one("data-link", "panels.2.targets.0.legendFormat", "{{worker}}", "panel 3 Errors: the series are by worker")
+	worker.changes = append(worker.changes, change{"panels.2.options.legend", map[string]any{"displayMode": "table", "calcs": []any{"lastNotNull", "max"}}})
+	return []fault{
+		one("begin", "templating.list.2.includeAll", true, "variable instance: offers All"),
+		one("begin", "templating.list.2.current", map[string]any{"text": "a", "value": "a"}, "variable instance: offers All, or begins"),
+		{"begin", []change{
+			{"uid", "resp-fleet"}, {"panels.1.fieldConfig.defaults.links.0.url", "https://example.com"}, {"panels.2.links", []any{}},
+			{"panels.5.fieldConfig.overrides.1", columnLinks()[1]}, {"panels.5.transformations.0.options.excludeByName", map[string]any{"app": true}},
+		}, "variable instance: does not begin with All"},
+		one("data-link", "panels.1.fieldConfig.defaults.links.1", nothing{}, "panel 2 State: the series are by instance"),
+		one("data-link", "panels.2.targets.0.legendFormat", "{{app}}", "panel 3 Errors: the series are by app"),
+		worker,
+		one("data-link", "panels.5.fieldConfig.overrides.2", nothing{}, "panel 6 Requests of the time B: the column instance has no link"),
+		one("legend-table", "panels.4.targets.0.legendFormat", "{{view}}", "panel 5 Memory: can have many series"),
+		{"legend-table", []change{
+			{"panels.4.targets.0.legendFormat", "{{view}}"}, {"panels.4.options.legend", map[string]any{"displayMode": "table", "calcs": []any{"max"}}},
+		}, "panel 5 Memory: can have many series"},
+		asked("day-before", "reqps", requests, "panel 5 Memory A: shows the requests without those of the day before"),
+		one("start-marks", "annotations.list.1", nothing{}, "no annotation is made of resp_app_start_time_seconds"),
+		one("start-marks", "annotations.list.2", nothing{}, "no annotation is made of resp_worker_start_time_seconds"),
+		one("open-height", "panels.7.gridPos.y", 60, "beyond two screens"),
+	}
+}
+
+// TestBeginsWithOne checks that a dashboard of all instances does not take All along to one
+// that begins with an instance.
+func TestBeginsWithOne(t *testing.T) {
+	t.Parallel()
+	got := dashboards.Lint([]dashboards.Dashboard{
+		planted(t), planted(t, change{"uid", "resp-overview"}, change{"templating.list.2.includeAll", true}, change{"panels.1.fieldConfig.defaults.links.0.url", "https://example.com"}),
+	}, known(t))
+	if len(got) != 1 || got[0].Rule != "begin" || !strings.Contains(got[0].String(), "panel 3 Errors: the link to resp-sound has All as its instance") {
+		t.Errorf("got\n%s", lines(got))
+	}
+}
+
 // TestPlantedFaults checks that each planted fault is found and no other one, and that
 // each rule has a fault.
 func TestPlantedFaults(t *testing.T) {
 	t.Parallel()
 	k := known(t)
 	proven := map[string]bool{"exception": true} // by TestExceptions
-	for _, f := range slices.Concat(faultsOfModel(), faultsOfQueries()) {
+	for _, f := range slices.Concat(faultsOfModel(), faultsOfQueries(), faultsOfDrawing(), faultsOfDetail()) {
 		proven[f.rule] = true
 		got := dashboards.Lint([]dashboards.Dashboard{planted(t, f.changes...)}, k)
 		if f.rule == "uid" { // the links of the other panels lead nowhere then

@@ -49,6 +49,7 @@ func (d Dashboard) Queries() []Query {
 	return out
 }
 
+// target returns the query of one target of a panel.
 func (d Dashboard) target(p Panel, t Target) Query {
 	return Query{
 		Dashboard: d.UID, Where: p.Where(), RefID: t.RefID, Expr: t.Expr, Instant: t.Instant && !t.Range,
@@ -56,10 +57,11 @@ func (d Dashboard) target(p Panel, t Target) Query {
 	}
 }
 
-// Where names the panel in messages.
+// Where returns the name of the panel in messages.
 func (p Panel) Where() string { return fmt.Sprintf("panel %d %s", p.ID, p.Title) }
 
-// Definition is the query of the variable, whichever way it is written.
+// Definition returns the query of the variable, in either of the forms in which it is
+// written.
 func (v Variable) Definition() string {
 	switch q := v.Query.(type) {
 	case string:
@@ -71,7 +73,8 @@ func (v Variable) Definition() string {
 	return ""
 }
 
-// Definition is the query of the annotation, whichever way it is written.
+// Definition returns the query of the annotation, in either of the forms in which it is
+// written.
 func (a Annotation) Definition() string {
 	if a.Target.Expr != "" {
 		return a.Target.Expr
@@ -121,7 +124,7 @@ func (q Query) Fill(v Values) string {
 	})
 }
 
-// Step is the query's step under these values.
+// Step returns the query's step for these values.
 func (q Query) Step(v Values) time.Duration {
 	return max(v.Step, q.MinInterval, time.Second)
 }
@@ -178,6 +181,8 @@ func (q Query) value(name, format string, v Values) (string, bool) {
 	return ".+", true
 }
 
+// declared returns the variable of the query's dashboard with that name; false if there is
+// none.
 func (q Query) declared(name string) (Variable, bool) {
 	if q.board != nil {
 		for _, v := range q.board.Variables {
@@ -189,7 +194,7 @@ func (q Query) declared(name string) (Variable, bool) {
 	return Variable{}, false
 }
 
-// first is the value that a variable without a query begins with.
+// first returns the initial value of a variable without a query.
 func (v Variable) first() string {
 	if text, ok := v.Current.Value.(string); ok && text != "" {
 		return text

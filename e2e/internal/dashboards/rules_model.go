@@ -41,6 +41,7 @@ func models(l *linter) {
 	}
 }
 
+// uneditable reports dashboards that can be changed in Grafana.
 func uneditable(l *linter) {
 	for _, d := range l.all {
 		if d.Raw["editable"] != false {
@@ -80,10 +81,12 @@ func described(l *linter) {
 
 const datasourceVariable = "${datasource}"
 
+// prometheusSource reports whether a data source is the one of the variable datasource.
 func prometheusSource(s *Datasource) bool {
 	return s != nil && s.Type == "prometheus" && s.UID == datasourceVariable
 }
 
+// templateDatasource reports dashboards whose first variable is not the data source.
 func templateDatasource(l *linter) {
 	for _, d := range l.all {
 		if len(d.Variables) == 0 || d.Variables[0].Name != "datasource" || d.Variables[0].Type != "datasource" || d.Variables[0].Query != "prometheus" || d.Variables[0].Label == "" {
@@ -91,6 +94,9 @@ func templateDatasource(l *linter) {
 		}
 	}
 }
+
+// hidden is how Grafana marks a variable that is not shown.
+const hidden = 2
 
 // templates checks the variables job and instance: all, several or one, each limited by
 // those before it. A new variable must be added to the queries too, see selectors.
@@ -104,13 +110,22 @@ func templates(l *linter) {
 	}
 	for d, v := range l.variables() {
 		where := "variable " + v.Name
-		if v.Label == "" || !v.Multi || !v.IncludeAll || v.AllValue == nil || *v.AllValue != ".+" {
+		if v.Hide == hidden {
+			continue // nobody chooses it
+		}
+		if !v.ofMany() {
 			l.report(d, where, "no label, not of many values, or All is not .+")
 		}
 		if _, label, ok := LabelValues(v.Definition()); ok && label != v.Name {
 			l.report(d, where, "has the values of the label %s", label)
 		}
 	}
+}
+
+// ofMany reports whether a variable has a label and several values, of which All is .+; an
+// instance may be without All.
+func (v Variable) ofMany() bool {
+	return v.Label != "" && v.Multi && (v.IncludeAll || v.Name == "instance") && v.AllValue != nil && *v.AllValue == ".+"
 }
 
 // reloads checks that a variable of series is reloaded with the time range.
@@ -170,6 +185,8 @@ func links(l *linter) {
 	}
 }
 
+// dashboardLink reports a link of a dashboard that loses the time or the variables, or
+// leads to no dashboard.
 func (l *linter) dashboardLink(d Dashboard, link Link, tags map[string]int, uids map[string]bool) {
 	where := "link " + link.Title
 	if !link.KeepTime || !link.IncludeVars {
@@ -191,10 +208,23 @@ func (l *linter) dashboardLink(d Dashboard, link Link, tags map[string]int, uids
 	}
 }
 
+// ofExporter reports whether an address is of a page of the exporter that a line of a
+// table, a cell or a series is about.
+func ofExporter(url string) bool {
+	for _, instance := range []string{"__data.fields.instance", "__value.raw", "__field.labels.instance"} {
+		if strings.HasPrefix(url, "http://${"+instance+"}/") {
+			return true
+		}
+	}
+	return false
+}
+
+// panelLink reports a link of a panel that loses the time or the variables, or leads to no
+// dashboard and no page.
 func (l *linter) panelLink(d Dashboard, where string, link Link, uids map[string]bool) {
 	uid, ok := linked(link.URL)
 	switch {
-	case !ok && strings.HasPrefix(link.URL, "https://"):
+	case !ok && (strings.HasPrefix(link.URL, "https://") || ofExporter(link.URL)):
 	case !ok:
 		l.report(d, where, "the link %s is not to /d/UID", link.URL)
 	case !uids[uid]:
@@ -206,6 +236,7 @@ func (l *linter) panelLink(d Dashboard, where string, link Link, uids map[string
 
 var dashboardURL = regexp.MustCompile(`^/d/([^/?#]+)`)
 
+// linked returns the UID of the dashboard that a URL leads to; false if it leads to none.
 func linked(url string) (string, bool) {
 	m := dashboardURL.FindStringSubmatch(url)
 	if m == nil {

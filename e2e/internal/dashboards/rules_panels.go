@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // panelIDs checks that panel ids are unique: links and the address of a panel use them.
@@ -39,6 +41,7 @@ func grid(l *linter) {
 	}
 }
 
+// overlaps reports whether two panels overlap.
 func (g Grid) overlaps(o Grid) bool {
 	return g.X < o.X+o.W && o.X < g.X+g.W && g.Y < o.Y+o.H && o.Y < g.Y+g.H
 }
@@ -79,7 +82,7 @@ func targets(l *linter) {
 	}
 }
 
-// valid are Grafana's ids of units that suit metrics in base units: see
+// valid returns the ids of Grafana's units that suit metrics in base units: see
 // grafana/packages/grafana-data/src/valueFormats/categories.ts.
 func valid() []string {
 	return []string{
@@ -89,6 +92,7 @@ func valid() []string {
 	}
 }
 
+// units reports panels with a unit that Grafana does not have.
 func units(l *linter) {
 	for d, p := range l.panels() {
 		if !p.hasData() {
@@ -108,6 +112,7 @@ func units(l *linter) {
 	}
 }
 
+// unit returns the unit that the override sets; false if it sets none.
 func (o Override) unit() (string, bool) {
 	for _, p := range o.Properties {
 		var u string
@@ -145,8 +150,8 @@ func (p Panel) unitOf(refID string) string {
 	return out
 }
 
-// names are what a target's values may be called: its legend where that is
-// fixed, or the value's column, whatever it is renamed to.
+// names returns the possible names of a target's values: its legend if that is fixed, or
+// the value's column, even if renamed.
 func (p Panel) names(refID string) []string {
 	column := "Value"
 	if len(p.Targets) > 1 {
@@ -183,12 +188,13 @@ func unitsAgree(l *linter) {
 	})
 }
 
+// suits reports whether a unit is allowed; an empty one is, and any is if there is no list.
 func suits(unit string, allowed []string) bool {
 	return unit == "" || allowed == nil || slices.Contains(allowed, unit)
 }
 
-// oneUnit checks that a metric has the same unit in every panel. A rate or a total of it
-// is another value.
+// oneUnit checks that a metric has the same unit in every panel. A rate, a total or the
+// number of its series is another value.
 func oneUnit(l *linter) {
 	type shown struct {
 		metrics string
@@ -196,7 +202,7 @@ func oneUnit(l *linter) {
 	}
 	first := map[shown]parsed{}
 	l.each(func(q parsed) {
-		if q.panel == nil || q.unit == "" || !suits(q.unit, l.known.unit(q.expr).allowed()) {
+		if q.panel == nil || q.unit == "" || counts(q.expr) || !suits(q.unit, l.known.unit(q.expr).allowed()) {
 			return // the other rule reports it
 		}
 		key := shown{strings.Join(q.names(), " "), l.known.unit(q.expr)}
@@ -209,6 +215,12 @@ func oneUnit(l *linter) {
 			l.of(q, "%s is shown in %s, but in %s in %s, %s", key.metrics, q.unit, before.unit, before.Dashboard, before.Where)
 		}
 	})
+}
+
+// counts reports whether an expression is a number of series.
+func counts(e parser.Expr) bool {
+	a, ok := e.(*parser.AggregateExpr)
+	return ok && a.Op == parser.COUNT
 }
 
 // names returns the metrics of the query, without the limits.

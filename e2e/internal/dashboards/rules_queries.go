@@ -86,7 +86,7 @@ func (s Series) always(label string) bool {
 	return s.Labels[label] && !s.empty[label]
 }
 
-// choices are the variables that a query must heed.
+// choices returns the variables that a query must use.
 func (q parsed) choices() []string {
 	var out []string
 	for _, v := range q.board.Variables {
@@ -100,6 +100,7 @@ func (q parsed) choices() []string {
 	return out
 }
 
+// chosen reports whether a selector has a matcher for all values of a variable.
 func chosen(s *parser.VectorSelector, v string) bool {
 	return slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool {
 		return m.Name == v && m.Type == labels.MatchRegexp && (m.Value == "$"+v || m.Value == "${"+v+"}")
@@ -134,22 +135,6 @@ func rateIntervals(l *linter) {
 			}
 			l.of(q, "%s of %s is not over $__rate_interval, nor an instant one over $__range", function, s.Name)
 		})
-	})
-}
-
-const slowestScrape = time.Minute
-
-// minIntervals checks the minimum step of a target. Grafana computes $__rate_interval from
-// it, else from a setting of the data source, which is 15 s by default. With a minute the
-// range holds two samples of any scrape interval up to that.
-func minIntervals(l *linter) {
-	l.each(func(q parsed) {
-		switch {
-		case strings.Contains(q.Expr, "__rate_interval") && q.minStep < slowestScrape:
-			l.of(q, "the least step of the target is %s: where scrapes are a minute apart, $__rate_interval holds too few", q.minStep)
-		case strings.Contains(q.Expr, "__interval") && q.MinInterval < slowestScrape:
-			l.of(q, "the least step is %s: where scrapes are a minute apart, $__interval holds none", q.MinInterval)
-		}
 	})
 }
 
@@ -198,6 +183,8 @@ func histograms(l *linter) {
 	})
 }
 
+// buckets reports buckets of a histogram that an expression neither passes to
+// histogram_quantile by le, nor adds up by le.
 func (l *linter) buckets(q parsed, name string, path []parser.Node) {
 	quantile, kept := false, false
 	for _, n := range path {

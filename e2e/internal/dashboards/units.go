@@ -17,6 +17,7 @@ type unit struct {
 	fixed          bool // a number of the expression, which has the unit of what it meets
 }
 
+// number returns the unit of a plain number.
 func number() unit { return unit{known: true} }
 
 // allowed returns the ids of Grafana's units for a metric, the usual one first; nil is
@@ -53,16 +54,16 @@ func named(name string) unit {
 	switch {
 	case strings.HasSuffix(name, "_timestamp_seconds"), strings.HasSuffix(name, "_start_time_seconds"):
 		return unit{known: true, clock: true}
+	case strings.HasSuffix(name, "_bytes_per_second"):
+		return unit{known: true, bytes: 1, seconds: -1}
 	case strings.HasSuffix(name, "_per_second"):
 		return unit{known: true, seconds: -1}
-	case strings.HasSuffix(name, "_seconds"):
+	case strings.HasSuffix(name, "_seconds"), strings.HasSuffix(name, "_seconds_to_limit"):
 		return unit{known: true, seconds: 1}
-	case strings.HasSuffix(name, "_bytes"):
+	case strings.HasSuffix(name, "_bytes"), strings.HasSuffix(name, "_bytes_per_request"):
 		return unit{known: true, bytes: 1}
 	case strings.HasSuffix(name, "_ratio"):
 		return unit{known: true, ratio: true}
-	case strings.HasSuffix(name, "_per_second"):
-		return unit{known: true, seconds: -1}
 	}
 	return number()
 }
@@ -100,9 +101,13 @@ func (k Known) unit(e parser.Expr) unit {
 	return unit{}
 }
 
+// unitOf returns the unit of a metric, from its rule or from its name. The zero unit: it is
+// not known.
 func (k Known) unitOf(name string) unit {
 	s, ok := k.find(name)
 	switch {
+	case name == "ALERTS_FOR_STATE": // since when the alert has been active
+		return unit{known: true, clock: true}
 	case !ok || name == "" || isThreshold(name):
 		return unit{}
 	case s.expr == nil:
@@ -150,6 +155,8 @@ func quantiled(e *parser.Call) unit {
 	return out
 }
 
+// combined returns the unit of an expression with an operator; the zero unit if it is not
+// known.
 func (k Known) combined(e *parser.BinaryExpr) unit {
 	l, r := k.unit(e.LHS), k.unit(e.RHS)
 	switch e.Op {
@@ -174,6 +181,7 @@ func (k Known) combined(e *parser.BinaryExpr) unit {
 	return l
 }
 
+// added returns the unit of a sum or a difference; the zero unit if the two do not fit.
 func added(op parser.ItemType, l, r unit) unit {
 	switch {
 	case r.fixed:
@@ -219,6 +227,7 @@ func scaled(e *parser.BinaryExpr, l, r unit) unit {
 	return out
 }
 
+// thousand reports whether an expression is the number 1000.
 func thousand(e parser.Expr) bool {
 	n, ok := e.(*parser.NumberLiteral)
 	return ok && n.Val == 1000

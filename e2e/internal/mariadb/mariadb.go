@@ -49,7 +49,8 @@ func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	return StartIn(ctx, dir, nil, args...)
 }
 
-// StartIn is Start with a program that runs the server, with its arguments.
+// StartIn starts a server as Start does, with a program (and its arguments) that runs the
+// server.
 func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*Server, error) {
 	port, err := run.FreePort(0)
 	if err != nil {
@@ -63,16 +64,34 @@ func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*S
 			s.env = append(s.env, a)
 		}
 	}
-	data := filepath.Join(dir, "data")
-	if _, err := os.Stat(data); err == nil { // a copy of another one's
+	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil { // a copy of another one's
 		return s, s.Start(ctx)
 	}
-	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", //nolint:gosec // a test's own directory
-		"--skip-test-db", "--tmpdir="+dir, "--user="+user()).CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("data directory: %w\n%.2000s", err, out)
+	if err := Install(dir); err != nil {
+		return nil, err
 	}
 	return s, s.Start(ctx)
+}
+
+// Install makes a data directory below dir, which must have a short path. No server runs on
+// it yet, so that it may be copied.
+func Install(dir string) error {
+	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--auth-root-authentication-method=normal", //nolint:gosec // a test's own directory
+		"--skip-test-db", "--tmpdir="+dir, "--user="+user()).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("data directory: %w\n%.2000s", err, out)
+	}
+	return nil
+}
+
+// Copy copies the data directory below from, on which no server runs, to the same place
+// below to. It leaves out blocks of zeros.
+func Copy(ctx context.Context, from, to string) error {
+	out, err := exec.CommandContext(ctx, "cp", "-a", "--sparse=always", filepath.Join(from, "data"), filepath.Join(to, "data")).CombinedOutput() //nolint:gosec // a test's own directories
+	if err != nil {
+		return fmt.Errorf("copy of a data directory: %w\n%.2000s", err, out)
+	}
+	return nil
 }
 
 // user returns the user that the server is told to run as, the owner of the data
@@ -113,10 +132,10 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 }
 
-// Proc is the server's process; nil before it was started.
+// Proc returns the server's process; nil before it was started.
 func (s *Server) Proc() *run.Proc { return s.proc }
 
-// PID is the server's process.
+// PID returns the server's process id.
 func (s *Server) PID() int { return s.proc.PID() }
 
 // Signal sends a signal to the server.

@@ -44,7 +44,7 @@ func Query(ctx context.Context, base, expr string) ([]Value, error) {
 	return out, nil
 }
 
-// Range evaluates expr at each step from one time to another, both included.
+// Range returns the values of expr at each step from one time to another, both included.
 func Range(ctx context.Context, base, expr string, from, to time.Time, step time.Duration) ([]Series, error) {
 	var data struct {
 		Result []struct {
@@ -85,7 +85,8 @@ func LabelValues(ctx context.Context, base, selector, label string, from, to tim
 // point is [time, "value"] in an answer; the time is not kept.
 type point float64
 
-// UnmarshalJSON reads one.
+// UnmarshalJSON sets the value of a pair of a time and a number in quotes. An error: it is
+// no such pair.
 func (p *point) UnmarshalJSON(b []byte) error {
 	var pair [2]any
 	if err := json.Unmarshal(b, &pair); err != nil {

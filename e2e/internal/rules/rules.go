@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -17,18 +18,19 @@ type Rule struct {
 	For                 string
 	KeepFiringFor       string `yaml:"keep_firing_for"`
 	Labels, Annotations map[string]string
-	File                string `yaml:"-"` // its base name
+	File, Group         string        `yaml:"-"` // the base name of its file, and its group's name
+	Interval            time.Duration `yaml:"-"` // of its group; 0: Prometheus' evaluation_interval
 }
 
 // Key identifies an alert among those of the same name, by severity and tier.
 func (r Rule) Key() string { return Key(r.Alert, r.Labels) }
 
-// Key is the key of the alert with this name and these labels.
+// Key returns the key of the alert with this name and these labels.
 func Key(alert string, labels map[string]string) string {
 	return strings.Join([]string{alert, labels["severity"], labels["tier"]}, "/")
 }
 
-// Load reads all rule files of dir, *.rules.yml.
+// Load returns the rules of all files *.rules.yml of dir. None is an error.
 func Load(dir string) ([]Rule, error) {
 	names, err := Files(dir)
 	if err != nil {
@@ -36,13 +38,22 @@ func Load(dir string) ([]Rule, error) {
 	}
 	var out []Rule
 	for _, name := range names {
-		var file struct{ Groups []struct{ Rules []Rule } }
+		var file struct {
+			Groups []struct {
+				Name, Interval string
+				Rules          []Rule
+			}
+		}
 		if err := decode(name, &file); err != nil {
 			return nil, err
 		}
 		for _, group := range file.Groups {
+			every, err := parse(group.Interval)
+			if err != nil {
+				return nil, fmt.Errorf("rules: %s: group %s: %w", name, group.Name, err)
+			}
 			for _, r := range group.Rules {
-				r.File = filepath.Base(name)
+				r.File, r.Group, r.Interval = filepath.Base(name), group.Name, every
 				out = append(out, r)
 			}
 		}
@@ -53,9 +64,10 @@ func Load(dir string) ([]Rule, error) {
 // Files lists the rule files of dir; it is an error if there are none.
 func Files(dir string) ([]string, error) { return list(dir, "*.rules.yml") }
 
-// TestFiles lists the files of dir with tests for promtool.
+// TestFiles returns the files of dir with tests for promtool. None is an error.
 func TestFiles(dir string) ([]string, error) { return list(dir, "*.rules_test.yml") }
 
+// list returns the files of a directory that match a pattern. None is an error.
 func list(dir, pattern string) ([]string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil {
@@ -85,7 +97,7 @@ type Expectation struct {
 	} `yaml:"exp_alerts"`
 }
 
-// LoadTests reads all test files of dir.
+// LoadTests returns the tests of all test files of dir.
 func LoadTests(dir string) ([]Test, error) {
 	names, err := TestFiles(dir)
 	if err != nil {
@@ -102,6 +114,7 @@ func LoadTests(dir string) ([]Test, error) {
 	return out, nil
 }
 
+// decode decodes a YAML file.
 func decode(name string, into any) error {
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -18,8 +18,8 @@ type Scaling struct {
 	// By is what every for, keep_firing_for, group interval, range, step and
 	// offset is divided by; 1 or more.
 	By float64
-	// Least is the shortest range that is written. Two scrapes must fit in, or
-	// rate and its kin give nothing.
+	// Least is the shortest range, and the shortest interval of a group, that is
+	// written. Two scrapes must fit in, or rate and its kin give nothing.
 	Least time.Duration
 }
 
@@ -86,8 +86,10 @@ func (s Scaling) walk(n *yaml.Node) error {
 		key, value := n.Content[i].Value, n.Content[i+1]
 		var err error
 		switch key {
-		case "for", "keep_firing_for", "interval":
+		case "for", "keep_firing_for":
 			value.Value, err = s.divide(value.Value, 0)
+		case "interval":
+			value.Value, err = s.divide(value.Value, s.Least)
 		case "expr":
 			value.Value, err = s.expr(value.Value)
 		case "labels", "annotations":
@@ -109,7 +111,7 @@ var (
 	partText   = regexp.MustCompile(`([0-9]+)(ms|[smhdwy])`)
 )
 
-// expr scales ranges, steps of subqueries and offsets of an expression.
+// expr returns an expression with scaled ranges, steps of subqueries and offsets.
 func (s Scaling) expr(text string) (string, error) {
 	var fault error
 	divide := func(d string, least time.Duration) string {
@@ -130,8 +132,8 @@ func (s Scaling) expr(text string) (string, error) {
 	return text, fault
 }
 
-// divide scales one duration: to at least a millisecond, and at least least unless it was
-// shorter.
+// divide returns a scaled duration: at least a millisecond, and at least least unless it
+// was shorter.
 func (s Scaling) divide(text string, least time.Duration) (string, error) {
 	d, err := parse(text)
 	if err != nil || d == 0 || s.By == 1 {
@@ -145,7 +147,7 @@ func (s Scaling) divide(text string, least time.Duration) (string, error) {
 	return fmt.Sprintf("%dms", scaled.Milliseconds()), nil
 }
 
-// parse reads a duration as Prometheus writes it, "1h30m" or "3d".
+// parse returns a duration that is written as in Prometheus, "1h30m" or "3d".
 func parse(text string) (time.Duration, error) {
 	units := map[string]time.Duration{
 		"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour,

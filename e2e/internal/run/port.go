@@ -45,6 +45,8 @@ func FreeUDPPort() (int, error) {
 	})
 }
 
+// freePort returns a port that bind can bind: want if it can and is not 0, else one of
+// those chosen in turn.
 func freePort(want int, bind func(address string) error) (int, error) {
 	first, ports := chosenPorts()
 	for range tries {

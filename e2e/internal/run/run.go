@@ -42,8 +42,8 @@ type Proc struct {
 	err  error // of Wait; to be read after done is closed
 }
 
-// Start starts spec. Its output goes to a file, so that a program that writes
-// much can never wait for us.
+// Start starts a program and returns it. Its output goes to a file, so that a program that
+// writes much can never wait for us.
 func Start(spec Spec) (*Proc, error) {
 	path, err := exec.LookPath(spec.Path)
 	if err != nil {
@@ -70,10 +70,10 @@ func Start(spec Spec) (*Proc, error) {
 	return p, nil
 }
 
-// PID is the process id of the program, which is its group's id too.
+// PID returns the process id of the program, which is the id of its group too.
 func (p *Proc) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the program itself has ended.
+// Done returns a channel that is closed when the program itself has ended.
 func (p *Proc) Done() <-chan struct{} { return p.done }
 
 // Err returns nil while the program runs, and then how it ended.
@@ -100,7 +100,7 @@ func (p *Proc) Signal(s syscall.Signal) error {
 	}
 	for range 1000 {
 		if p.stopped() {
-			time.Sleep(300 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond) // nothing tells when clients have read earlier answers
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -145,7 +145,7 @@ func (p *Proc) Stop() {
 	<-p.done
 }
 
-// Output is what the program wrote, at most the last max bytes of it.
+// Output returns what the program wrote, at most the last max bytes of it.
 func (p *Proc) Output(max int64) string {
 	f, err := os.Open(p.log)
 	if err != nil {
@@ -161,30 +161,21 @@ func (p *Proc) Output(max int64) string {
 
 // Answers polls url until it answers 200, p ends, or ctx does.
 func Answers(ctx context.Context, p *Proc, url string) error {
-	client := &http.Client{Timeout: 2 * time.Second}
-	defer client.CloseIdleConnections()
-	for {
-		if err := p.Err(); err != nil {
-			return err
-		}
-		last := get(ctx, client, url)
-		if last == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer at %s: %w", p.Name, url, last)
-		case <-time.After(50 * time.Millisecond):
-		}
+	if err := until(ctx, p, OK(url)); err != nil {
+		return fmt.Errorf("%s: %w", url, err)
 	}
+	return nil
 }
 
-func get(ctx context.Context, client *http.Client, url string) error {
+// get returns nil if a URL answers with status 200 within 2 s.
+func get(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ func New(spec Spec) (*Bench, error) {
 	return b, nil
 }
 
+// prepare chooses the ports and writes the files of the app and of the exporter.
 func (b *Bench) prepare() error {
 	ports := make([]string, 4) // app, its second address, exporter, Redis
 	for i := range ports {
@@ -111,7 +112,7 @@ func (b *Bench) prepare() error {
 // Replace replaces what a Spec may contain.
 func (b *Bench) Replace(s string) string { return b.replace.Replace(s) }
 
-// marks is the directory in which the app marks the requests it works on.
+// marks returns the directory in which the app marks the requests that it works on.
 func (b *Bench) marks() string { return filepath.Join(b.Dir, "marks") }
 
 // Marks returns the names of the marks that begin with prefix.
@@ -181,6 +182,7 @@ func (b *Bench) StartApp(ctx context.Context) error {
 // App returns the server's first process.
 func (b *Bench) App() *run.Proc { return b.app }
 
+// run starts a program, which ends with the bench.
 func (b *Bench) run(spec run.Spec) (*run.Proc, error) {
 	spec.Logs = b.Dir
 	p, err := run.Start(spec)

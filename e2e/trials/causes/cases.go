@@ -42,6 +42,7 @@ type Case struct {
 // Heavy reports whether the case loads the processors.
 func (c *Case) Heavy() bool { return c.heavy }
 
+// poolSize returns the size of the app's connection pool, 5 if the case does not set it.
 func (c *Case) poolSize() int {
 	if c.pool > 0 {
 		return c.pool
@@ -56,8 +57,19 @@ func modes(m mode) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// leaking is modes after which the leaked connections are closed, from a connection that was
-// opened before the leak: the server may be full.
+// silences returns a fault that sets a mode of the app. Its undo also closes the
+// connections to the server that never answers: otherwise the requests in flight wait for
+// it for a minute.
+func silences(m mode) func(context.Context, *rig) (undo, error) {
+	return func(ctx context.Context, r *rig) (undo, error) {
+		return func() error { return errors.Join(r.setMode(nil), r.upstream.hangUp(ctx)) }, r.setMode(m)
+	}
+}
+
+// leaking returns a fault that sets a mode of the app. Its undo kills the workers, as a
+// person would: otherwise the requests in the accept queue wait for the pool one after
+// another, each for its timeout. It closes their connections over one that was opened before the leak, because the
+// server may be full.
 func leaking(m mode) func(context.Context, *rig) (undo, error) {
 	return func(ctx context.Context, r *rig) (undo, error) {
 		c, err := r.root.Conn(ctx)
@@ -66,15 +78,12 @@ func leaking(m mode) func(context.Context, *rig) (undo, error) {
 		}
 		return func() error {
 			defer func() { _ = c.Close() }()
-			err := r.setMode(nil)
-			for range 4 {
-				r.calls.Go(func() { _ = r.get(ctx, "/drop") })
+			workers, err := run.Children(r.master.PID())
+			err = errors.Join(err, r.setMode(nil))
+			for _, pid := range workers {
+				err = errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
 			}
-			for range 3 { // requests of before the end leak more
-				err = errors.Join(err, killIdle(ctx, c))
-				sleep(ctx, time.Second)
-			}
-			return err
+			return errors.Join(err, killIdle(ctx, c))
 		}, r.setMode(m)
 	}
 }
@@ -119,16 +128,19 @@ func signals(of func(r *rig) interface{ Signal(syscall.Signal) error }) func(con
 	}
 }
 
+// database returns the database server, to be signalled.
 func database(r *rig) interface{ Signal(syscall.Signal) error } { return r.db }
-func cache(r *rig) interface{ Signal(syscall.Signal) error }    { return r.redisAt }
 
-// killed is a database that is gone, and comes back.
+// cache returns the Redis server, to be signalled.
+func cache(r *rig) interface{ Signal(syscall.Signal) error } { return r.redisAt }
+
+// killed kills the database; undo starts it again.
 func killed(ctx context.Context, r *rig) (undo, error) {
 	r.db.Kill()
 	return func() error { return r.db.Start(ctx) }, nil
 }
 
-// full is a database all of whose connections a foreign client has.
+// full opens all connections of a database as a foreign client; undo closes them.
 func full(ctx context.Context, r *rig) (undo, error) {
 	c, err := r.root.Conn(ctx)
 	if err != nil {
@@ -155,7 +167,8 @@ func full(ctx context.Context, r *rig) (undo, error) {
 	}, nil
 }
 
-// metadata is an ALTER that waits for a transaction, before all others.
+// metadata starts an ALTER that waits for a transaction; all other statements wait for
+// the ALTER.
 func metadata(ctx context.Context, r *rig) (undo, error) {
 	free, err := r.shell(ctx, "USE trial", "BEGIN", "SELECT * FROM things WHERE id = 1")
 	if err != nil {
@@ -247,7 +260,7 @@ func (r *rig) join(group string) error {
 	return nil
 }
 
-// slowDisk is reads that a control group limits.
+// slowDisk limits the app's reads by a control group.
 func slowDisk(_ context.Context, r *rig) (undo, error) {
 	file := filepath.Join(r.dir, "large")
 	b := make([]byte, 1<<20)
@@ -309,7 +322,7 @@ func rates(rate float64) func(context.Context, *rig) (undo, error) {
 	}
 }
 
-// nothing is no fault.
+// nothing injects no fault.
 func nothing(context.Context, *rig) (undo, error) { return nil, nil }
 
 // stuck starts a worker of RQ for the app's queue, which has a task that does not end.
@@ -325,4 +338,5 @@ func stuck(ctx context.Context, r *rig) error {
 	return nil
 }
 
+// redisURL returns the URL of the Redis.
 func (r *rig) redisURL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.redis) }

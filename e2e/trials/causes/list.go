@@ -30,6 +30,8 @@ func Cases() []Case {
 
 const rows = "UPDATE things SET n = n + 1"
 
+// databaseCases returns the cases whose cause is in the database or in the connections to
+// it.
 func databaseCases() []Case {
 	return []Case{
 		{Name: "rows locked by a shell", Want: "db_lock", kind: Sync, fault: shells("USE trial", "BEGIN", rows)},
@@ -52,6 +54,7 @@ func databaseCases() []Case {
 	}
 }
 
+// processCases returns the cases whose cause is in the app's processes.
 func processCases() []Case {
 	return []Case{
 		{Name: "threads that compute", Want: "gil", kind: GThread, workers: 1, threads: 8, heavy: true, rate: 6, fault: modes(mode{"cpu": 0.4})},
@@ -69,13 +72,15 @@ func processCases() []Case {
 	}
 }
 
+// otherCases returns the cases whose cause is in Redis, another server, a client, the disk
+// or the tasks.
 func otherCases() []Case {
 	return []Case{
 		{Name: "a script in Redis", Want: "redis", kind: Sync, fault: repeated(`EVAL "local t = redis.call('TIME')[1] + 3; while tonumber(redis.call('TIME')[1]) < t do end" 0`)},
 		{Name: "a slow command in Redis", Want: "redis", kind: UWSGI, workers: 3, threads: 1, fault: repeated("DEBUG SLEEP 3")},
 		{Name: "Redis pauses its clients", Want: "redis", kind: GThread, workers: 2, threads: 3, fault: repeated("CLIENT PAUSE 2000 ALL")},
 		{Name: "a Redis that hangs", Want: "redis", kind: Sync, fault: signals(cache)},
-		{Name: "a server that never answers", Want: "upstream", kind: Sync, base: mode{"up": "UP/?s=0.01"}, fault: modes(mode{"up": "silent:SILENT"})},
+		{Name: "a server that never answers", Want: "upstream", kind: Sync, base: mode{"up": "UP/?s=0.01"}, fault: silences(mode{"up": "silent:SILENT"})},
 		{Name: "a server that answers late", Want: "upstream", kind: UWSGI, workers: 2, threads: 2, base: mode{"up": "UP/?s=0.02"}, fault: modes(mode{"up": "UP/?s=2"})},
 		{Name: "a server that answers later than usual", Want: "upstream", kind: GThread, workers: 2, threads: 2, silent: true, base: mode{"up": "UP/?s=0.1"}, fault: modes(mode{"up": "UP/?s=0.9"})},
 		{Name: "a pool emptied by a slow server", Want: "upstream", kind: GThread, workers: 1, threads: 8, pool: 2, fault: modes(mode{"hold_up": "UP/?s=1.5"})},
@@ -87,7 +92,7 @@ func otherCases() []Case {
 	}
 }
 
-// tasks is a queue that nobody takes tasks from.
+// tasks adds a task to a queue from which nobody takes tasks.
 func tasks(_ context.Context, r *rig) (undo, error) {
 	id := fmt.Sprintf("job%d", r.port)
 	for _, command := range []string{
@@ -102,6 +107,7 @@ func tasks(_ context.Context, r *rig) (undo, error) {
 	return func() error { return r.redisDo("DEL rq:queue:jobs") }, nil
 }
 
+// healthyCases returns the cases without a fault, in which no cause may be shown.
 func healthyCases() []Case {
 	return []Case{
 		{Name: "healthy: idle", kind: Sync, rate: 0.05, fault: nothing},

@@ -3,11 +3,13 @@ package causes
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,6 +25,8 @@ type load struct {
 	open atomic.Int64
 }
 
+// startLoad sends requests at random times until ctx ends, rate per second on average, and
+// never more than maxOpen at once.
 func (r *rig) startLoad(ctx context.Context, rate float64) {
 	r.load = &load{}
 	r.load.set(rate)
@@ -44,8 +48,10 @@ func (r *rig) startLoad(ctx context.Context, rate float64) {
 	})
 }
 
+// set sets the rate, in requests per second.
 func (l *load) set(rate float64) { l.rate.Store(int64(rate * 100)) }
 
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -53,7 +59,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// slowReader asks for a large body and reads it a little at a time.
+// slowReader requests a large body and reads it slowly.
 func (r *rig) slowReader(ctx context.Context) {
 	c, err := net.DialTimeout("tcp", r.app, 5*time.Second)
 	if err != nil {
@@ -94,6 +100,8 @@ type upstream struct {
 	silent  net.Listener
 }
 
+// newUpstream starts a server that answers after the time in the URL, and one that never
+// answers.
 func newUpstream() (*upstream, error) {
 	u := &upstream{}
 	var err error
@@ -113,10 +121,30 @@ func newUpstream() (*upstream, error) {
 	return u, nil
 }
 
-// fill puts the addresses into a text.
+// fill returns a text with the addresses filled in.
 func (u *upstream) fill(s string) string {
 	_, silent, _ := strings.Cut(u.silent.Addr().String(), ":")
 	return strings.NewReplacer("UP/", fmt.Sprintf("http://%s/", u.answers.Addr()), "SILENT", silent).Replace(s)
+}
+
+// hangUp closes the connections to the address that never answers, until there was none
+// for a second or ctx ends.
+func (u *upstream) hangUp(ctx context.Context) error {
+	l := u.silent.(*net.TCPListener)
+	for ctx.Err() == nil {
+		if err := l.SetDeadline(time.Now().Add(time.Second)); err != nil {
+			return err
+		}
+		c, err := l.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_ = c.Close()
+	}
+	return ctx.Err()
 }
 
 func (u *upstream) close() {

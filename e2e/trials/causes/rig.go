@@ -15,9 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -81,7 +79,7 @@ type rig struct {
 	redisAt  *run.Proc
 	master   *run.Proc
 	watcher  *run.Proc // the exporter
-	procs    []*run.Proc
+	procs    run.Group
 	groups   []string
 	exporter string
 	upstream *upstream
@@ -146,8 +144,8 @@ func (l *Lab) newRig(ctx context.Context, c *Case, draws *rand.Rand) (_ *rig, er
 	if c.connections > 0 {
 		most = fmt.Sprintf("--max-connections=%d", c.connections)
 	}
-	if out, err := exec.CommandContext(ctx, "cp", "-a", "--sparse=always", filepath.Join(l.data, "data"), dir).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("copy the data directory: %w: %s", err, out)
+	if err := mariadb.Copy(ctx, l.data, dir); err != nil {
+		return nil, err
 	}
 	if r.db, err = mariadb.Start(ctx, dir, most, "--extra-max-connections=0", "--innodb-lock-wait-timeout=100"); err != nil {
 		return nil, err
@@ -176,20 +174,7 @@ func (l *Lab) newRig(ctx context.Context, c *Case, draws *rand.Rand) (_ *rig, er
 
 func (r *rig) start(ctx context.Context, spec run.Spec, answers func() error) (*run.Proc, error) {
 	spec.Logs, spec.Dir = r.dir, r.dir
-	p, err := run.Start(spec)
-	if err != nil {
-		return nil, err
-	}
-	r.procs = append(r.procs, p)
-	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		err := answers()
-		if err == nil {
-			return p, nil
-		}
-		if p.Err() != nil || ctx.Err() != nil || time.Now().After(end) {
-			return nil, fmt.Errorf("%s does not answer: %w\n%s", spec.Name, errors.Join(err, p.Err()), p.Output(3000))
-		}
-	}
+	return r.procs.Start(ctx, spec, patience, func(context.Context) error { return answers() })
 }
 
 func (r *rig) startRedis(ctx context.Context) (err error) {
@@ -338,9 +323,7 @@ func (r *rig) shell(ctx context.Context, statements ...string) (free func(), err
 
 // close ends everything.
 func (r *rig) close() error {
-	for _, p := range slices.Backward(r.procs) {
-		p.Stop()
-	}
+	r.procs.Stop()
 	if r.root != nil {
 		_ = r.root.Close()
 	}

@@ -16,7 +16,7 @@ type Times struct {
 	Judged             time.Duration // from the onset on, looks are judged
 }
 
-// Usual is the times of the trial.
+// Usual returns the times of the trial.
 func Usual() Times {
 	return Times{Warm: 42 * time.Second, Fault: 50 * time.Second, Clear: 60 * time.Second, Judged: 30 * time.Second}
 }
@@ -37,6 +37,7 @@ type Result struct {
 	Want  string
 	Looks []Look
 	End   float64 // of the fault, seconds after the onset
+	Over  float64 // when it was undone
 	Told  float64 // when the right cause was first told; <0: never
 	Clear float64 // after the end, when none was told any more; <0: never
 	// Right and Judged are looks from 30 seconds after the onset to the end; of a healthy
@@ -86,6 +87,7 @@ func (l *Lab) Run(ctx context.Context, c Case, seed uint64, times Times) (_ Resu
 			return out, fmt.Errorf("end the fault: %w", err)
 		}
 	}
+	out.Over = time.Since(w.onset).Seconds()
 	calm := 0
 	if err := w.until(ctx, time.Now().Add(times.Clear), func(l Look) bool {
 		if calm++; l.Cause != "" {
@@ -144,8 +146,8 @@ func (x *Result) judge(looks []Look, times Times) {
 		if l.Cause == x.Want && x.Told < 0 && l.At > 0 && l.At <= x.End+5 {
 			x.Told = l.At
 		}
-		if x.Clear < 0 && l.At > x.End && l.Cause == "" {
-			x.Clear = l.At - x.End
+		if x.Clear < 0 && l.At > x.Over && l.Cause == "" {
+			x.Clear = l.At - x.Over
 		}
 		switch {
 		case x.Want == "" || l.At >= times.Judged.Seconds() && l.At <= x.End:

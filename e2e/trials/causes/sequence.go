@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// sequenceNames are the cases of a sequence: they need no app of their own.
+// sequenceNames returns the names of the cases of a sequence, which need no app of their
+// own.
 func sequenceNames() []string {
 	return []string{
 		"rows locked by a shell", "slow statements", "a database that hangs", "a server that never answers", "a Redis that hangs",

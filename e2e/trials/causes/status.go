@@ -4,9 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
 // The parts of /api/v1/status that are compared.
@@ -56,22 +57,11 @@ type Bottleneck struct {
 	Evidence json.RawMessage `json:"evidence"`
 }
 
+// status returns the exporter's status, within 8 s.
 func (r *rig) status(ctx context.Context) (s status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.exporter+"/api/v1/status", nil)
-	if err != nil {
-		return s, err
-	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("status: %s", resp.Status)
-	}
-	return s, json.NewDecoder(resp.Body).Decode(&s)
+	return s, run.GetJSON(ctx, r.client, r.exporter+"/api/v1/status", &s)
 }
 
 // cause returns the cause that is told; "" for none.

@@ -38,6 +38,7 @@ type step struct {
 	view, steps string
 }
 
+// at returns the party of an app's request with a tag, at a place.
 func at(app, tag, where string) party { return party{app, tag, where} }
 
 // making returns the make of a case that only sends requests, one after the other.
@@ -140,7 +141,8 @@ func Cases() []Case {
 	}
 }
 
-// metadata is a statement that waits behind an ALTER that waits for a transaction.
+// metadata starts a statement that waits for an ALTER that waits for a transaction, and
+// returns the expected chain.
 func metadata(ctx context.Context, r *rig) ([]want, error) {
 	if err := r.call(ctx, "shop", "h", "a", "read:1,sleep:60", "sleep"); err != nil {
 		return nil, err
@@ -164,7 +166,8 @@ func metadata(ctx context.Context, r *rig) ([]want, error) {
 		step{at("shop", "v", "read"), "b", "read:2"})(ctx, r)
 }
 
-// kept is a connection that a request left in its transaction.
+// kept leaves a connection in its transaction after a request, and returns the expected
+// chain.
 func kept(ctx context.Context, r *rig) ([]want, error) {
 	if err := r.get(ctx, "shop", "/a?tag=h&steps=row:1,keep:1"); err != nil {
 		return nil, err
@@ -172,13 +175,14 @@ func kept(ctx context.Context, r *rig) ([]want, error) {
 	return making(want{victims: []party{at("blog", "v", "row")}, root: at("shop", "h", "keep")}, step{at("blog", "v", "row"), "b", "row:1"})(ctx, r)
 }
 
-// slowCommand is a command that keeps the server from all others.
+// slowCommand sends a command that blocks all others, and returns the expected chain.
 func slowCommand(ctx context.Context, r *rig) ([]want, error) {
 	r.calls.Go(func() { _ = r.redisDo("DEBUG SLEEP 40") })
 	return making(want{victims: []party{at("shop", "v", "get")}, client: "127.0.0.1:"}, step{at("shop", "v", "get"), "b", "get:1"})(ctx, r)
 }
 
-// longScript is a script during which the server answers no client, not even with BUSY.
+// longScript runs a script during which the server answers no client, not even with BUSY,
+// and returns the expected chain.
 func longScript(ctx context.Context, r *rig) ([]want, error) {
 	if err := r.redisDo("CONFIG SET busy-reply-threshold 0"); err != nil {
 		return nil, err
@@ -187,13 +191,13 @@ func longScript(ctx context.Context, r *rig) ([]want, error) {
 		step{at("blog", "h", "lua"), "a", "lua:45"}, step{at("shop", "v", "get"), "b", "get:1"})(ctx, r)
 }
 
-// gil is a thread that holds the interpreter's lock.
+// gil makes a thread hold the GIL, and returns the expected chain.
 func gil(ctx context.Context, r *rig) ([]want, error) {
 	return making(want{victims: []party{at("shop", "v", "gil")}, root: at("shop", "v", "hold"), kind: "gil", plusLine: 1},
 		step{at("shop", "v", "gil"), "a", "gil:25"})(ctx, r)
 }
 
-// twoChains is two chains at the same time.
+// twoChains builds two chains at the same time, and returns them.
 func twoChains(ctx context.Context, r *rig) ([]want, error) {
 	first, err := making(want{victims: []party{at("shop", "v", "row")}, root: at("shop", "h", "sleep")},
 		step{at("shop", "h", "sleep"), "a", "row:1,sleep:60"}, step{at("shop", "v", "row"), "b", "row:1"})(ctx, r)

@@ -198,6 +198,7 @@ func (r *rig) victim(c *Chain, n note) *Link {
 	return nil
 }
 
+// now returns the seconds since 1970.
 func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }
 
 // visit sends short requests to an app until ctx ends.
@@ -209,8 +210,8 @@ func (r *rig) visit(ctx context.Context, app string) {
 	}
 }
 
-// Healthy looks at two busy apps with short requests, and returns the chains that the
-// exporter reports, which should be none.
+// Healthy reads the chains of two busy apps with short requests, and returns those that
+// the exporter reports; there should be none.
 func Healthy(ctx context.Context, exporter string, seed uint64, looks int) (invented []string, err error) {
 	r, err := newRig(ctx, exporter, rand.New(rand.NewPCG(seed, 7)), false, false)
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,7 +45,7 @@ type rig struct {
 	dir      string
 	db       *mariadb.Server
 	root     *sql.DB
-	procs    []*run.Proc
+	procs    run.Group
 	redis    int
 	apps     map[string]string // address by name
 	exporter string            // its URL
@@ -95,24 +94,14 @@ func newRig(ctx context.Context, exporter string, draws *rand.Rand, local, mute 
 	return r, r.startExporter(ctx, exporter)
 }
 
+// start starts a program and waits until answers returns nil.
 func (r *rig) start(ctx context.Context, spec run.Spec, answers func() error) error {
 	spec.Logs, spec.Dir = r.dir, r.dir
-	p, err := run.Start(spec)
-	if err != nil {
-		return err
-	}
-	r.procs = append(r.procs, p)
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		err := answers()
-		if err == nil {
-			return nil
-		}
-		if p.Err() != nil || ctx.Err() != nil || time.Now().After(end) {
-			return fmt.Errorf("%s does not answer: %w\n%s", spec.Name, errors.Join(err, p.Err()), p.Output(3000))
-		}
-	}
+	_, err := r.procs.Start(ctx, spec, patience, func(context.Context) error { return answers() })
+	return err
 }
 
+// startRedis starts a Redis on a free port and waits until it answers.
 func (r *rig) startRedis(ctx context.Context) (err error) {
 	if r.redis, err = run.FreePort(0); err != nil {
 		return err
@@ -137,6 +126,8 @@ func (r *rig) redisDo(command string) error {
 	return err
 }
 
+// startApp starts an app and waits until it answers. local: it connects to MariaDB over its
+// socket.
 func (r *rig) startApp(ctx context.Context, name, text string, local, blocking bool) error {
 	port, err := run.FreePort(0)
 	if err != nil {
@@ -168,6 +159,8 @@ func (r *rig) startApp(ctx context.Context, name, text string, local, blocking b
 	})
 }
 
+// startExporter starts the exporter for both apps and the stores, and waits until it is
+// ready.
 func (r *rig) startExporter(ctx context.Context, path string) error {
 	port, err := run.FreePort(0)
 	if err != nil {
@@ -197,6 +190,7 @@ func (r *rig) startExporter(ctx context.Context, path string) error {
 	})
 }
 
+// truthFile returns the file in which an app says what it does.
 func (r *rig) truthFile(app string) string { return filepath.Join(r.dir, "truth-"+app) }
 
 // get sends a request to an app.
@@ -258,9 +252,7 @@ func (r *rig) truth(app, tag, step string) (out note, ok bool) {
 
 // close ends everything.
 func (r *rig) close() error {
-	for _, p := range slices.Backward(r.procs) {
-		p.Stop()
-	}
+	r.procs.Stop()
 	if r.root != nil {
 		_ = r.root.Close()
 	}

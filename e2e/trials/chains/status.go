@@ -2,9 +2,8 @@ package chains
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
 // The parts of /api/v1/status that are compared.
@@ -30,18 +29,7 @@ type (
 	}
 )
 
+// status returns the exporter's status.
 func (r *rig) status(ctx context.Context) (s status, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.exporter+"/api/v1/status", nil)
-	if err != nil {
-		return s, err
-	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("status: %s", resp.Status)
-	}
-	return s, json.NewDecoder(resp.Body).Decode(&s)
+	return s, run.GetJSON(ctx, r.client, r.exporter+"/api/v1/status", &s)
 }

@@ -135,7 +135,7 @@ func (t *trial) load(ctx context.Context) {
 	}
 }
 
-// visit keeps a connection open after one request.
+// visit sends one request and keeps its connection open.
 func (t *trial) visit(ctx context.Context) {
 	c, err := t.Dial(ctx)
 	if err != nil {

@@ -1,22 +1,19 @@
 package healthy_test
 
 import (
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 	"github.com/resp-exporter/resp-exporter/e2e/trials/healthy"
 )
 
 // TestHealthy runs two stacks of the trial, with a few samples each.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
-	exporter := filepath.Join(t.TempDir(), "resp-exporter")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", exporter, "./cmd/resp-exporter")
-	build.Dir = "../../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	exporter, err := run.Exporter(t.Context(), "../../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	var stacks []healthy.Stack
 	for _, s := range healthy.Stacks() {
@@ -26,7 +23,7 @@ func TestHealthy(t *testing.T) {
 	}
 	looks := make(map[string]int)
 	o := healthy.Options{Exporter: exporter, Looks: 12, Gap: 200 * time.Millisecond, Parallel: 2, Seed: 1, Done: map[string]int{"uWSGI threads": 2}}
-	err := healthy.Run(t.Context(), o, stacks, func(l healthy.Look) error {
+	err = healthy.Run(t.Context(), o, stacks, func(l healthy.Look) error {
 		looks[l.Stack]++
 		if l.False() {
 			t.Errorf("false word: %+v", l)

@@ -9,7 +9,7 @@ import (
 // reports as one that it could not read.
 const Unread = "unread: "
 
-// look scrapes the exporter once.
+// look scrapes the exporter once and returns what it says of the app.
 func (t *trial) look(ctx context.Context, n int) (Look, error) {
 	page, err := t.Scrape(ctx)
 	if err != nil {

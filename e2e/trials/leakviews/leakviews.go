@@ -8,16 +8,9 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
-	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,23 +18,17 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	"github.com/resp-exporter/resp-exporter/e2e/trials/leakrig"
 )
 
 //go:embed app.py
 var source string
 
 const (
-	// patience is how long programs may take to start.
-	patience = 2 * time.Minute
-	look     = 2 * time.Second
+	look = 2 * time.Second
 	// settled is how many looks in a row must name the view.
 	settled = 3
 	metric  = "resp_leak_view_growth_bytes_per_second"
-	config  = `monitoring_interval: 1s
-statsd: {listen: ["udp://127.0.0.1:%d"]}
-apps: [{name: shop, match: {listen: "127.0.0.1:%d"}}]
-`
 )
 
 // Case is one run.
@@ -72,104 +59,53 @@ func (r *Result) Right() bool { return !r.Wrong && r.Named == r.Leaks }
 
 // trial is one run.
 type trial struct {
-	c       *Case
-	dir     string
-	draws   *rand.Rand
-	views   []string
-	leaks   string
-	kept    atomic.Int64 // requests to that view
-	app     string
-	metrics string
-	procs   []*run.Proc
-	client  *http.Client
-	calls   sync.WaitGroup
+	*leakrig.Rig
+
+	c     *Case
+	views []string
+	leaks string
+	kept  atomic.Int64 // requests to that view
 }
 
 // Run runs one case.
 func Run(ctx context.Context, c *Case) (_ Result, err error) {
-	t := &trial{c: c, draws: rand.New(rand.NewPCG(c.Seed, 3)), client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
-	if t.dir, err = os.MkdirTemp("", "leakviews"); err != nil {
+	t := &trial{c: c}
+	lasts, err := t.draw()
+	if err != nil {
+		return Result{}, err
+	}
+	t.Rig, err = leakrig.Start(ctx, leakrig.Options{
+		Source: source, Workers: c.Workers, Exporter: c.Exporter, Scale: c.Scale, Page: t.views[0],
+		Env: []string{"VIEWS=" + lasts, "LEAK=" + t.leaks, "BYTES=" + strconv.Itoa(c.Bytes)},
+	})
+	if err != nil {
 		return Result{}, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer func() {
 		stop()
-		t.calls.Wait()
-		for _, p := range slices.Backward(t.procs) {
-			p.Stop()
-		}
-		err = errors.Join(err, os.RemoveAll(t.dir))
+		err = errors.Join(err, t.Close())
 	}()
-	if err := t.start(ctx); err != nil {
-		return Result{}, err
-	}
+	t.Calls.Go(func() { t.load(ctx) })
 	return t.watch(ctx)
 }
 
-// start starts the app, the exporter and the load.
-func (t *trial) start(ctx context.Context) error {
+// draw sets the views and the one that leaks, and returns how many seconds each lasts, as
+// JSON.
+func (t *trial) draw() (string, error) {
+	draws := rand.New(rand.NewPCG(t.c.Seed, 3))
 	names := []string{"basket", "search", "profile", "report", "upload", "invoice", "export", "orders", "refund", "login"}
-	t.draws.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	draws.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	t.views = names[:5]
 	lasts := map[string]float64{}
 	for _, v := range t.views {
-		lasts[v] = .005 + .06*t.draws.Float64()
+		lasts[v] = .005 + .06*draws.Float64()
 	}
 	if t.c.Leak {
-		t.leaks = t.views[t.draws.IntN(len(t.views))]
+		t.leaks = t.views[draws.IntN(len(t.views))]
 	}
 	text, err := json.Marshal(lasts)
-	if err != nil {
-		return err
-	}
-	var ports [2]int
-	for i := range ports {
-		if ports[i], err = run.FreePort(0); err != nil {
-			return err
-		}
-	}
-	udp, err := run.FreeUDPPort()
-	if err != nil {
-		return err
-	}
-	t.app, t.metrics = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
-	for name, text := range map[string]string{"leakapp.py": source, "resp-exporter.yml": fmt.Sprintf(config, udp, ports[0])} {
-		if err := os.WriteFile(filepath.Join(t.dir, name), []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	err = t.begin(ctx, run.Spec{
-		Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", strconv.Itoa(t.c.Workers), "-b", t.app, "--timeout", "120", "leakapp:app"},
-		Env: []string{"VIEWS=" + string(text), "LEAK=" + t.leaks, "BYTES=" + strconv.Itoa(t.c.Bytes)},
-	}, "http://"+t.app+"/"+t.views[0])
-	if err != nil {
-		return err
-	}
-	err = t.begin(ctx, run.Spec{
-		Name: "resp-exporter", Path: t.c.Exporter,
-		Args: []string{"--web.listen-address=" + t.metrics, "--config.file=" + filepath.Join(t.dir, "resp-exporter.yml"), fmt.Sprintf("--leak.time-scale=%g", t.c.Scale)},
-	}, "http://"+t.metrics+"/-/ready")
-	if err != nil {
-		return err
-	}
-	t.calls.Go(func() { t.load(ctx) })
-	return nil
-}
-
-// begin starts a program and waits until it answers.
-func (t *trial) begin(ctx context.Context, s run.Spec, url string) error {
-	s.Dir, s.Logs = t.dir, t.dir
-	p, err := run.Start(s)
-	if err != nil {
-		return err
-	}
-	t.procs = append(t.procs, p)
-	ctx, stop := context.WithTimeout(ctx, patience)
-	defer stop()
-	if err := run.Answers(ctx, p, url); err != nil {
-		return fmt.Errorf("%w\n%s", err, p.Output(3000))
-	}
-	return nil
+	return string(text), err
 }
 
 // load sends requests at random times to random views, of which some are more in demand
@@ -197,7 +133,7 @@ func (t *trial) load(ctx context.Context) {
 			continue
 		}
 		open.Add(1)
-		t.calls.Go(func() {
+		t.Calls.Go(func() {
 			defer open.Add(-1)
 			t.get(ctx, t.views[v])
 		})
@@ -206,17 +142,7 @@ func (t *trial) load(ctx context.Context) {
 
 // get sends one request.
 func (t *trial) get(ctx context.Context, view string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.app+"/"+view, http.NoBody)
-	if err != nil {
-		return
-	}
-	resp, err := t.client.Do(req)
-	if err != nil {
-		return
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	_ = resp.Body.Close()
-	if view == t.leaks {
+	if _, err := t.Get(ctx, t.App+"/"+view); err == nil && view == t.leaks {
 		t.kept.Add(1)
 	}
 }
@@ -250,7 +176,7 @@ func (t *trial) watch(ctx context.Context) (Result, error) {
 	return out, nil
 }
 
-// note notes the views that are named at one look.
+// note records the views that are named at one look.
 func (r *Result) note(named map[string]float64) {
 	r.Named, r.Growth = "", math.NaN()
 	for view, growth := range named {
@@ -262,16 +188,7 @@ func (r *Result) note(named map[string]float64) {
 // scrape returns the views that are named, with their growth, and whether a worker is
 // suspected of a leak.
 func (t *trial) scrape(ctx context.Context) (named map[string]float64, suspected bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.metrics+"/metrics?collect[]=leak", http.NoBody)
-	if err != nil {
-		return nil, false, err
-	}
-	resp, err := t.client.Do(req)
-	if err != nil {
-		return nil, false, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
+	text, err := t.Get(ctx, t.Metrics+"/metrics?collect[]=leak")
 	if err != nil {
 		return nil, false, err
 	}

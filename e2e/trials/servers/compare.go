@@ -156,7 +156,7 @@ func states(page bench.Page, app string) string {
 	return strings.Join(out, ", ")
 }
 
-// rest is what an app without a request shows.
+// rest returns the state that an app without a request reports.
 func (t *trial) rest() string { return fmt.Sprintf("%d idle", t.s.workers) }
 
 // idle compares the states of idle workers, many times.

@@ -66,6 +66,7 @@ func List(ctx context.Context, p Place) []Server {
 	return list
 }
 
+// gunicorn returns the kinds of gunicorn that are compared.
 func gunicorn(p Place) []Server {
 	hidden := map[string]string{"hidden/setproctitle.py": "raise ImportError\n"}
 	start := func(name string, s Server, args ...string) Server {
@@ -116,6 +117,7 @@ func (s Server) with(workers int) Server {
 	return s
 }
 
+// uwsgi returns the kinds of uWSGI that are compared.
 func uwsgi(p Place) []Server {
 	plugin, ini := []string{"--plugin=python3,http"}, "plugin = python3"
 	if p.newest() {
@@ -145,6 +147,7 @@ func uwsgi(p Place) []Server {
 	}
 }
 
+// asgiServers returns the servers of event loops that are compared: uvicorn and hypercorn.
 func asgiServers(p Place) []Server {
 	start := func(program, name string, s Server, args ...string) Server {
 		s.Name, s.program = program+name, program
@@ -167,6 +170,8 @@ func asgiServers(p Place) []Server {
 	}
 }
 
+// others returns the other servers that are compared: waitress, flask run, a script, and
+// mod_wsgi if it is installed.
 func others(ctx context.Context, p Place) []Server {
 	module, home := "/usr/lib/apache2/modules/mod_wsgi.so", "/usr"
 	if p.newest() {

@@ -16,8 +16,8 @@ import (
 // held is how many seconds a worker is blocked; uvicorn ends one after 5.
 const held = 4.0
 
-// queue blocks all workers, connects some more clients, and compares the queue
-// of the listener and its limit with what ss reports.
+// queue blocks all workers, connects some more clients, and compares the queue of the
+// listener and its limit with what ss reports.
 func (t *trial) queue(ctx context.Context) (ok bool, want, seen string, err error) {
 	for range tries {
 		if ok, want, seen, err = t.blocked(ctx); err != nil || ok {
@@ -31,6 +31,8 @@ func (t *trial) queue(ctx context.Context) (ok bool, want, seen string, err erro
 	return ok && after == t.rest(), want + ", then " + t.rest(), seen + ", then " + after, err
 }
 
+// blocked blocks all workers and connects more clients, and reports whether the exporter
+// has the queue that ss has; with what was wanted and what was seen.
 func (t *trial) blocked(ctx context.Context) (ok bool, want, seen string, err error) {
 	if _, seen, err := t.settled(ctx); err != nil || seen != t.rest() {
 		return false, t.rest(), seen, err

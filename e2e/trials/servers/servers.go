@@ -132,6 +132,7 @@ type comparison struct {
 	compare func(context.Context) (ok bool, want, seen string, err error)
 }
 
+// comparisons returns what is compared of a server, in the order of the table.
 func (t *trial) comparisons() []comparison {
 	list := []comparison{{"found", t.found}, {"name", t.named}, {"workers", t.counted}, {"idle", t.idle}}
 	during := func(cell, does string) {

@@ -2,10 +2,10 @@ package servers_test
 
 import (
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 	"github.com/resp-exporter/resp-exporter/e2e/trials/servers"
 )
 
@@ -20,17 +20,15 @@ func TestServersOfDebian(t *testing.T) {
 			t.Fatalf("%s is missing: apt-get install %s", program, pkg)
 		}
 	}
-	exporter := filepath.Join(t.TempDir(), "resp-exporter")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", exporter, "./cmd/resp-exporter")
-	build.Dir = "../../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	exporter, err := run.Exporter(t.Context(), "../../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	list := slices.DeleteFunc(servers.List(t.Context(), servers.Place{}), func(s servers.Server) bool {
 		return !slices.Contains([]string{"hypercorn -w 2", "uWSGI emperor, two vassals", "mod_wsgi daemons"}, s.Name)
 	})
 	cells := make(map[string]int)
-	err := servers.Run(t.Context(), servers.Options{Exporter: exporter, Parallel: 3, Seed: 1}, list, func(c servers.Cell) error {
+	err = servers.Run(t.Context(), servers.Options{Exporter: exporter, Parallel: 3, Seed: 1}, list, func(c servers.Cell) error {
 		cells[c.Server]++
 		if !c.OK {
 			t.Errorf("%s %s: %s: want %s, seen %s", c.Server, c.Version, c.Cell, c.Want, c.Seen)

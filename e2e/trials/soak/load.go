@@ -104,9 +104,9 @@ func (b *bench) visit(ctx context.Context) {
 	}
 }
 
-// slow is one slow reader: it requests /metrics and reads a byte a second, with
-// buffers so small that the exporter's writes block. It begins again when the
-// exporter has ended the connection.
+// slow runs one slow reader: it requests /metrics and reads a byte a second, with buffers
+// so small that the exporter's writes block. It starts again when the exporter has ended
+// the connection.
 func (b *bench) slow(ctx context.Context, i int) {
 	random := b.random(i + 1)
 	for ctx.Err() == nil {
@@ -115,6 +115,8 @@ func (b *bench) slow(ctx context.Context, i int) {
 	}
 }
 
+// readSlowly requests the metrics and reads the answer as slowly as TCP allows, until ctx
+// ends.
 func (b *bench) readSlowly(ctx context.Context) {
 	d := net.Dialer{Timeout: 5 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {

@@ -65,9 +65,10 @@ func (b *bench) start(ctx context.Context) error {
 	return nil
 }
 
-// name is the app's: the directory is no other's.
+// name returns the name of the app, which no other directory has.
 func (b *bench) name() string { return filepath.Base(b.dir) }
 
+// startExporter starts the exporter and waits until it is ready.
 func (b *bench) startExporter(ctx context.Context) error {
 	text := fmt.Sprintf("statsd: {listen: [\"udp://%s\", \"unixgram://%s\"]}\n", b.statsd, b.socket)
 	if !b.o.Discover {
@@ -84,6 +85,8 @@ func (b *bench) startExporter(ctx context.Context) error {
 	return err
 }
 
+// startApp starts gunicorn with four workers, waits until it answers, and sets its process
+// id.
 func (b *bench) startApp(ctx context.Context) error {
 	if _, err := b.file("wsgi.py", wsgi); err != nil {
 		return err
@@ -98,6 +101,8 @@ func (b *bench) startApp(ctx context.Context) error {
 	return err
 }
 
+// startHostile starts the sender of hostile StatsD lines as another user; nothing without
+// the option.
 func (b *bench) startHostile(ctx context.Context) error {
 	if b.o.Hostile <= 0 {
 		return nil
@@ -121,18 +126,13 @@ func (b *bench) startHostile(ctx context.Context) error {
 // run starts a program and waits until url answers; "" waits for nothing.
 func (b *bench) run(ctx context.Context, spec run.Spec, url string) (*run.Proc, error) {
 	spec.Logs = b.dir
-	p, err := run.Start(spec)
+	var ready func(context.Context) error
+	if url != "" {
+		ready = run.OK(url)
+	}
+	p, err := b.procs.Start(ctx, spec, patience, ready)
 	if err != nil {
 		return nil, fmt.Errorf("soak: %w", err)
-	}
-	b.procs = append(b.procs, p)
-	if url == "" {
-		return p, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := run.Answers(ctx, p, url); err != nil {
-		return nil, fmt.Errorf("soak: %w\n%s", err, p.Output(2000))
 	}
 	return p, nil
 }

@@ -74,6 +74,7 @@ func Bad(scrapes []Scrape) (n int) {
 	return n
 }
 
+// median returns the median of one value of the scrapes, 0 without scrapes.
 func median(scrapes []Scrape, of func(Scrape) float64) float64 {
 	if len(scrapes) == 0 {
 		return 0

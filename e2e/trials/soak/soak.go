@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +66,7 @@ type Result struct {
 type bench struct {
 	o     Options
 	dir   string
-	procs []*run.Proc
+	procs run.Group
 
 	exporter, app, statsd, socket string // addresses; socket is a path
 	master                        int    // pid
@@ -137,14 +136,13 @@ func (b *bench) soak(ctx context.Context) error {
 	err := context.Cause(ctx)
 	cancel(nil)
 	others.Wait()
-	for _, p := range b.procs {
+	for _, p := range b.procs.Procs() {
 		err = errors.Join(err, p.Err())
 	}
 	return err
 }
 
-// scrape does one scrape and keeps what it shows. A scrape that ctx cut off is
-// no scrape.
+// scrape does one scrape and records its values. It ignores a scrape that ctx cut off.
 func (b *bench) scrape(ctx context.Context, n int) error {
 	began := time.Now()
 	page, status := b.read(ctx)
@@ -180,6 +178,7 @@ func (b *bench) random(stream int) *rand.Rand {
 	return rand.New(rand.NewPCG(b.o.Seed, uint64(stream))) //nolint:gosec // to be repeated, not to be secret
 }
 
+// file writes a file that others may read, and returns its path.
 func (b *bench) file(name, text string) (string, error) {
 	path := filepath.Join(b.dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o644) //nolint:gosec // others read it
@@ -187,7 +186,5 @@ func (b *bench) file(name, text string) (string, error) {
 
 // stop ends all programs, the last started first.
 func (b *bench) stop() {
-	for _, p := range slices.Backward(b.procs) {
-		p.Stop()
-	}
+	b.procs.Stop()
 }

@@ -75,8 +75,8 @@ type Batch struct {
 	Example                  string // of what was wrong
 }
 
-// Run takes that many looks at one program of a kind. The seed decides what the program
-// does and when it is looked at.
+// Run returns what a number of looks at the n-th program of a kind found. The seed determines
+// what the program does and when it is looked at.
 func Run(ctx context.Context, python Python, kind string, n, looks int, seed uint64) (Batch, error) {
 	b := Batch{Python: python.Name, Kind: kind, N: n}
 	rng := rand.New(rand.NewPCG(seed, uint64(n)))
@@ -103,6 +103,7 @@ func Run(ctx context.Context, python Python, kind string, n, looks int, seed uin
 	return b, nil
 }
 
+// add counts one look. wrong says what was wrong with it, "" nothing.
 func (b *Batch) add(out pystack.Outcome, frozen bool, wrong string) {
 	b.Looks++
 	switch {
@@ -172,6 +173,8 @@ func waiting(ctx context.Context, python Python) (look, int, func(), error) {
 	}, py.PID(), py.Stop, nil
 }
 
+// open returns the interpreter of a process as soon as it can be read, or the last error
+// when the patience or ctx has ended.
 func open(ctx context.Context, pid int) (*pystack.Process, error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		p, err := pystack.Open(procfs.New("/proc"), pid, pystack.NewCache())

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 )
 
@@ -26,8 +27,31 @@ func Main(name string, start func(context.Context) error) {
 	}
 }
 
-// OpenFile opens a file of raw results for reading and appending, and makes its
-// directory.
+// Beside calls run for each of list, so many side by side. A failure ends only the calls
+// that would follow in its place; it returns all errors.
+func Beside[T any](list []T, beside int, run func(T) error) error {
+	left := make(chan T, len(list))
+	for _, x := range list {
+		left <- x
+	}
+	close(left)
+	var wg sync.WaitGroup
+	errs := make([]error, beside)
+	for i := range beside {
+		wg.Go(func() {
+			for x := range left {
+				if errs[i] = run(x); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// OpenFile returns a file of raw results, open for reading and appending, in a directory
+// that it makes if needed.
 func OpenFile(name string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err

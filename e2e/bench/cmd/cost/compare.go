@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
@@ -36,14 +33,14 @@ func (s settings) compared(ctx context.Context) error {
 		turns, err = s.alternate(ctx, name, builds)
 		for which, list := range turns {
 			for round, t := range list {
-				raw = append(raw, []string{name, strconv.Itoa(round), []string{"old", "new"}[which], decimal(t.cpu), decimal(t.p50), decimal(t.rss), strconv.Itoa(t.series), strconv.Itoa(t.bytes)})
+				raw = append(raw, []string{name, strconv.Itoa(round), []string{"old", "new"}[which], rig.Decimal(t.cpu), rig.Decimal(t.p50), rig.Decimal(t.rss), strconv.Itoa(t.series), strconv.Itoa(t.bytes)})
 			}
 		}
 		if err == nil {
 			compare(turns)
 		}
 	}
-	return errors.Join(err, keep(s.csv, raw))
+	return errors.Join(err, rig.Keep(s.csv, []string{"scenario", "round", "build", "cpu_ms_a_scrape", "p50_ms", "rss_mb", "series", "bytes"}, raw))
 }
 
 // alternate measures the builds in turn. With an error it returns the rounds
@@ -62,7 +59,8 @@ func (s settings) alternate(ctx context.Context, scenario string, builds [2]stri
 	return turns, nil
 }
 
-// alone measures one build alone.
+// alone starts one build with its own apps, measures it for one round, stops all of it and
+// returns the result.
 func (s settings) alone(ctx context.Context, scenario, path string) (turn, error) {
 	r, err := rig.New()
 	if err != nil {
@@ -70,7 +68,7 @@ func (s settings) alone(ctx context.Context, scenario, path string) (turn, error
 	}
 	defer r.Close()
 	if scenario == "many" {
-		if err := s.crowd(ctx, r); err != nil {
+		if err := r.Crowd(ctx, s.many, rig.Forks); err != nil {
 			return turn{}, err
 		}
 	}
@@ -85,7 +83,7 @@ func (s settings) alone(ctx context.Context, scenario, path string) (turn, error
 	}
 	base, err := r.Shop(ctx, s.shop, statsd)
 	if err == nil {
-		err = visit(ctx, base)
+		err = rig.Visit(ctx, base)
 	}
 	if err != nil {
 		return turn{}, err
@@ -129,22 +127,3 @@ func compare(turns [2][]turn) {
 	fmt.Printf("%d rounds of each build, in turn; median [least–most]\n\n", len(turns[0]))
 	fmt.Println(stat.Table([]string{"", "old", "new", "new to old, round by round"}, rows))
 }
-
-// keep writes the rounds as CSV, unless no file is named.
-func keep(name string, raw [][]string) error {
-	if name == "" {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return fmt.Errorf("raw results: %w", err)
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return fmt.Errorf("raw results: %w", err)
-	}
-	w := csv.NewWriter(f)
-	head := []string{"scenario", "round", "build", "cpu_ms_a_scrape", "p50_ms", "rss_mb", "series", "bytes"}
-	return errors.Join(w.WriteAll(append([][]string{head}, raw...)), f.Close())
-}
-
-func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }

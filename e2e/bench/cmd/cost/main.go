@@ -37,6 +37,7 @@ type settings struct {
 
 func main() { rig.Main("cost", wholeRun, start) }
 
+// start reads the flags, runs each scenario and prints its table.
 func start(ctx context.Context) error {
 	var s settings
 	flag.StringVar(&s.ours, "exporter", "build/resp-exporter", "resp-exporter")
@@ -63,8 +64,8 @@ func start(ctx context.Context) error {
 	}
 	var errs [3]error
 	s.ours, errs[0] = rig.Find(s.ours, rig.HowOurs)
-	s.node, errs[1] = rig.Find(s.node, rig.HowNode)
-	s.process, errs[2] = rig.Find(s.process, rig.HowProcess)
+	s.node, errs[1] = rig.Find(s.node, rig.HowPeers)
+	s.process, errs[2] = rig.Find(s.process, rig.HowPeers)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}

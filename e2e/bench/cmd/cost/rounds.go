@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -52,20 +51,20 @@ func (s settings) rounded(ctx context.Context, client *rig.Client, targets []rig
 func (s settings) round(ctx context.Context, client *rig.Client, targets []rig.Target) ([]turn, error) {
 	took := make([][]float64, len(targets))
 	turns := make([]turn, len(targets))
-	before, err := clocks(targets)
+	before, err := rig.Clocks(targets)
 	if err != nil {
 		return nil, err
 	}
 	for start := time.Now(); len(took[0]) < s.n && (len(took[0]) == 0 || time.Since(start) < s.atMost); {
 		err := s.cycle(ctx, client, targets, func(i int, a rig.Answer) {
-			took[i] = append(took[i], milliseconds(a.Took))
+			took[i] = append(took[i], rig.Milliseconds(a.Took))
 			turns[i].series, turns[i].bytes, turns[i].wired = rig.Series(a.Body), len(a.Body), a.Wire
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	after, err := clocks(targets)
+	after, err := rig.Clocks(targets)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +74,7 @@ func (s settings) round(ctx context.Context, client *rig.Client, targets []rig.T
 			return nil, err
 		}
 		n := len(took[i])
-		turns[i].scrapes, turns[i].cpu = n, milliseconds(after[i]-before[i])/float64(n)
+		turns[i].scrapes, turns[i].cpu = n, rig.Milliseconds(after[i]-before[i])/float64(n)
 		turns[i].p50, turns[i].rss = stat.Of(took[i]).Median, float64(rss)/1e6
 	}
 	return turns, nil
@@ -92,27 +91,27 @@ func (s settings) cycle(ctx context.Context, client *rig.Client, targets []rig.T
 		}
 		seen(i, a)
 	}
-	return wait(ctx, s.gap-time.Since(start))
+	return rig.Wait(ctx, s.gap-time.Since(start))
 }
 
 // resting returns each target's CPU use without scrapes, in milliseconds a second: the
 // cost of its background work, whatever the scrape interval is.
 func (s settings) resting(ctx context.Context, targets []rig.Target) ([]float64, error) {
-	return use(targets, func() error { return wait(ctx, s.rest) })
+	return rig.Use(targets, func() error { return rig.Wait(ctx, s.rest) })
 }
 
 // paced returns each target's CPU use in milliseconds a second when it is scraped
 // now and then, as Prometheus does. A scrape after a pause finds more to read
 // anew, and colder caches, than one of many in a row.
 func (s settings) paced(ctx context.Context, client *rig.Client, targets []rig.Target) ([]float64, error) {
-	return use(targets, func() error {
+	return rig.Use(targets, func() error {
 		for range pacedScrapes {
 			for _, t := range targets {
 				if _, err := client.Scrape(ctx, t.URL); err != nil {
 					return err
 				}
 			}
-			if err := wait(ctx, s.every); err != nil {
+			if err := rig.Wait(ctx, s.every); err != nil {
 				return err
 			}
 		}
@@ -120,47 +119,8 @@ func (s settings) paced(ctx context.Context, client *rig.Client, targets []rig.T
 	})
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// use returns the CPU milliseconds a second of each target while do runs.
-func use(targets []rig.Target, do func() error) ([]float64, error) {
-	start := time.Now()
-	before, err := clocks(targets)
-	if err != nil {
-		return nil, err
-	}
-	if err := do(); err != nil {
-		return nil, err
-	}
-	after, err := clocks(targets)
-	if err != nil {
-		return nil, err
-	}
-	elapsed := time.Since(start).Seconds()
-	out := make([]float64, len(targets))
-	for i := range targets {
-		out[i] = milliseconds(after[i]-before[i]) / elapsed
-	}
-	return out, nil
-}
-
-func clocks(targets []rig.Target) ([]time.Duration, error) {
-	var all []time.Duration
-	var errs []error
-	for _, t := range targets {
-		c, err := rig.CPU(t.PID)
-		all, errs = append(all, c), append(errs, err)
-	}
-	return all, errors.Join(errs...)
-}
-
+// report prints a row for each target, with the ratio of its CPU time to ours, and the sum
+// of the peers.
 func (s settings) report(targets []rig.Target, turns [][]turn, resting, paced []float64) {
 	cpu := func(i int) stat.Spread { return stat.Column(turns[i], func(t turn) float64 { return t.cpu }) }
 	ours, peers := cpu(0).Median, 0.0
@@ -180,10 +140,8 @@ func (s settings) report(targets []rig.Target, turns [][]turn, resting, paced []
 		})
 	}
 	rows = append(rows, []string{"both peers together", fmt.Sprintf("%.2f", peers), stat.Ratio(peers, ours)})
-	fmt.Printf("%d processes on the host; %d rounds\n\n", processes(), len(turns[0]))
+	fmt.Printf("%d processes on the host; %d rounds\n\n", rig.Processes(), len(turns[0]))
 	fmt.Println(stat.Table([]string{
 		"exporter", "CPU ms a scrape", "to ours", "p50 ms", "CPU ms a second, not scraped", fmt.Sprintf("scraped every %v", s.every), "RSS MB", "series", "bytes (gzip)", "scrapes a round",
 	}, rows))
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/stat"
 )
 
@@ -20,7 +21,7 @@ func TestPackets(t *testing.T) {
 				count[string(l)]++
 			}
 		}
-		for _, l := range gunicornLines() {
+		for _, l := range rig.GunicornLines() {
 			if count[l] != n {
 				t.Errorf("packets of %d: %q is in them %d times, want %d", n, l, count[l], n)
 			}

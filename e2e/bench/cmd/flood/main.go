@@ -29,6 +29,8 @@ type ladder struct {
 	rates   []float64
 }
 
+// ladders returns the rates of lines per second that are sent, by transport and lines per
+// datagram; 0: as fast as possible.
 func ladders() []ladder {
 	return []ladder{
 		{"udp", 1, []float64{20e3, 40e3, 80e3, 120e3, 160e3, 200e3, 300e3}},
@@ -48,6 +50,8 @@ type settings struct {
 
 func main() { rig.Main("flood", atMost, start) }
 
+// start reads the flags, runs all ladders and prints the table. An error: the machine has
+// only one CPU.
 func start(ctx context.Context) error {
 	var s settings
 	flag.StringVar(&s.ours, "exporter", "build/resp-exporter", "resp-exporter")
@@ -63,7 +67,7 @@ func start(ctx context.Context) error {
 	}
 	var errs [3]error
 	s.ours, errs[0] = rig.Find(s.ours, rig.HowOurs)
-	s.peer, errs[1] = rig.Find(s.peer, rig.HowStatsd)
+	s.peer, errs[1] = rig.Find(s.peer, rig.HowPeers)
 	_, errs[2] = rig.Find("taskset", "apt-get install util-linux")
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
@@ -85,7 +89,8 @@ type climbs struct {
 	runs     [][]stat.Step
 }
 
-// climbAll starts the receivers and lets them take turns on every ladder.
+// climbAll starts the receivers and measures them in turn on every ladder; it returns the
+// results by ladder.
 func (s settings) climbAll(ctx context.Context) ([]*climbs, error) {
 	r, err := rig.New()
 	if err != nil {

@@ -12,15 +12,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
-// mapping makes of gunicorn's lines what resp-exporter makes of them without
-// one: a histogram and two counters.
-const mapping = `defaults: {observer_type: histogram}
-mappings:
-  - {match: gunicorn.request.duration, name: gunicorn_request_duration_seconds}
-  - {match: gunicorn.requests, name: gunicorn_requests_total}
-  - {match: "gunicorn.request.status.*", name: gunicorn_responses_total, labels: {code: "$1"}}
-`
-
 // bigBuffer is the receive buffer that resp-exporter requests by default.
 const bigBuffer = 4 << 20
 
@@ -40,7 +31,7 @@ type receiver struct {
 // receivers starts the exporters to compare: resp-exporter, statsd_exporter with its
 // defaults, and statsd_exporter with resp-exporter's receive buffer.
 func (s settings) receivers(ctx context.Context, r *rig.Rig) ([]*receiver, error) {
-	file, err := r.Write("mapping.yml", mapping)
+	file, err := r.Write("mapping.yml", rig.Mapping)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +107,7 @@ func (rc *receiver) step(ctx context.Context, client *rig.Client, f *flood) (sta
 	if err != nil {
 		return stat.Step{}, err
 	}
-	time.Sleep(settle)
+	time.Sleep(settle) // the receiver handles what is queued; its CPU is counted
 	used, err := rig.CPU(rc.PID)
 	if err != nil {
 		return stat.Step{}, err

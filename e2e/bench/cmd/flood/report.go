@@ -13,6 +13,8 @@ type figures struct {
 	open      bool        // in some run the last rung lost nothing: the receiver's limit is higher
 }
 
+// figures returns the best rate without loss and the CPU time per line of all runs. A run
+// without such a rate counts as 0.
 func (c *climbs) figures() figures {
 	var f figures
 	var best, cpu, low []float64
@@ -26,7 +28,8 @@ func (c *climbs) figures() figures {
 	return f
 }
 
-// summary compares the receivers, ladder by ladder; the first one is ours.
+// summary returns the table that compares the receivers, ladder by ladder; the first one is
+// ours.
 func summary(all []*climbs) {
 	var rows [][]string
 	var ours figures
@@ -54,7 +57,7 @@ func summary(all []*climbs) {
 	}, rows))
 }
 
-// details shows every rung: the lines lost and the CPU, run by run.
+// details prints every rung: the lost lines and the CPU, run by run.
 func details(all []*climbs) {
 	var rows [][]string
 	for _, c := range all {
@@ -79,6 +82,7 @@ func details(all []*climbs) {
 	fmt.Println(stat.Table([]string{"network, lines a packet", "receiver", "asked lines/s", "lost, run by run", "CPU µs a line"}, rows))
 }
 
+// thousands returns a spread in thousands, as text.
 func thousands(s stat.Spread) string {
 	return stat.Spread{Median: s.Median / 1000, Min: s.Min / 1000, Max: s.Max / 1000}.Format(0)
 }

@@ -23,15 +23,10 @@ const (
 	lookAgain = 64
 )
 
-// gunicornLines is what gunicorn sends for one request.
-func gunicornLines() [3]string {
-	return [...]string{"gunicorn.request.duration:12.3|ms", "gunicorn.requests:1|c|@1.0", "gunicorn.request.status.200:1|c"}
-}
-
 // packets returns packets of n lines each, which go through gunicorn's lines in
 // turn: three packets hold each line n times.
 func packets(n int) [][]byte {
-	lines := gunicornLines()
+	lines := rig.GunicornLines()
 	var out [][]byte
 	next := 0
 	for range lines {
@@ -64,7 +59,7 @@ func (fd socket) send(packet []byte) error {
 	}
 }
 
-// dial connects to the receiver.
+// dial returns a socket that is connected to the receiver.
 func (rc *receiver) dial(network string) (socket, error) {
 	family, to := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: rc.udp, Addr: [4]byte{127, 0, 0, 1}})
 	if network == "unixgram" {
@@ -123,7 +118,7 @@ func (f *flood) send(ctx context.Context) (stat.Step, error) {
 	return stat.Step{Asked: f.rate, Sent: sent * int64(f.lines), Seconds: time.Since(start).Seconds()}, ctx.Err()
 }
 
-// until spins until the time next, and returns the time then.
+// until spins until the time next, and returns the current time.
 func until(next time.Time) time.Time {
 	for {
 		if now := time.Now(); !now.Before(next) {

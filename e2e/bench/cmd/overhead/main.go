@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,39 +26,38 @@ import (
 )
 
 const (
-	atMost    = 30 * time.Minute
-	clients   = 4
-	resamples = 10_000
+	atMost  = 30 * time.Minute
+	clients = 4
 )
 
 type settings struct {
-	exporter, shop, class, csv, page string
-	pairs, n                         int
-	seed                             uint64
+	rig.Workload
+
+	shop, csv string
+	pairs, n  int
 }
 
 func main() { rig.Main("overhead", atMost, start) }
 
+// start reads the flags, measures the pairs that the file does not have yet, and prints the
+// difference.
 func start(ctx context.Context) error {
 	var s settings
-	flag.StringVar(&s.exporter, "exporter", "build/resp-exporter", "resp-exporter")
+	s.Flags("/products", "page that is requested, of a fixed amount of work", "draws which half of a pair is first")
 	flag.StringVar(&s.shop, "shop", "e2e/shop", "directory of the shop app")
-	flag.StringVar(&s.class, "class", "sync", "worker class of gunicorn: sync, gthread")
 	flag.StringVar(&s.csv, "csv", "build/trials/overhead.csv", "file of the pairs, continued if it has the same seed")
-	flag.StringVar(&s.page, "page", "/products", "page that is requested, of a fixed amount of work")
 	flag.IntVar(&s.pairs, "pairs", 24, "pairs")
 	flag.IntVar(&s.n, "n", 2000, "requests in each half of a pair")
-	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()%1e6), "draws which half of a pair is first")
 	flag.Parse()
 	if s.pairs < 1 || s.n < 10 || flag.NArg() > 0 {
 		return errors.New("want -pairs of at least 1, -n of at least 10, and no argument")
 	}
-	rows, before, err := trial.Open(s.csv, s.seed, "with_us", "without_us", "load")
+	rows, before, err := trial.Open(s.csv, s.Seed, "with_us", "without_us", "load")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	fmt.Printf("seed %d, %s workers, %s\n%s\n", s.seed, s.class, s.page, rig.Machine())
+	fmt.Printf("seed %d, %s workers, %s\n%s\n", s.Seed, s.Class, s.Page, rig.Machine())
 	ratios, err := ratiosOf(before)
 	if err != nil {
 		return err
@@ -67,9 +65,9 @@ func start(ctx context.Context) error {
 	if ratios, err = s.measure(ctx, rows, ratios); err != nil {
 		return err
 	}
-	low, high := interval(ratios, s.seed)
+	ratio := stat.Interval(ratios, s.Seed)
 	fmt.Printf("CPU of the workers a request, sampled / not sampled: median %.4f, 95 %% interval %.4f to %.4f, %d pairs\n",
-		stat.Of(ratios).Median, low, high, len(ratios))
+		ratio.Median, ratio.Min, ratio.Max, len(ratios))
 	return nil
 }
 
@@ -98,7 +96,7 @@ func (s settings) measure(ctx context.Context, rows *trial.Rows, ratios []float6
 	if err != nil {
 		return nil, err
 	}
-	draw := rand.New(rand.NewPCG(s.seed, uint64(len(ratios))))
+	draw := rand.New(rand.NewPCG(s.Seed, uint64(len(ratios))))
 	for i := len(ratios); i < s.pairs; i++ {
 		cost := map[bool]float64{}
 		first := draw.IntN(2) == 0
@@ -125,8 +123,8 @@ func (s settings) startAll(ctx context.Context, r *rig.Rig) (exporter *run.Proc,
 		}
 	}
 	base = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	args := []string{"--workers", "2", "--bind", base[len("http://"):], "--name", "shop", "--worker-class", s.class, "shop:app"}
-	if s.class == "gthread" {
+	args := []string{"--workers", "2", "--bind", base[len("http://"):], "--name", "shop", "--worker-class", s.Class, "shop:app"}
+	if s.Class == "gthread" {
 		args = append([]string{"--threads", "4"}, args...)
 	}
 	app, err := r.Start(ctx, run.Spec{Name: "shop", Path: "gunicorn", Dir: s.shop, Args: args, Env: []string{"PYTHONDONTWRITEBYTECODE=1"}}, base+"/healthz")
@@ -134,7 +132,7 @@ func (s settings) startAll(ctx context.Context, r *rig.Rig) (exporter *run.Proc,
 		return nil, "", nil, err
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", ports[1])
-	exporter, err = r.Start(ctx, run.Spec{Name: "exporter", Path: s.exporter, Args: []string{"--web.listen-address=" + address}}, "http://"+address+"/metrics")
+	exporter, err = r.Start(ctx, run.Spec{Name: "exporter", Path: s.Exporter, Args: []string{"--web.listen-address=" + address}}, "http://"+address+"/metrics")
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -157,14 +155,14 @@ func (s settings) half(ctx context.Context, exporter *run.Proc, base string, wor
 	if err := s.send(ctx, base, s.n/10); err != nil { // both halves begin in the same state
 		return 0, err
 	}
-	before, err := used(workers)
+	before, err := rig.CPUOf(workers)
 	if err != nil {
 		return 0, err
 	}
 	if err := s.send(ctx, base, s.n); err != nil {
 		return 0, err
 	}
-	after, err := used(workers)
+	after, err := rig.CPUOf(workers)
 	return float64((after - before).Microseconds()) / float64(s.n), err
 }
 
@@ -191,8 +189,9 @@ func (s settings) send(ctx context.Context, base string, n int) error {
 	return errors.Join(errs...)
 }
 
+// visit requests the page once. Any status but 200 is an error.
 func (s settings) visit(ctx context.Context, client *http.Client, base string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+s.page, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+s.Page, nil)
 	if err != nil {
 		return err
 	}
@@ -202,23 +201,13 @@ func (s settings) visit(ctx context.Context, client *http.Client, base string) e
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", s.page, resp.Status)
+		return fmt.Errorf("%s: %s", s.Page, resp.Status)
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
 	return err
 }
 
-func used(pids []int) (sum time.Duration, err error) {
-	for _, pid := range pids {
-		d, err := rig.CPU(pid)
-		if err != nil {
-			return 0, err
-		}
-		sum += d
-	}
-	return sum, nil
-}
-
+// load returns the load of the machine over the last minute, "" if it cannot be read.
 func load() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -226,19 +215,4 @@ func load() string {
 	}
 	one, _, _ := strings.Cut(string(b), " ")
 	return one
-}
-
-// interval returns the 95 % interval of the median, by resampling.
-func interval(values []float64, seed uint64) (low, high float64) {
-	draw := rand.New(rand.NewPCG(seed, 1))
-	medians := make([]float64, resamples)
-	sample := make([]float64, len(values))
-	for i := range medians {
-		for j := range sample {
-			sample[j] = values[draw.IntN(len(values))]
-		}
-		medians[i] = stat.Of(sample).Median
-	}
-	slices.Sort(medians)
-	return medians[resamples*25/1000], medians[resamples*975/1000]
 }

@@ -33,6 +33,8 @@ type settings struct {
 
 func main() { rig.Main("sessions", wholeRun, start) }
 
+// start reads the flags, fills a Redis with sessions, runs the rounds and prints the
+// result.
 func start(ctx context.Context) (err error) {
 	var s settings
 	flag.StringVar(&s.exporter, "exporter", "build/resp-exporter", "resp-exporter")
@@ -113,6 +115,7 @@ func (b *bench) begin(ctx context.Context, r *rig.Rig) error {
 	return err
 }
 
+// end closes the client and the connection to the Redis.
 func (b *bench) end() {
 	b.client.Close()
 	_ = b.redis.Close()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// dial connects, for as long as the server takes to start.
+// dial connects. It retries for as long as the server takes to start.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)

@@ -67,7 +67,7 @@ func (b *bench) measure(ctx context.Context) error {
 
 // half sends pings for a while, scrapes now and then, and returns the measured values.
 func (b *bench) half(ctx context.Context) (half, error) {
-	time.Sleep(2 * time.Second) // after a reload
+	time.Sleep(2 * time.Second) // the work of the reload is not measured, and nothing reports its end
 	server, own, err := b.cpu()
 	if err != nil {
 		return half{}, err
@@ -96,7 +96,7 @@ func (b *bench) half(ctx context.Context) (half, error) {
 			return half{}, err
 		}
 		pings = append(pings, took.Seconds()*1e3)
-		time.Sleep(pingPause)
+		time.Sleep(pingPause) // the rate of the pings that are measured
 	}
 	if err := <-done; err != nil {
 		return half{}, err
@@ -124,7 +124,7 @@ func (b *bench) cpu() (server, own float64, err error) {
 	return s.Seconds(), o.Seconds(), err
 }
 
-// reload begins the walk anew, or ends it.
+// reload starts the scan again, or ends it.
 func (b *bench) reload(ctx context.Context, walks bool) error {
 	text := b.section
 	if walks {
@@ -148,7 +148,7 @@ func (b *bench) reload(ctx context.Context, walks bool) error {
 	return nil
 }
 
-// walk waits for one full walk and prints what it counted and took, or how far it came.
+// walk waits for one full scan and prints its count and duration, or how far it came.
 func (b *bench) walk(ctx context.Context) error {
 	if b.full == 0 {
 		return nil

@@ -17,14 +17,16 @@ import (
 // long the median answer took.
 type cost struct{ mysql, redis, own, took float64 }
 
-// settle is the pause between two scrapes: no read may be shared by two.
+// settle is the pause between two scrapes: no read of /proc is shared by two.
 const settle = 60 * time.Millisecond
 
+// rounds measures the targets in turn, round by round, and prints the medians of the CPU
+// time of a scrape.
 func (s *servers) rounds(ctx context.Context, o options, targets []rig.Target) error {
 	all := make([][]cost, len(targets))
 	for range o.rounds {
 		for i, t := range targets {
-			c, err := s.round(ctx, o.scrapes, t)
+			c, err := s.round(ctx, o, t)
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.Name, err)
 			}
@@ -45,6 +47,7 @@ func (s *servers) rounds(ctx context.Context, o options, targets []rig.Target) e
 	return nil
 }
 
+// spread returns the median, the least and the greatest of one value of the costs, as text.
 func spread(costs []cost, of func(cost) float64) string {
 	values := make([]float64, len(costs))
 	for i, c := range costs {
@@ -55,14 +58,14 @@ func spread(costs []cost, of func(cost) float64) string {
 }
 
 // round scrapes, then does nothing for as long, and compares.
-func (s *servers) round(ctx context.Context, scrapes int, t rig.Target) (cost, error) {
+func (s *servers) round(ctx context.Context, o options, t rig.Target) (cost, error) {
 	client := rig.NewClient()
 	defer client.Close()
 	if _, err := client.Scrape(ctx, t.URL); err != nil { // connects
 		return cost{}, err
 	}
-	took := make([]time.Duration, scrapes)
-	pids := []int{s.mysql.PID(), s.redis.PID(), t.PID}
+	took := make([]time.Duration, o.scrapes)
+	pids := []int{s.MySQL.PID(), s.Redis.PID(), t.PID}
 	began := time.Now()
 	busy, err := spent(func() error {
 		for i := range took {
@@ -71,7 +74,7 @@ func (s *servers) round(ctx context.Context, scrapes int, t rig.Target) (cost, e
 				return err
 			}
 			took[i] = a.Took
-			time.Sleep(settle)
+			time.Sleep(o.settle)
 		}
 		return nil
 	}, pids)
@@ -79,12 +82,12 @@ func (s *servers) round(ctx context.Context, scrapes int, t rig.Target) (cost, e
 		return cost{}, err
 	}
 	whole := time.Since(began)
-	idle, err := spent(func() error { time.Sleep(whole); return nil }, pids)
+	idle, err := spent(func() error { time.Sleep(whole); return nil }, pids) // as long, without scrapes
 	if err != nil {
 		return cost{}, err
 	}
 	slices.Sort(took)
-	per := func(i int) float64 { return (busy[i] - idle[i]).Seconds() * 1000 / float64(scrapes) }
+	per := func(i int) float64 { return (busy[i] - idle[i]).Seconds() * 1000 / float64(o.scrapes) }
 	return cost{per(0), per(1), per(2), took[len(took)/2].Seconds() * 1000}, nil
 }
 
@@ -111,13 +114,36 @@ func spent(f func() error, pids []int) ([]time.Duration, error) {
 	return out, nil
 }
 
+// memory scrapes each exporter, and prints the memory that it then uses.
+func memory(ctx context.Context, o options, targets []rig.Target) error {
+	client := rig.NewClient()
+	defer client.Close()
+	for _, t := range targets {
+		if o.memory == 0 {
+			break
+		}
+		for range o.memory {
+			if _, err := client.Scrape(ctx, t.URL); err != nil {
+				return fmt.Errorf("%s: %w", t.Name, err)
+			}
+			time.Sleep(o.settle)
+		}
+		rss, highest, err := rig.Memory(t.PID)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-30s RSS %.1f MB after %d scrapes, at most %.1f MB\n", t.Name, float64(rss)/1e6, o.memory, float64(highest)/1e6)
+	}
+	return nil
+}
+
 // patience is how long a stopped server's exporter is waited for.
 const patience = 80 * time.Second
 
 // stopped stops both servers and scrapes each exporter once with Prometheus's header of 10
 // s, and once without.
 func (s *servers) stopped(ctx context.Context, targets []rig.Target) error {
-	pids := []int{s.mysql.PID(), s.redis.PID()}
+	pids := []int{s.MySQL.PID(), s.Redis.PID()}
 	signal := func(sig syscall.Signal) error {
 		var errs []error
 		for _, pid := range pids {
@@ -136,7 +162,7 @@ func (s *servers) stopped(ctx context.Context, targets []rig.Target) error {
 	return nil
 }
 
-// once is how one scrape ended, in words.
+// once scrapes once and returns the result as text.
 func once(ctx context.Context, url, header string) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

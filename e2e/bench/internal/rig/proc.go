@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU is the CPU time that all threads of process pid have used so far, user
-// and system, from the process's CPU clock. That clock counts nanoseconds,
-// where /proc/PID/stat counts ticks of 10 ms.
+// CPU returns the CPU time that all threads of process pid have used so far, user and
+// system, from the process's CPU clock. That clock counts nanoseconds, where
+// /proc/PID/stat counts ticks of 10 ms.
 func CPU(pid int) (time.Duration, error) {
 	if pid <= 0 || pid > math.MaxInt32>>3 {
 		return 0, fmt.Errorf("CPU clock of process %d: no such pid", pid)
@@ -28,6 +28,18 @@ func CPU(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
 	return time.Duration(ts.Nano()), nil
+}
+
+// CPUOf returns the sum of the CPU times of some processes. An error: one of them has ended.
+func CPUOf(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		d, err := CPU(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
 }
 
 // Memory returns the resident set of process pid and its highest so far, in
@@ -78,11 +90,12 @@ func Pin(cpu int) (unpin func(), err error) {
 	}, nil
 }
 
-// Machine describes the machine in one line, with its load just now.
+// Machine returns a description of the machine in one line, with its current load.
 func Machine() string {
 	return fmt.Sprintf("%s, %d CPUs, Linux %s, load %s, %s", model(), runtime.NumCPU(), release(), load(), runtime.Version())
 }
 
+// load returns the load of the machine over 1, 5 and 15 minutes, or "unknown".
 func load() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -92,6 +105,7 @@ func load() string {
 	return strings.Join(f[:min(3, len(f))], " ")
 }
 
+// release returns the release of the kernel, or "unknown".
 func release() string {
 	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
@@ -100,6 +114,7 @@ func release() string {
 	return strings.TrimSpace(string(b))
 }
 
+// model returns the model of the CPU, or "unknown CPU".
 func model() string {
 	b, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
@@ -20,7 +19,7 @@ const patience = 20 * time.Second
 // Rig is a set of programs that end together.
 type Rig struct {
 	Dir   string // temporary; gone after Close
-	procs []*run.Proc
+	procs run.Group
 }
 
 // Target is a running exporter.
@@ -30,7 +29,7 @@ type Target struct {
 	URL  string // of its metrics
 }
 
-// New makes an empty rig.
+// New returns a rig in which nothing runs.
 func New() (*Rig, error) {
 	dir, err := os.MkdirTemp("", "resp-bench-")
 	if err != nil {
@@ -43,20 +42,10 @@ func New() (*Rig, error) {
 // returns when that answers.
 func (r *Rig) Start(ctx context.Context, spec run.Spec, url string) (*run.Proc, error) {
 	spec.Logs = r.Dir
-	p, err := run.Start(spec)
-	if err != nil {
-		return nil, err
-	}
-	r.procs = append(r.procs, p)
 	if url == "" {
-		return p, nil
+		return r.procs.Start(ctx, spec, patience, nil)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := run.Answers(ctx, p, url); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, p.Output(2000))
-	}
-	return p, nil
+	return r.procs.Start(ctx, spec, patience, run.OK(url))
 }
 
 // Exporter starts an exporter that serves /metrics. args gets its address.
@@ -86,9 +75,7 @@ func (r *Rig) Write(name, text string) (string, error) {
 
 // Close ends all programs, the last started first, each with all it started.
 func (r *Rig) Close() {
-	for _, p := range slices.Backward(r.procs) {
-		p.Stop()
-	}
+	r.procs.Stop()
 	_ = os.RemoveAll(r.Dir)
 }
 

@@ -31,7 +31,7 @@ type Answer struct {
 	Took time.Duration // until the last byte was here; gunzipping is not in it
 }
 
-// NewClient makes a client; Close ends its connections.
+// NewClient returns a client; Close ends its connections.
 func NewClient() *Client {
 	return &Client{http: &http.Client{
 		Timeout:   scrapeTimeout,
@@ -76,7 +76,7 @@ func (c *Client) Scrape(ctx context.Context, url string) (Answer, error) {
 	return a, nil
 }
 
-// Series counts the samples in the text format.
+// Series returns the number of samples in a scrape.
 func Series(body []byte) int {
 	n := 0
 	for line := range bytes.Lines(body) {

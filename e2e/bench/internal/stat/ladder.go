@@ -22,7 +22,7 @@ func (s Step) Rate() float64 {
 	return float64(s.Sent) / s.Seconds
 }
 
-// CPUPerLine is the receiver's CPU in microseconds for each line counted.
+// CPUPerLine returns the receiver's CPU in microseconds per counted line.
 func (s Step) CPUPerLine() float64 {
 	if s.Counted <= 0 {
 		return 0

@@ -4,6 +4,7 @@ package stat
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 )
@@ -28,8 +29,26 @@ func Of(values []float64) Spread {
 	return Spread{Median: m, Min: v[0], Max: v[len(v)-1]}
 }
 
-// Format writes the spread as "median [min–max]" with the given number of
-// decimals, and as the median alone when all rounds look the same.
+// resamples is how often [Interval] draws.
+const resamples = 10_000
+
+// Interval returns the median of values with its 95 % interval as Min and Max, by
+// resampling, for which the seed draws. There must be a value.
+func Interval(values []float64, seed uint64) Spread {
+	draw := rand.New(rand.NewPCG(seed, 1))
+	medians, sample := make([]float64, resamples), make([]float64, len(values))
+	for i := range medians {
+		for j := range sample {
+			sample[j] = values[draw.IntN(len(values))]
+		}
+		medians[i] = Of(sample).Median
+	}
+	slices.Sort(medians)
+	return Spread{Median: Of(values).Median, Min: medians[resamples*25/1000], Max: medians[resamples*975/1000]}
+}
+
+// Format returns the spread as "median [min–max]" with the given number of decimals, and as
+// the median alone when all rounds look the same.
 func (s Spread) Format(decimals int) string {
 	m, low, high := num(s.Median, decimals), num(s.Min, decimals), num(s.Max, decimals)
 	if low == high {
@@ -48,7 +67,7 @@ func Ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f×", a/b)
 }
 
-// Column collects one figure of each element of list.
+// Column returns one figure of each element of list.
 func Column[T any](list []T, figure func(T) float64) Spread {
 	values := make([]float64, 0, len(list))
 	for _, e := range list {

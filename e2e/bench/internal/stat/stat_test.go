@@ -106,3 +106,17 @@ func TestLadder(t *testing.T) {
 		}
 	}
 }
+
+// TestInterval checks that the interval of the median holds it, is the same for the same
+// seed, and is a point for equal values.
+func TestInterval(t *testing.T) {
+	t.Parallel()
+	values := []float64{9, 1, 5, 3, 7, 4, 6, 2, 8}
+	s := stat.Interval(values, 3)
+	if s.Median != 5 || s.Min < 1 || s.Min >= 5 || s.Max <= 5 || s.Max > 9 || stat.Interval(values, 3) != s {
+		t.Errorf("%+v", s)
+	}
+	if s := stat.Interval([]float64{2, 2, 2}, 1); s != (stat.Spread{Median: 2, Min: 2, Max: 2}) {
+		t.Errorf("%+v", s)
+	}
+}

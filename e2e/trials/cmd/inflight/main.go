@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,7 +73,7 @@ type trialRun struct {
 	draw            *rand.Rand
 
 	dir, front, back, status string
-	procs                    []*run.Proc
+	procs                    run.Group
 	views                    []string
 
 	mu   sync.Mutex
@@ -116,9 +115,7 @@ func start(ctx context.Context) error {
 }
 
 func (t *trialRun) close() {
-	for _, p := range slices.Backward(t.procs) {
-		p.Stop()
-	}
+	t.procs.Stop()
 	_ = os.RemoveAll(t.dir)
 }
 
@@ -167,16 +164,8 @@ func (t *trialRun) startAll(ctx context.Context) error {
 		{run.Spec{Name: "exporter", Path: exporter, Args: []string{"--web.listen-address=" + strings.TrimSuffix(strings.TrimPrefix(t.status, "http://"), "/api/v1/status"), "--config.file=" + filepath.Join(t.dir, "resp.yml")}}, t.status},
 	} {
 		s.spec.Dir, s.spec.Logs = t.dir, t.dir
-		p, err := run.Start(s.spec)
-		if err != nil {
+		if _, err := t.procs.Start(ctx, s.spec, patience, run.OK(s.url)); err != nil {
 			return err
-		}
-		t.procs = append(t.procs, p)
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		err = run.Answers(ctx, p, s.url)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("%w\n%s", err, p.Output(2000))
 		}
 	}
 	return nil
@@ -215,7 +204,7 @@ func (t *trialRun) load(ctx context.Context) {
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			t.look(ctx)
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // the rate of the looks that are compared
 		}
 	})
 	wg.Wait()
@@ -236,7 +225,7 @@ func fetch(ctx context.Context, url string) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// look keeps the threads that have a request.
+// look records the threads that have a request.
 func (t *trialRun) look(ctx context.Context) {
 	b, err := fetch(ctx, t.status)
 	if err != nil {

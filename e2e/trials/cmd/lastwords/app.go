@@ -21,7 +21,8 @@ def begin(n):
     with open("pid-%d" % n, "w") as f: f.write(str(os.getpid()))
 `
 
-// kinds are what a request does until its worker is killed; each is a line of Python.
+// kinds returns what a request can do until its worker is killed; each is a line of
+// Python.
 func kinds() []string {
 	return []string{
 		"time.sleep(600)",

@@ -29,7 +29,7 @@ func (t *trialRun) round(ctx context.Context, slow, hit, fat string) []*killed {
 		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGBUS}[t.draw.IntN(3)]
 		wait := time.Duration(3000+t.draw.IntN(6000)) * time.Millisecond
 		add(hit, "signal", t.kind(), func(pid int) {
-			time.Sleep(wait)
+			time.Sleep(wait) // the worker is killed at a random moment of its request
 			_ = syscall.Kill(pid, sig)
 		})
 	}

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +70,7 @@ type trialRun struct {
 	group    string
 	status   string
 	views    []view
-	procs    []*run.Proc
+	procs    run.Group
 	next     int
 }
 
@@ -158,48 +156,25 @@ func recycled(done, said, want int) error {
 }
 
 func (t *trialRun) close() {
-	for _, p := range slices.Backward(t.procs) {
-		p.Stop()
-	}
+	t.procs.Stop()
 	_ = os.RemoveAll(t.dir)
 	for end := time.Now().Add(10 * time.Second); t.group != "" && os.Remove(t.group) != nil && time.Now().Before(end); {
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// started keeps a process, and waits until it answers.
+// started records a process, and waits until it answers.
 func (t *trialRun) started(ctx context.Context, s run.Spec, url string) error {
 	s.Dir, s.Logs = t.dir, t.dir
-	p, err := run.Start(s)
-	if err != nil {
-		return err
-	}
-	t.procs = append(t.procs, p)
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := run.Answers(ctx, p, url); err != nil {
-		return fmt.Errorf("%w\n%s", err, p.Output(2000))
-	}
-	return nil
+	_, err := t.procs.Start(ctx, s, patience, run.OK(url))
+	return err
 }
 
 // fetch reads an answer of the exporter.
 func (t *trialRun) fetch(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.status+path, http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, resp.Status)
-	}
-	return json.NewDecoder(io.LimitReader(resp.Body, 32<<20)).Decode(into)
+	return run.GetJSON(ctx, http.DefaultClient, t.status+path, into)
 }
 
 // killAll kills workers in three ways.
@@ -226,9 +201,9 @@ func (t *trialRun) killAll(ctx context.Context) (all []killed, err error) {
 		if err := errors.Join(t.idle(ctx, "slow", 4), t.idle(ctx, "hit", 4), t.idle(ctx, "fat", 2)); err != nil {
 			return all, err
 		}
-		time.Sleep(*t.rest)
+		time.Sleep(*t.rest) // the sampler recovers its budget; see the flag
 		round := t.round(ctx, slow, hit, fat)
-		time.Sleep(8 * time.Second) // it is told 5 s after its end how a worker ended
+		time.Sleep(8 * time.Second) // the exporter decides 5 s after its end how a worker ended
 		if err := t.ask(ctx, round); err != nil {
 			return all, err
 		}

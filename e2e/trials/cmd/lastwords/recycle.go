@@ -50,8 +50,8 @@ func (t *trialRun) idle(ctx context.Context, app string, n int) error {
 	return fmt.Errorf("%d of %d workers of %s are idle", last, n, app)
 }
 
-// recycleAll has workers recycled under short requests, and returns how many were and how
-// many last words there are of them.
+// recycleAll recycles workers under short requests, and returns how many it recycled and
+// how many last words of them there are.
 func (t *trialRun) recycleAll(ctx context.Context) (done, said int, err error) {
 	at, err := t.gunicorn(ctx, "fresh", false, "--workers", "4", "--max-requests", "8", "--max-requests-jitter", "4")
 	if err == nil {
@@ -71,7 +71,7 @@ func (t *trialRun) recycleAll(ctx context.Context) (done, said int, err error) {
 		})
 	}
 	wg.Wait()
-	time.Sleep(8 * time.Second)
+	time.Sleep(8 * time.Second) // the exporter decides 5 s after its end how a worker ended; none may have last words
 	list, err := t.lastWords(ctx)
 	for _, w := range list {
 		if w.App == "fresh" {

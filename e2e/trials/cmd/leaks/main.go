@@ -71,8 +71,8 @@ func run(stdout io.Writer, seed, n uint64, file string, each bool) (ok bool, err
 	return ok, f.Close()
 }
 
-// judge scores one detector, and reports whether it is as good as ours must be. each: how
-// it does on each kind is printed.
+// judge scores one detector, and reports whether it is as good as ours must be. each: the
+// score for each kind is printed.
 func (r *report) judge(d detector, each bool) bool {
 	var latched, final leaktest.Score
 	for _, k := range leaktest.Kinds() {
@@ -81,11 +81,11 @@ func (r *report) judge(d detector, each bool) bool {
 		}
 	}
 	fmt.Fprintf(r.stdout, "| %s | %.3f | %.3f | %.2f / %.2f | %.2f | %.0f s |\n", d.name, latched.F1(), final.F1(), latched.FalsePer100(), final.FalsePer100(), final.SlopeError(), final.Delay())
-	return latched.F1() >= .88 && final.F1() >= .9 && final.SlopeError() <= .1
+	return latched.F1() >= .9 && final.F1() >= .92 && latched.FalsePer100() <= 2.5 && final.SlopeError() <= .1
 }
 
-// judgeKind scores one detector on the traces of one kind, and returns how many were right
-// in the end.
+// judgeKind scores one detector on the traces of one kind, and returns how many were
+// right in the end.
 func (r *report) judgeKind(d detector, kind string, latched, final *leaktest.Score) (right int) {
 	for s := r.seed; s < r.seed+r.n; s++ {
 		t := leaktest.Generate(kind, s)

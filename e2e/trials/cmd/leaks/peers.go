@@ -14,10 +14,17 @@ const (
 )
 
 // peers returns the rules that others use, each evaluated every five minutes and held
-// for a quarter of an hour.
+// for a quarter of an hour. Coroot's is its MemoryLeakPercent: by a line through the last
+// hour, of which four fifths are known, the memory grows by so many percent an hour.
 func peers() []detector {
 	return []detector{
-		{"10 MB in an hour (Coroot)", rule(3600, 300, func(x, y []float64, _ float64) (bool, float64) {
+		{"10 % in an hour (Coroot)", rule(3600, 2880, func(x, y []float64, _ float64) (bool, float64) {
+			s, at := line(x, y)
+			now := at + s*x[len(x)-1]
+			before := now - s*3600
+			return before > 0 && now/before-1 > .1, s
+		})},
+		{"10 MB in an hour (Coroot before)", rule(3600, 300, func(x, y []float64, _ float64) (bool, float64) {
 			s, _ := line(x, y)
 			return s*3600 > 10e6, s
 		})},
@@ -62,7 +69,7 @@ func rule(window, least float64, holds condition) func(*leaktest.Trace) (latched
 	}
 }
 
-// evaluate takes what the condition says now.
+// evaluate records the current value of the condition.
 func (a *alert) evaluate(now float64, holds bool, slope float64) {
 	switch {
 	case !holds:
@@ -87,7 +94,7 @@ func last(rows []trace.Row, window float64) (x, y []float64) {
 	return x, y
 }
 
-// line fits a line by least squares.
+// line returns the least-squares line through points.
 func line(x, y []float64) (slope, at float64) {
 	var sx, sy, sxx, sxy float64
 	n := float64(len(x))
@@ -105,8 +112,8 @@ func line(x, y []float64) (slope, at float64) {
 	return sxy / sxx, sy - sxy/sxx*sx
 }
 
-// trend is the test of Mann and Kendall on 60 means, at 1 % and with a growth of at least
-// 1 %; its slope is that of Sen.
+// trend returns the test of Mann and Kendall on 60 means, at 1 % and with a growth of at
+// least 1 %; its slope is that of Sen.
 func trend(x, y []float64, _ float64) (bool, float64) {
 	const points = 60
 	if len(x) < 20 {

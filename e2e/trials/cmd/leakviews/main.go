@@ -27,11 +27,12 @@ type batch struct {
 }
 
 func start(ctx context.Context) error {
-	c := leakviews.Case{Workers: 4}
+	c := leakviews.Case{}
 	flag.StringVar(&c.Exporter, "exporter", "build/resp-exporter", "the exporter")
 	flag.Uint64Var(&c.Seed, "seed", uint64(time.Now().Unix()), "of names, durations and the load")
 	n := flag.Int("n", 20, "runs with a leak, and as many without")
 	beside := flag.Int("beside", 4, "runs side by side")
+	flag.IntVar(&c.Workers, "workers", 4, "of each app")
 	flag.Float64Var(&c.Rate, "rate", 20, "requests a second")
 	flag.IntVar(&c.Bytes, "bytes", 50_000, "that a request to the view that leaks keeps")
 	flag.Float64Var(&c.Scale, "scale", 60, "how many times faster time passes for the detector")
@@ -60,34 +61,24 @@ func (b *batch) runAll(ctx context.Context, c leakviews.Case, n, beside int) err
 	for _, r := range b.all {
 		done[r[0]] = true
 	}
-	left := make(chan int, 2*n)
+	var left []int
 	for i := range 2 * n {
 		if !done[strconv.Itoa(i)] {
-			left <- i
+			left = append(left, i)
 		}
 	}
-	close(left)
-	var wg sync.WaitGroup
-	errs := make([]error, beside)
-	for i := range beside {
-		wg.Go(func() {
-			for x := range left {
-				one := c
-				one.Seed, one.Leak = c.Seed*1000+uint64(x), x%2 == 0
-				r, err := leakviews.Run(ctx, &one)
-				if err != nil {
-					errs[i] = fmt.Errorf("run %d: %w", x, err)
-					return
-				}
-				errs[i] = errors.Join(errs[i], b.add(x, &r))
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return trial.Beside(left, beside, func(x int) error {
+		one := c
+		one.Seed, one.Leak = c.Seed*1000+uint64(x), x%2 == 0
+		r, err := leakviews.Run(ctx, &one)
+		if err != nil {
+			return fmt.Errorf("run %d: %w", x, err)
+		}
+		return b.add(x, &r)
+	})
 }
 
-// add keeps and prints one result.
+// add stores and prints one result.
 func (b *batch) add(x int, r *leakviews.Result) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

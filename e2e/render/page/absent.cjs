@@ -1,0 +1,2 @@
+// Stands for modules that the page never calls: those of Node, and the code editor.
+module.exports = {};
