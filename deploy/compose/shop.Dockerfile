@@ -10,6 +10,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # The exporter's socket is in a volume, which gets the owner of this directory.
 RUN install -d -o 65532 -g 65532 /run/resp-exporter
 COPY e2e/shop /srv/shop
+COPY integrations/flask/resp_flask.py /srv/shop/
 COPY deploy/compose/shop /opt/shop
 WORKDIR /srv/shop
 # The uid of the exporter: a process with the same uid needs no capability to read this one.

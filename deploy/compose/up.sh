@@ -8,7 +8,7 @@ secrets=deploy/compose/secrets
 names=(grafana_admin mysql_jobs mysql_resp mysql_root mysql_shop redis_resp redis_shop webhook_token)
 patience=${UP_SECONDS:-300}
 
-# engine finds a program that runs compose files. podman-compose is not accepted:
+# engine sets compose to the program that runs compose files. podman-compose is not accepted:
 # it does not support `pid: "service:…"`, and without that the exporter sees no process.
 engine() {
 	local try why=

@@ -58,8 +58,8 @@ func main() {
 	}
 }
 
-// trial plants the faults, writes one line a fault to w and to the file of results,
-// and returns the share that a test noticed, 0 to 1.
+// trial plants the faults, writes one line a fault to w and to the file of results, and
+// returns the share that a test noticed, 0 to 1.
 func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 	done, file, err := results(opt)
 	if err != nil {
@@ -90,8 +90,8 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 }
 
 // tryAll tries the functions in their order until there are n results. It writes new
-// results to fresh, those of an earlier run to known, and returns how many faults a
-// test noticed.
+// results to fresh, those of an earlier run to known. It returns how many faults a test
+// noticed, and how many were tried.
 func tryAll(ctx context.Context, opt options, list []goPackage, drawn []function, done map[string]string, fresh, known io.Writer) (caught, tried int, err error) {
 	for _, f := range drawn {
 		if tried == opt.n {
@@ -118,6 +118,7 @@ func tryAll(ctx context.Context, opt options, list []goPackage, drawn []function
 }
 
 // results returns the lines of an earlier run by function, and the file to append to.
+// Without a file of results there are none, and what is appended is discarded.
 func results(opt options) (map[string]string, *os.File, error) {
 	done := map[string]string{}
 	if opt.out == "" {
@@ -161,7 +162,8 @@ type goPackage struct {
 	TestGoFiles, XTestGoFiles                   []string
 }
 
-// packages returns what `go list` says about packages of the module, "./..." without patterns.
+// packages returns what `go list` says about the packages of the module that match
+// patterns; all without patterns.
 func packages(ctx context.Context, dir string, patterns ...string) ([]goPackage, error) {
 	if len(patterns) == 0 {
 		patterns = []string{"./..."}
@@ -212,8 +214,8 @@ func draw(ctx context.Context, opt options, list []goPackage) ([]function, error
 }
 
 // try plants the first fault of a function that compiles and returns the line of the
-// result, "" if none compiles: caught, timeout or missed, package, function, place,
-// kind, before, after, package and test that noticed it, seconds.
+// result, "" if none compiles: caught, timeout or missed, package, function, place, kind,
+// before, after, package and test that noticed it, seconds.
 func try(ctx context.Context, opt options, list []goPackage, f function) (string, error) {
 	src, err := os.ReadFile(f.file)
 	if err != nil {
@@ -245,8 +247,8 @@ func try(ctx context.Context, opt options, list []goPackage, f function) (string
 	return "", nil
 }
 
-// write writes the changed file and returns the name of the overlay that puts it in
-// the place of the original.
+// write writes the changed file and returns the name of the overlay that replaces the
+// original by it.
 func write(dir, original string, src []byte) (string, error) {
 	changed, overlay := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
 	text, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
@@ -275,14 +277,16 @@ func judge(ctx context.Context, opt options, overlay string, list []goPackage, p
 	return "missed", ""
 }
 
-// failed returns the name of the first test that failed, by the output of go test.
+// failed returns the name of the first test that failed, by the output of go test; "" if
+// the output names none.
 func failed(out string) string {
 	_, after, _ := strings.Cut(out, "--- FAIL: ")
 	name, _, _ := strings.Cut(after, " ")
 	return name
 }
 
-// tested returns the packages whose tests are run for at least one of the functions.
+// tested returns the packages whose tests are run for at least one of the functions,
+// sorted, each once.
 func tested(list []goPackage, drawn []function) []string {
 	var all []string
 	for _, f := range drawn {

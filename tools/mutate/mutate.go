@@ -65,7 +65,7 @@ func (f function) ordered(seed uint64) []fault {
 	return all
 }
 
-// plant returns src with the fault in it.
+// plant returns a copy of src with the fault in it.
 func plant(src []byte, m fault) []byte {
 	return slices.Concat(src[:m.start], []byte(m.text), src[m.end:])
 }
@@ -148,8 +148,8 @@ func (c *collector) zero(fn *ast.FuncDecl) {
 	c.add("zero", at, at, " return "+strings.Join(values, ", ")+"; ")
 }
 
-// visit adds the faults of one node. Calls of a logger are left out, with all that
-// is in them: what is logged is no result.
+// visit adds the faults of one node, and reports whether to visit what is in it. Calls of
+// a logger are left out, with all that is in them: what is logged is no result.
 func (c *collector) visit(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.IfStmt:
@@ -218,7 +218,8 @@ func (c *collector) constant(n *ast.BasicLit) {
 	}
 }
 
-// swapped returns the operator that a comparison or a condition is confused with.
+// swapped returns the operator that a comparison or a condition is confused with; false
+// for any other operator.
 func swapped(op token.Token) (string, bool) {
 	to, ok := map[token.Token]string{
 		token.LSS: "<=", token.LEQ: "<", token.GTR: ">=", token.GEQ: ">",
@@ -243,7 +244,8 @@ func logs(call *ast.CallExpr) bool {
 	return strings.HasPrefix(strings.ToLower(name), "log")
 }
 
-// oneLine returns what stands at a fault before and after, each on one short line.
+// oneLine returns the source at a fault before and after, each on one line of at most 80
+// characters.
 func oneLine(src []byte, m fault) (before, after string) {
 	short := func(b []byte) string {
 		s := string(bytes.Join(bytes.Fields(b), []byte(" ")))

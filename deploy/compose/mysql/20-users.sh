@@ -38,6 +38,13 @@ GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_cu
 SQL
 
 case $(mysql --user=root --skip-column-names --execute 'SELECT VERSION()') in
-*MariaDB*) ;; # MariaDB does not have this table
-*) mysql --user=root --execute "GRANT SELECT ON performance_schema.data_lock_waits TO 'resp'@'%'" ;;
+*MariaDB*) ;; # MariaDB does not have the first two tables, and has no use for the others
+*)
+	mysql --user=root <<SQL
+GRANT SELECT ON performance_schema.data_lock_waits TO 'resp'@'%';
+GRANT SELECT (ENGINE_LOCK_ID, OBJECT_SCHEMA, OBJECT_NAME) ON performance_schema.data_locks TO 'resp'@'%';
+GRANT SELECT ON performance_schema.metadata_locks TO 'resp'@'%';
+GRANT SELECT (PROCESSLIST_ID, ATTR_NAME, ATTR_VALUE) ON performance_schema.session_connect_attrs TO 'resp'@'%';
+SQL
+	;;
 esac

@@ -38,7 +38,9 @@ case ${1:-} in
 serve)
 	stores shop
 	# StatsD goes to the exporter over the shared loopback. With UDP it does not
-	# matter which of the two starts first or is restarted.
+	# matter which of the two starts first or is restarted. RESP_APP lets the shop
+	# use resp_flask.py; its control file is in the volume that both have.
+	export RESP_APP=shop RESP_STATSD="udp://${STATSD_ADDRESS:-127.0.0.1:9125}"
 	exec gunicorn --preload --workers 4 --timeout 120 --worker-tmp-dir /dev/shm \
 		--bind "${SHOP_ADDRESS:-0.0.0.0:8000}" --statsd-host "${STATSD_ADDRESS:-127.0.0.1:9125}" --name shop shop:app
 	;;
