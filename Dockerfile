@@ -16,7 +16,7 @@ COPY internal internal
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG BRANCH=unknown
-# The same flags as in the Makefile.
+# The same flags as in the Makefile, without user and date.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/prometheus/common/version.Version=${VERSION} -X github.com/prometheus/common/version.Revision=${REVISION} -X github.com/prometheus/common/version.Branch=${BRANCH}" -o /out/resp-exporter ./cmd/resp-exporter
 # Owned by root and readable by nobody else: the kernel then makes the process
 # non-dumpable at once. Otherwise an app with the same user in the container could
