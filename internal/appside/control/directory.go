@@ -20,7 +20,8 @@ const (
 	prefixNew = ".new." // of a file that is renamed when it is whole; no app has such a name
 	maxNames  = 4096    // names of the directory that are looked at
 
-	// An exporter that starts has the lock of another one's directory for a moment.
+	// A request to an app waits so long for an exporter that has the lock of another one's
+	// directory for a moment, as it starts.
 	lockTries = 5
 	lockPause = 50 * time.Millisecond
 )
@@ -33,7 +34,7 @@ type directory struct {
 }
 
 // openDirectory opens and locks the directory at path. It makes it, and the one above it,
-// where they are not there. [ErrLocked]: another exporter still has it after lockTries.
+// where they are not there. [ErrLocked]: another process has it.
 func openDirectory(path string) (*directory, error) {
 	above, err := safefile.MakeReadableRoot(filepath.Dir(path))
 	if err == nil {
@@ -43,29 +44,25 @@ func openDirectory(path string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lock(root, lockTries)
+	return lock(root)
 }
 
-// openExisting opens the directory as [openDirectory] does, but tries the lock once and
-// does not create the directory: the error wraps [fs.ErrNotExist] if there is none.
+// openExisting opens the directory as [openDirectory] does, but does not create it: the
+// error wraps [fs.ErrNotExist] if there is none.
 func openExisting(path string) (*directory, error) {
 	root, err := safefile.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	return lock(root, 1)
+	return lock(root)
 }
 
-// lock locks an open directory, and tries it so many times, lockPause apart. With an error,
-// which is [ErrLocked] if another process has the lock, root is closed.
-func lock(root *os.Root, tries int) (*directory, error) {
+// lock locks an open directory without waiting. With an error, which is [ErrLocked] if
+// another process has the lock, root is closed.
+func lock(root *os.Root) (*directory, error) {
 	d := &directory{root: root}
 	var err error
 	if d.self, err = root.Open("."); err == nil {
-		err = d.flock()
-	}
-	for ; errors.Is(err, syscall.EWOULDBLOCK) && tries > 1; tries-- {
-		time.Sleep(lockPause)
 		err = d.flock()
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {

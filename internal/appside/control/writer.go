@@ -170,6 +170,18 @@ func (w *Writer) change(app string, f func(*Asked)) error {
 	if err := CheckName(app); err != nil {
 		return err
 	}
+	for range lockTries - 1 {
+		if err := w.changeOnce(app, f, false); !errors.Is(err, ErrLocked) {
+			return err
+		}
+		time.Sleep(lockPause) // without w.mu: a scrape does not wait
+	}
+	return w.changeOnce(app, f, true)
+}
+
+// changeOnce is a try of change. If another process has the lock of the directory, it
+// returns [ErrLocked], and unless it is the last try nothing is counted or logged.
+func (w *Writer) changeOnce(app string, f func(*Asked), last bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -188,6 +200,11 @@ func (w *Writer) change(app string, f func(*Asked)) error {
 		return ErrOff
 	case !had && len(w.asked) >= maxApps:
 		return ErrFull
+	}
+	if !last && !next.empty() {
+		if err := w.open(); errors.Is(err, ErrLocked) {
+			return err
+		}
 	}
 	err = w.write(app, next)
 	if less := next.parts() < before.without(now).parts(); err != nil && !less {
