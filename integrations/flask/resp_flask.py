@@ -459,6 +459,12 @@ class _Sender:
         if s is not None:
             s.close()
 
+    def forked(self):
+        """Leaves the socket of the parent. This process connects with its first datagram, also if
+        the parent has just connected."""
+        self.lock, self.retry = threading.RLock(), 0.0
+        self.close()
+
 
 class _Control:
     """What the exporter asks of the app: a file of the app in the exporter's directory."""
@@ -1198,8 +1204,7 @@ class Resp:
         for t in self.tasks:
             t.reset()
         if self.sender is not None:
-            self.sender.lock = threading.RLock()
-            self.sender.close()
+            self.sender.forked()
         if memory is not None:
             memory.close()
             self.remember()  # so that the exporter finds it before the first request

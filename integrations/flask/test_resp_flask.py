@@ -1486,6 +1486,22 @@ class SenderTests(Base):
         self.assertEqual(self.receiver.line()[2]["app"], "shop")
         self.assertIn(b"app:parent", self.unsent(m.resp)[0])
 
+    def test_forked_process_connects_at_once(self):
+        """Also if its parent has just connected, as one that uses its pool while it is imported."""
+        r = self.resp()
+        for fork in (os.fork, ctypes.PyDLL(None).fork):
+            with self.subTest(fork=fork):
+                r.sender.forked()
+                r.send(b"resp.pool_wait:1|ms|#pool:parent")
+                self.assertEqual(self.receiver.line()[2]["pool"], "parent")
+
+                def sends():
+                    r.send(b"resp.pool_wait:1|ms|#pool:child")
+                    return r.here().lost == 0
+
+                self.in_child(sends, fork, again=2)
+                self.assertEqual(self.receiver.line()[2]["pool"], "child")
+
     def test_end_of_the_process_sends_the_rest(self):
         code = (
             "import sys, time, resp_flask as rf\n"
