@@ -80,8 +80,8 @@ var flaskServers = []struct {
 	{"gunicorn gevent", "gunicorn", []string{"-w", "2", "-k", "gevent"}, 2, false},
 	{"gunicorn preload", "gunicorn", []string{"-w", "3", "--preload"}, 3, false},
 	{"gunicorn preload, pool at import", "gunicorn", []string{"-w", "2", "--preload"}, 2, true},
-	{"uWSGI threads", "uwsgi", []string{"--master", "--processes", "2", "--threads", "2"}, 2, false},
-	{"uWSGI lazy-apps", "uwsgi", []string{"--master", "--processes", "2", "--lazy-apps"}, 2, false},
+	{"uWSGI threads", "uwsgi", []string{"--processes", "2", "--threads", "2"}, 2, false},
+	{"uWSGI lazy-apps", "uwsgi", []string{"--processes", "2", "--lazy-apps"}, 2, false},
 	{"uWSGI pool at import", "uwsgi", []string{"--processes", "3", "--threads", "2"}, 3, true},
 	{"uWSGI master, pool at import", "uwsgi", []string{"--master", "--processes", "2", "--threads", "2"}, 2, true},
 }
@@ -222,11 +222,7 @@ func TestFlaskServers(t *testing.T) {
 			if s.imports {
 				runIn(t, workers, filepath.Join(dir, "runs"))
 			}
-			// Without a master the first process of uWSGI is known as a worker only once it was seen
-			// waiting for a connection, so its requests may be unknown to the exporter.
-			if s.server == "gunicorn" || slices.Contains(s.args, "--master") {
-				a.killsSlow(t, x)
-			}
+			a.killsSlow(t, x)
 		})
 	}
 }

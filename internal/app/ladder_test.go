@@ -32,7 +32,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/diagnosis/cause": 1.7,                                                                                                                                // the same
 		"internal/health/locks":    1.5, "internal/health/measures": 1.5, "internal/health/levels": 1.5, "internal/health/words": 1.6, "internal/health/capacity": 1.6, // capacity reads measures
 		// the rooms below discovery
-		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
+		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6, "internal/discovery/uwsgi": 1.6,
 		"internal/discovery/table":   1.4,
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
 		"internal/mysql/statement": 0, "internal/mysql/guard": 0, "internal/mysql/locks": 0.5, "internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,

@@ -13,7 +13,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // inProc writes a file of a process below the watcher's /proc.
@@ -219,44 +218,6 @@ func TestMarksOfTheEnvironment(t *testing.T) {
 		kid.Descriptors.Held = table.HeldListeners{} // they are kept
 		if got := w.isReloadedServer(root, kid); got != c.want {
 			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
-// uWSGI's gateways wait for many events at once and hold other sockets than the workers.
-func TestDropRouters(t *testing.T) {
-	t.Parallel()
-	call := func(nr, events int) string { return fmt.Sprintf("%d 0x4 0x1 %#x 0x0 0x0 0x0 0x1 0x1\n", nr, events) }
-	for name, c := range map[string]struct {
-		text   string
-		shares bool
-		want   int
-	}{
-		"a gateway":                {call(procfs.SysEpollWait, 64), false, 1},
-		"two events":               {call(procfs.SysEpollWait, 2), false, 1},
-		"a worker":                 {call(procfs.SysEpollWait, 1), false, 2},
-		"another call":             {call(procfs.SysEpollWait+1, 64), false, 2},
-		"it runs":                  {"running\n", false, 2},
-		"not readable":             {"x", false, 2},
-		"with the workers' socket": {call(procfs.SysEpollWait, 64), true, 2},
-	} {
-		w := host(t)
-		worker, gateway := server(w, 10, 33, "shop"), server(w, 20, 33, "shop")
-		inProc(t, w, worker, "syscall", call(procfs.SysEpollWait, 1))
-		inProc(t, w, gateway, "syscall", c.text)
-		if c.shares {
-			childOf(w, worker, gateway)
-		}
-		got := w.dropRouters([]*table.Process{worker, gateway})
-		if len(got) != c.want || got[0] != worker || c.want == 1 != gateway.Router {
-			t.Errorf("%s: %d are workers, gateway %v", name, len(got), gateway.Router)
-		}
-		inProc(t, w, gateway, "syscall", call(procfs.SysEpollWait, 1))
-		if again := w.dropRouters([]*table.Process{worker, gateway}); len(again) != c.want {
-			t.Errorf("%s: %d are workers later", name, len(again))
-		}
-		if alone := w.dropRouters([]*table.Process{gateway}); len(alone) != 1 {
-			t.Errorf("%s: a gateway alone: %d", name, len(alone))
 		}
 	}
 }

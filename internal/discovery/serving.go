@@ -1,13 +1,12 @@
 package discovery
 
 import (
-	"slices"
 	"strconv"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
-	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/uwsgi"
 )
 
 // workersOf returns the processes that answer the requests of one root: its workers, those of
@@ -32,10 +31,8 @@ func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 		}
 	}
 	if root.Program.Server == cmdline.UWSGI {
-		out = w.dropHelpers(w.dropRouters(out))
-		if len(out) > 0 && w.isServingMaster(root) {
-			out = append(out, root)
-		}
+		w.rereadIncomplete(root)
+		out = uwsgi.Workers(w.fs, root, out, w.listenersOf(root), func(p *table.Process) time.Duration { return w.scanTime.Sub(w.table.StartTime(p)) })
 	}
 	if len(out) > 0 && !root.Program.Known() && root.Accepts {
 		out = append(out, root)
@@ -76,50 +73,4 @@ func (w *Watcher) isNewMaster(root, kid *table.Process) bool {
 		kid.TookOver = &is
 	}
 	return *kid.TookOver
-}
-
-// dropRouters returns the children of uWSGI without its gateways: those that share no listener with
-// some other child and once waited in epoll_wait for more than one event, where a worker waits for
-// one. It changes kids. All stay if all share a socket; so does one whose wait cannot be read.
-func (w *Watcher) dropRouters(kids []*table.Process) []*table.Process {
-	if len(kids) < 2 || w.shareOneListener(kids) {
-		return kids
-	}
-	return slices.DeleteFunc(kids, func(p *table.Process) bool {
-		if !p.Router && slices.ContainsFunc(kids, func(q *table.Process) bool { return !w.shareListener(p, q) }) {
-			if b, err := w.fs.Read(p.PID, "syscall"); err == nil {
-				k, err := procfs.ParseSyscall(b)
-				p.Router = err == nil && k.NR == procfs.SysEpollWait && k.Args[2] > 1
-			}
-		}
-		return p.Router
-	})
-}
-
-// shareOneListener reports whether all of ps, at least one, have one listening socket in common.
-func (w *Watcher) shareOneListener(ps []*table.Process) bool {
-	return slices.ContainsFunc(w.listenersOf(ps[0]), func(l sockdiag.Listener) bool {
-		return !slices.ContainsFunc(ps, func(p *table.Process) bool {
-			_, ok := p.FDs().Sockets[l.Inode]
-			return !ok
-		})
-	})
-}
-
-// isServingMaster reports whether a uWSGI process that has workers below it is a worker too, as
-// it is without --master: then it waits for connections. Once seen, that stays true.
-func (w *Watcher) isServingMaster(root *table.Process) bool {
-	if root.ServesToo || root.Program.Master {
-		return root.ServesToo
-	}
-	if b, err := w.fs.Read(root.PID, "syscall"); err == nil {
-		if k, err := procfs.ParseSyscall(b); err == nil {
-			var listening []int
-			for _, l := range w.listenersOf(root) {
-				listening = append(listening, root.FDs().Sockets[l.Inode]...)
-			}
-			root.ServesToo = w.calls.WaitsForConnection(root.PID, k, listening)
-		}
-	}
-	return root.ServesToo
 }

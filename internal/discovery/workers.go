@@ -49,30 +49,18 @@ func (w *Watcher) ownsHeartbeat(root, kid *table.Process) bool {
 const (
 	youngAge       = 2 * time.Minute  // how long a process may still open the files by which it is recognised
 	rereadInterval = 30 * time.Second // how often it is read again afterwards
-	bootTimeout    = 30 * time.Second // how long a worker of uWSGI may be without an epoll set where others have one
 )
 
-// rereadIncomplete reads the descriptors of a child again if it does not yet have what a worker
-// has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's. An old child is read at
+// rereadIncomplete reads the descriptors of a process again if it does not yet have what a worker
+// has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's. An old one is read at
 // intervals only.
 func (w *Watcher) rereadIncomplete(kid *table.Process) {
-	lacks := kid.FDs().Heartbeats > 1 || kid.Program.Server == cmdline.UWSGI && len(kid.FDs().Polls) == 0
+	lacks := kid.FDs().Heartbeats > 1 || kid.Program.Server == cmdline.UWSGI && kid.Watches == nil
 	if !lacks || !kid.FDs().Known || kid.FDs().Err != nil || w.scanTime.Sub(kid.FirstSeen) > youngAge && w.scanTime.Sub(kid.Usage().Reread) < rereadInterval {
 		return
 	}
 	kid.Usage().Reread = w.scanTime
 	w.table.ReadDescriptors(kid)
-}
-
-// dropHelpers returns the forks of a uWSGI master without those that have no epoll set long after their
-// start while others do, such as a pool of the app; a worker by its title and one not readable stay.
-func (w *Watcher) dropHelpers(kids []*table.Process) []*table.Process {
-	if !slices.ContainsFunc(kids, func(p *table.Process) bool { return len(p.FDs().Polls) > 0 }) {
-		return kids
-	}
-	return slices.DeleteFunc(kids, func(p *table.Process) bool {
-		return p.FDs().Err == nil && !p.Program.Worker && len(p.FDs().Polls) == 0 && w.scanTime.Sub(w.table.StartTime(p)) > bootTimeout
-	})
 }
 
 // isReloadedServer reports whether a child is the server that Werkzeug's reloader runs, by its

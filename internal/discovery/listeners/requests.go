@@ -46,8 +46,12 @@ func EpollWatches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
 	})
 }
 
-// reviewPause is how long an epoll set is not read again for that.
-const reviewPause = 30 * time.Second
+const (
+	// reviewPause is how long an epoll set is not read again for that, unless a process was
+	// first seen youngAge ago or later: it may not have filled its set yet.
+	reviewPause = 30 * time.Second
+	youngAge    = time.Minute
+)
 
 // Purposes is what is known of the purposes of an app's listening sockets.
 type Purposes struct {
@@ -68,7 +72,8 @@ type ProcessTree struct{ Members, Roots, Workers []*table.Process }
 // uWSGI's workers and routers have all that they serve in an epoll set.
 func (u *Purposes) Requests(r *procfs.FS, of ProcessTree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
 	s := u.review(r, of, all)
-	if now.Sub(u.at) > reviewPause || now.Before(u.at) {
+	young := slices.ContainsFunc(s.servers, func(p *table.Process) bool { return now.Sub(p.FirstSeen) < youngAge })
+	if young || now.Sub(u.at) > reviewPause || now.Before(u.at) {
 		u.at, u.watched = now, make(map[uint64]bool)
 	}
 	before := maps.Clone(u.control)

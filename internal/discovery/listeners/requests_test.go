@@ -22,6 +22,7 @@ type socketApp struct {
 	workers [][]uint64
 	watched map[int][]uint64 // by worker: what its epoll set has
 	alone   bool             // the master is the worker
+	seen    int              // when the processes were first seen, in seconds
 }
 
 // requestsOf returns the inodes that count as request listeners.
@@ -29,7 +30,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 	t.Helper()
 	var all []sockdiag.Listener
 	make1 := func(pid int, inodes []uint64, watched []uint64) *table.Process {
-		p := &table.Process{PID: pid, Start: uint64(pid), Program: cmdline.Program{Server: c.server}}
+		p := &table.Process{PID: pid, Start: uint64(pid), FirstSeen: time.Unix(int64(c.seen), 0), Program: cmdline.Program{Server: c.server}}
 		p.Descriptors = &table.Descriptors{Known: true, Sockets: make(map[uint64][]int), Heartbeat: -1}
 		var targets string
 		for _, ino := range inodes {
@@ -116,6 +117,33 @@ func TestControlSocketIsRemembered(t *testing.T) {
 		if got := requestsOf(t, r, s.app, u, 1000+i); !slices.Equal(got, s.want) {
 			t.Errorf("step %d: %v, want %v", i, got, s.want)
 		}
+	}
+}
+
+// A young worker may fill its epoll set after its gateway: that is read in each scan. That of an
+// old one is read again after half a minute.
+func TestEpollSetsAreReadAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		seen int
+		want []uint64 // a scan later
+	}{
+		"young": {990, []uint64{1, 2}},
+		"old":   {900, []uint64{2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, u := procfs.New(t.TempDir()), new(Purposes)
+			a := socketApp{server: cmdline.UWSGI, workers: [][]uint64{{1, 2}, {1, 2}}, watched: map[int][]uint64{1: {2}}, seen: c.seen}
+			if got := requestsOf(t, r, a, u, 1000); !slices.Equal(got, []uint64{2}) {
+				t.Errorf("at first: %v", got)
+			}
+			a.watched[0] = []uint64{1}
+			if got := requestsOf(t, r, a, u, 1001); !slices.Equal(got, c.want) {
+				t.Errorf("a scan later: %v, want %v", got, c.want)
+			}
+			if got := requestsOf(t, r, a, u, 1031); !slices.Equal(got, []uint64{1, 2}) {
+				t.Errorf("half a minute later: %v", got)
+			}
+		})
 	}
 }
 

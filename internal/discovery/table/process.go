@@ -22,11 +22,10 @@ type Process struct {
 	checks    uint8 // how often it was read, at most 1 + the number of rereadAges
 	old       bool  // it was older than the last of rereadAges when it was first seen
 
-	FDsStale  bool // the descriptors are to be read again
-	Router    bool // a uWSGI gateway: it passes requests on and serves none
-	ServesToo bool // a uWSGI process that serves, and forked the others that do
-	Accepts   bool // it was seen waiting for a connection
-	Rejected  bool // it was left out because there are too many apps
+	FDsStale bool // the descriptors are to be read again
+	Router   bool // a uWSGI gateway: it passes requests on and serves none
+	Accepts  bool // it was seen waiting for a connection
+	Rejected bool // it was left out because there are too many apps
 
 	Start   uint64 // clock ticks since the boot
 	Stat    procfs.Stat
@@ -34,6 +33,7 @@ type Process struct {
 	Program cmdline.Program
 	Match   uint64          // bit i: the fixed parts of the i-th configured match hold
 	Celery  *cmdline.Celery // nil: no worker of Celery
+	Watches *Watches        // of uWSGI; nil: it was not seen watching a listening socket
 	Owner   Ownership
 	Unit    string // systemd unit of its control group; set by OwnerWithUnit
 
@@ -45,6 +45,12 @@ type Process struct {
 	TookOver    *bool           // whether it is a server that took over from its parent; nil: not known
 	HandedOn    map[uint64]bool // its listening sockets that servers which it started have or had
 	counts      *Usage          // see Usage
+}
+
+// Watches is what the epoll sets of a process of uWSGI have.
+type Watches struct {
+	Listeners []uint64 // inodes of listening sockets
+	Signals   bool     // another socket that its master holds too: that signals it
 }
 
 // Usage is what is kept of a process of an app.
