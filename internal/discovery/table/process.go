@@ -50,7 +50,7 @@ type Process struct {
 // Watches is what the epoll sets of a process of uWSGI have.
 type Watches struct {
 	Listeners []uint64 // inodes of listening sockets
-	Signals   bool     // another socket that its master holds too: that signals it
+	Signals   bool     // with them, another socket that its master holds too: that signals it
 }
 
 // Usage is what is kept of a process of an app.

@@ -80,16 +80,18 @@ func readWatches(r *procfs.FS, p, root *table.Process, listening map[uint64]bool
 		if err != nil {
 			continue
 		}
+		listens, signals := false, false
 		for _, fd := range procfs.ParseEpollFDs(b) {
 			inode := inodes[fd]
 			_, common := root.FDs().Sockets[inode]
 			switch {
 			case listening[inode]:
-				out.Listeners = append(out.Listeners, inode)
+				out.Listeners, listens = append(out.Listeners, inode), true
 			case common && p != root:
-				out.Signals = true
+				signals = true
 			}
 		}
+		out.Signals = out.Signals || listens && signals // not of a set that a library made before the fork
 	}
 	if len(out.Listeners) == 0 {
 		return nil

@@ -31,6 +31,7 @@ const (
 // has.
 type process struct {
 	holds, polls []uint64
+	library      []uint64 // what an epoll set has that a library made before the fork
 	change       func(*table.Process)
 }
 
@@ -50,7 +51,11 @@ func (h host) add(pid int, p process) *table.Process {
 	}
 	if p.polls != nil {
 		d.Polls = []int{4}
-		h.epoll(pid, p.polls)
+		h.epoll(pid, "4", p.polls)
+	}
+	if p.library != nil {
+		d.Polls = append(d.Polls, 3)
+		h.epoll(pid, "3", p.library)
 	}
 	out := &table.Process{PID: pid, Descriptors: d}
 	if p.change != nil {
@@ -60,7 +65,7 @@ func (h host) add(pid int, p process) *table.Process {
 }
 
 // epoll writes the descriptors of an epoll set.
-func (h host) epoll(pid int, fds []uint64) {
+func (h host) epoll(pid int, set string, fds []uint64) {
 	h.t.Helper()
 	text := "pos:\t0\nflags:\t02\n"
 	for _, fd := range fds {
@@ -70,7 +75,7 @@ func (h host) epoll(pid int, fds []uint64) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "4"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, set), []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -130,6 +135,7 @@ func TestWorkers(t *testing.T) {
 		"a gateway's shape, a worker's title":  {master, []process{worker, {holds: gateway.holds, polls: gateway.polls, change: func(p *table.Process) { p.Program.Worker = true }}}, 0, "0 1"},
 		"each worker its own socket":           {process{holds: sockets{app, second, pipe}, polls: none}, []process{worker, {holds: sockets{second, pipe}, polls: sockets{second, pipe}}}, 0, "0 1"},
 		"no master":                            {serving, []process{fork, fork}, 0, "0 1 root"},
+		"no master, an epoll set of the app":   {process{holds: sockets{app, pipe}, polls: sockets{app}, library: sockets{pipe}}, []process{{holds: sockets{app, pipe}, polls: sockets{app}, library: sockets{pipe}}}, 0, "0 root"},
 		"no master, behind a gateway":          {serving, []process{router, fork}, 0, "1 root"},
 		"alone behind a gateway":               {serving, []process{router}, 0, ""},
 		"a master by its title":                {process{holds: serving.holds, polls: serving.polls, change: func(p *table.Process) { p.Program.Master = true }}, []process{fork}, 0, "0"},
@@ -169,8 +175,8 @@ func TestWorkersAgain(t *testing.T) {
 	if got := h.workers(root, kids, 0); got != "0" || !b.Router {
 		t.Errorf("%q, gateway %t", got, b.Router)
 	}
-	h.epoll(21, []uint64{app, pipe})
-	h.epoll(20, nil)
+	h.epoll(21, "4", []uint64{app, pipe})
+	h.epoll(20, "4", nil)
 	if got := h.workers(root, kids, 0); got != "0 1" || b.Router {
 		t.Errorf("%q, gateway %t", got, b.Router)
 	}
@@ -178,11 +184,11 @@ func TestWorkersAgain(t *testing.T) {
 	for i := range 2 { // the master lets others serve while it has no workers, as with --cheap
 		kids = append(kids, h.add(30+i, process{holds: []uint64{app}, polls: []uint64{app}}))
 	}
-	h.epoll(10, []uint64{app})
+	h.epoll(10, "4", []uint64{app})
 	if got := h.workers(root, kids, 0); got != "0 1 root" {
 		t.Errorf("%q", got)
 	}
-	h.epoll(10, nil)
+	h.epoll(10, "4", nil)
 	if got := h.workers(root, kids, 0); got != "0 1" {
 		t.Errorf("%q", got)
 	}
