@@ -130,7 +130,7 @@ func (w *Watcher) updateListeners(a *app, now time.Time) {
 		}
 	}
 	if len(a.listeners) > 0 {
-		a.listeners = a.purposes.Requests(w.fs, listeners.ProcessTree{Members: a.members, Roots: a.roots, Workers: a.workers}, a.listeners, now)
+		a.listeners = a.purposes.Requests(w.table, listeners.ProcessTree{Members: a.members, Roots: a.roots, Workers: a.workers}, a.listeners, now)
 		return
 	}
 	if a.root().FDs().Err == nil {

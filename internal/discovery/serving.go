@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
@@ -32,7 +31,7 @@ func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 	}
 	if root.Program.Server == cmdline.UWSGI {
 		w.rereadIncomplete(root)
-		out = uwsgi.Workers(w.fs, root, out, w.listenersOf(root), func(p *table.Process) time.Duration { return w.scanTime.Sub(w.table.StartTime(p)) })
+		out = uwsgi.Workers(w.table, root, out, w.listenersOf(root), w.scanTime)
 	}
 	if len(out) > 0 && !root.Program.Known() && root.Accepts {
 		out = append(out, root)

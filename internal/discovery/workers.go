@@ -96,7 +96,9 @@ func (w *Watcher) accepts(p *table.Process) bool {
 	if len(held) == 0 {
 		return false
 	}
-	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return listeners.EpollWatches(w.fs, p, l) }) || w.waitsForConnection(p, held)
+	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool {
+		return listeners.EpollWatches(w.table, p, l, w.scanTime) == listeners.Watched
+	}) || w.waitsForConnection(p, held)
 	return p.Accepts
 }
 

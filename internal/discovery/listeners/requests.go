@@ -6,13 +6,11 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -36,14 +34,34 @@ func IsControl(p *table.Process, l sockdiag.Listener) bool {
 	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
 }
 
-// EpollWatches reports whether one of the epoll sets of a process contains a listening socket,
-// as that of a worker does even while it is at work. false also if they cannot be read.
-func EpollWatches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
+// Watching is whether a process has a listening socket in an epoll set.
+type Watching int
+
+const (
+	// NotKnown means that some epoll set could not be read, and the others do not have it.
+	NotKnown Watching = iota
+	NotWatched
+	Watched
+)
+
+// EpollWatches returns whether one of the epoll sets of a process contains a listening socket,
+// as that of a worker does even while it is at work.
+func EpollWatches(t *table.Table, p *table.Process, l sockdiag.Listener, now time.Time) Watching {
 	fds := p.FDs().Sockets[l.Inode]
-	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
-		b, err := r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
-		return err == nil && slices.ContainsFunc(procfs.ParseEpollFDs(b), func(fd int) bool { return slices.Contains(fds, fd) })
-	})
+	if len(fds) == 0 {
+		return NotWatched
+	}
+	out := NotWatched
+	for _, epoll := range p.FDs().Polls {
+		targets, ok := t.EpollTargets(p, epoll, now)
+		if !ok {
+			out = NotKnown
+		}
+		if slices.ContainsFunc(targets, func(fd int) bool { return slices.Contains(fds, fd) }) {
+			return Watched
+		}
+	}
+	return out
 }
 
 const (
@@ -57,7 +75,9 @@ const (
 type Purposes struct {
 	control map[string]bool // labels of those that take no requests
 	watched map[uint64]bool // by inode: whether a worker's epoll set has it
-	at      time.Time       // when watched was begun anew
+	before  map[uint64]bool // watched before it was begun anew
+	at      time.Time       // when that was
+	serving int             // the sum of the pids of those that served then
 }
 
 // ProcessTree is the processes of an app: all of them, its roots and its workers.
@@ -70,11 +90,15 @@ type ProcessTree struct{ Members, Roots, Workers []*table.Process }
 // A control, statistics or administration socket is held by the master; the
 // workers do not have it, or only those that were forked after it was opened.
 // uWSGI's workers and routers have all that they serve in an epoll set.
-func (u *Purposes) Requests(r *procfs.FS, of ProcessTree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
-	s := u.review(r, of, all)
-	young := slices.ContainsFunc(s.servers, func(p *table.Process) bool { return now.Sub(p.FirstSeen) < youngAge })
-	if young || now.Sub(u.at) > reviewPause || now.Before(u.at) {
-		u.at, u.watched = now, make(map[uint64]bool)
+func (u *Purposes) Requests(t *table.Table, of ProcessTree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
+	s := u.review(t, of, all, now)
+	young, serving := false, 0
+	for _, p := range s.servers {
+		young = young || now.Sub(p.FirstSeen) < youngAge
+		serving += p.PID
+	}
+	if young || serving != u.serving || now.Sub(u.at) > reviewPause || now.Before(u.at) {
+		u.at, u.serving, u.before, u.watched = now, serving, u.watched, make(map[uint64]bool)
 	}
 	before := maps.Clone(u.control)
 	control := make(map[string]bool)
@@ -95,8 +119,8 @@ func (u *Purposes) Requests(r *procfs.FS, of ProcessTree, all []sockdiag.Listene
 
 // review returns an app's processes by which its listeners are judged: those that serve,
 // and the masters.
-func (u *Purposes) review(r *procfs.FS, of ProcessTree, all []sockdiag.Listener) *socketReview {
-	s := &socketReview{r: r, known: u, root: of.Roots[0], all: all}
+func (u *Purposes) review(t *table.Table, of ProcessTree, all []sockdiag.Listener, now time.Time) *socketReview {
+	s := &socketReview{t: t, now: now, known: u, root: of.Roots[0], all: all}
 	for _, p := range of.Members {
 		serves := p.Router || p.Program.Aux || slices.Contains(of.Workers, p)
 		switch {
@@ -111,7 +135,8 @@ func (u *Purposes) review(r *procfs.FS, of ProcessTree, all []sockdiag.Listener)
 
 // socketReview is the processes by which an app's listeners are judged.
 type socketReview struct {
-	r                *procfs.FS
+	t                *table.Table
+	now              time.Time
 	known            *Purposes
 	root             *table.Process
 	all              []sockdiag.Listener
@@ -143,12 +168,18 @@ func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 }
 
 // watched reports whether a serving process had the listener in an epoll set when that was last
-// read, at most 30 s ago; false also if it cannot be read.
+// read, at most 30 s ago. If one could not be read, that is the answer before, at first false.
 func (s *socketReview) watched(l sockdiag.Listener) bool {
 	known := s.known.watched
 	is, ok := known[l.Inode]
 	if !ok {
-		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return EpollWatches(s.r, p, l) })
+		unknown := false
+		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool {
+			w := EpollWatches(s.t, p, l, s.now)
+			unknown = unknown || w == NotKnown
+			return w == Watched
+		})
+		is = is || unknown && s.known.before[l.Inode]
 		known[l.Inode] = is
 	}
 	return is

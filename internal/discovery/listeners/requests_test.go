@@ -26,7 +26,7 @@ type socketApp struct {
 }
 
 // requestsOf returns the inodes that count as request listeners.
-func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []uint64 {
+func requestsOf(t *testing.T, tab *table.Table, c socketApp, u *Purposes, at int) []uint64 {
 	t.Helper()
 	var all []sockdiag.Listener
 	make1 := func(pid int, inodes []uint64, watched []uint64) *table.Process {
@@ -44,7 +44,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 		}
 		if targets != "" {
 			p.FDs().Polls = []int{3}
-			dir := filepath.Join(r.Path(pid, "fdinfo"))
+			dir := filepath.Join(tab.FS.Path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,8 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 		of.Workers, of.Members = append(of.Workers, p), append(of.Members, p)
 	}
 	var out []uint64
-	for _, l := range u.Requests(r, of, all, time.Unix(int64(at), 0)) {
+	tab.Budget.Begin(false)
+	for _, l := range u.Requests(tab, of, all, time.Unix(int64(at), 0)) {
 		out = append(out, l.Inode)
 	}
 	slices.Sort(out)
@@ -74,7 +75,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 
 // In each case port 9 is a control, statistics or administration socket.
 func TestControlSocketsAreNoListeners(t *testing.T) {
-	r := procfs.New(t.TempDir())
+	r := table.New(procfs.New(t.TempDir()))
 	both := []uint64{1, 2}
 	for name, c := range map[string]struct {
 		app  socketApp
@@ -103,7 +104,7 @@ func TestControlSocketsAreNoListeners(t *testing.T) {
 
 // A known control socket is no request listener either while there is no worker.
 func TestControlSocketIsRemembered(t *testing.T) {
-	r, u := procfs.New(t.TempDir()), new(Purposes)
+	r, u := table.New(procfs.New(t.TempDir())), new(Purposes)
 	steps := []struct {
 		app  socketApp
 		want []uint64
@@ -131,7 +132,7 @@ func TestEpollSetsAreReadAgain(t *testing.T) {
 		"old":   {900, []uint64{2}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, u := procfs.New(t.TempDir()), new(Purposes)
+			r, u := table.New(procfs.New(t.TempDir())), new(Purposes)
 			a := socketApp{server: cmdline.UWSGI, workers: [][]uint64{{1, 2}, {1, 2}}, watched: map[int][]uint64{1: {2}}, seen: c.seen}
 			if got := requestsOf(t, r, a, u, 1000); !slices.Equal(got, []uint64{2}) {
 				t.Errorf("at first: %v", got)
@@ -144,6 +145,32 @@ func TestEpollSetsAreReadAgain(t *testing.T) {
 				t.Errorf("half a minute later: %v", got)
 			}
 		})
+	}
+}
+
+// While an epoll set is too large to be read, what it had counts, and it is not read again at
+// once. Another process that serves is looked at at once.
+func TestLargeEpollSet(t *testing.T) {
+	r, u := table.New(procfs.New(t.TempDir())), new(Purposes)
+	a := socketApp{server: cmdline.UWSGI, workers: [][]uint64{{1, 2}, {1, 2}}, watched: map[int][]uint64{0: {1}, 1: {2}}}
+	both := []uint64{1, 2}
+	if got := requestsOf(t, r, a, u, 1000); !slices.Equal(got, both) {
+		t.Fatalf("at first: %v", got)
+	}
+	a.watched[0] = slices.Repeat([]uint64{7}, 5000)
+	for inode := range a.watched[0] {
+		a.watched[0][inode] = uint64(3 + inode)
+	}
+	a.workers[0] = append(both, a.watched[0]...)
+	for _, at := range []int{1031, 1032, 1063} {
+		if got := requestsOf(t, r, a, u, at); !slices.Contains(got, 1) || !slices.Contains(got, 2) {
+			t.Errorf("at %d: %v", at, got[:min(len(got), 5)])
+		}
+	}
+	a.workers = append(a.workers, []uint64{1, 2, 9})
+	a.watched[2] = []uint64{9}
+	if got := requestsOf(t, r, a, u, 1064); !slices.Contains(got, 9) {
+		t.Errorf("a new worker: %v", got[:min(len(got), 5)])
 	}
 }
 

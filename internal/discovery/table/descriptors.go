@@ -34,7 +34,7 @@ func (u Users) MayHold(p *Process) bool {
 }
 
 // maxPolls is how many epoll sets of one process are kept.
-const maxPolls = 16
+const maxPolls = 64
 
 // maxKeptSockets is how many sockets of the processes of one account are kept,
 // rootFactor times as many of root's. Beyond it only listening sockets are.

@@ -45,12 +45,7 @@ type Process struct {
 	TookOver    *bool           // whether it is a server that took over from its parent; nil: not known
 	HandedOn    map[uint64]bool // its listening sockets that servers which it started have or had
 	counts      *Usage          // see Usage
-}
-
-// Watches is what the epoll sets of a process of uWSGI have.
-type Watches struct {
-	Listeners []uint64 // inodes of listening sockets
-	Signals   bool     // with them, another socket that its master holds too: that signals it
+	largeEpoll  time.Time       // when an epoll set was too large, see EpollTargets
 }
 
 // Usage is what is kept of a process of an app.

@@ -228,6 +228,7 @@ func (t *Table) load(p *Process) bool {
 	}
 	if id.Server != p.Program.Server {
 		t.DropDescriptors(p)
+		p.Watches, p.Router = nil, false
 	}
 	p.become(cmdline.KeepClass(id, p.Program, p.Argv))
 	if p.Program.Server == cmdline.Flask && p.Program.Name == "" {

@@ -289,11 +289,11 @@ func TestDescriptors(t *testing.T) {
 	if d := p.FDs(); d.Heartbeat != -1 || d.Heartbeats != 2 {
 		t.Errorf("of two heartbeat files: %+v", d)
 	}
-	for fd := 20; fd < 40; fd++ {
+	for fd := 20; fd < 90; fd++ {
 		h.link(10, fd, "anon_inode:[eventpoll]")
 	}
 	h.ReadDescriptors(p)
-	if got := len(p.FDs().Polls); got != 16 {
+	if got := len(p.FDs().Polls); got != 64 {
 		t.Errorf("%d epoll sets", got)
 	}
 	h.DropDescriptors(p)

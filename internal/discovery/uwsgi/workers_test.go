@@ -32,13 +32,22 @@ const (
 type process struct {
 	holds, polls []uint64
 	library      []uint64 // what an epoll set has that a library made before the fork
+	events       int      // for how many it waits in epoll_wait; 0: it does something else
 	change       func(*table.Process)
 }
 
 // host is a /proc.
 type host struct {
-	t    testing.TB
-	root string
+	t   testing.TB
+	tab *table.Table
+}
+
+// newHost returns a /proc without processes.
+func newHost(t testing.TB) host {
+	t.Helper()
+	tab := table.New(procfs.New(t.TempDir()))
+	tab.Boot = time.Unix(1000, 0)
+	return host{t, tab}
 }
 
 // add returns a process with its files in /proc. The epoll set is descriptor 4, a socket has its
@@ -61,7 +70,30 @@ func (h host) add(pid int, p process) *table.Process {
 	if p.change != nil {
 		p.change(out)
 	}
+	h.waits(pid, p.events)
 	return out
+}
+
+// file writes a file of a process.
+func (h host) file(pid int, name, text string) {
+	h.t.Helper()
+	path := h.tab.FS.Path(pid, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// waits writes for how many events a process waits; 0: it reads.
+func (h host) waits(pid, events int) {
+	h.t.Helper()
+	nr := procfs.SysEpollWait
+	if events == 0 {
+		nr++
+	}
+	h.file(pid, "syscall", fmt.Sprintf("%d 0x4 0x1 %#x 0x0 0x0 0x0 0x1 0x1\n", nr, events))
 }
 
 // epoll writes the descriptors of an epoll set.
@@ -71,13 +103,7 @@ func (h host) epoll(pid int, set string, fds []uint64) {
 	for _, fd := range fds {
 		text += fmt.Sprintf("tfd: %8d events:       19 data: %16x  pos:0 ino:1 sdev:8\n", fd, fd)
 	}
-	dir := filepath.Join(h.root, fmt.Sprint(pid), "fdinfo")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		h.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, set), []byte(text), 0o600); err != nil {
-		h.t.Fatal(err)
-	}
+	h.file(pid, "fdinfo/"+set, text)
 }
 
 // workers returns the names of the processes that are workers; the children are named by their
@@ -91,7 +117,7 @@ func (h host) workers(root *table.Process, kids []*table.Process, age time.Durat
 		}
 	}
 	var out []string
-	for _, p := range uwsgi.Workers(procfs.New(h.root), root, kids, held, func(*table.Process) time.Duration { return age }) {
+	for _, p := range uwsgi.Workers(h.tab, root, kids, held, h.tab.Boot.Add(age)) {
 		name := "root"
 		if i := slices.Index(kids, p); i >= 0 {
 			name = fmt.Sprint(i)
@@ -105,16 +131,28 @@ func TestWorkers(t *testing.T) {
 	t.Parallel()
 	type sockets = []uint64
 	none := sockets{}
-	master := process{holds: sockets{app, clients, pipe, farm}, polls: sockets{pipe}}
-	withStats := process{holds: sockets{app, clients, pipe, farm, stats}, polls: sockets{pipe, stats}}
-	worker := process{holds: sockets{app, pipe}, polls: sockets{app, pipe}}
-	respawned := process{holds: sockets{app, pipe, stats}, polls: sockets{app, pipe}}
-	gateway := process{holds: sockets{clients, pipe, 900}, polls: sockets{clients, 900}}
-	mule := process{holds: sockets{farm, pipe, stats}, polls: sockets{farm}}
-	serving := process{holds: sockets{app, clients}, polls: sockets{app}}
-	fork := process{holds: sockets{app, clients, 901}, polls: sockets{app}}
-	router := process{holds: sockets{clients}, polls: sockets{clients}}
+	master := process{holds: sockets{app, clients, pipe, farm}, polls: sockets{pipe}, events: 1}
+	withStats := process{holds: sockets{app, clients, pipe, farm, stats}, polls: sockets{pipe, stats}, events: 1}
+	worker := process{holds: sockets{app, pipe}, polls: sockets{app, pipe}, events: 1}
+	busy := process{holds: worker.holds, polls: worker.polls}
+	respawned := process{holds: sockets{app, pipe, stats}, polls: sockets{app, pipe}, events: 1}
+	green := process{holds: worker.holds, polls: worker.polls, events: 64} // gevent, --ugreen
+	other := process{holds: worker.holds, polls: sockets{app}, events: 3}  // asyncio: not the pipe
+	starting := process{holds: sockets{app, pipe}}
+	gateway := process{holds: sockets{clients, pipe, 900}, polls: sockets{clients, 900}, events: 64}
+	subscribed := process{holds: gateway.holds, polls: sockets{clients, pipe}, events: 64} // with a subscription server
+	mule := process{holds: sockets{farm, pipe, stats}, polls: sockets{farm}, events: 1}
+	serving := process{holds: sockets{app, clients}, polls: sockets{app}, events: 1}
+	fork := process{holds: sockets{app, clients, 901}, polls: sockets{app}, events: 1}
+	router := process{holds: sockets{clients}, polls: sockets{clients}, events: 64}
+	with := func(p process, change func(*table.Process)) process { p.change = change; return p }
 	unread := func(p *table.Process) { p.Descriptors.Err = unix.EACCES }
+	titled := func(p *table.Process) { p.Program.Worker = true }
+	full := func(p *table.Process) { p.Descriptors.Full = true }
+	long := make(sockets, 2000)
+	for i := range long {
+		long[i] = 2000 + uint64(i)
+	}
 	for name, c := range map[string]struct {
 		root process
 		kids []process
@@ -126,31 +164,43 @@ func TestWorkers(t *testing.T) {
 		"all respawned":                        {withStats, []process{respawned, respawned}, 0, "0 1"},
 		"behind a gateway":                     {master, []process{worker, worker, gateway}, 0, "0 1"},
 		"behind two gateways":                  {withStats, []process{gateway, worker, gateway}, 0, "1"},
+		"behind a busy gateway":                {master, []process{busy, {holds: gateway.holds, polls: gateway.polls}}, 0, "0"},
+		"behind one with a subscription":       {master, []process{subscribed, worker, worker}, 0, "1 2"},
+		"behind it, all busy":                  {master, []process{subscribed, busy, busy}, 0, "0 1 2"}, // it was never seen otherwise
+		"green threads behind a gateway":       {master, []process{green, gateway, green}, 0, "0 2"},
+		"asyncio":                              {withStats, []process{other, other}, time.Hour, "0 1"},
+		"asyncio behind a gateway":             {withStats, []process{other, gateway, other}, time.Hour, "0 2"},
+		"asyncio alone, statistics":            {withStats, []process{other}, time.Hour, "0"},
 		"mules":                                {withStats, []process{worker, mule, mule}, 0, "0"},
 		"a mule that holds nothing":            {master, []process{worker, {holds: none, polls: none}}, 0, "0"},
-		"a worker that starts":                 {master, []process{worker, {holds: sockets{app, pipe}}}, 0, "0 1"},
+		"a worker that starts":                 {master, []process{worker, starting}, 0, "0 1"},
+		"a worker that starts, the gateway":    {master, []process{starting, gateway}, time.Hour, "0"},
+		"a mapped socket, it starts":           {process{holds: sockets{app, second, pipe}, polls: sockets{pipe}}, []process{worker, {holds: sockets{second, pipe}}}, 0, "0 1"},
 		"with an epoll set of the app":         {master, []process{worker, {holds: sockets{app, pipe}, polls: none}}, time.Hour, "0 1"},
-		"a spooler":                            {master, []process{worker, {holds: sockets{app, pipe}}}, time.Hour, "0"},
-		"a worker by its title":                {master, []process{worker, {change: func(p *table.Process) { p.Program.Worker = true }}}, time.Hour, "0 1"},
-		"a gateway's shape, a worker's title":  {master, []process{worker, {holds: gateway.holds, polls: gateway.polls, change: func(p *table.Process) { p.Program.Worker = true }}}, 0, "0 1"},
+		"a spooler":                            {master, []process{worker, starting}, time.Hour, "0"},
+		"a worker by its title":                {master, []process{worker, with(process{}, titled)}, time.Hour, "0 1"},
+		"a gateway's shape, a worker's title":  {master, []process{worker, with(gateway, titled)}, 0, "0 1"},
 		"each worker its own socket":           {process{holds: sockets{app, second, pipe}, polls: none}, []process{worker, {holds: sockets{second, pipe}, polls: sockets{second, pipe}}}, 0, "0 1"},
 		"no master":                            {serving, []process{fork, fork}, 0, "0 1 root"},
-		"no master, an epoll set of the app":   {process{holds: sockets{app, pipe}, polls: sockets{app}, library: sockets{pipe}}, []process{{holds: sockets{app, pipe}, polls: sockets{app}, library: sockets{pipe}}}, 0, "0 root"},
+		"no master, a set of the app":          {process{holds: sockets{app, pipe}, polls: sockets{app}, library: sockets{pipe}}, []process{{holds: sockets{app, pipe}, polls: sockets{app}, library: sockets{pipe}}}, 0, "0 root"},
+		"no master, a socket of the app":       {process{holds: sockets{app, pipe}, polls: sockets{app}}, []process{{holds: sockets{app, pipe}, polls: sockets{app, pipe}}, fork}, 0, "0 1 root"},
 		"no master, behind a gateway":          {serving, []process{router, fork}, 0, "1 root"},
+		"no master, it holds the app's socket": {serving, []process{{holds: sockets{app, clients}, polls: sockets{clients}}, fork}, 0, "1 root"},
 		"alone behind a gateway":               {serving, []process{router}, 0, ""},
-		"a master by its title":                {process{holds: serving.holds, polls: serving.polls, change: func(p *table.Process) { p.Program.Master = true }}, []process{fork}, 0, "0"},
-		"a master, the workers start":          {withStats, []process{{holds: sockets{app, pipe}}, {holds: sockets{app, pipe}}}, 0, "0 1"},
+		"a master by its title":                {with(serving, func(p *table.Process) { p.Program.Master = true }), []process{fork}, 0, "0"},
+		"a master, the workers start":          {withStats, []process{starting, starting}, 0, "0 1"},
 		"no master, the others start":          {serving, []process{{holds: fork.holds}}, 0, "0"},
-		"not readable":                         {process{change: unread}, []process{{change: unread}, {change: unread}}, time.Hour, "0 1"},
-		"one not readable":                     {master, []process{worker, {change: unread}}, time.Hour, "0 1"},
-		"sockets of the first one left out":    {process{holds: sockets{app, clients}, polls: none, change: func(p *table.Process) { p.Descriptors.Full = true }}, []process{worker, gateway}, 0, "0 1"},
-		"sockets of a worker left out":         {master, []process{worker, {holds: sockets{app}, polls: sockets{app}, change: func(p *table.Process) { p.Descriptors.Full = true }}}, 0, "0 1"},
-		"descriptors of a child not all read":  {master, []process{worker, {holds: none, polls: none, change: func(p *table.Process) { p.Descriptors.Skipped = 1 }}}, 0, "0 1"},
+		"not readable":                         {with(process{}, unread), []process{with(process{}, unread), with(process{}, unread)}, time.Hour, "0 1"},
+		"one not readable":                     {master, []process{worker, with(process{}, unread)}, time.Hour, "0 1"},
+		"sockets of the first one left out":    {with(process{holds: sockets{app, clients}, polls: none}, full), []process{worker, gateway}, 0, "0 1"},
+		"sockets of a worker left out":         {master, []process{worker, with(process{holds: sockets{app}, polls: sockets{app}}, full)}, 0, "0 1"},
+		"descriptors of a child not all read":  {master, []process{worker, with(process{holds: none, polls: none}, func(p *table.Process) { p.Descriptors.Skipped = 1 })}, 0, "0 1"},
+		"a set that is too large":              {master, []process{worker, {holds: gateway.holds, polls: long}}, time.Hour, "0 1"},
 		"descriptors of the first one unknown": {process{}, []process{worker, gateway}, 0, "0 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := host{t, t.TempDir()}
+			h := newHost(t)
 			root := h.add(10, c.root)
 			var kids []*table.Process
 			for i, k := range c.kids {
@@ -163,50 +213,58 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
-// What a worker under a master watches is kept; a process that was read while it filled its epoll
-// set, and the first one, are read again.
+// What a worker under a master watches is kept, and what is known of a process whose set grows
+// too large. A process that was read while it filled its epoll set, and the first one, are read
+// again. A gateway stays one while it works and while the workers start.
 func TestWorkersAgain(t *testing.T) {
 	t.Parallel()
-	h := host{t, t.TempDir()}
-	root := h.add(10, process{holds: []uint64{app, pipe}, polls: []uint64{pipe}})
+	h := newHost(t)
+	root := h.add(10, process{holds: []uint64{app, clients, pipe}, polls: []uint64{pipe}})
 	a := h.add(20, process{holds: []uint64{app, pipe}, polls: []uint64{app, pipe}})
 	b := h.add(21, process{holds: []uint64{app, pipe}, polls: []uint64{app}})
-	kids := []*table.Process{a, b}
-	if got := h.workers(root, kids, 0); got != "0" || !b.Router {
-		t.Errorf("%q, gateway %t", got, b.Router)
+	g := h.add(22, process{holds: []uint64{clients}, polls: []uint64{clients}, events: 64})
+	kids := []*table.Process{a, b, g}
+	check := func(what, want string) {
+		t.Helper()
+		if got := h.workers(root, kids, 0); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
 	}
-	h.epoll(21, "4", []uint64{app, pipe})
+	check("at first", "0 1")
 	h.epoll(20, "4", nil)
-	if got := h.workers(root, kids, 0); got != "0 1" || b.Router {
-		t.Errorf("%q, gateway %t", got, b.Router)
+	h.waits(22, 0)
+	check("later", "0 1")
+	kids = []*table.Process{h.add(30, process{holds: []uint64{app, pipe}}), h.add(31, process{holds: []uint64{app, pipe}}), g}
+	check("the workers are new", "0 1")
+	long := []uint64{clients}
+	for i := range uint64(2000) {
+		long = append(long, 3000+i)
 	}
+	h.epoll(22, "4", long)
+	check("the gateway has many clients", "0 1")
 	kids = kids[:0]
-	for i := range 2 { // the master lets others serve while it has no workers, as with --cheap
-		kids = append(kids, h.add(30+i, process{holds: []uint64{app}, polls: []uint64{app}}))
+	for i := range 2 { // the first process watches too while it has no workers, as with --cheap
+		kids = append(kids, h.add(40+i, process{holds: []uint64{app}, polls: []uint64{app}}))
 	}
 	h.epoll(10, "4", []uint64{app})
-	if got := h.workers(root, kids, 0); got != "0 1 root" {
-		t.Errorf("%q", got)
-	}
+	check("no workers", "0 1 root")
 	h.epoll(10, "4", nil)
-	if got := h.workers(root, kids, 0); got != "0 1" {
-		t.Errorf("%q", got)
-	}
+	check("workers", "0 1")
 }
 
 // BenchmarkWorkers is a scan of an instance with 16 workers and a gateway.
 func BenchmarkWorkers(b *testing.B) {
-	dir := b.TempDir()
-	h := host{b, dir}
+	h := newHost(b)
 	root := h.add(10, process{holds: []uint64{app, clients, pipe}, polls: []uint64{pipe}})
 	kids := []*table.Process{h.add(20, process{holds: []uint64{clients}, polls: []uint64{clients}})}
 	for i := range 16 {
 		kids = append(kids, h.add(30+i, process{holds: []uint64{app, pipe}, polls: []uint64{app, pipe}}))
 	}
-	r, held := procfs.New(dir), []sockdiag.Listener{{Inode: app}, {Inode: clients}}
+	held := []sockdiag.Listener{{Inode: app}, {Inode: clients}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if n := len(uwsgi.Workers(r, root, kids, held, func(*table.Process) time.Duration { return 0 })); n != 16 {
+		h.tab.Budget.Begin(false)
+		if n := len(uwsgi.Workers(h.tab, root, kids, held, h.tab.Boot)); n != 16 {
 			b.Fatal(n)
 		}
 	}
