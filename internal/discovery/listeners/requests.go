@@ -39,9 +39,9 @@ type Watching int
 
 const (
 	// NotKnown means that some epoll set could not be read, and the others do not have it.
-	NotKnown Watching = iota
-	NotWatched
-	Watched
+	NotKnown   Watching = iota
+	NotWatched          // none has it
+	Watched             // one has it
 )
 
 // EpollWatches returns whether one of the epoll sets of a process contains a listening socket,

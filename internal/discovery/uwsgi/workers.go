@@ -86,18 +86,10 @@ func (in *instance) read(p *table.Process, listening map[uint64]bool) {
 	for _, epoll := range p.FDs().Polls {
 		targets, ok := in.t.EpollTargets(p, epoll, in.now)
 		in.cut[p] = in.cut[p] || !ok
-		listens, signals := false, false
-		for _, fd := range targets {
-			inode := inodes[fd]
-			_, both := in.root.FDs().Sockets[inode]
-			switch {
-			case listening[inode]:
-				out.Listeners, listens = append(out.Listeners, inode), true
-			case both && p != in.root:
-				signals = true
-			}
-		}
-		out.Signals = out.Signals || listens && signals // not of a set that a library made before the fork
+		found, shared := in.sort(targets, inodes, listening)
+		out.Listeners = append(out.Listeners, found...)
+		// not of a set that a library made before the fork
+		out.Signals = out.Signals || len(found) > 0 && shared && p != in.root
 	}
 	switch {
 	case len(out.Listeners) > 0 && (!in.cut[p] || p.Watches == nil):
@@ -105,6 +97,20 @@ func (in *instance) read(p *table.Process, listening map[uint64]bool) {
 	case !in.cut[p]:
 		p.Watches = nil
 	}
+}
+
+// sort returns the listening sockets of one epoll set, and whether it has another socket that the
+// first process holds too.
+func (in *instance) sort(targets []int, inodes map[int]uint64, listening map[uint64]bool) (found []uint64, shared bool) {
+	for _, fd := range targets {
+		inode := inodes[fd]
+		if listening[inode] {
+			found = append(found, inode)
+		} else if _, ok := in.root.FDs().Sockets[inode]; ok {
+			shared = true
+		}
+	}
+	return found, shared
 }
 
 // isGateway reports whether a child passes requests on to the workers. If that is not to be seen
