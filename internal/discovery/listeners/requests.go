@@ -39,9 +39,10 @@ type Watching int
 
 const (
 	// NotKnown means that some epoll set could not be read, and the others do not have it.
-	NotKnown   Watching = iota
-	NotWatched          // none has it
-	Watched             // one has it
+	NotKnown Watching = iota
+	// NotWatched means that none has it, and Watched that one has.
+	NotWatched
+	Watched
 )
 
 // EpollWatches returns whether one of the epoll sets of a process contains a listening socket,
