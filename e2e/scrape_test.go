@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -160,11 +161,18 @@ func TestScrapeAsAnotherUser(t *testing.T) {
 	// What it may not read is absent, never 0. So is the app's rss: a sum would
 	// count what the workers share again and again.
 	m := x.scrape(t)
-	for _, name := range []string{"resp_app_memory_bytes", "resp_app_workers", "resp_app_open_fds", "resp_worker_heartbeat_age_seconds", "resp_listener_queue_length"} {
+	for _, name := range []string{"resp_app_memory_bytes", "resp_app_workers", "resp_app_open_fds", "resp_worker_heartbeat_age_seconds"} {
 		if err := m.has(name, "app="+a.name); err == nil {
 			t.Errorf("%s of another user's app is known without the right to read it", name)
 		}
 	}
+	// Where it listens is known from its command line until its title is seen.
+	eventually(t, 60*time.Second, func() error {
+		if x.scrape(t).has("resp_listener_queue_length", "app="+a.name) == nil {
+			return errors.New("the accept queue of another user's app is known without the right to read it")
+		}
+		return nil
+	})
 }
 
 // TestScrapeWithTwoCapabilities checks that the two capabilities of the unit suffice to
