@@ -3,6 +3,7 @@ alone, which need no Flask, are WSGITests, ControlTests, SenderTests and TaskTes
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import heapq
 import json
@@ -156,6 +157,8 @@ def states(resp):
 
 class Base(unittest.TestCase):
     def setUp(self):
+        faulthandler.dump_traceback_later(300, exit=True)  # a test that hangs says where
+        self.addCleanup(faulthandler.cancel_dump_traceback_later)
         self.receiver = Receiver()
         self.addCleanup(self.receiver.close)
         self.home = tempfile.mkdtemp()
@@ -200,7 +203,13 @@ class Base(unittest.TestCase):
                 traceback.print_exc()
             finally:
                 os._exit(code)
-        status = os.waitpid(pid, 0)[1]
+        done, end = 0, time.monotonic() + 30
+        while not done:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if not done and time.monotonic() > end:  # it hangs before it has set the alarm
+                os.kill(pid, signal.SIGALRM)
+                done, status = os.waitpid(pid, 0)
+            time.sleep(0.002)
         if again and status == signal.SIGALRM:
             return self.in_child(check, fork, again - 1)
         self.assertEqual(status, 0)
