@@ -317,7 +317,7 @@ func TestRecycleStuck(t *testing.T) {
 			if p, err := quiet.Plan(t.Context(), action.PlanRequest{}); err != nil || !p.Cleared {
 				t.Fatalf("nobody is stuck: %+v, %v", p, err)
 			}
-			a.behind("/slow?s=30")
+			a.behind("/slow?s=300")
 			eventually(t, 20*time.Second, func() error {
 				p, err := quiet.Plan(t.Context(), action.PlanRequest{})
 				return all(err, wants("total", p.Total, 1))

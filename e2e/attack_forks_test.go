@@ -96,7 +96,7 @@ func (l *coreUse) shares(t *testing.T) (all, sampler float64) {
 // their true workers and of another app are seen.
 func TestAttackForkPerRequest(t *testing.T) {
 	b := newBox(t)
-	real := b.serve(t, launch{})
+	real := b.serve(t, launch{args: []string{"--timeout", "600"}})
 	dir := openDir(t)
 	forking := serve(t, launch{
 		server: "gunicorn", name: unique("forking"), source: write(t, filepath.Join(t.TempDir(), "forking.txt"), forkingApp),
@@ -111,7 +111,7 @@ func TestAttackForkPerRequest(t *testing.T) {
 	eventually(t, 30*time.Second, func() error { return wants("status", forking.get("/start"), 200) })
 	b.attack(t, forks)
 	eventually(t, 30*time.Second, func() error { return x.scrape(t).has("resp_up", "component=app:evil") })
-	real.behind("/slow?s=90")
+	real.behind("/slow?s=600")
 	forking.behind("/rest")
 	eventually(t, 60*time.Second, func() error { return x.scrape(t).want(1, "resp_http_requests_in_flight", "app="+real.name) })
 	busy := useOf(t, x)

@@ -71,7 +71,7 @@ func TestAttackFrozenExecutable(t *testing.T) {
 	if err := os.Chmod(gunicorn, 0o755); err != nil { //nolint:gosec // another user runs it
 		t.Fatal(err)
 	}
-	real := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}})
+	real := serve(t, launch{server: "gunicorn", args: []string{"-w", "2", "--timeout", "600"}})
 	var evil []*app
 	for i := range 3 {
 		evil = append(evil, serve(t, launch{
@@ -84,7 +84,7 @@ func TestAttackFrozenExecutable(t *testing.T) {
 	}
 	freeze(t, frozen)
 	x := watch(t, export{config: "diagnosis: {sample_rate: 20}\n"})
-	real.behind("/slow?s=60")
+	real.behind("/slow?s=600")
 	repeat(t, 10, time.Second, func() error {
 		began := time.Now()
 		x.scrape(t)

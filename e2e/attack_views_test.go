@@ -38,7 +38,7 @@ def healthz(): return "ok"
 func TestAttackViews(t *testing.T) {
 	t.Parallel()
 	b := newBox(t)
-	real := b.serve(t, launch{})
+	real := b.serve(t, launch{args: []string{"--timeout", "600"}})
 	dir := openDir(t)
 	evil := serve(t, launch{
 		server: "gunicorn", name: unique("evil"), source: write(t, filepath.Join(dir, "names.txt"), namesApp),
@@ -48,7 +48,7 @@ func TestAttackViews(t *testing.T) {
 	eventually(t, 30*time.Second, func() error {
 		return all(wants("status", evil.get("/healthz"), 200), seen(x.scrape(t), real, "gunicorn", 2))
 	})
-	real.behind("/slow?s=30")
+	real.behind("/slow?s=600")
 	var senders sync.WaitGroup
 	for first := range 8 {
 		senders.Go(func() {

@@ -74,7 +74,7 @@ func (x *exporter) says(t *testing.T, a *app, level, rule string) error {
 // TestCheckFollowsTheApp makes workers busy and stuck, and ends them as the advice says.
 func TestCheckFollowsTheApp(t *testing.T) {
 	t.Parallel()
-	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "2", "--timeout", "300"}})
+	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "2", "--timeout", "600"}})
 	x := watch(t, export{ // what else runs on this host does not matter
 		args: []string{"--no-collector.host", "--no-collector.disk"},
 		config: joined("monitoring_interval: 1s", "thresholds: {response_time: {warning: 2, critical: 12}, memory: {warning: 1, critical: 1}, cpu: {warning: 1, critical: 1}}",
@@ -82,8 +82,8 @@ func TestCheckFollowsTheApp(t *testing.T) {
 	})
 	eventually(t, 30*time.Second, func() error { return x.says(t, a, "healthy", "") })
 
-	a.behind("/slow?s=120")
-	a.behind("/slow?s=120")
+	a.behind("/slow?s=600")
+	a.behind("/slow?s=600")
 	eventually(t, 30*time.Second, func() error {
 		return x.says(t, a, "warning", "workers")
 	})

@@ -13,7 +13,7 @@ const backlog = 5
 // same number.
 func TestQueueFills(t *testing.T) {
 	t.Parallel()
-	gunicorn := []string{"-w", "1", "--backlog", fmt.Sprint(backlog), "--timeout", "120"}
+	gunicorn := []string{"-w", "1", "--backlog", fmt.Sprint(backlog), "--timeout", "600"}
 	uwsgi := []string{"--master", "--processes", "1", "--listen", fmt.Sprint(backlog)}
 	tests := []struct {
 		name   string
@@ -36,7 +36,7 @@ func TestQueueFills(t *testing.T) {
 					m.want(backlog, "resp_listener_queue_limit", "app="+a.name, "listener="+a.listen),
 				)
 			})
-			a.behind("/slow?s=30")
+			a.behind("/slow?s=600")
 			eventually(t, 10*time.Second, func() error {
 				return x.scrape(t).want(1, "resp_app_workers", "app="+a.name, "state=busy")
 			})

@@ -47,7 +47,7 @@ func TestTruthFullnessIsOfOneListener(t *testing.T) {
 	dir := openDir(t)
 	conf, control := write(t, filepath.Join(dir, "gunicorn.conf.py"), controlSocket), filepath.Join(dir, "admin.sock")
 	second := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	args := []string{"-w", "1", "--backlog", fmt.Sprint(limit), "--timeout", "120"}
+	args := []string{"-w", "1", "--backlog", fmt.Sprint(limit), "--timeout", "600"}
 	// The second bind comes first on the command line, so that the one in use is not the first.
 	apps := map[string]launch{
 		"control socket": {server: "gunicorn", args: append([]string{"-c", conf}, args...), env: []string{"CONTROL=" + control}},
@@ -63,7 +63,7 @@ func TestTruthFullnessIsOfOneListener(t *testing.T) {
 			if name == "control socket" {
 				eventually(t, 5*time.Second, func() error { return listening(control) })
 			}
-			a.behind("/slow?s=60")
+			a.behind("/slow?s=600")
 			eventually(t, 10*time.Second, func() error {
 				return x.scrape(t).want(1, "resp_app_workers", "app="+a.name, "state=busy")
 			})

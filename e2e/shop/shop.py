@@ -77,7 +77,7 @@ def one_product(product):
 @app.get("/search", endpoint="search")
 def slow():
     """Sleep for s seconds, like a request that waits for something. /slow has a low priority."""
-    seconds = number("s", 2, 30)
+    seconds = number("s", 2, 600)
     time.sleep(seconds)
     return f"slept {seconds:g} s in {os.getpid()}\n"
 
