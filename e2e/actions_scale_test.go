@@ -24,8 +24,9 @@ func scaling(w *discovery.Watcher, a *app, most int) *scaleworkers.Action {
 		config.Scale{App: a.name, MaxWorkers: most, MinFree: 0.05, Hold: time.Minute})
 }
 
-// TestScale checks under load that gunicorn starts one worker more, which serves, that the
-// action takes it back without a failed request, and never one that is not its own.
+// TestScale checks under load that gunicorn starts one more worker, that it serves requests,
+// that the action ends one worker afterwards and no request fails, and that it ends none that
+// it did not add.
 func TestScale(t *testing.T) {
 	t.Parallel()
 	untitled := withoutTitles(t)

@@ -119,9 +119,9 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	return k.out
 }
 
-// MatchValue returns a function that reports whether a label's value is the one that a
-// rule wants. "~" and a regular expression must match the whole value. The error is that
-// of the expression.
+// MatchValue returns a function that reports whether a label's value matches want: it is equal
+// to it, or, if want is "~" and a regular expression, the expression matches the whole value.
+// The error is that of the expression.
 func MatchValue(want string) (func(string) bool, error) {
 	expr, ok := strings.CutPrefix(want, "~")
 	if !ok {

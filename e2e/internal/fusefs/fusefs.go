@@ -64,9 +64,10 @@ func (f *system) thaw() {
 	}
 }
 
-// Serve mounts a file system at dir, with the contents of the file source as the file name,
-// in a program of its own, whose end also ends all that waits for an answer: SIGUSR1 freezes it, SIGUSR2 thaws it, SIGTERM unmounts it
-// and lets Serve return. It prints "mounted" to standard output once it is.
+// Serve mounts a file system at dir that has one file, name, with the contents of the file
+// source, and prints "mounted" to standard output. SIGUSR1 stops its answers, SIGUSR2 resumes
+// them; at SIGTERM it is unmounted and Serve returns. It must run in a program of its own: when
+// that ends, the kernel ends all requests that wait for an answer.
 func Serve(dir, name, source string) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM)

@@ -50,15 +50,16 @@ func lookbacks(all []rules.Rule) (map[string]time.Duration, error) {
 	return out, nil
 }
 
-// memory is a recorded series whose past is needed, by its value on a host.
+// memory is a recorded series that needs samples from before the trial; value returns its
+// value on a host.
 type memory struct {
 	name  string
 	step  time.Duration
 	value func(host int) float64
 }
 
-// memories returns the recorded series that other rules look back at for longer than a
-// run takes. Each rule that reads an hour and more must find its series here.
+// memories returns the recorded series that other rules read over longer ranges than a trial
+// lasts. The series of each rule with a range of an hour or more must be among them.
 func (r *recording) memories(all []rules.Rule) []memory {
 	sum := func(metric, code string, scale float64) func(int) float64 {
 		return func(host int) (v float64) {

@@ -1,5 +1,5 @@
-// Package fleet has the settings of healing that concern several hosts: by which label an
-// exporter knows its alerts, and which Redis they share for what.
+// Package fleet has the settings of healing that concern several hosts: the label by which an
+// exporter identifies the alerts of its own host, and the Redis servers that exporters share.
 package fleet
 
 import (
