@@ -44,7 +44,7 @@ func rung(pkg string) (float64, bool) {
 		// what a Python process does, from its memory
 		"internal/pystack/memory": -0.5, "internal/pystack/layout": 0, "internal/pystack/lines": 0, "internal/pystack/image": 0.5, "internal/pystack": 1, "internal/pystack/pystacktest": 1.5,
 		"internal/pystack/object": 0.5, "internal/pystack/request": 1.5, "internal/pystack/tasks": 1.6, "internal/pystack/census": 1.6,
-		"internal/config/schema": -1, "internal/config/hostactions": -0.5, "internal/config/hidden": -1, "internal/config/appactions": -0.25, "internal/config/address": -1, "internal/config/fleet": -0.25, "internal/secret": -1, "internal/retry": -1, "internal/ticks": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
+		"internal/config/schema": -1, "internal/config/hostactions": -0.5, "internal/config/hidden": -1, "internal/config/appactions": -0.25, "internal/config/address": -1, "internal/config/fleet": -0.25, "internal/secret": -1, "internal/retry": -1, "internal/ticks": -1, "internal/logs": -1, "internal/reason": -2, "internal/openfiles": -2, "internal/safefile": -2, "internal/text": -2, "internal/golden": -2, // config uses the last two
 	}[pkg]
 	if strings.HasPrefix(pkg, "internal/heal/") {
 		return 4, true

@@ -10,14 +10,10 @@ import (
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
-	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/serve"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
-
-// defaultFiles is the limit of open files where it cannot be read.
-const defaultFiles = 1024
 
 // headerLimit is how long a client may take to send the headers of a request.
 const headerLimit = 10 * time.Second
@@ -32,9 +28,7 @@ type httpLimits struct {
 // newHTTPLimits returns the limits of connections, responses and host names; an error of a name.
 func newHTTPLimits(o *Options) (*httpLimits, error) {
 	hostname, _ := os.Hostname() // without one, no name is the host's own
-	limit := unix.Rlimit{Cur: defaultFiles}
-	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	b := &httpLimits{connections: serve.NewConnections(serve.Limit(limit.Cur))}
+	b := &httpLimits{connections: serve.NewConnections(serve.Limit())}
 	b.responses = serve.NewResponses(b.connections)
 	var err error
 	b.hosts, err = serve.NewHosts(serve.HostOptions{

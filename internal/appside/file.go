@@ -121,24 +121,20 @@ func (f *finder) proveOwn(pid, inner, fd int, uid uint32, known map[uint64]bool)
 // open opens the directory of a process, and returns when it began, in clock ticks since
 // the boot. ESRCH: it began more than a second before or after began.
 func (f *finder) open(pid int, began time.Time) (*procfs.ProcessDir, uint64, error) {
-	b, err := f.proc.Read(pid, "stat")
-	if err != nil {
-		return nil, 0, err
-	}
-	st, err := procfs.ParseStat(b)
-	if err != nil {
-		return nil, 0, err
-	}
 	boot, err := procfs.BootTime()
+	if err != nil {
+		return nil, 0, err
+	}
+	dir, st, err := procfs.OpenRunning(f.proc, pid)
 	if err != nil {
 		return nil, 0, err
 	}
 	d := boot.Add(time.Duration(st.Start) * (time.Second / procfs.TicksPerSecond)).Sub(began)
 	if d < -time.Second || d > time.Second {
+		dir.Close()
 		return nil, 0, unix.ESRCH
 	}
-	dir, err := procfs.OpenProcess(f.proc, pid, st.Start)
-	return dir, st.Start, err
+	return dir, st.Start, nil
 }
 
 // candidates returns the descriptors of a process whose links have the text of a memory

@@ -6,13 +6,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 )
 
 // The limits of what is kept.
 const (
-	maxKept   = 1024 // memory files, and at most an eighth of RLIMIT_NOFILE
-	maxOfUser = 256  // of them, those of one user other than root
+	maxOfUser = 256 // memory files of one user other than root
 	// firstSearch and lastSearch are between the first and the last two searches for the file
 	// of a worker that had none; busySearch of one that has a request in hand; moreSearch after
 	// one was found, and the last two in an app of which no worker has a file.
@@ -72,11 +71,10 @@ type kept struct {
 }
 
 // NewKeeper returns a Keeper of processes below a directory where /proc is mounted. It
-// opens nothing yet, and later no more files than maxKept or an eighth of RLIMIT_NOFILE;
-// none if that limit cannot be read.
+// opens nothing yet, and later no more files than [openfiles.MemoryFiles].
 func NewKeeper(procRoot string) *Keeper {
 	k := &Keeper{finder: newFinder(procRoot), workers: make(map[worker]*kept), ofUser: make(map[uint32]int), apps: make(map[string]int), since: time.Now(), restarts: make(map[task]uint64), totals: make(map[string]*Totals)}
-	k.places = procfs.OpenFiles(8, maxKept)
+	k.places = openfiles.Limit(openfiles.MemoryFiles)
 	return k
 }
 

@@ -9,40 +9,82 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ProcessDir is the directory /proc/PID of one process, held open: what is read
-// through it is of that process, whoever gets its pid later. Its methods allocate
-// nothing, and must not be called after Close.
+// ProcessDir is the directory /proc/PID of one process: what is read through it is of that
+// process, whoever gets its pid later. It is held open until Release, and its methods
+// allocate nothing then. They must not be called after Close.
 type ProcessDir struct {
-	fd int
+	fd    int // -1: not held open
+	path  string
+	start uint64 // clock ticks since the boot
 }
 
 // OpenProcess returns the directory of a process that started at that time (clock ticks
 // since the boot); the caller closes it. [Gone] reports whether the error means that the
 // process has ended, or that its pid is another process's.
 func OpenProcess(r *FS, pid int, start uint64) (*ProcessDir, error) {
-	fd, err := OpenRetry(r.Root+"/"+strconv.Itoa(pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("process %d: %w", pid, err)
+	d, st, err := OpenRunning(r, pid)
+	if err == nil && st.Start != start {
+		d.Close()
+		return nil, fmt.Errorf("process %d: %w", pid, unix.ESRCH)
 	}
-	d := &ProcessDir{fd: fd}
-	var buf [1024]byte
-	n, err := d.Read(FileName("stat"), buf[:])
+	return d, err
+}
+
+// OpenRunning returns the directory of the process that has a pid now, and its stat; the
+// caller closes it. [Gone] reports whether the error means that there is none.
+func OpenRunning(r *FS, pid int) (*ProcessDir, Stat, error) {
+	d := &ProcessDir{path: r.Root + "/" + strconv.Itoa(pid)}
 	var st Stat
+	var err error
+	if d.fd, st, err = openDir(d.path); err != nil {
+		return nil, Stat{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	d.start = st.Start
+	return d, st, nil
+}
+
+// openDir returns a descriptor of the directory of a process, and its stat.
+func openDir(path string) (fd int, st Stat, err error) {
+	if fd, err = OpenRetry(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC); err != nil {
+		return -1, Stat{}, err
+	}
+	held := ProcessDir{fd: fd}
+	var buf [1024]byte
+	n, err := held.Read(FileName("stat"), buf[:])
 	if err == nil {
 		st, err = ParseStat(buf[:n])
 	}
-	if err == nil && st.Start != start {
-		err = unix.ESRCH
-	}
 	if err != nil {
-		d.Close()
-		return nil, fmt.Errorf("process %d: %w", pid, err)
+		_ = unix.Close(fd)
+		return -1, Stat{}, err
 	}
-	return d, nil
+	return fd, st, nil
 }
 
+// open returns a descriptor of the directory. ESRCH: it is another process's.
+func (d *ProcessDir) open() (int, error) {
+	fd, st, err := openDir(d.path)
+	if err == nil && st.Start != d.start {
+		_ = unix.Close(fd)
+		return -1, unix.ESRCH
+	}
+	return fd, err
+}
+
+// Release closes the descriptor of the directory. Each read opens it and checks the start
+// of the process from now on.
+func (d *ProcessDir) Release() { d.Close() }
+
+// Held reports whether the directory is held open.
+func (d *ProcessDir) Held() bool { return d.fd >= 0 }
+
 // Close closes the directory.
-func (d *ProcessDir) Close() { _ = unix.Close(d.fd) }
+func (d *ProcessDir) Close() {
+	if d.fd >= 0 {
+		_ = unix.Close(d.fd)
+		d.fd = -1
+	}
+}
 
 // FileName returns a name below a process's directory as [ProcessDir] takes it:
 // with a closing 0.
@@ -51,8 +93,16 @@ func FileName(name string) []byte { return append([]byte(name), 0) }
 // Open returns a descriptor of a file of the process, whose name [FileName] has made. The
 // caller closes the descriptor.
 func (d *ProcessDir) Open(name []byte) (int, error) {
+	dir := d.fd
+	if dir < 0 {
+		var err error
+		if dir, err = d.open(); err != nil {
+			return -1, err
+		}
+		defer func() { _ = unix.Close(dir) }()
+	}
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(d.fd), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0) //nolint:gosec // unix.Openat allocates
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0) //nolint:gosec // unix.Openat allocates
 		switch errno {
 		case 0:
 			return int(fd), nil
@@ -78,7 +128,15 @@ func (d *ProcessDir) Read(name, into []byte) (int, error) {
 // Readlink reads the target of a symbolic link of the process into into and returns how
 // many bytes it has read. What into has no room for is left out.
 func (d *ProcessDir) Readlink(name, into []byte) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(d.fd), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)), 0, 0) //nolint:gosec // unix.Readlinkat allocates
+	dir := d.fd
+	if dir < 0 {
+		var err error
+		if dir, err = d.open(); err != nil {
+			return 0, err
+		}
+		defer func() { _ = unix.Close(dir) }()
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)), 0, 0) //nolint:gosec // unix.Readlinkat allocates
 	if errno != 0 {
 		return 0, errno
 	}
@@ -108,17 +166,7 @@ type KeptFile struct {
 // opened before its first read.
 func NewKeptFile(name string) KeptFile { return KeptFile{name: FileName(name), fd: -1} }
 
-// OpenFiles returns how many files may be held open for one purpose: the part 1/share of
-// all that the exporter may open (RLIMIT_NOFILE), at most most; 0 if the limit is not known.
-func OpenFiles(share, most uint64) int {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0
-	}
-	return int(min(limit.Cur/share, most)) //nolint:gosec // a number of files
-}
-
-// KeptFiles counts the files that are held open.
+// KeptFiles counts the files, or directories, that are held open.
 type KeptFiles struct {
 	Max  int
 	open int
@@ -146,6 +194,23 @@ func (k *KeptFiles) Close(f *KeptFile) {
 	if f.fd >= 0 {
 		_ = unix.Close(f.fd)
 		f.fd = -1
+		k.open--
+	}
+}
+
+// KeepDir holds the directory of a process open, or releases it if too many are held open.
+func (k *KeptFiles) KeepDir(d *ProcessDir) {
+	if k.open >= k.Max {
+		d.Release()
+		return
+	}
+	k.open++
+}
+
+// CloseDir closes the directory of a process.
+func (k *KeptFiles) CloseDir(d *ProcessDir) {
+	if d.Held() {
+		d.Close()
 		k.open--
 	}
 }

@@ -52,15 +52,18 @@ func (p *Process) thread(tid int) (*thread, error) {
 		}
 	}
 	p.prune()
-	dir := strconv.Itoa(tid)
+	if p.dir == nil {
+		return nil, fs.ErrClosed
+	}
+	name := "task/" + strconv.Itoa(tid)
 	t := &thread{tid: tid}
 	var err error
-	if t.syscall, err = openAt(p.tasks, dir+"/syscall"); err != nil {
-		return nil, err
+	if t.syscall, err = p.dir.Open(procfs.FileName(name + "/syscall")); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name + "/syscall", Err: err}
 	}
-	if t.sched, err = openAt(p.tasks, dir+"/schedstat"); err != nil {
+	if t.sched, err = p.dir.Open(procfs.FileName(name + "/schedstat")); err != nil {
 		_ = unix.Close(t.syscall)
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: name + "/schedstat", Err: err}
 	}
 	p.cache.kept.Add(2)
 	p.threads[tid] = t
@@ -80,21 +83,6 @@ func (p *Process) prune() {
 		if t.prove(&t.second) != nil {
 			p.forget(old)
 		}
-	}
-}
-
-// openAt opens a file of a directory for reading, again after EINTR, and returns its
-// descriptor; −1 with an error.
-func openAt(dir int, name string) (int, error) {
-	for {
-		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return -1, &fs.PathError{Op: "open", Path: name, Err: err}
-		}
-		return fd, nil
 	}
 }
 

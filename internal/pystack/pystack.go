@@ -6,14 +6,12 @@ package pystack
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/image"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/layout"
@@ -38,14 +36,9 @@ type Cache struct {
 	watch *memory.Watchdog // nil: reads of memory have no deadline
 }
 
-// NewCache returns an empty cache. Of the descriptors that the exporter may have, an
-// eighth, and at most 8,192, is kept for threads.
+// NewCache returns an empty cache. [openfiles.Stacks] says how many descriptors are kept open.
 func NewCache() *Cache {
-	limit := unix.Rlimit{Cur: 1024}
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1<<16 {
-		limit.Cur = 1 << 16
-	}
-	return &Cache{files: image.NewCache(nil), limit: int64(limit.Cur / 8)}
+	return &Cache{files: image.NewCache(nil), limit: int64(openfiles.Limit(openfiles.Stacks))}
 }
 
 // NewWatchedCache returns a cache as [NewCache] does, for processes of other users: they
@@ -91,7 +84,7 @@ type Process struct {
 	pid   int
 	proc  *procfs.FS
 	cache *Cache
-	tasks int // descriptor of /proc/PID/task
+	dir   *procfs.ProcessDir // nil: closed
 
 	version Version
 	layout  layout.Layout
@@ -110,18 +103,23 @@ type Process struct {
 
 // Open returns the interpreter of a process, after checking its layout; the caller closes
 // it. An [*Unsupported], [ErrNotReady] or [memory.ErrHung] says why it cannot be read;
-// [procfs.Gone] or [procfs.Denied] may be true of another error. The open files hold the
-// process itself: looks at a later process with its pid are all [Torn].
+// [procfs.Gone] or [procfs.Denied] may be true of another error. Looks at a later process
+// with its pid are all [Torn].
 func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 	if runtime.GOARCH != "amd64" {
 		return nil, &Unsupported{Reason: image.Architecture}
 	}
-	tasks, err := procfs.OpenRetry(r.Path(pid, "task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	dir, _, err := procfs.OpenRunning(r, pid)
 	if err != nil {
-		return nil, fmt.Errorf("threads of process %d: %w", pid, err)
+		return nil, err
 	}
 	p := newProcess(memory.NewWatched(pid, c.watch))
-	p.pid, p.proc, p.cache, p.tasks = pid, r, c, tasks
+	p.pid, p.proc, p.cache, p.dir = pid, r, c, dir
+	if c.kept.Load() >= c.limit {
+		dir.Release()
+	} else {
+		c.kept.Add(1)
+	}
 	opened := false
 	defer func() {
 		if !opened { // or a read did not return, and [memory.Watchdog.Do] has given this up
@@ -144,7 +142,7 @@ func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 
 // newProcess returns a process of which nothing is read yet.
 func newProcess(m memory.Memory) *Process {
-	p := &Process{tasks: -1, memory: m, reader: memory.NewReader(m), threads: make(map[int]*thread), owners: make(map[uint64]int)}
+	p := &Process{memory: m, reader: memory.NewReader(m), threads: make(map[int]*thread), owners: make(map[uint64]int)}
 	p.codes.known = make(map[uint64]*Code)
 	return p
 }
@@ -154,10 +152,14 @@ func (p *Process) Close() {
 	for tid := range p.threads {
 		p.forget(tid)
 	}
-	if p.tasks >= 0 {
-		_ = unix.Close(p.tasks)
-		p.tasks = -1
+	if p.dir == nil {
+		return
 	}
+	if p.dir.Held() {
+		p.cache.kept.Add(-1)
+	}
+	p.dir.Close()
+	p.dir = nil
 }
 
 // Version returns the version of the interpreter.

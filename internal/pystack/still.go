@@ -21,15 +21,15 @@ type stillThread struct {
 }
 
 // Stand starts a proof that no thread of the process runs. [OK]: none runs now. [Running]:
-// one does. [Torn]: threads start or end, or are more than [MaxThreads] (512) or half of
-// the descriptors that the [Cache] may keep: each thread needs two. [Permission]: the
-// kernel refuses it.
+// one does. [Torn]: threads start or end, or are more than [MaxThreads] (512) or
+// than the [Cache] may keep descriptors for: two a thread, and one of the process.
+// [Permission]: the kernel refuses it.
 func (s *Still) Stand(p *Process) Outcome {
 	s.End()
 	s.process = p
 	var err error
 	dir := p.proc.Path(p.pid, "task")
-	most := int(min(MaxThreads, p.cache.limit/2))
+	most := int(min(MaxThreads, (p.cache.limit-1)/2))
 	if s.tids, err = p.proc.FirstEntries(dir, s.tids[:0], most+1); err != nil {
 		return outcome(err)
 	}

@@ -24,7 +24,7 @@ func openOf(t *testing.T, pid int) (n int) {
 	}
 	for _, fd := range all {
 		// Of a process that has ended the links are the same, with " (deleted)" behind.
-		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, fmt.Sprintf("/proc/%d/", pid)) {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(strings.TrimSuffix(to, " (deleted)")+"/", fmt.Sprintf("/proc/%d/", pid)) {
 			n++
 		}
 	}
@@ -40,7 +40,7 @@ sys.stdin.read()`
 // may be kept, none is opened.
 func TestStandThreads(t *testing.T) {
 	t.Parallel()
-	for limit, want := range map[int64]pystack.Outcome{16: pystack.OK, 15: pystack.Torn, 8: pystack.Torn} {
+	for limit, want := range map[int64]pystack.Outcome{17: pystack.OK, 16: pystack.Torn, 8: pystack.Torn} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			py := start(t, debian, "-c", eightThreads)
 			var n int
@@ -59,7 +59,7 @@ func TestStandThreads(t *testing.T) {
 				}
 				return ""
 			})
-			if got := pystack.Kept(cache); got > limit || want != pystack.OK && got != 0 {
+			if got := pystack.Kept(cache); got > limit || want != pystack.OK && got != 1 { // of the process itself
 				t.Errorf("%d descriptors are kept", got)
 			}
 			if s.Holds() != (want == pystack.OK) {

@@ -209,7 +209,7 @@ func localFault(err error) *Error {
 	case errors.Is(err, errProtocol):
 		return &Error{Reason: reason.Failed, Detail: "does not speak the Redis protocol; if it uses TLS, its url must begin with rediss"}
 	case errors.Is(err, errNodes):
-		return &Error{Reason: reason.Failed, Detail: "has too many nodes: the limit is 500, and an eighth of the limit of open files (ulimit -n)"}
+		return &Error{Reason: reason.Failed, Detail: "has too many nodes: the limit is 500, and about a sixteenth of the limit of open files (ulimit -n)"}
 	case errors.Is(err, ErrTooLarge):
 		return &Error{Reason: reason.Failed, Detail: "sent a reply that is too large for Redis"}
 	}

@@ -5,15 +5,12 @@ import (
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 )
 
-const (
-	// minNodes and maxNodes bound the nodes of a cluster, replicas included.
-	minNodes, maxNodes = 16, 500
-	// defaultFiles is assumed where the limit of open files cannot be read.
-	defaultFiles = 1024
-)
+// minNodes and maxNodes bound the nodes of a cluster, replicas included.
+const minNodes, maxNodes = 16, 500
 
 // nodes are the addresses that one client may connect to. A cluster itself names
 // them: without a bound it could make the exporter connect to as many addresses
@@ -31,14 +28,12 @@ type nodes struct {
 // newNodes returns an empty set of nodes, whose limit depends on how many files this
 // process may open.
 func newNodes() *nodes {
-	limit := unix.Rlimit{Cur: defaultFiles}
-	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	return &nodes{most: mostNodes(limit.Cur), seen: make(map[string]bool)}
+	return &nodes{most: mostNodes(openfiles.Limit(openfiles.RedisNodes)), seen: make(map[string]bool)}
 }
 
-// mostNodes returns how many nodes of a cluster are read, between minNodes and maxNodes:
-// two connections to each node may use a quarter of the limit of open files.
-func mostNodes(files uint64) int { return int(min(max(files/8, minNodes), maxNodes)) }
+// mostNodes returns how many nodes of a cluster are read, between minNodes and maxNodes,
+// with two connections to each.
+func mostNodes(connections int) int { return min(max(connections/2, minNodes), maxNodes) }
 
 // admits reports whether a client may connect to an address: one that was admitted
 // before, or while there are not too many.

@@ -18,9 +18,9 @@ import (
 )
 
 func TestMostNodes(t *testing.T) {
-	for files, want := range map[uint64]int{0: 16, 64: 16, 1024: 128, 2048: 256, 1 << 20: 500, math.MaxUint64: 500} {
-		if got := mostNodes(files); got != want {
-			t.Errorf("with %d files %d nodes, want %d", files, got, want)
+	for connections, want := range map[int]int{0: 16, 32: 16, 90: 45, 1000: 500, math.MaxInt: 500} {
+		if got := mostNodes(connections); got != want {
+			t.Errorf("with %d connections %d nodes, want %d", connections, got, want)
 		}
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 )
 
 const (
-	// maxConnections is the most connections of a server with descriptors enough.
-	maxConnections = 512
 	// minConnections is kept even where descriptors are very few.
 	minConnections = 8
 	// slowAfter is how long an answer may be on its way before its connection may
@@ -30,12 +30,9 @@ const (
 	ClosedRefused = "refused" // it was new, and no other one could be closed
 )
 
-// Limit returns the most connections of a server whose process may have that many open
-// files: three eighths of them, but 8 to 512. The rest is for what the exporter reads
-// itself.
-func Limit(files uint64) int {
-	return int(min(max(files/8*3, minConnections), maxConnections))
-}
+// Limit returns the most connections of the server, by the files that this process may
+// have open, but 8 at least.
+func Limit() int { return max(openfiles.Limit(openfiles.Connections), minConnections) }
 
 // Connections tracks the connections of one HTTP server and keeps them within a
 // limit: in all, and three quarters of it for one remote address. Beyond it a

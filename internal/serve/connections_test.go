@@ -45,14 +45,6 @@ func (c *crowd) enter(remote string) *fake {
 	return f
 }
 
-func TestLimit(t *testing.T) {
-	for files, want := range map[uint64]int{0: 8, 20: 8, 64: 24, 256: 96, 1024: 384, 1 << 20: 512, 1<<64 - 1: 512} {
-		if got := Limit(files); got != want {
-			t.Errorf("with %d files %d connections, want %d", files, got, want)
-		}
-	}
-}
-
 func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	c := newCrowd(8)
 	busy := c.enter("10.0.0.1:1")

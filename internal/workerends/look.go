@@ -114,7 +114,7 @@ func (w *Watcher) watch(ctx context.Context, a *discovery.App, in *discovery.Wor
 // process still is that worker. A worker without an open file is judged by the heartbeat
 // of the last look.
 func (w *Watcher) holdBeat(x *worker, fd int) {
-	if x.file != nil || x.handle == nil || w.beats >= w.places {
+	if x.file != nil || x.handle == nil || w.beats >= w.beatPlaces {
 		return
 	}
 	f, err := procid.OpenHeartbeat(w.o.ProcRoot, x.pid, fd)

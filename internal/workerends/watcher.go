@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 )
 
 const (
@@ -29,7 +29,6 @@ const (
 	askedTime = 15 * time.Minute
 
 	maxWorkers = 4096 // that are kept
-	maxHandles = 1024 // pidfds of them, as many heartbeat files, and each at most an eighth of RLIMIT_NOFILE
 	maxOfUser  = 256  // pidfds of the workers of one user other than root
 	maxAsked   = 100
 )
@@ -82,15 +81,16 @@ type Watcher struct {
 	awake awake
 
 	// What follows is used by Run only.
-	last     time.Time       // when the last snapshot that was looked at was taken
-	workers  map[int]*worker // by pid
-	handles  int
-	beats    int            // heartbeat files that are held open
-	places   int            // for handles, and as many for heartbeat files
-	ofUser   map[uint32]int // handles by user
-	settling []settling
-	limits   map[int]limit // of the masters, by pid
-	kills    kills
+	last       time.Time       // when the last snapshot that was looked at was taken
+	workers    map[int]*worker // by pid
+	handles    int
+	beats      int            // heartbeat files that are held open
+	places     int            // for handles
+	beatPlaces int            // for heartbeat files
+	ofUser     map[uint32]int // handles by user
+	settling   []settling
+	limits     map[int]limit // of the masters, by pid
+	kills      kills
 
 	mu      sync.Mutex
 	counts  map[string]map[Reason]*Count // by app
@@ -126,7 +126,7 @@ func New(o Options) *Watcher {
 		o.Inside = nothing{}
 	}
 	return &Watcher{
-		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit), ofUser: make(map[uint32]int), places: procfs.OpenFiles(8, maxHandles),
+		o: o, log: logs.Or(o.Logger), ended: make(chan ended), taken: make(chan *discovery.Snapshot, 1), workers: make(map[int]*worker), limits: make(map[int]limit), ofUser: make(map[uint32]int), places: openfiles.Limit(openfiles.WorkerHandles), beatPlaces: openfiles.Limit(openfiles.Heartbeats),
 		counts: make(map[string]map[Reason]*Count), asked: make(map[int]time.Time),
 	}
 }

@@ -44,6 +44,7 @@ func (s *Sampler) Register(r Registration) []model.Thread {
 		if w, err = newWorker(s.fs, key); err != nil {
 			return nil
 		}
+		s.dirs.KeepDir(w.dir)
 		s.workers[key] = w
 		s.insert(w, r.Owner)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/pystack"
 	"github.com/resp-exporter/resp-exporter/internal/pystack/memory"
@@ -22,10 +23,6 @@ import (
 )
 
 const (
-	// maxKeptFiles is how many files of threads are held open, at most the part
-	// 1/keptShare of all that the exporter may open.
-	maxKeptFiles = 2048
-	keptShare    = 4
 	// tickPeriod is how often what need not be exact is done.
 	tickPeriod = time.Second
 	// unregisteredFor is how long a worker is sampled that no scan has.
@@ -65,7 +62,8 @@ type Sampler struct {
 	fastest  time.Duration // between two samples
 	workers  map[workerKey]*worker
 	order    []*worker
-	kept     procfs.KeptFiles
+	kept     procfs.KeptFiles // files of threads
+	dirs     procfs.KeptFiles // directories of workers
 	classify classifier
 	names    sockets.Names
 	totals   ledger.Totals
@@ -93,7 +91,7 @@ func New(o Options) *Sampler {
 	s := &Sampler{
 		log: logs.Or(o.Logger), name: o.Name, wanted: make(chan struct{}, 1), fs: procfs.New(o.ProcRoot),
 		groups:  &cgroup.FS{ProcRoot: o.ProcRoot, SysRoot: o.SysRoot},
-		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: procfs.OpenFiles(keptShare, maxKeptFiles)},
+		workers: make(map[workerKey]*worker), kept: procfs.KeptFiles{Max: openfiles.Limit(openfiles.ThreadFiles)}, dirs: procfs.KeptFiles{Max: openfiles.Limit(openfiles.WorkerDirs)},
 	}
 	s.classify = classifier{calls: procfs.NewWatchedSyscallReader(s.fs, &s.watchdog), names: &s.names}
 	s.python = interpreters{fs: s.fs, cache: pystack.NewWatchedCache(&s.watchdog), room: new(object.Room), outcomes: make(map[pystack.Outcome]uint64)}
@@ -286,7 +284,7 @@ func (s *Sampler) tick(now time.Time) {
 			s.recheckProgram(w)
 			return false
 		}
-		w.close(&s.kept)
+		w.close(&s.kept, &s.dirs)
 		delete(s.workers, w.key)
 		return true
 	})
@@ -302,7 +300,7 @@ func (s *Sampler) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.order {
-		w.close(&s.kept)
+		w.close(&s.kept, &s.dirs)
 	}
 	s.order = nil
 	clear(s.workers)

@@ -146,10 +146,22 @@ func TestWhatAThreadWaitsFor(t *testing.T) {
 }
 
 // Seconds go to the slot, add up to the time that has passed, and live on when
-// another process is in it.
+// another process is in it, also where no file may be held open.
 func TestSecondsOfASlot(t *testing.T) {
 	t.Parallel()
+	for name, held := range map[string]bool{"files are held open": true, "none is": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			secondsOfASlot(t, held)
+		})
+	}
+}
+
+func secondsOfASlot(t *testing.T, held bool) {
 	s := newSampler()
+	if !held {
+		s.kept.Max, s.dirs.Max = 0, 0
+	}
 	t.Cleanup(s.closeAll)
 	const readLater = 0.02 // seconds: a thread's totals are read a little later than the clock
 	began := time.Now()
@@ -174,6 +186,9 @@ func TestSecondsOfASlot(t *testing.T) {
 		s.Register(r)
 		s.sample()
 		until(t, "a second", func() bool { s.sample(); return sum()-before > 1 })
+		if n := s.kept.Open() + s.dirs.Open(); n != 0 != held {
+			t.Errorf("%d files are held open", n)
+		}
 		if got, passed := sum()-before, time.Since(first).Seconds(); got > passed+readLater {
 			t.Errorf("%.2f s in %.2f s", got, passed)
 		}
@@ -189,8 +204,8 @@ func TestSecondsOfASlot(t *testing.T) {
 	if got := sum(); got < before || got > time.Since(began).Seconds()+2*readLater {
 		t.Errorf("%.2f s, then %.2f s", before, got)
 	}
-	if s.kept.Open() != 0 {
-		t.Errorf("%d files are still open", s.kept.Open())
+	if n := s.kept.Open() + s.dirs.Open(); n != 0 {
+		t.Errorf("%d files are still open", n)
 	}
 }
 

@@ -197,12 +197,12 @@ func newThread(tid int) *thread {
 }
 
 // close closes the open files of a worker.
-func (w *worker) close(kept *procfs.KeptFiles) {
+func (w *worker) close(kept, dirs *procfs.KeptFiles) {
 	for _, t := range w.threads {
 		t.close(kept)
 	}
 	w.python.close()
-	w.dir.Close()
+	dirs.CloseDir(w.dir)
 }
 
 // close closes the open files of a thread.
