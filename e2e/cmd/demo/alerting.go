@@ -13,10 +13,11 @@ import (
 )
 
 // faster is the divisor of the times of the shipped rules. The six hours of the rule for
-// memory leaks become 36 seconds. A range is at least shortest, which holds two scrapes.
+// memory leaks become 36 seconds. A range is at least shortest, which holds three scrapes: one
+// may be missed.
 const (
 	faster   = 600
-	shortest = 5 * time.Second
+	shortest = 7 * time.Second
 )
 
 // startAlertmanager starts an Alertmanager with the shipped example of a configuration,
