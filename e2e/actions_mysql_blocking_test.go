@@ -62,8 +62,8 @@ func TestKillBlockingTransaction(t *testing.T) {
 	config := "monitoring_interval: 1s\n" + mysqlSection(t, "main", s) + joined("apps:",
 		fmt.Sprintf("  - {name: shop, match: {cmdline: %q}, pools: [{name: main, mysql: main, user: shop}]}", shop.name+":app"))
 	h := healer(t, config,
-		"    - name: blocking", "      match: {alertname: Blocked}", "      cooldown: 20s", "      steps:", "        - action: kill_blocking_transaction",
-		"          with: {min_idle: 2s, min_blocked: 2, max_victims: 5, max_trx_rows: 100, procedure: resp_heal.kill_idle}", "          verify_within: 20s")
+		"    - name: blocking", "      match: {alertname: Blocked}", "      cooldown: 180s", "      steps:", "        - action: kill_blocking_transaction",
+		"          with: {min_idle: 2s, min_blocked: 2, max_victims: 5, max_trx_rows: 100, procedure: resp_heal.kill_idle}", "          verify_within: 180s")
 
 	// A person holds row 2 under the app's user, and two wait: refused, and no connection ends.
 	person := client(t, s)

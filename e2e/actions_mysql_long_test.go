@@ -97,7 +97,7 @@ func TestKillLongQueries(t *testing.T) {
 			if !errors.As(err, &answer) || answer.Number != 1317 {
 				t.Errorf("plain %d ended with %v", i, err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(scaled(20 * time.Second)):
 			t.Fatalf("plain %d did not end", i)
 		}
 		if err := r.conn.PingContext(t.Context()); err != nil {

@@ -244,7 +244,7 @@ func TestHealProceduresRefuse(t *testing.T) {
 	t.Parallel()
 	s, _ := healingServer(t)
 	allow(t, s)
-	idle, foreign, young := crowd(t, s, "shop", 1, "SELECT 1")[0], crowd(t, s, "report", 1, "START TRANSACTION", "SELECT * FROM shop.orders")[0], client(t, s)
+	idle, foreign := crowd(t, s, "shop", 1, "SELECT 1")[0], crowd(t, s, "report", 1, "START TRANSACTION", "SELECT * FROM shop.orders")[0]
 	changed := crowd(t, s, "shop", 1, "START TRANSACTION", "UPDATE shop.orders SET paid = 9 WHERE id = 2")[0]
 	db, err := s.OpenTCP("resp", word)
 	if err != nil {
@@ -269,12 +269,13 @@ func TestHealProceduresRefuse(t *testing.T) {
 	}
 	unchanged(t, s, time.Second, idle, foreign, changed)
 	before := present(t, s)
-	do(t, young, "START TRANSACTION", "SELECT * FROM shop.orders")
-	for name, id := range map[string]uint64{"idle": idle, "foreign": foreign, "young": connectionID(t, young)} {
-		if n := call("kill_idle", fmt.Sprintf("%d, %d, 0, 100", id, query(id))); n != 0 {
+	kill := func(id uint64) int { return call("kill_idle", fmt.Sprintf("%d, %d, 0, 100", id, query(id))) }
+	for name, id := range map[string]uint64{"idle": idle, "foreign": foreign} {
+		if n := kill(id); n != 0 {
 			t.Errorf("%s: ended", name)
 		}
 	}
+	youngLives(t, s, kill)
 	for name, arguments := range map[string]string{
 		"too many rows": fmt.Sprintf("%d, %d, 0, 0", changed, query(changed)), "another statement": fmt.Sprintf("%d, %d, 0, 100", changed, query(changed)-1),
 		"too young": fmt.Sprintf("%d, %d, 600000, 100", changed, query(changed)), "the event scheduler": "1, 0, 0, 100", "itself": "CONNECTION_ID(), 0, 0, 100", "nobody": "999999, 1, 0, 100",
@@ -295,6 +296,21 @@ func TestHealProceduresRefuse(t *testing.T) {
 	if locked, err := s.Open("resp_heal", ""); err != nil || locked.Ping() == nil {
 		t.Error("the account of the procedures can log in")
 	}
+}
+
+// youngLives checks that a transaction that has been idle for less than a second is not
+// ended. A busy machine may need longer for the call alone: then it is tried again.
+func youngLives(t *testing.T, s *mariadb.Server, kill func(id uint64) int) {
+	eventually(t, 20*time.Second, func() error {
+		young, began := client(t, s), time.Now()
+		id := connectionID(t, young)
+		do(t, young, "START TRANSACTION", "SELECT * FROM shop.orders")
+		if n := kill(id); n == 0 || time.Since(began) > time.Second {
+			return wants("connections that are ended", n, 0)
+		}
+		t.Fatal("young: ended")
+		return nil
+	})
 }
 
 // TestKillLeakedAfterRestart checks that no connection is ended after a restart of the
@@ -360,12 +376,13 @@ func TestKillLeakedRollback(t *testing.T) {
 	if done, err := k.Apply(t.Context(), p); done != 1 || err != nil {
 		t.Fatalf("done %d, %v", done, err)
 	}
+	if o, err := k.Verify(t.Context(), p); o != action.InProgress || err != nil { // first: the rollback does not wait for this test
+		t.Errorf("the first look gave %s, %v", o, err)
+	}
 	if again, err := k.Plan(t.Context(), action.PlanRequest{}); err != nil || again.Total != 0 {
 		t.Errorf("what rolls back is in a plan: %+v, %v", again, err)
 	}
-	if seen := verified(t, k, p); seen[0] != action.InProgress {
-		t.Errorf("looks gave %v", seen)
-	}
+	verified(t, k, p)
 }
 
 // TestHealDocs compares the statements of the documentation with those of the tests.

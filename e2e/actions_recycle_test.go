@@ -107,7 +107,7 @@ func recycling(w *discovery.Watcher, a *app, c config.Recycle) *recycleworker.Ac
 // outcome but the wanted one.
 func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
 	if err != nil || !p.Refused.IsZero() || p.Total != 1 {
@@ -119,7 +119,7 @@ func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string
 	slot := p.Victims[0].ID
 	p = journalled(t, p)
 	eventually(t, 45*time.Second, func() error {
-		o, err := a.Verify(ctx, p)
+		o, err := a.Verify(t.Context(), p)
 		if err == nil && o == action.Worse {
 			t.Fatal("it got worse")
 		}
@@ -230,7 +230,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			if c.want == action.CodeImportFailed { // found out by the first act, after the plan
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 				defer cancel()
 				n, err := r.Apply(ctx, p)
 				if no, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || no.Code != c.want {
@@ -384,7 +384,7 @@ func recycledByAlert(t *testing.T, wrap []string) {
 	}
 	x := watch(t, export{binary: mine, wrap: wrap, args: []string{"--state.dir=" + state}, config: joined(
 		"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: "+token, "  rules:", "    - name: leak", "      match: {alertname: Leak}",
-		"      steps: [{action: recycle_worker, with: {pick: largest, min_age: 2s}}]")})
+		"      steps: [{action: recycle_worker, verify_within: 5m, with: {pick: largest, min_age: 2s}}]")})
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 3) })
 	a.leaks(t)
 	before := x.scrape(t).pids(a.name)

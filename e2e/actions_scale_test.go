@@ -69,12 +69,13 @@ func TestScale(t *testing.T) {
 // scaledUp plans, applies and verifies, and returns the hold.
 func scaledUp(t *testing.T, r *scaleworkers.Action) action.Hold {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
-	p, err := r.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
-	if err != nil || !p.Refused.IsZero() || p.Total != 1 {
-		t.Fatalf("%+v, %v", p, err)
-	}
+	var p action.Plan
+	eventually(t, 20*time.Second, func() (err error) { // until the load has come to all workers
+		p, err = r.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
+		return all(err, wants("planned", p.Total, 1), wants("refused", p.Refused.Code, ""))
+	})
 	h, ok := r.Hold(p, nil)
 	h.Action, h.Target, h.Since = config.ActionScale, p.Target, time.Now()
 	if n, err := r.Apply(ctx, p); n != 1 || err != nil || !ok {
@@ -82,7 +83,7 @@ func scaledUp(t *testing.T, r *scaleworkers.Action) action.Hold {
 	}
 	p = journalled(t, p)
 	eventually(t, 45*time.Second, func() error {
-		o, err := r.Verify(ctx, p)
+		o, err := r.Verify(t.Context(), p)
 		if err == nil && o == action.Worse {
 			t.Fatal("it got worse")
 		}
@@ -164,7 +165,7 @@ func TestScaleByAlert(t *testing.T) {
 	token := write(t, filepath.Join(dir, "token"), healToken+"\n")
 	e := export{args: []string{"--state.dir=" + filepath.Join(dir, "state")}, config: joined(
 		"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: "+token, "  rules:", "    - name: busy", "      match: {alertname: Busy}",
-		"      steps: [{action: scale_workers, with: {max_workers: 4, min_free: 0.05, hold: 20s}}]")}
+		"      steps: [{action: scale_workers, verify_within: 5m, with: {max_workers: 4, min_free: 0.05, hold: 20s}}]")}
 	x := watch(t, e)
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 2) })
 	l := a.load(t, 6, "/slow?s=0.3")
@@ -179,16 +180,16 @@ func TestScaleByAlert(t *testing.T) {
 		}
 		return wants("state", r.Runs[0].State, "verified")
 	})
-	l.end()
 	if holds := x.holds(t); len(holds) != 1 || holds[0].From != 2 || holds[0].To != 3 {
 		t.Fatalf("%+v", holds)
 	}
 	signalTo(t, syscall.SIGKILL, x.PID())
 	eventually(t, 20*time.Second, func() error { return running(x.PID()) })
 	x = watch(t, e)
-	if n, kids := len(x.holds(t)), len(a.workers(t)); n != 1 || kids != 3 { // until 20 s have passed
+	if n, kids := len(x.holds(t)), len(a.workers(t)); n != 1 || kids != 3 { // until 20 s have passed, and the load has ended
 		t.Fatalf("%d temporary settings, %d workers after the start", n, kids)
 	}
+	l.end()
 	settledWorkers(t, watcher(t, a), 2) // its series stay for a while
 	eventually(t, 20*time.Second, func() error { return wants("holds", len(x.holds(t)), 0) })
 	if bad := l.bad.Load(); bad != 0 {

@@ -93,7 +93,7 @@ func TestRestartTaskRQ(t *testing.T) {
 			t.Parallel()
 			b := newTaskApp(t)
 			b.grant(rqRights)
-			b.enqueue("default", "250")
+			b.enqueue("default", "600")
 			argv := []string{python, "jobs.py", "worker", "default"}
 			if c.rq {
 				argv = []string{"/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", b.redis.port), "default"}
@@ -146,7 +146,7 @@ func TestRestartTaskCelery(t *testing.T) {
 	b.grantCelery("mail")
 	a := b.restarter(config.Celery, "mail")
 	supervisor := b.supervised(python, "-m", "celery", "-A", "tasks", "worker", "-c", "1", "-Q", "mail", "--without-gossip", "--without-mingle")
-	b.publish("mail", "0", "0", "0", "250")
+	b.publish("mail", "0", "0", "0", "600")
 	// Beside the one that runs, a worker takes four ahead; the others wait.
 	eventually(t, 60*time.Second, func() error { return wants("waiting", b.number("LLEN", "mail"), 0) })
 	b.publish(slices.Concat(slices.Repeat([]string{"mail", "0", "0", "0", "0.1"}, 8))...)
@@ -168,9 +168,9 @@ func TestRestartTaskRefuses(t *testing.T) {
 	t.Parallel()
 	b := newTaskApp(t)
 	b.grant(rqRights)
-	b.enqueue("default", "250", "1")
+	b.enqueue("default", "600", "1")
 	// Its parent has ended, and process 1 starts no other.
-	orphan := b.python("orphan", "-c", "import os, subprocess\nif os.fork() == 0:\n    os.execv('/bin/sh', ['sh', '-c', '( \"$@\" & )', 'x', '"+python+"', 'jobs.py', 'worker', 'default'])\nos.wait()\nimport time; time.sleep(300)")
+	orphan := b.python("orphan", "-c", "import os, subprocess\nif os.fork() == 0:\n    os.execv('/bin/sh', ['sh', '-c', '( \"$@\" & )', 'x', '"+python+"', 'jobs.py', 'worker', 'default'])\nos.wait()\nimport time; time.sleep(900)")
 	a := b.restarter(config.RQ, "default")
 	eventually(t, 40*time.Second, func() error {
 		p, err := a.Plan(t.Context(), action.PlanRequest{})

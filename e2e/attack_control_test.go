@@ -35,13 +35,13 @@ func TestAttackControl(t *testing.T) {
 			}
 			evil := attack(t, "control", python, "-B", source, place, victim)
 			shed, n, next := 0.0, 0, time.Now()
-			for end := time.Now().Add(3 * time.Minute); strings.Count(evil.Output(1000), "round") < 2; n++ {
+			for end := time.Now().Add(scaled(3 * time.Minute)); strings.Count(evil.Output(1000), "round") < 2; n++ {
 				if time.Now().After(end) {
 					t.Fatalf("the attacker has not ended his rounds:\n%s", evil.Output(2000))
 				}
 				began := time.Now()
 				shed += 20 * a.shed("/", 20)
-				if took := time.Since(began); took > 10*time.Second {
+				if took := time.Since(began); took > scaled(10*time.Second) {
 					t.Errorf("20 requests took %s", took)
 				}
 				if time.Now().After(next) {

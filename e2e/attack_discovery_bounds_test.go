@@ -21,7 +21,7 @@ for i in range(int(sys.argv[1])):
     s = socket.socket(socket.AF_UNIX); s.bind("\0attack-%d-%d" % (os.getpid(), i)); s.listen(1); s.set_inheritable(True)
     held.append(s)
 print("ready", flush=True)
-os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
+os.execv("/bin/sleep", ["gunicorn: master [evil]", "3600"])
 `
 
 // TestAttackSocketsOfAnApp checks that an app with 18,000 listening sockets gets series
@@ -107,7 +107,7 @@ for name in sys.argv[1:]:
     s = socket.socket(socket.AF_UNIX); s.bind(bytes.fromhex(name)); s.listen(1); s.set_inheritable(True)
     os.dup2(s.fileno(), s.fileno() + 100)
 print("ready", flush=True)
-os.execv("/bin/sleep", ["gunicorn: master [evil]", "600"])
+os.execv("/bin/sleep", ["gunicorn: master [evil]", "3600"])
 `
 
 // TestAttackSocketName checks that each app's accept queue is reported while a socket has

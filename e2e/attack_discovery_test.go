@@ -22,7 +22,7 @@ func newBox(t *testing.T) *box {
 	t.Helper()
 	needRoot(t)
 	need(t, "unshare", "nsenter", "setpriv", python)
-	p := start(t, run.Spec{Name: "box", Path: "unshare", Args: []string{"--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", "sleep 600 & exec sleep 600"}})
+	p := start(t, run.Spec{Name: "box", Path: "unshare", Args: []string{"--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", "sleep 3600 & exec sleep 3600"}})
 	b := &box{}
 	eventually(t, 20*time.Second, func() error {
 		children, err := run.Children(p.PID())
@@ -91,7 +91,7 @@ for name in sys.argv[1:]:
     s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(5)
     if os.fork() == 0:
         s.set_inheritable(True)
-        os.execv("/bin/sleep", ["gunicorn: master [%s]" % name, "600"])
+        os.execv("/bin/sleep", ["gunicorn: master [%s]" % name, "3600"])
     s.close()
 print("ready", flush=True)
 signal.pause()

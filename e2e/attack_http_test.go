@@ -66,9 +66,10 @@ func large(t *testing.T) *exporter {
 	return x
 }
 
-// answersWithin returns an error unless a scrape has status 200 in that time.
+// answersWithin returns an error unless a scrape has status 200 in that time, which is longer
+// on a busy machine.
 func (x *exporter) answersWithin(limit time.Duration) error {
-	client := &http.Client{Timeout: limit, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: scaled(limit), Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(x.url + "/metrics")
 	if err != nil {
 		return err
@@ -223,7 +224,7 @@ func (x *exporter) statusOf(t *testing.T, raw string) int {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(scaled(10 * time.Second))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(c, raw); err != nil {
@@ -315,7 +316,7 @@ print("read:", *got)
 	p := start(t, run.Spec{Name: "thief", Path: argv[0], Args: argv[1:], Dir: "/"})
 	select {
 	case <-p.Done():
-	case <-time.After(30 * time.Second):
+	case <-time.After(scaled(30 * time.Second)):
 		t.Fatal("the thief does not end")
 	}
 	if out := strings.TrimSpace(p.Output(2000)); out != "read:" {

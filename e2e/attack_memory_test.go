@@ -21,9 +21,6 @@ func TestAttackMemoryFiles(t *testing.T) {
 	needRoot(t)
 	x := watch(t, export{config: "monitoring_interval: 1s\n"})
 	victim := servePool(t, x, unique("victim"), "sqlite:///"+filepath.Join(openDir(t), "db"))
-	for range 20 {
-		victim.get("/good")
-	}
 	// A true worker that is older than the false one.
 	truth := func(m metrics) error {
 		app := "app=" + victim.name
@@ -32,7 +29,12 @@ func TestAttackMemoryFiles(t *testing.T) {
 			m.want(0, "resp_pool_connections", app, "state=leaked"), m.want(0, "resp_http_requests_killed_total", app),
 		)
 	}
-	eventually(t, 40*time.Second, func() error { return truth(x.scrape(t)) })
+	eventually(t, 40*time.Second, func() error {
+		for range 20 {
+			victim.get("/good")
+		}
+		return truth(x.scrape(t))
+	})
 	before := x.kept(t)
 
 	source, err := filepath.Abs("attack/memory.py")

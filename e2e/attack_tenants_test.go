@@ -130,7 +130,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	}
 	at := func(r *redisServer, db int) string { return fmt.Sprintf("redis://127.0.0.1:%d/%d", r.port, db) }
 	fake := func(title string, port int) []string {
-		return attackAs(neighbour, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(600)"`, title, strconv.Itoa(port))
+		return attackAs(neighbour, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(3600)"`, title, strconv.Itoa(port))
 	}
 	cases := map[string][]string{ // by queue: the process that is named
 		"users":     rq(neighbour, at(b.redis, 0), "theirs"),       // another user's, of the same Redis
@@ -151,7 +151,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	}
 	own := b.supervised(rq(attacker, at(b.redis, 0), "own")...)
 	under(t, own)
-	b.enqueue("own", "250", "0.1")
+	b.enqueue("own", "900", "0.1")
 
 	module := unique("tenant")
 	config := redisSection(t, "broker", b.redis.url(), "again", "unix://"+redisUser+"@"+b.redis.socket()) + joined(
@@ -162,7 +162,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	for queue := range workers {
 		rules = append(rules, restartRule(queue, "2s")...)
 	}
-	h := healer(t, config, append(rules, restartRule("own", "50s")...)...)
+	h := healer(t, config, append(rules, restartRule("own", "180s")...)...)
 	for queue, w := range workers {
 		name := "w" + queue
 		if queue == "shared" { // as in the entry
@@ -195,7 +195,7 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 // restartRule is a rule that restarts workers when an alert of the queue comes.
 func restartRule(queue, verify string) []string {
 	return []string{
-		"    - name: " + queue, "      match: {alertname: Stuck-" + queue + "}", "      cooldown: 60s", "      steps:",
+		"    - name: " + queue, "      match: {alertname: Stuck-" + queue + "}", "      cooldown: 180s", "      steps:",
 		"        - action: restart_task", "          with: {idempotent: true, min_stuck: 4s}", "          verify_within: " + verify,
 	}
 }
@@ -210,11 +210,11 @@ func TestAttackTenantNamesWorkersWithoutClientList(t *testing.T) {
 	other := startRedis(t)
 	w := under(t, b.supervised(attackAs(attacker, "/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", other.port), "mail")...))
 	under(t, b.supervised(attackAs(attacker, "/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", b.redis.port), "own")...))
-	b.enqueue("own", "250", "0.1")
+	b.enqueue("own", "900", "0.1")
 	b.redis.claim(t, "mail", "evil", w.pid)
 	h := healer(t, redisSection(t, "broker", b.redis.url())+
 		"apps: [{name: shop, match: {cmdline: "+unique("tenant")+", user: \"65534\"}, tasks: [{type: rq, redis: broker, queues: [mail, own]}]}]\n",
-		append(restartRule("mail", "2s"), restartRule("own", "50s")...)...)
+		append(restartRule("mail", "2s"), restartRule("own", "180s")...)...)
 	h.reported(t, "Stuck-mail", "app=shop", "queue=mail")
 	if err := h.spares(t, "mail", w); err != nil {
 		t.Error(err)

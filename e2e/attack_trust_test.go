@@ -279,16 +279,23 @@ func TestAttackCheckStays(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(x.dir, "ran")); err != nil || !strings.HasPrefix(string(b), "65534 65534 65534 65534 ") {
 		t.Errorf("the check ran as %q, %v; the run is %s: %s", b, err, r.State, r.Reason)
 	}
-	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() {
+		for _, pid := range titled(title) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	eventually(t, 5*time.Second, func() error { return wants("processes that are there still", len(titled(title)), 0) }) // one that was killed needs a moment
+}
+
+// titled returns the processes whose command line begins with a title.
+func titled(title string) (pids []int) {
+	list, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is good
 	for _, file := range list {
 		if b, _ := os.ReadFile(file); strings.HasPrefix(string(b), title) {
-			t.Errorf("%s is there still: %q", file, b)
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+				pids = append(pids, pid)
 			}
 		}
 	}
+	return pids
 }

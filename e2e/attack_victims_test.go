@@ -108,8 +108,8 @@ func largestOf(m metrics, app string) (slot string) {
 // requested.
 func TestAttackApprovalOfAnother(t *testing.T) {
 	t.Parallel()
-	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload", "--graceful-timeout", "5"}, env: withoutTitles(t)})
-	x := mayRecycle(t, "pick: largest", "approve: true, ")
+	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload", "--graceful-timeout", "5", "--timeout", "600"}, env: withoutTitles(t)})
+	x := mayRecycle(t, "pick: largest", "approve: true, verify_within: 5m, ")
 	eventually(t, 60*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 3) })
 	grow := func(not string) (slot string) {
 		if pid := x.scrape(t).pids(a.name)[not]; pid != 0 { // the others take the requests meanwhile

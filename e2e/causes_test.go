@@ -91,7 +91,7 @@ func causeCases(t *testing.T, env []string) []*causeCase {
 		{app: gunicorn("-w", "2"), path: "/silent", want: "upstream"},
 		{app: gunicorn("-w", "2"), path: "/cached", want: "redis", peer: "redis:cache"},
 		{app: gunicorn("-w", "1", "--threads", "3"), path: "/mutex", want: "lock"},
-		{app: serve(t, launch{server: "uvicorn", name: unique("loops"), source: loops, args: []string{"--interface", "asgi3", "--lifespan", "off"}, wrap: []string{"env"}}), path: "/block/20000", want: "loop_blocked"},
+		{app: serve(t, launch{server: "uvicorn", name: unique("loops"), source: loops, args: []string{"--interface", "asgi3", "--lifespan", "off"}, wrap: []string{"env"}}), path: "/block/600000", want: "loop_blocked"},
 		{app: gunicorn("-w", "1")},
 	}
 	for _, c := range cases {

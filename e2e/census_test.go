@@ -13,7 +13,7 @@ func TestCensusSmall(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	need(t, "gunicorn", python)
-	r, err := census.Run(t.Context(), &census.Case{Seed: 1, Way: "list", Exporter: binary, Workers: 1, Rate: 8, Scale: 240, Longest: 3 * time.Minute})
+	r, err := census.Run(t.Context(), &census.Case{Seed: 1, Way: "list", Exporter: binary, Workers: 1, Rate: 8, Scale: 240, Longest: scaled(3 * time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}

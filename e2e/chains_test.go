@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,7 +154,7 @@ func (l *linkStatus) is(a *app, w wanted) error {
 		return fmt.Errorf("it is not in line %d", w.Line)
 	}
 	age := float64(time.Now().UnixMilli())/1000 - w.At
-	if l.Seconds > age+2 || l.Seconds < age-4 {
+	if late := scaled(4 * time.Second).Seconds(); l.Seconds > age+2 || l.Seconds < age-late { // of the sample that saw it first
 		return fmt.Errorf("it waits for %.1f s, truth %.1f s", l.Seconds, age)
 	}
 	return nil
@@ -328,13 +329,27 @@ func TestChains(t *testing.T) {
 	t.Run("busy and healthy", func(t *testing.T) {
 		x, shop, front := chainStack(t, s)
 		looks := 0
+		var slow atomic.Bool
 		quiet(t, 25*time.Second, 300*time.Millisecond, "quick requests make no chain", func() error {
 			list, err := x.chains(shop, front)
+			if slow.Load() { // it may have waited for a second, and then a chain is right
+				return err
+			}
 			for _, a := range []*app{shop, front, shop} {
-				a.behind("/quick?name=q&holds=" + row(looks%6))
+				a.quick("/quick?name=q&holds="+row(looks%6), &slow)
 			}
 			looks++
 			return all(err, wants(fmt.Sprintf("chains in %+v", list), len(list), 0))
 		})
+		t.Logf("%d looks; a request was not quick: %t", looks, slow.Load())
 	})
+}
+
+// quick starts a request that is not waited for, and notes when it takes almost a second.
+func (a *app) quick(path string, slow *atomic.Bool) {
+	timer := time.AfterFunc(900*time.Millisecond, func() { slow.Store(true) })
+	go func() {
+		defer timer.Stop()
+		a.get(path)
+	}()
 }

@@ -285,9 +285,12 @@ func (u *uncontained) health() {
 		if argv[0] == "wget" { // busybox's, which this host need not have
 			argv = []string{"curl", "-fsS", argv[len(argv)-1]}
 		}
-		if out, err := composeRun(u.dir, argv[0], argv[1:]...); err != nil {
-			u.t.Errorf("%s: %v: %v\n%s", service, argv, err, out)
-		}
+		eventually(u.t, 20*time.Second, func() error { // an engine tries it again, too
+			if out, err := composeRun(u.dir, argv[0], argv[1:]...); err != nil {
+				return fmt.Errorf("%s: %v: %w\n%s", service, argv, err, out)
+			}
+			return nil
+		})
 	}
 }
 

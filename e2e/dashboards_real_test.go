@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -126,7 +127,9 @@ func (o *observed) documented(t *testing.T) (missing []string) {
 		t.Fatal(err)
 	}
 	for _, s := range o.servers {
-		names, err := prom.LabelValues(t.Context(), s.base, fmt.Sprintf("{instance=%q}", o.instance()), "__name__", time.Now().Add(-shownRange), time.Now())
+		ctx, cancel := context.WithTimeout(t.Context(), scaled(20*time.Second))
+		names, err := prom.LabelValues(ctx, s.base, fmt.Sprintf("{instance=%q}", o.instance()), "__name__", time.Now().Add(-shownRange), time.Now())
+		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,14 +261,16 @@ func (e *evaluation) ask(t *testing.T, server scraped, q dashboards.Query, v das
 	if strings.HasPrefix(q.Where, "variable ") {
 		return e.values(t, server, q, expr)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(20*time.Second))
+	defer cancel()
 	if q.Instant {
-		list, err := prom.Query(t.Context(), server.base, expr)
+		list, err := prom.Query(ctx, server.base, expr)
 		for _, one := range list {
 			out.add(one.Value)
 		}
 		return out, err
 	}
-	list, err := prom.Range(t.Context(), server.base, expr, from, e.until, q.Step(v))
+	list, err := prom.Range(ctx, server.base, expr, from, e.until, q.Step(v))
 	for _, one := range list {
 		out.add(one.Values...)
 	}
@@ -279,7 +284,9 @@ func (e *evaluation) values(t *testing.T, server scraped, q dashboards.Query, ex
 	if !ok {
 		return out, fmt.Errorf("is no label_values(…)")
 	}
-	list, err := prom.LabelValues(t.Context(), server.base, selector, label, e.until.Add(-shownRange), e.until)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(20*time.Second))
+	defer cancel()
+	list, err := prom.LabelValues(ctx, server.base, selector, label, e.until.Add(-shownRange), e.until)
 	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
 	out.series, out.numbers = len(list), len(list)
 	if err == nil && q.Where == "variable instance" && out.series != 2 {

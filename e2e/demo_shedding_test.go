@@ -72,7 +72,7 @@ func (d *runningDemo) crowded(t *testing.T) {
 		}
 	}
 	high, normal, low, within := v[0], v[1], v[2], v[3]
-	if high < 90 || normal >= high || low >= normal || within > 6 {
+	if high < 90 || normal >= high || low >= normal || within > scaled(6*time.Second).Seconds() {
 		t.Errorf("%s", m[0])
 	}
 }

@@ -94,7 +94,7 @@ func startDemo(t *testing.T, program string, env ...string) *runningDemo {
 		_ = d.Signal(syscall.SIGTERM)
 		select {
 		case <-d.Done():
-		case <-time.After(30 * time.Second):
+		case <-time.After(scaled(30 * time.Second)):
 			t.Error("the demo does not end")
 		}
 		close(d.stop)
@@ -232,15 +232,12 @@ func (d *runningDemo) visit(t *testing.T) {
 	}
 	eventually(t, 20*time.Second, func() error { return wants("a transaction of 5 s", oldest() >= 5, true) })
 
-	var locks sync.WaitGroup
-	for range 2 {
-		locks.Go(func() { v.asks(http.MethodGet, "/fault/lock?s=4&product=5", 200, "held product 5") })
-	}
-	eventually(t, 20*time.Second, func() error {
-		n, _ := x.scrape(t).sum("resp_mysql_lock_waits", "mysql=main")
-		return wants("a wait for a lock", n >= 1, true)
+	v.locksUntil(func() {
+		eventually(t, 20*time.Second, func() error {
+			n, _ := x.scrape(t).sum("resp_mysql_lock_waits", "mysql=main")
+			return wants("a wait for a lock", n >= 1, true)
+		})
 	})
-	locks.Wait()
 
 	v.asks(http.MethodGet, "/fault/clear", 200, "cleared")
 	eventually(t, 30*time.Second, func() error { return wants("a transaction of 5 s", oldest() >= 5, false) })
@@ -264,6 +261,28 @@ type visitor struct {
 	t      *testing.T
 	shop   string
 	client *http.Client
+}
+
+// locksUntil locks a row over and over from two sides, so that one of them waits for the
+// other until f has returned.
+func (v *visitor) locksUntil(f func()) {
+	v.t.Helper()
+	var locks sync.WaitGroup
+	seen := make(chan struct{})
+	defer func() { close(seen); locks.Wait() }()
+	for range 2 {
+		locks.Go(func() {
+			for again := true; again; {
+				v.asks(http.MethodGet, "/fault/lock?s=4&product=5", 200, "held product 5")
+				select {
+				case <-seen:
+					again = false
+				default:
+				}
+			}
+		})
+	}
+	f()
 }
 
 // asks records an error unless the shop answers with that status and text.

@@ -36,7 +36,7 @@ func TestUWSGIProcesses(t *testing.T) {
 			a := serve(t, launch{server: c.server, args: c.args})
 			eventually(t, 40*time.Second, func() error { return seen(x.scrape(t), a, "uwsgi", c.workers) })
 			for range 4 * c.workers { // each of them has one, whoever takes them
-				go a.get("/slow?s=30")
+				a.behind("/slow?s=600")
 			}
 			busy := func(x *exporter) {
 				eventually(t, 40*time.Second, func() error {

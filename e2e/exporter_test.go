@@ -56,7 +56,7 @@ func watch(t *testing.T, e export) *exporter {
 		udp:    fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t)),
 		socket: filepath.Join(t.TempDir(), "statsd.sock"),
 		config: filepath.Join(e.dir, "resp-exporter.yml"),
-		client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}},
+		client: &http.Client{Timeout: scaled(20 * time.Second), Transport: &http.Transport{}},
 	}
 	if e.statsd == "" {
 		e.statsd = x.statsdSection()
@@ -69,7 +69,7 @@ func watch(t *testing.T, e export) *exporter {
 	x.Proc = start(t, run.Spec{Name: "resp-exporter", Path: argv[0], Args: argv[1:], Files: e.files})
 	t.Cleanup(x.client.CloseIdleConnections)
 	if !slices.ContainsFunc(e.args, func(a string) bool { return strings.HasPrefix(a, "--web.config.file") }) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 		defer cancel()
 		if err := run.Answers(ctx, x.Proc, x.url+"/-/ready"); err != nil {
 			t.Fatal(err)

@@ -136,7 +136,7 @@ func (a *asked) heals(t *testing.T) {
 	}
 }
 
-const throttleStep = `        - {action: throttle, with: {percent: 50, component: memory, ttl: %s, ramp: 1s}, verify_within: 20s}`
+const throttleStep = `        - {action: throttle, with: {percent: 50, component: memory, ttl: %s, ramp: 1s}, verify_within: 60s}`
 
 // TestThrottle checks that an app sheds the share that it is asked for, but no health check,
 // and serves all again when its component is healthy.
@@ -207,7 +207,7 @@ func TestThrottleEndsWithTheExporter(t *testing.T) {
 // asked, and that it is verified by what they freed.
 func TestCollectGarbage(t *testing.T) {
 	t.Parallel()
-	a := startAsked(t, "shop/asked.py", "        - {action: collect_garbage, with: {stagger: 1s, min_freed: 0.2}, verify_within: 30s}", "        - {action: escalate}")
+	a := startAsked(t, "shop/asked.py", "        - {action: collect_garbage, with: {stagger: 1s, min_freed: 0.2}, verify_within: 60s}", "        - {action: escalate}")
 	a.reports(t)
 	for range 12 {
 		a.shop.get("/cycles/10")
@@ -235,7 +235,7 @@ func TestTraceMemory(t *testing.T) {
 	}
 	before, _, _ := strings.Cut(string(source), "kept.append(bytearray(kb")
 	keeps := strings.Count(before, "\n") + 1 // the line that keeps memory
-	a := startAsked(t, "shop/asked.py", "        - {action: trace_memory, with: {duration: 5s}}", "        - {action: collect_garbage, with: {stagger: 0s, min_freed: 0}, verify_within: 30s}")
+	a := startAsked(t, "shop/asked.py", "        - {action: trace_memory, with: {duration: 5s}}", "        - {action: collect_garbage, with: {stagger: 0s, min_freed: 0}, verify_within: 60s}")
 	a.reports(t)
 	workers := a.scrape(t).pids("shop")
 	a.reported(t, "Sick", "app=shop")
@@ -247,8 +247,8 @@ func TestTraceMemory(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(20 * time.Millisecond):
-				a.shop.get("/keeps/64")
+			case <-time.After(80 * time.Millisecond):
+				a.shop.get("/keeps/256") // a few of them in 5 s are more than 1 MiB
 			}
 		}
 	}()

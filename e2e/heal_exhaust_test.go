@@ -3,10 +3,12 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -195,8 +197,9 @@ func TestScenarioDiskFull(t *testing.T) {
 // answers.
 func TestScenarioFullQueue(t *testing.T) {
 	t.Parallel()
+	upstream, release := held(t)
 	h := startSick(t, sickness{
-		workers: 2, gunicorn: []string{"--backlog", "8"}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"},
+		workers: 2, gunicorn: []string{"--backlog", "8"}, env: []string{"SHOP_UPSTREAM=" + upstream, "SHOP_HOLD_CEILING=600"}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"},
 		rules: []string{
 			"    - name: stuck", "      match: {alertname: RespWorkersStuck}", "      cooldown: 60s", "      steps:",
 			"        - action: recycle_worker", "          with: {pick: stuck, min_age: 1s, " + importCheck + "}", "          timeout: 60s", "        - action: escalate",
@@ -207,6 +210,7 @@ func TestScenarioFullQueue(t *testing.T) {
 	l.end()
 	before := h.scrape(t).pids("shop")
 	t.Run("full", func(t *testing.T) { h.fullQueue(t) }) // whose connections end with it
+	release()
 	l = h.shop.traffic(t, 8, "/products")
 	eventually(t, 60*time.Second, func() error {
 		m := h.scrapedInTime(t)
@@ -218,12 +222,41 @@ func TestScenarioFullQueue(t *testing.T) {
 	}
 }
 
+// held returns the address of a server that takes connections and never answers, and a function
+// that closes them and the server.
+func held(t *testing.T) (address string, release func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = c.Close() }()
+		}
+	}()
+	release = sync.OnceFunc(func() { _ = l.Close(); <-ended })
+	t.Cleanup(release)
+	return l.Addr().String(), release
+}
+
 func (h *sick) fullQueue(t *testing.T) {
 	t.Helper()
 	for range 2 {
-		h.shop.behind("/slow?s=20")
+		h.shop.behind("/fault/upstream?s=600")
 	}
-	eventually(t, 20*time.Second, func() error { return h.scrapedInTime(t).want(2, "resp_app_workers", "app=shop", "state=busy") })
+	eventually(t, 20*time.Second, func() error { // after 2 s a busy one is stuck
+		m := h.scrapedInTime(t)
+		busy, _ := m.sum("resp_app_workers", "app=shop", "state=busy")
+		stuck, _ := m.sum("resp_app_workers", "app=shop", "state=stuck")
+		return wants("busy or stuck workers", busy+stuck, 2)
+	})
 	h.shop.crowd(t, 12)
 	eventually(t, 20*time.Second, func() error {
 		m := h.scrapedInTime(t)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ func startSick(t *testing.T, o sickness) *sick {
 	h.exporter = watch(t, export{config: strings.ReplaceAll(config, "MODULE", module), args: []string{"--state.dir=" + h.state, "--leak.time-scale=150"}, wrap: o.wrap})
 	h.shop = serve(t, launch{
 		server: "gunicorn", name: module, port: port, env: append(h.stores.env, o.env...), wrap: o.wrap,
-		args: append([]string{"-w", fmt.Sprint(workers), "--timeout", "120", "--graceful-timeout", "20", "--statsd-host", h.udp, "--dogstatsd-tags", "app:shop"}, o.gunicorn...),
+		args: append([]string{"-w", fmt.Sprint(workers), "--timeout", "600", "--graceful-timeout", "20", "--statsd-host", h.udp, "--dogstatsd-tags", "app:shop"}, o.gunicorn...),
 	})
 	h.shop.name = "shop"
 	eventually(t, 40*time.Second, func() error {
@@ -127,6 +128,16 @@ func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, bas
 		t.Fatal(err)
 	}
 	return prometheus, alertmanager, "http://" + pr
+}
+
+// untold calls f while Alertmanager, below its supervisor, is stopped: no alert is acted on
+// before f has returned, however long that takes.
+func untold(t *testing.T, alertmanager *run.Proc, f func()) {
+	t.Helper()
+	pid := child(t, alertmanager, 0)
+	signals(t, pid, syscall.SIGSTOP)
+	f()
+	signals(t, pid, syscall.SIGCONT)
 }
 
 // step is a run as the API reports it.

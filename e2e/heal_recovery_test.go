@@ -73,7 +73,7 @@ func TestScenarioRecovery(t *testing.T) {
 			t.Errorf("something was done: %+v", r)
 		}
 	}
-	h.healsAfter(t, l, quiet)
+	h.healsAfter(t, alertmanager, l, quiet)
 }
 
 // kill ends at once what a supervisor runs, or a worker of the shop, and waits
@@ -121,10 +121,13 @@ func (h *sick) well(t *testing.T, l *traffic, began time.Time, prometheus string
 
 // healsAfter leaks connections and waits until the shipped rule found it, and it is healed;
 // customers are served as by the quiet app all the while.
-func (h *sick) healsAfter(t *testing.T, l *traffic, quiet latency) {
+func (h *sick) healsAfter(t *testing.T, alertmanager *run.Proc, l *traffic, quiet latency) {
 	t.Helper()
 	from := time.Now()
-	h.leak(t, 6)
+	untold(t, alertmanager, func() { // or the first ones may end before the last one leaks
+		h.leak(t, 6)
+		eventually(t, 20*time.Second, func() error { return h.scrape(t).want(6, "resp_pool_connections", "app=shop", "state=leaked") })
+	})
 	if last := h.becomes(t, 120*time.Second, "pool", "verified"); last.Done != 6 {
 		t.Errorf("done %d", last.Done)
 	}
@@ -135,7 +138,8 @@ func (h *sick) healsAfter(t *testing.T, l *traffic, quiet latency) {
 		t.Errorf("%d of %d requests were not answered with 200, first %+v", after.bad, after.n, after.worst)
 	}
 	after.likeQuiet(t, "when all had come back", quiet)
-	if sessions := sessionsOf(t, h.stores.db); sessions > 1 {
-		t.Errorf("%d connections of the exporter", sessions)
-	}
+	eventually(t, 20*time.Second, func() error { // that of the action is closed
+		n := sessionsOf(t, h.stores.db)
+		return wants(fmt.Sprintf("at most one connection of the exporter (%d)", n), n <= 1, true)
+	})
 }

@@ -55,10 +55,10 @@ func (r *relaying) exporter(t *testing.T, host, state string) *exporter {
 	return x
 }
 
-// tell posts an alert about a host, which began so long ago, and returns the status.
-func (r *relaying) tell(t *testing.T, x *exporter, host string, ago time.Duration) int {
+// tell posts an alert about a host, which began then, and returns the status.
+func (r *relaying) tell(t *testing.T, x *exporter, host string, began time.Time) int {
 	t.Helper()
-	body, err := rules.Notification(map[string]string{"alertname": "Ill", "instance": host}, nil, time.Now().Add(-ago).Truncate(time.Second))
+	body, err := rules.Notification(map[string]string{"alertname": "Ill", "instance": host}, nil, began.Truncate(time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +97,9 @@ func TestRelay(t *testing.T) {
 	a, b := r.exporter(t, "a:9868", stateA), r.exporter(t, "b:9868", stateB)
 
 	// A hands B its alert, twice, and B acts once.
+	now := time.Now() // of all alerts: one that begins in another second is another one
 	for range 2 {
-		if status := r.tell(t, a, "b:9868", time.Hour); status != http.StatusAccepted {
+		if status := r.tell(t, a, "b:9868", now.Add(-time.Hour)); status != http.StatusAccepted {
 			t.Fatalf("status %d", status)
 		}
 	}
@@ -110,12 +111,12 @@ func TestRelay(t *testing.T) {
 
 	// Without the Redis the answer is 503. After it came back, without its data, the alert is taken.
 	r.redis.proc.Stop()
-	if status := r.tell(t, a, "b:9868", 2*time.Hour); status != http.StatusServiceUnavailable {
+	if status := r.tell(t, a, "b:9868", now.Add(-2*time.Hour)); status != http.StatusServiceUnavailable {
 		t.Errorf("without a Redis: status %d", status)
 	}
 	r.redis.start()
 	eventually(t, 60*time.Second, func() error {
-		if status := r.tell(t, a, "b:9868", 2*time.Hour); status != http.StatusAccepted {
+		if status := r.tell(t, a, "b:9868", now.Add(-2*time.Hour)); status != http.StatusAccepted {
 			return fmt.Errorf("status %d", status)
 		}
 		return nil
@@ -129,7 +130,7 @@ func TestRelay(t *testing.T) {
 		return n
 	}
 	before := sends()
-	if status := r.tell(t, a, "b:9868", 3*time.Hour); status != http.StatusAccepted {
+	if status := r.tell(t, a, "b:9868", now.Add(-3*time.Hour)); status != http.StatusAccepted {
 		t.Fatalf("status %d", status)
 	}
 	eventually(t, 30*time.Second, func() error {
@@ -146,7 +147,7 @@ func TestRelay(t *testing.T) {
 
 	// A host without an exporter is counted and shown.
 	r.redis.cli("SET", "resp:heal:relay:continuous", "1", "EX", "60")
-	if status := r.tell(t, a, "nobody:1", time.Hour); status != http.StatusAccepted {
+	if status := r.tell(t, a, "nobody:1", now.Add(-time.Hour)); status != http.StatusAccepted {
 		t.Errorf("nobody: status %d", status)
 	}
 	if err := a.scrape(t).want(1, "resp_heal_relay_alerts_total", "outcome=unregistered"); err != nil {

@@ -90,24 +90,25 @@ func startEvery(t *testing.T, mariadb ...string) (h *sick, calls chan received, 
 	section := strings.NewReplacer("URL", url, "HOOK", secret, "ARGV", program+", one, two words", "IMPORT", importCheck).Replace(everyRule)
 	h = startSick(t, sickness{mariadb: mariadb, rules: []string{section}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"}})
 	h.leak(t, 5)
-	h.shop.behind("/fault/slow-query?s=55")
 	r := h.stores.redis
 	r.restored("session:eternal:hunter2-id:", 200, 0, "IDLETIME 9000")
 	r.restored("session:expires:hunter2-id:", 200, 7_200_000, "IDLETIME 9000")
-	if status := h.shop.get("/fault/stuck-job?s=500"); status != http.StatusAccepted {
+	if status := h.shop.get("/fault/stuck-job?s=600"); status != http.StatusAccepted {
 		t.Fatalf("status %d", status)
 	}
 	eventually(t, 20*time.Second, func() error { return wants("jobs under way", r.cli("ZCARD", "rq:wip:default"), "1") })
 	waits := startPython(t, h.stores, "import stores, rq\nrq.Queue('default', connection=stores.cache()).enqueue('jobs.write_order', {'1': 31337}, job_timeout=60)")
 	<-waits.Done()
 	long(t, h)
-	lasts(t, h)
+	lasts(t, h, 1, 0)
+	h.shop.behind("/fault/slow-query?s=55") // it ends first, so it begins last
+	lasts(t, h, 2, 4)
 	return h, calls, out
 }
 
-// lasts waits until both long statements of startEvery have run for 4 s. They began last, so
-// that all it starts has lasted longer than any minimum of everyRule by then.
-func lasts(t *testing.T, h *sick) {
+// lasts waits until so many long statements of startEvery have run for that long. Both began
+// last, so that after 4 s all it starts has lasted longer than any minimum of everyRule.
+func lasts(t *testing.T, h *sick, statements, seconds int) {
 	t.Helper()
 	db, err := h.stores.db.Root()
 	if err != nil {
@@ -116,17 +117,18 @@ func lasts(t *testing.T, h *sick) {
 	defer func() { _ = db.Close() }()
 	eventually(t, 20*time.Second, func() error {
 		n := 0
-		err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = 'shop' AND COMMAND = 'Query' AND TIME >= 4").Scan(&n)
-		return all(err, wants("statements that have run for 4 s", n, 2))
+		err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = 'shop' AND COMMAND = 'Query' AND INFO LIKE '%SLEEP(%' AND TIME >= ?", seconds).Scan(&n)
+		return all(err, wants(fmt.Sprintf("statements that have run for %d s", seconds), n, statements))
 	})
 }
 
-// long runs a statement of the shop's user with a literal that must be seen nowhere.
+// long runs a statement of the shop's user with a literal that must be seen nowhere, for longer
+// than a test lasts: the shop's own engine would give up before.
 func long(t *testing.T, h *sick) *run.Proc {
 	t.Helper()
-	return startPython(t, h.stores, `import stores, sqlalchemy
-with stores.engine().connect() as c:
-    c.execute(sqlalchemy.text("SELECT SLEEP(55), 'hunter2-literal', 8675309"))`)
+	return startPython(t, h.stores, `import os, sqlalchemy
+with sqlalchemy.create_engine(os.environ["SHOP_DB"]).connect() as c:
+    c.execute(sqlalchemy.text("SELECT SLEEP(1000), 'hunter2-literal', 8675309"))`)
 }
 
 // TestHealingKeepsSecrets checks after a run of each action that tokens, passwords,
@@ -176,7 +178,7 @@ func TestHealingKeepsSecrets(t *testing.T) {
 		}
 	}
 	shown := h.shown(t)
-	words := []string{healToken, "hunter2", word, redisPassword, shopWord, redisUser, "redis://", "@tcp(", "resp@", "8675309", "31337", "write_order", "SLEEP(55)", "session:expires"}
+	words := []string{healToken, "hunter2", word, redisPassword, shopWord, redisUser, "redis://", "@tcp(", "resp@", "8675309", "31337", "write_order", "SLEEP(55)", "SLEEP(1000)", "session:expires"}
 	for where, text := range shown {
 		if len(text) == 0 {
 			t.Errorf("%s is empty", where)

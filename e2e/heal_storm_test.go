@@ -122,8 +122,9 @@ func TestHealingStormFullQueue(t *testing.T) { // alone, as the other one, until
 	state := openDir(t)
 	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
 	lines := []string{"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + token, fmt.Sprintf("  queue_size: %d", place), "  budgets: {max_runs: 100}", "  rules:"}
+	takes := min(scaled(2*time.Second), 5*time.Second) // where the storm lasts longer, too, or all targets are taken in it
 	for i := range targets {
-		lines = append(lines, fmt.Sprintf("    - {name: slow%d, match: {alertname: Slow%d}, steps: [{action: run_command, with: {argv: [/bin/sleep, \"2\"]}}]}", i, i))
+		lines = append(lines, fmt.Sprintf("    - {name: slow%d, match: {alertname: Slow%d}, steps: [{action: run_command, with: {argv: [/bin/sleep, \"%.1f\"]}}]}", i, i, takes.Seconds()))
 	}
 	x := watch(t, export{config: joined(lines...), args: []string{"--state.dir=" + state}})
 	full := 0

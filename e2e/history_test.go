@@ -71,7 +71,7 @@ func TestHistory(t *testing.T) {
 	}
 	how := export{args: []string{"--log.level=debug", "--state.dir=" + state}, config: "thresholds: {response_time: {warning: 1, critical: 2}}\n"}
 	first := watch(t, how)
-	e := ending{serve(t, launch{server: "gunicorn", source: "shop/ends.py", args: []string{"-w", "1"}, env: withoutTitles(t)}), first}
+	e := ending{serve(t, launch{server: "gunicorn", source: "shop/ends.py", args: []string{"-w", "1", "--timeout", "600"}, env: withoutTitles(t)}), first}
 	e.watchedPIDs(t, 1)
 	began := time.Now()
 	e.begin(t, "/sleep?s=600")

@@ -113,7 +113,7 @@ func TestInsidePool(t *testing.T) {
 			return fmt.Errorf("pool %+v", p)
 		}
 		at, age := p.LeakedAt[0], time.Since(began).Seconds()
-		if at.Route != "/lost/<int:n>" || at.File != a.name+".py" || at.Function != "forgets" || at.Line != line || at.Connections != 1 || at.Seconds < 3 || at.Seconds > age || at.Seconds < age-15 {
+		if at.Route != "/lost/<int:n>" || at.File != a.name+".py" || at.Function != "forgets" || at.Line != line || at.Connections != 1 || at.Seconds < 3 || at.Seconds > age || at.Seconds < age-scaled(15*time.Second).Seconds() {
 			return fmt.Errorf("site %+v, %.1f s after its request", at, age)
 		}
 		if !slices.ContainsFunc(advice, func(s string) bool {

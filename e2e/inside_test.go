@@ -160,6 +160,7 @@ func TestInsideReports(t *testing.T) {
 // by route, that a worker that ends at rest counts none, and that no descriptor is left.
 func TestRequestsKilled(t *testing.T) {
 	t.Parallel()
+	soon := fmt.Sprintf("%.0f", scaled(8*time.Second).Seconds()) // not before the request has been seen for 3 s
 	for name, c := range map[string]struct {
 		args   []string
 		begin  []string
@@ -167,7 +168,7 @@ func TestRequestsKilled(t *testing.T) {
 	}{
 		"sync":    {[]string{"-w", "1", "--timeout", "600"}, []string{"/slow/600"}, "signal"},
 		"preload": {[]string{"-w", "1", "--preload", "--timeout", "600"}, []string{"/slow/600"}, "signal"},
-		"timeout": {[]string{"-w", "1", "--timeout", "8"}, []string{"/slow/600"}, "timeout"},
+		"timeout": {[]string{"-w", "1", "--timeout", soon}, []string{"/slow/600"}, "timeout"},
 		"gthread": {[]string{"-w", "1", "--threads", "4", "--timeout", "600"}, []string{"/slow/600", "/also/600", "/slow/601"}, "signal"},
 	} {
 		t.Run(name, func(t *testing.T) {

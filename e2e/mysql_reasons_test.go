@@ -54,10 +54,11 @@ func TestMySQLReasons(t *testing.T) {
 			if test.up == 0 {
 				return
 			}
-			m := x.scrape(t)
-			if err := all(m.has("resp_mysql_connections"), m.has("resp_mysql_ping_seconds")); err != nil {
-				t.Errorf("without the right: %v", err)
-			}
+			var m metrics
+			eventually(t, 10*time.Second, func() error { // without the right
+				m = x.scrape(t)
+				return all(m.has("resp_mysql_connections"), m.has("resp_mysql_ping_seconds"))
+			})
 			if m.has("resp_mysql_longest_query_seconds") == nil || m.has("resp_mysql_lock_waits") == nil {
 				t.Error("what cannot be seen is there")
 			}
@@ -82,10 +83,10 @@ func TestMySQLIsFull(t *testing.T) {
 		m := late.scrape(t)
 		return all(m.want(0, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason=busy"))
 	})
-	m := early.scrape(t)
-	if err := all(m.want(1, "resp_up", "component=mysql:main"), m.want(10, "resp_mysql_connections")); err != nil {
-		t.Error(err)
-	}
+	eventually(t, 10*time.Second, func() error {
+		m := early.scrape(t)
+		return all(m.want(1, "resp_up", "component=mysql:main"), m.want(10, "resp_mysql_connections"))
+	})
 }
 
 // TestMySQLPasswordRotation checks that a new password in the file is used at the next

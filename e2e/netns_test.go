@@ -19,7 +19,7 @@ func TestAppInAnotherNetworkNamespace(t *testing.T) {
 	// The namespace lives as long as its processes: nothing is left behind.
 	a := serve(t, launch{
 		server: "gunicorn", wrap: []string{"unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"},
-		args: []string{"-w", "1", "--backlog", fmt.Sprint(backlog), "--timeout", "120"},
+		args: []string{"-w", "1", "--backlog", fmt.Sprint(backlog), "--timeout", "600"},
 	})
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 1) })
 	if status := a.get("/healthz"); status != 0 {
@@ -43,7 +43,7 @@ func crowdInside(t *testing.T, a *app) run.Spec {
 import socket, time
 address = ("127.0.0.1", %s)
 first = socket.create_connection(address)
-first.sendall(b"GET /slow?s=30 HTTP/1.0\r\n\r\n")
+first.sendall(b"GET /slow?s=600 HTTP/1.0\r\n\r\n")
 time.sleep(1)
 held = []
 for _ in range(%d):
@@ -52,7 +52,7 @@ for _ in range(%d):
     s.connect_ex(address)
     held.append(s)
     time.sleep(0.02)
-time.sleep(60)
+time.sleep(600)
 `, port(a.listen), backlog+5)
 	return run.Spec{Name: "crowd", Path: "nsenter", Args: []string{"--net=" + fmt.Sprintf("/proc/%d/ns/net", a.PID()), python, "-c", script}}
 }

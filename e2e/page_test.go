@@ -32,8 +32,8 @@ func TestStatusPage(t *testing.T) {
 			"    tasks: [{type: rq, redis: cache, queues: [default]}]"),
 	})
 	a := serve(t, launch{
-		server: "gunicorn", name: module, env: stores.env,
-		args: []string{"-w", "4", "--timeout", "120", "--statsd-host", statsd, "--dogstatsd-tags", "app:shop"},
+		server: "gunicorn", name: module, env: append(stores.env, "SHOP_LOCK_WAIT=600", "SHOP_HOLD_CEILING=600"),
+		args: []string{"-w", "4", "--timeout", "600", "--statsd-host", statsd, "--dogstatsd-tags", "app:shop"},
 	})
 	a.name = "shop"
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 4) })
@@ -54,7 +54,7 @@ func TestStatusPage(t *testing.T) {
 	load.Wait()
 
 	browse(t, "page.mjs", map[string]any{
-		"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "slack": 2,
+		"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "slack": min(max(scaled(time.Second).Seconds(), 2), 5),
 		"lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache",
 	})
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // leakAfter is how long a connection must sleep to count as leaked in this file: longer
-// than the steps that a test takes in a row.
+// than the steps that a test takes in a row on a machine with little to do.
 const leakAfter = 8 * time.Second
 
 // holder starts gunicorn with workers that hold connections, see shop/pool.py.
@@ -24,7 +24,7 @@ func holder(t *testing.T, workers int, db string, l launch) *app {
 	t.Helper()
 	need(t, "gunicorn", python)
 	l.server, l.source = "gunicorn", "shop/pool.py"
-	l.args = append(l.args, "-w", strconv.Itoa(workers), "--timeout", "300")
+	l.args = append(l.args, "-w", strconv.Itoa(workers), "--timeout", "600")
 	l.env = append(l.env, "POOL_DB="+db)
 	return serve(t, l)
 }
@@ -63,7 +63,7 @@ func (a *app) everyWorker(t *testing.T, n int, path string) map[int][]int {
 	var mu sync.Mutex
 	var failed error
 	name := unique("once")
-	for end := time.Now().Add(60 * time.Second); len(out) < n; {
+	for end := time.Now().Add(scaled(60 * time.Second)); len(out) < n; {
 		var wg sync.WaitGroup
 		for range 2 * n { // side by side, so that the kernel spreads them
 			wg.Go(func() {
@@ -85,10 +85,11 @@ func (a *app) everyWorker(t *testing.T, n int, path string) map[int][]int {
 	return out
 }
 
-// poolConfig returns a configuration for one app that has a pool of that size.
-func poolConfig(t *testing.T, a *app, s *mariadb.Server, size int) string {
-	return fmt.Sprintf("monitoring_interval: 1s\napps: [{name: %s, match: {cmdline: %q}, pools: [{name: main, mysql: main, user: shop, size: %d, max_overflow: 5, leak_after: %s}]}]\n",
-		a.name, a.name+":app", size, leakAfter) + mysqlSection(t, "main", s)
+// poolConfig returns a configuration for one app that has a pool of that size, whose
+// connections count as leaked after that time.
+func poolConfig(t *testing.T, a *app, s *mariadb.Server, size int, after time.Duration) string {
+	return fmt.Sprintf("monitoring_interval: 1s\napps: [{name: %s, match: {cmdline: %q}, pools: [{name: main, mysql: main, user: shop, size: %d, max_overflow: 5, leak_after: %.0fs}]}]\n",
+		a.name, a.name+":app", size, after.Seconds()) + mysqlSection(t, "main", s)
 }
 
 // states returns an error unless the pool's connections are exactly these.
@@ -115,8 +116,10 @@ func poolOfFour(t *testing.T, each, old, young int) {
 	execute(t, s, `GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO 'resp'@'127.0.0.1';
 		GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_current TO 'resp'@'127.0.0.1'`)
 	a := holder(t, 4, address(s), launch{args: []string{"--backlog", "100"}})
-	x := watch(t, export{config: poolConfig(t, a, s, each-25)})
-	a.everyWorker(t, 4, fmt.Sprintf("/open?n=%d", each))
+	x := watch(t, export{config: poolConfig(t, a, s, each-25, scaled(leakAfter))})
+	for range each / 50 { // each request must be answered in time
+		a.everyWorker(t, 4, "/open?n=50")
+	}
 	capacity := 4 * (each - 20)
 	eventually(t, 30*time.Second, func() error {
 		m := x.scrape(t)
@@ -211,14 +214,16 @@ func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 func TestPoolByDiscovery(t *testing.T) {
 	t.Parallel()
 	s := database(t)
-	tcp := holder(t, 2, address(s), launch{env: []string{"POOL_OPEN=3", "POOL_BEGIN=1"}})
+	tcp := holder(t, 2, address(s), launch{env: []string{"POOL_OPEN=3"}})
 	local := holder(t, 2, "unix:"+s.Socket, launch{env: []string{"POOL_OPEN=2"}})
 	x := watch(t, export{config: "monitoring_interval: 1s\n" + fmt.Sprintf("mysql: [{name: main, dsn: \"resp@tcp(127.0.0.1:%d)/\", fallback_dsns: [\"resp@unix(%s)/\"], password_file: %s}]\n", s.Port, s.Socket, passwordFile(t))})
 	eventually(t, 20*time.Second, func() error {
 		m := x.scrape(t)
-		return all(m.states(tcp.name, "main", 0, 4, 2, 0), perWorker(m, tcp, 2, 3, "mysql:main"), perWorker(m, local, 2, 2, "mysql:main"))
+		return all(m.states(tcp.name, "main", 0, 6, 0, 0), perWorker(m, tcp, 2, 3, "mysql:main"), perWorker(m, local, 2, 2, "mysql:main"))
 	})
-	m := x.scrape(t)
+	tcp.everyWorker(t, 2, "/begin?n=1") // only now: after a minute they count as leaked
+	var m metrics
+	eventually(t, 20*time.Second, func() error { m = x.scrape(t); return m.states(tcp.name, "main", 0, 4, 2, 0) })
 	for _, name := range []string{"resp_pool_capacity", "resp_pool_utilization_ratio"} {
 		if m.has(name, "app="+tcp.name) == nil || m.has(name, "app="+local.name) == nil {
 			t.Errorf("%s of a pool of no configured size is there", name)
@@ -236,7 +241,7 @@ func TestPoolOverUnixSocket(t *testing.T) {
 	t.Parallel()
 	s := database(t)
 	a := holder(t, 2, "unix:"+s.Socket, launch{env: []string{"POOL_OPEN=2", "POOL_BEGIN=1"}})
-	x := watch(t, export{config: strings.ReplaceAll(poolConfig(t, a, s, 5), "tcp("+address(s)+")", "unix("+s.Socket+")")})
+	x := watch(t, export{config: strings.ReplaceAll(poolConfig(t, a, s, 5, leakAfter), "tcp("+address(s)+")", "unix("+s.Socket+")")})
 	eventually(t, 30*time.Second, func() error {
 		m := x.scrape(t)
 		if n := strings.Count(x.Output(1<<20), "worker=unattributed"); n != 2 {
@@ -253,18 +258,18 @@ func TestPoolInAnotherNetworkNamespace(t *testing.T) {
 	needRoot(t)
 	need(t, "unshare", "nsenter", "ip")
 	s := databaseIn(t, []string{"unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, "--port=3306")
-	a := holder(t, 2, "127.0.0.1:3306", launch{
+	blind := watch(t, export{config: "monitoring_interval: 1s\n"})
+	x := watch(t, export{config: fmt.Sprintf("monitoring_interval: 1s\nmysql: [{name: main, dsn: \"resp:%s@unix(%s)/\"}]\n", word, s.Socket)})
+	a := holder(t, 2, "127.0.0.1:3306", launch{ // last: what it begins counts as leaked after a minute
 		wrap: []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", s.PID())}, env: []string{"POOL_OPEN=4", "POOL_BEGIN=1"},
 	})
-	blind := watch(t, export{config: "monitoring_interval: 1s\n"})
-	eventually(t, 30*time.Second, func() error {
-		m := blind.scrape(t)
-		return all(perWorker(m, a, 2, 4, "mysql"), m.want(1, "resp_collector_available", "collector=pool", "reason=ok"), m.has("resp_worker_connections_sample_age_seconds"))
-	})
-	x := watch(t, export{config: fmt.Sprintf("monitoring_interval: 1s\nmysql: [{name: main, dsn: \"resp:%s@unix(%s)/\"}]\n", word, s.Socket)})
 	eventually(t, 30*time.Second, func() error {
 		m := x.scrape(t)
 		return all(perWorker(m, a, 2, 4, "mysql:main"), m.states(a.name, "main", 0, 6, 2, 0))
+	})
+	eventually(t, 30*time.Second, func() error {
+		m := blind.scrape(t)
+		return all(perWorker(m, a, 2, 4, "mysql"), m.want(1, "resp_collector_available", "collector=pool", "reason=ok"), m.has("resp_worker_connections_sample_age_seconds"))
 	})
 }
 

@@ -22,7 +22,7 @@ func TestRedisSentinel(t *testing.T) {
 	file := write(t, filepath.Join(dir, "sentinel.conf"), joined(
 		"port "+strconv.Itoa(port), "bind 127.0.0.1", "dir "+dir,
 		fmt.Sprintf("sentinel monitor mymaster 127.0.0.1 %d 1", master.port),
-		"sentinel down-after-milliseconds mymaster 1000", "sentinel failover-timeout mymaster 5000",
+		"sentinel down-after-milliseconds mymaster 60000", "sentinel failover-timeout mymaster 5000", // a busy machine is no failure
 	))
 	start(t, run.Spec{Name: "sentinel", Path: "redis-server", Args: []string{file, "--sentinel"}, Dir: dir})
 	eventually(t, 20*time.Second, func() error { return wants("replicas", master.info("connected_slaves"), 1) })
@@ -37,13 +37,15 @@ func TestRedisSentinel(t *testing.T) {
 		t.Errorf("%d connections to the master", n)
 	}
 	// The sentinel must know the replica to promote it.
+	sentinel := &redisServer{t: t, port: port}
 	eventually(t, 20*time.Second, func() error {
-		s := (&redisServer{t: t, port: port}).cli("SENTINEL", "replicas", "mymaster")
+		s := sentinel.cli("SENTINEL", "replicas", "mymaster")
 		if !strings.Contains(s, strconv.Itoa(replica.port)) {
 			return fmt.Errorf("the sentinel knows no replica: %s", s)
 		}
 		return nil
 	})
+	sentinel.cli("SENTINEL", "SET", "mymaster", "down-after-milliseconds", "1000")
 	if err := master.proc.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func TestRedisCluster(t *testing.T) {
 	var nodes []*redisServer
 	var addrs []string
 	for range 3 {
-		n := startRedis(t, append(redisUserArgs(), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")...)
+		n := startRedis(t, append(redisUserArgs(), "--cluster-enabled", "yes", "--cluster-node-timeout", "15000")...)
 		n.cli("ACL", "SETUSER", redisUser, "+cluster|slots")
 		nodes, addrs = append(nodes, n), append(addrs, fmt.Sprintf("127.0.0.1:%d", n.port))
 	}

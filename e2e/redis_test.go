@@ -68,10 +68,11 @@ func TestRedisNumbers(t *testing.T) {
 		)
 	})
 	r.cli("-n", "3", "FLUSHDB")
-	m := x.scrape(t)
-	if err := all(m.want(0, "resp_redis_keys", "redis=cache", "db=db3"), m.has("resp_redis_keys", "redis=cache", "db=db0")); err != nil {
-		t.Error(err)
-	}
+	var m metrics
+	eventually(t, 5*time.Second, func() error { // a busy machine may answer one read too late
+		m = x.scrape(t)
+		return all(m.want(0, "resp_redis_keys", "redis=cache", "db=db3"), m.has("resp_redis_keys", "redis=cache", "db=db0"))
+	})
 	memory, _ := m.sum("resp_redis_memory_bytes", "redis=cache")
 	if used := r.info("used_memory"); memory < used/2 || memory > used*2 {
 		t.Errorf("memory is %v, redis-cli says %v", memory, used)
@@ -201,8 +202,9 @@ func TestRedisReasons(t *testing.T) {
 	start(t, run.Spec{Name: "blocked", Path: "redis-cli", Args: []string{"-p", strconv.Itoa(full.port), "BLPOP", "queue", "0"}})
 	eventually(t, 5*time.Second, func() error { return wants("blocked", full.info("blocked_clients"), 1) })
 	full.cli("CONFIG", "SET", "maxclients", "1")
-	loading := startRedis(t, redisUserArgs()...)
-	loading.cli("EVAL", "for i=1,10000 do redis.call('SET', 'secretkey'..i, string.rep('x', 500)) end", "0")
+	// It loads for ten minutes, longer than all cases take on a busy machine, and answers after a few keys.
+	loading := startRedis(t, append(redisUserArgs(), "--rdbcompression", "no")...)
+	loading.cli("EVAL", "for i=1,120000 do redis.call('SET', 'secretkey'..i, string.rep('x', 100)) end", "0")
 	loading.cli("SAVE")
 	loading.proc.Stop()
 	loading.args = append(loading.args, "--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
@@ -264,13 +266,10 @@ func TestRedisPasswordRotation(t *testing.T) {
 		t.Errorf("the connection that stands: %v", err)
 	}
 	r.cli("CLIENT", "KILL", "USER", redisUser)
-	if err := redisReason(x.scrape(t), "cache", "permission", 0); err != nil {
-		t.Error(err)
-	}
+	// A busy machine may answer one read too late.
+	eventually(t, time.Second, func() error { return redisReason(x.scrape(t), "cache", "permission", 0) })
 	write(t, file, next)
-	if err := redisReason(x.scrape(t), "cache", "ok", 1); err != nil {
-		t.Error(err)
-	}
+	eventually(t, time.Second, func() error { return redisReason(x.scrape(t), "cache", "ok", 1) })
 	keepsRedisSecrets(t, x, next)
 }
 

@@ -67,7 +67,7 @@ func TestRedisBlockedWorker(t *testing.T) {
 	for _, at := range []string{fmt.Sprintf("127.0.0.1:%d", r.port), "unix:" + r.socket()} { // the first without the rights
 		name := map[bool]string{true: "UNIX", false: "TCP"}[strings.HasPrefix(at, "unix:")]
 		t.Run(name, func(t *testing.T) {
-			a := serve(t, launch{server: "gunicorn", source: "shop/pop.py", args: []string{"-w", "1", "--timeout", "300"}, env: []string{"POP_REDIS=" + at}})
+			a := serve(t, launch{server: "gunicorn", source: "shop/pop.py", args: []string{"-w", "1", "--timeout", "1000"}, env: []string{"POP_REDIS=" + at}})
 			t.Cleanup(a.Stop)
 			look := redisBeside(t, r, config.App{Name: a.name, Match: config.Match{Cmdline: a.name + ":app"}})
 			a.behind("/pop")
@@ -112,7 +112,7 @@ func TestRedisSlowAndScript(t *testing.T) {
 	need(t, "gunicorn", python)
 	r := startRedis(t, "--enable-debug-command", "yes", "--busy-reply-threshold", "300", "--slowlog-log-slower-than", "10000")
 	r.allowed()
-	a := serve(t, launch{server: "gunicorn", source: "shop/pop.py", args: []string{"-w", "1", "--timeout", "300"}, env: []string{fmt.Sprintf("POP_REDIS=127.0.0.1:%d", r.port)}})
+	a := serve(t, launch{server: "gunicorn", source: "shop/pop.py", args: []string{"-w", "1", "--timeout", "1000"}, env: []string{fmt.Sprintf("POP_REDIS=127.0.0.1:%d", r.port)}})
 	t.Cleanup(a.Stop)
 	look := redisBeside(t, r, config.App{Name: a.name, Match: config.Match{Cmdline: a.name + ":app"}})
 	a.behind("/pop")

@@ -31,7 +31,7 @@ func TestRelayOfFleet(t *testing.T) {
 	// A later run with the same seed has nothing left to do, and another seed is refused.
 	began := time.Now()
 	again, err := relaytrial.Resume(o)
-	if err != nil || again.All().Once != 60 || len(again.Alerts) != 60 || time.Since(began) > time.Second {
+	if err != nil || again.All().Once != 60 || len(again.Alerts) != 60 || time.Since(began) > scaled(time.Second) {
 		t.Errorf("continued: %+v, %v", again.All(), err)
 	}
 	o.Seed = 2

@@ -130,10 +130,10 @@ func askAll(t *testing.T, a *app) {
 // slow_request.
 func TestSlowRequestsAreCounted(t *testing.T) {
 	t.Parallel()
-	x := watch(t, export{config: "slow_request: 400ms\n"})
+	x := watch(t, export{config: "slow_request: 2s\n"}) // longer than a quick one takes on a busy machine
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "2", "--statsd-host", x.udp}})
 	steady(t, x, a.name)
-	for _, path := range []string{"/slow?s=0.6", "/", "/slow?s=0.1", "/slow?s=0.5"} {
+	for _, path := range []string{"/slow?s=2.2", "/", "/slow?s=0.1", "/slow?s=2.1"} {
 		if status := a.get(path); status != 200 {
 			t.Fatalf("%s gave %d", path, status)
 		}

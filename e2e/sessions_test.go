@@ -96,16 +96,17 @@ func TestSessions(t *testing.T) {
 		}
 		return total
 	}
-	m := x.scrape(t)
-	if err := all(
-		m.want(1234, "resp_sessions_without_expiry", "app=shop", "redis=cache"), m.want(7, "resp_sessions_without_expiry", "app=blog"),
-		m.want(321, "resp_sessions_over_lifetime", "app=shop", "redis=cache"),
-		m.near(weigh("session:*"), "resp_session_bytes", "app=shop"), m.near(weigh(`web\[\*\]\?:*`), "resp_session_bytes", "app=blog"),
-		m.has("resp_session_scan_coverage_ratio", "app=shop", "redis=cache"), m.has("resp_session_scan_age_seconds", "app=shop", "redis=cache"),
-		sessionsReason(m, "ok"),
-	); err != nil {
-		t.Error(err)
-	}
+	var m metrics
+	eventually(t, 20*time.Second, func() error { // a busy machine may answer one read of a scan too late
+		m = x.scrape(t)
+		return all(
+			m.want(1234, "resp_sessions_without_expiry", "app=shop", "redis=cache"), m.want(7, "resp_sessions_without_expiry", "app=blog"),
+			m.want(321, "resp_sessions_over_lifetime", "app=shop", "redis=cache"),
+			m.near(weigh("session:*"), "resp_session_bytes", "app=shop"), m.near(weigh(`web\[\*\]\?:*`), "resp_session_bytes", "app=blog"),
+			m.has("resp_session_scan_coverage_ratio", "app=shop", "redis=cache"), m.has("resp_session_scan_age_seconds", "app=shop", "redis=cache"),
+			sessionsReason(m, "ok"),
+		)
+	})
 	if _, ok := m.sum("resp_sessions_over_lifetime", "app=blog"); ok {
 		t.Error("sessions over a lifetime where none is said")
 	}
@@ -128,7 +129,7 @@ func TestSessions(t *testing.T) {
 func TestSessionsRestart(t *testing.T) {
 	t.Parallel()
 	r := startSessions(t)
-	r.fill("session:secretkey:", 50_000, 100, 0)
+	r.fill("session:secretkey:", 200_000, 100, 0) // the scan lasts longer than what is done meanwhile
 	file := write(t, filepath.Join(t.TempDir(), "password"), redisPassword)
 	section := redisSectionWith(file, "cache", r.url()) + keepsSessions("cache", "session:")
 	x := watch(t, export{config: section})
@@ -145,7 +146,7 @@ func TestSessionsRestart(t *testing.T) {
 		})
 		return covered
 	}
-	before := covers(0.02)
+	before := covers(0.005)
 	r.cli("CLIENT", "KILL", "USER", redisUser)
 	loaded, _ := x.scrape(t).sum("resp_config_last_reload_success_timestamp_seconds")
 	write(t, x.config, x.statsdSection()+strings.Replace(section, "interval: 1s", "interval: 2s", 1))
@@ -156,7 +157,7 @@ func TestSessionsRestart(t *testing.T) {
 		now, _ := x.scrape(t).sum("resp_config_last_reload_success_timestamp_seconds")
 		return wants("reloaded", now > loaded, true)
 	})
-	covers(before + 0.005)
+	covers(before + 0.002)
 	if err := r.proc.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -238,16 +239,16 @@ func TestSessionsReasons(t *testing.T) {
 				return all(sessionsReason(m, "permission"), m.without(c.lacks...))
 			})
 			for range 5 {
-				m := x.scrape(t)
-				if err := all(redisReason(m, "cache", "ok", 1), sessionsReason(m, "permission")); err != nil {
-					t.Error(err)
-				}
+				eventually(t, 5*time.Second, func() error { // on a busy machine a late answer may come between
+					m := x.scrape(t)
+					return all(redisReason(m, "cache", "ok", 1), sessionsReason(m, "permission"))
+				})
 			}
 			eventually(t, 20*time.Second, func() error {
 				s, err := x.status()
 				return all(err, s.lacks("sessions", "permission", c.right))
 			})
-			// On a busy machine a late answer may come between, and then it is logged again.
+			// After a late answer it is logged again.
 			if n := x.loggedLacks("sessions", "permission"); n < 1 || n > 2 {
 				t.Errorf("%d lines of log:\n%s", n, x.Output(3000))
 			}
@@ -268,7 +269,7 @@ func TestSessionsCluster(t *testing.T) {
 	var nodes []*redisServer
 	var addrs []string
 	for range 3 {
-		n := startSessions(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		n := startSessions(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000")
 		n.cli("ACL", "SETUSER", redisUser, "+cluster|slots")
 		nodes, addrs = append(nodes, n), append(addrs, fmt.Sprintf("127.0.0.1:%d", n.port))
 	}

@@ -16,7 +16,7 @@ func TestSoakSmall(t *testing.T) {
 	need(t, "gunicorn", "setpriv", python)
 	r, err := soak.Run(t.Context(), soak.Options{
 		Exporter: binary, Scrapes: 200, Parallel: 2, Gap: 100 * time.Millisecond, Readers: 20, Recycle: 500 * time.Millisecond,
-		Hostile: 500, Seed: 1, Settle: 6 * time.Second, Limit: 5 * time.Minute,
+		Hostile: 500, Seed: 1, Settle: 6 * time.Second, Limit: 15 * time.Minute,
 	}, func(soak.Scrape) error { return nil })
 	if err != nil {
 		t.Fatal(err)

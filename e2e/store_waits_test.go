@@ -15,6 +15,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
+// longLockWaits is the option of a database whose statements wait for a row longer than a
+// test does; by default they fail after 50 s.
+const longLockWaits = "--innodb-lock-wait-timeout=1000"
+
 // dbParty is one connection to a database, with its id.
 type dbParty struct {
 	*sql.Conn
@@ -72,7 +76,7 @@ func connectionOf(t *testing.T, now model.State, id uint64) model.StoreConnectio
 // metadata_lock_info, with the documented rights.
 func TestStoreWaitsListed(t *testing.T) {
 	t.Parallel()
-	s := database(t, "--plugin-load-add=metadata_lock_info")
+	s := database(t, "--plugin-load-add=metadata_lock_info", longLockWaits)
 	execute(t, s, "CREATE TABLE shop.log (id INT) ENGINE=MyISAM")
 	look := poolBeside(t, s)
 	t.Run("rows", func(t *testing.T) {
@@ -171,7 +175,7 @@ GRANT SELECT (PROCESSLIST_ID, ATTR_NAME, ATTR_VALUE) ON performance_schema.sessi
 // blocker, the modes of locks, and the workers of connections over the UNIX socket.
 func TestStoreWaitsOfWorkers(t *testing.T) {
 	t.Parallel()
-	s := database(t, "--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON", "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON")
+	s := database(t, longLockWaits, "--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON", "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON")
 	execute(t, s, storeGrants)
 	for name, db := range map[string]string{"TCP": address(s), "UNIX": "unix:" + s.Socket} {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,7 @@ if __name__ == "__main__":
         jobs.Hasty([Queue(sys.argv[2], connection=c)], connection=c, job_monitoring_interval=1, default_worker_ttl=30).work()
     else:
         for what in sys.argv[2:]:
-            Queue(sys.argv[1], connection=c).enqueue(jobs.boom if what == "boom" else jobs.nap, *([] if what == "boom" else [float(what), "secretnote"]))
+            Queue(sys.argv[1], connection=c).enqueue(jobs.boom if what == "boom" else jobs.nap, *([] if what == "boom" else [float(what), "secretnote"]), job_timeout=1200)
 `
 
 // celeryApp publishes what its arguments say, QUEUE PRIORITY SENT KILOBYTES

@@ -126,7 +126,7 @@ func deaf(t *testing.T) int {
 // following it literally ends the fault, and that no line suggests to end a victim.
 func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 	t.Parallel()
-	s := database(t)
+	s := database(t, longLockWaits)
 	const wait = "/pay?row=1"
 	for name, c := range map[string]struct {
 		path  string   // the path that both workers get a request for; PORT is that of the server that never answers
@@ -147,9 +147,9 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 			wait, `^(3 connections wait for a lock of a table on MySQL main.* It is probably connection \d+ of user root from localhost: it has had an open transaction.*|(Let user root from localhost end its transaction, or end connection \d+|Check connection \d+ first, and end it if it is the one) \()KILL \d+`,
 			[]string{"START TRANSACTION", "SELECT * FROM shop.orders"}, true, 1,
 		},
-		"slow statements": {"/query?s=300", `^Connections \d+ of worker [01] \(pid \d+\) of .* each run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},
+		"slow statements": {"/query?s=600", `^Connections \d+ of worker [01] \(pid \d+\) of .* each run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},
 		"a hung upstream": {"/upstream?port=PORT", `^Workers .* wait for 127\.0\.0\.1:PORT.* for .*kill -QUIT \d+ \d+ aborts`, nil, false, 2},
-		"spins":           {"/spin?s=300", `^Workers? .* computes?,? .*for .*kill -QUIT \d+( \d+)? aborts`, nil, false, 2},
+		"spins":           {"/spin?s=600", `^Workers? .* computes?,? .*for .*kill -QUIT \d+( \d+)? aborts`, nil, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := holder(t, 2, address(s), launch{})

@@ -113,7 +113,7 @@ func TestTruthBadgeIsHealth(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	for range 3 {
-		go func() { _, _ = db.ExecContext(t.Context(), "SELECT SLEEP(100)") }()
+		go func() { _, _ = db.ExecContext(t.Context(), "SELECT SLEEP(600)") }()
 	}
 	eventually(t, 30*time.Second, func() error { return all(badge("critical")(), wants("green", badge("healthy")() == nil, false)) })
 }

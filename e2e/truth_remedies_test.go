@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 )
@@ -139,6 +140,9 @@ func TestTruthRemediesOfProcesses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, program := public(t)
 			a := serve(t, l)
+			eventually(t, 20*time.Second, func() error { // its port cannot be reached in a namespace
+				return wants("a worker in "+a.Output(3000), strings.Contains(a.Output(3000), "Booting worker"), true)
+			})
 			file := write(t, filepath.Join(dir, "resp-exporter.yml"), fmt.Sprintf("statsd: {listen: []}\napps: [{name: shop, match: {cmdline: %q}}]\n", a.name+":app"))
 			argv := append(slices.Clone(nobody), program, "doctor", "--config.file="+file, fmt.Sprintf("--web.listen-address=127.0.0.1:%d", freePort(t)))
 			for range 3 { // one right may reveal that another is missing

@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// markingApp creates a file for each request that it works on, named by the request and
-// its process.
+// markingApp creates a file for each request that it works on, named by the request, and
+// another one, which stays, once it has begun.
 const markingApp = `import os, time
 def app(environ, start_response):
     what = environ["PATH_INFO"].split("/")
     if what[1] in ("sleep", "spin"):
         mark = os.path.join(os.environ["MARKS"], what[3])
         open(mark, "w").close()
+        open(mark + ".begun", "w").close()
         if what[1] == "sleep": time.sleep(float(what[2]))
         end = time.monotonic() + float(what[2])
         while what[1] == "spin" and time.monotonic() < end: pass
@@ -67,11 +68,11 @@ func TestTruthRequestIsSeenAtOnce(t *testing.T) {
 	}
 }
 
-// begins waits until the app marks a request.
+// begins waits until the app has begun a request.
 func begins(t *testing.T, mark string) {
 	t.Helper()
 	poll(t, 10*time.Second, 5*time.Millisecond, func() error {
-		_, err := os.Stat(mark)
+		_, err := os.Stat(mark + ".begun")
 		return err
 	})
 }

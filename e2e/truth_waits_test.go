@@ -346,7 +346,7 @@ func (w *waitTrial) measure(t *testing.T, r *rand.Rand) {
 				errs = append(errs, errors.New("nothing of "+s.kind))
 			}
 		}
-		if time.Since(ended) < 4*time.Second { // what was waited for has its name by then
+		if time.Since(ended) < scaled(4*time.Second) { // what was waited for has its name by then
 			errs = append(errs, errors.New("not settled"))
 		}
 		return errors.Join(errs...)

@@ -15,7 +15,7 @@ if "--check-config" in sys.argv:
             os.setsid()
             if os.fork():
                 os._exit(0)
-            os.execv("/bin/sleep", [os.environ["STAYS"], "300"])
+            os.execv("/bin/sleep", [os.environ["STAYS"], "900"])
         print(os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.readlink("/proc/self/ns/net"), file=f)
     sys.exit()
 
@@ -40,7 +40,7 @@ for n, kind in enumerate(os.environ["KINDS"].split(",")):
     if kind == "setuid":  # it waits for a password, with an effective user of 0
         os.execv("/usr/bin/su", ["gunicorn: worker [shop]", "root"])
     if kind == "setgid":
-        os.execv(os.environ["SETGID"], ["gunicorn: worker [shop]", "-c", "import time; time.sleep(600)"])
+        os.execv(os.environ["SETGID"], ["gunicorn: worker [shop]", "-c", "import time; time.sleep(3600)"])
     while True:
         time.sleep(60)
 while True:

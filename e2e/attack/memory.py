@@ -96,7 +96,7 @@ if __name__ == "__main__":
         os.execv(sys.executable, ["gunicorn: worker [%s]" % name, os.path.abspath(sys.argv[0]), name + ":app", "-"])
     made(content(os.getpid(), many=False))
     print("ready", flush=True)
-    time.sleep(600)
+    time.sleep(3600)
 else:
     for kind in KINDS:
         try:

@@ -1,9 +1,13 @@
 // What the scripts that look at pages in Chromium have in common.
 import { chromium } from 'playwright-core';
 
+// patience is how long a step may take on a busy machine, in ms: the default is 30 s.
+const patience = 120_000;
+
 // start starts Chromium. Nothing of it reaches for the internet by itself.
 export const start = () => chromium.launch({
   executablePath: '/usr/bin/chromium',
+  timeout: patience,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
@@ -22,6 +26,7 @@ export function checks() {
 // errors in the console, answers that are errors.
 export async function watched(browser, host, options) {
   const context = await browser.newContext(options);
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const seen = [];
   page.on('request', (r) => { if (!r.url().startsWith('data:') && new URL(r.url()).host !== host) seen.push(r.url()); });

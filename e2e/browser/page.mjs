@@ -105,7 +105,7 @@ async function lives() {
 async function troubled() {
   const { context, page, app, cells, seen } = await open({ viewport: wide, colorScheme: 'light' });
   check(await until(60000, async () => await busy(cells) === 0), 'a lock: the workers are free before');
-  for (let n = 0; n < 4; n++) ask(`/fault/lock?product=2&s=${Math.round(22 * want.slack)}`);
+  for (let n = 0; n < 4; n++) ask(`/fault/lock?product=2&s=${Math.round(30 * want.slack)}`);
   const banner = page.locator('.verdict');
   check(await until(25000, async () => /3 of 4 workers .*wait for MySQL main/.test(await banner.innerText())), 'a lock: the banner has the chain');
   const texts = (await cells.allInnerTexts()).map((t) => t.replaceAll('\n', ' '));

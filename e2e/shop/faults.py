@@ -21,7 +21,7 @@ from stores import cache, engine
 pages = Blueprint("faults", __name__, url_prefix="/fault")
 
 LEAK_CEILING = 40        # connections of one worker, whatever its pool size
-HOLD_CEILING = 60        # seconds of a query, a lock, a call to the upstream or a computation
+HOLD_CEILING = int(os.environ.get("SHOP_HOLD_CEILING", "60"))  # seconds of a query, a lock, a call to the upstream or a computation
 STUCK_CEILING = 600      # seconds of a job
 SESSION_CEILING = 5_000  # sessions without expiry
 KEPT_CEILING = 256       # MiB that one worker leaks

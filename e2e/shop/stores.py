@@ -13,7 +13,7 @@ import redis
 import sqlalchemy
 from sqlalchemy import text
 
-LOCK_WAIT = 25  # seconds that a statement waits for a row before it fails
+LOCK_WAIT = int(os.environ.get("SHOP_LOCK_WAIT", "25"))  # seconds that a statement waits for a row before it fails
 
 
 @functools.cache
@@ -24,7 +24,7 @@ def engine():
         pool_size=int(os.environ.get("SHOP_POOL_SIZE", "5")),
         max_overflow=int(os.environ.get("SHOP_POOL_OVERFLOW", "10")),
         connect_args={
-            "connect_timeout": 5, "read_timeout": 90, "write_timeout": 90,
+            "connect_timeout": 5, "read_timeout": max(90, LOCK_WAIT + 30), "write_timeout": 90,
             "init_command": f"SET innodb_lock_wait_timeout={LOCK_WAIT}",
         })
 

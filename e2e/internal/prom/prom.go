@@ -101,10 +101,16 @@ func (p *point) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// patience is how long an answer may take if the context has no deadline.
+const patience = 5 * time.Second
+
 // get calls the API and reads the field data.
 func get(ctx context.Context, address string, ask url.Values, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		short, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		ctx = short
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"?"+ask.Encode(), nil)
 	if err != nil {
 		return err
