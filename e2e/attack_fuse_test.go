@@ -95,7 +95,11 @@ func TestAttackFrozenExecutable(t *testing.T) {
 	})
 	eventually(t, 30*time.Second, func() error {
 		m := x.scrape(t)
-		return all(seen(m, real, "gunicorn", 2), m.has("resp_view_seconds_total", "app="+real.name, "on=sleep"))
+		err := m.has("resp_view_seconds_total", "app="+real.name, "on=sleep")
+		if err != nil {
+			err = fmt.Errorf("%w; known are %s", err, m.list(real.name, "resp_worker_wait_seconds_total", "resp_view_seconds_total", "resp_stacks_total", "resp_waits_rate_hertz", "resp_collector_available"))
+		}
+		return all(seen(m, real, "gunicorn", 2), err)
 	})
 	d := start(t, run.Spec{Name: "doctor", Path: binary, Args: []string{"doctor", "--config.file=" + x.config}})
 	select {

@@ -202,6 +202,19 @@ func (m metrics) want(v float64, name string, pairs ...string) error {
 	return wants(fmt.Sprintf("%s%v", name, pairs), got, v)
 }
 
+// list returns the series of some names, without those of other apps, for a message.
+func (m metrics) list(app string, names ...string) string {
+	var out []string
+	for _, name := range names {
+		m.each(name, nil, func(labels map[string]string, v float64) {
+			if of, ok := labels["app"]; !ok || of == app {
+				out = append(out, fmt.Sprintf("%s%v %g", name, labels, v))
+			}
+		})
+	}
+	return strings.Join(out, "; ")
+}
+
 // has returns an error unless such a series exists.
 func (m metrics) has(name string, pairs ...string) error {
 	if _, ok := m.sum(name, pairs...); !ok {

@@ -4,11 +4,12 @@ seen from inside.
 POOL_URL  of the database, as SQLAlchemy has it
 SLOW      seconds after which a connection counts as leaked
 
-GET /good      takes a connection and returns it
+GET /good      takes a connection and returns it, after ?s= seconds
 GET /lost/<n>  takes a connection and never returns it
 """
 
 import os
+import time
 
 import flask
 import resp_flask
@@ -37,6 +38,7 @@ def healthz():
 @app.get("/good")
 def good():
     with engine.begin() as c:
+        time.sleep(flask.request.args.get("s", 0.0, float))
         return str(c.execute(text("SELECT 1")).scalar())
 
 
