@@ -909,12 +909,13 @@ class _Request:
         "began",
         "code",
         "body",
+        "over",
     )
 
     def __init__(self, resp, environ, start_response, memory, method, waited, began):
         self.resp, self.environ, self.start_response = resp, environ, start_response
         self.memory, self.method, self.waited, self.began = memory, method, waited, began
-        self.code, self.body = b"500", None
+        self.code, self.body, self.over = b"500", None, False
         self.slot = environ["resp.slot"] = memory.begin(method)
 
     def __call__(self, status, headers, exc_info=None):
@@ -947,15 +948,24 @@ class _Request:
 
     def done(self):
         """Says that the request is over, once."""
-        memory, self.memory = self.memory, None
-        if memory is None:
+        memory = self.memory
+        if memory is None or self.over:
             return
-        memory.end(self.slot)
+        self.over = True
         try:
             rule = self.environ.get("resp.rule", "")
-            self.resp.ended(self.method, rule, self.code, self.began, self.waited)
+            self.resp.ended(self.method, rule, self.code, self.began, self.waited, self.free)
         except Exception:  # reporting fails without harm to the request
             memory.errors += 1
+        finally:
+            self.free()
+
+    def free(self):
+        """Frees the slot of the request, once. It is called as soon as the line is in the memory
+        file: if the process is killed before, the request counts as killed."""
+        memory, self.memory = self.memory, None
+        if memory is not None:
+            memory.end(self.slot)
 
 
 _CODES = {}  # of the statuses that apps have used, 100 at most
@@ -1215,10 +1225,11 @@ class Resp:
             self.remember()
             self.add(line[: _FAR_MAX - 1] + b"\n", _now())
 
-    def add(self, lines, now):
+    def add(self, lines, now, free=None):
         """Reports lines, each with its end: at once, or under load with a later datagram. They
-        are in the memory file until then. A signal handler or a finalizer may call it while this
-        thread is in the middle of it: those lines leave by themselves."""
+        are in the memory file until then; free is called once they are there. A signal handler
+        or a finalizer may call it while this thread is in the middle of it: those lines leave
+        by themselves."""
         memory = self.memory
         with memory.lock:
             if memory.busy or memory is not self.memory:
@@ -1230,6 +1241,8 @@ class Resp:
                     memory.sent = now
                     self.leaves(memory, memory.take())
                 memory.add(lines)
+                if free is not None:
+                    free()
                 if now - memory.sent >= memory.pause:
                     memory.sent = now
                     self.leaves(memory, memory.take())
@@ -1264,8 +1277,8 @@ class Resp:
                 self.routes[rule] = out
         return out
 
-    def ended(self, method, rule, code, began, waited):
-        """Reports a request that is over now."""
+    def ended(self, method, rule, code, began, waited, free=None):
+        """Reports a request that is over now. free frees its slot."""
         if self.sender is None:
             return
         now = _now()
@@ -1277,10 +1290,10 @@ class Resp:
                 self.lines[method, rule, code] = tags
         took = (now - began) * 1000
         if waited is None:
-            self.add(b"resp.request:%.3f%s" % (took, tags), now)
+            self.add(b"resp.request:%.3f%s" % (took, tags), now, free)
         else:
             wait = (took, tags, waited * 1000, self.wait_tags)
-            self.add(b"resp.request:%.3f%sresp.queue_time:%.3f%s" % wait, now)
+            self.add(b"resp.request:%.3f%sresp.queue_time:%.3f%s" % wait, now, free)
 
     def acknowledge(self):
         """Says in the memory file what is followed of the control file, which throttle is in

@@ -1375,6 +1375,21 @@ class SenderTests(Base):
         n = rf._SEQUENCE.unpack_from(m, rf.UNSENT_AT)[0]
         return bytes(m[rf.UNSENT_AT + 8 :][:n]).splitlines()
 
+    def test_line_before_the_slot_is_free(self):
+        # A process that is killed between the two would lose the request.
+        m = self.busy()
+        memory, seen = m.resp.memory, []
+        end = memory.end
+
+        def ends(slot):
+            seen.append((slot >= 0, len(self.unsent(m.resp))))
+            end(slot)
+
+        memory.end = ends
+        self.call(m)
+        self.call(m)
+        self.assertEqual(seen, [(True, 1), (True, 2)])
+
     def test_lines_leave_together(self):
         for address in (self.receiver.address, self.receiver.address.replace("127.", "0127.")):
             m = self.busy()
