@@ -131,7 +131,7 @@ func TestCausesSmall(t *testing.T) {
 	need(t, "gunicorn", "uvicorn", python)
 	s := database(t)
 	r := startRedis(t)
-	cases := causeCases(t, []string{fmt.Sprintf("DB=%d", s.Port), fmt.Sprintf("REDIS=%d", r.port), fmt.Sprintf("SILENT=%d", deaf(t))})
+	cases := causeCases(t, []string{fmt.Sprintf("DB=%d", s.Port), fmt.Sprintf("REDIS=%d", r.port), "SILENT=" + port(deaf(t).Addr().String())})
 	var apps []string
 	for _, c := range cases {
 		apps = append(apps, fmt.Sprintf("{name: %s, match: {listen: %q}}", c.app.name, c.app.listen))

@@ -274,7 +274,7 @@ func TestChains(t *testing.T) {
 	row := func(i int) string { return strconv.Itoa(rows[i] + 1) }
 	t.Run("a row whose holder waits for an address", func(t *testing.T) {
 		x, shop, _ := chainStack(t, s)
-		shop.behind(fmt.Sprintf("/ask?name=root&holds=%s&port=%d", row(0), deaf(t)))
+		shop.behind(fmt.Sprintf("/ask?name=root&holds=%s&port=%s", row(0), port(deaf(t).Addr().String())))
 		shop.truth(t, "root")
 		for _, name := range []string{"one", "two"} {
 			shop.behind("/want?name=" + name + "&wants=" + row(0))

@@ -3,12 +3,10 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -197,9 +195,9 @@ func TestScenarioDiskFull(t *testing.T) {
 // answers.
 func TestScenarioFullQueue(t *testing.T) {
 	t.Parallel()
-	upstream, release := held(t)
+	upstream := deaf(t)
 	h := startSick(t, sickness{
-		workers: 2, gunicorn: []string{"--backlog", "8"}, env: []string{"SHOP_UPSTREAM=" + upstream, "SHOP_HOLD_CEILING=600"}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"},
+		workers: 2, gunicorn: []string{"--backlog", "8"}, env: []string{"SHOP_UPSTREAM=" + upstream.Addr().String(), "SHOP_HOLD_CEILING=600"}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"},
 		rules: []string{
 			"    - name: stuck", "      match: {alertname: RespWorkersStuck}", "      cooldown: 60s", "      steps:",
 			"        - action: recycle_worker", "          with: {pick: stuck, min_age: 1s, " + importCheck + "}", "          timeout: 60s", "        - action: escalate",
@@ -210,7 +208,9 @@ func TestScenarioFullQueue(t *testing.T) {
 	l.end()
 	before := h.scrape(t).pids("shop")
 	t.Run("full", func(t *testing.T) { h.fullQueue(t) }) // whose connections end with it
-	release()
+	if err := upstream.Close(); err != nil {             // ends the requests
+		t.Fatal(err)
+	}
 	l = h.shop.traffic(t, 8, "/products")
 	eventually(t, 60*time.Second, func() error {
 		m := h.scrapedInTime(t)
@@ -220,30 +220,6 @@ func TestScenarioFullQueue(t *testing.T) {
 	if now := h.scrape(t).pids("shop"); fmt.Sprint(now) != fmt.Sprint(before) {
 		t.Errorf("workers were %v, are %v", before, now)
 	}
-}
-
-// held returns the address of a server that takes connections and never answers, and a function
-// that closes them and the server.
-func held(t *testing.T) (address string, release func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer func() { _ = c.Close() }()
-		}
-	}()
-	release = sync.OnceFunc(func() { _ = l.Close(); <-ended })
-	t.Cleanup(release)
-	return l.Addr().String(), release
 }
 
 func (h *sick) fullQueue(t *testing.T) {

@@ -111,15 +111,15 @@ func alterBehind(t *testing.T, s *mariadb.Server) {
 	})
 }
 
-// deaf listens on a port and accepts nothing that it answers.
-func deaf(t *testing.T) int {
+// deaf returns a listener that answers nothing. Its end closes all connections to it.
+func deaf(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	return l.Addr().(*net.TCPAddr).Port
+	return l
 }
 
 // TestTruthAdviceEndsTheTrouble checks that the first line of advice names the root, that
@@ -161,8 +161,8 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 			eventually(t, 30*time.Second, func() error { return x.says(t, a, "healthy", "") })
 			path, first := c.path, c.first
 			if strings.Contains(path, "PORT") {
-				port := strconv.Itoa(deaf(t))
-				path, first = strings.ReplaceAll(path, "PORT", port), strings.ReplaceAll(first, "PORT", port)
+				at := port(deaf(t).Addr().String())
+				path, first = strings.ReplaceAll(path, "PORT", at), strings.ReplaceAll(first, "PORT", at)
 			}
 			if len(c.shell) > 0 {
 				open := shellOf(t, s)
