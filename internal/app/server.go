@@ -11,6 +11,7 @@ import (
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 	"github.com/resp-exporter/resp-exporter/internal/serve"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
@@ -28,7 +29,7 @@ type httpLimits struct {
 // newHTTPLimits returns the limits of connections, responses and host names; an error of a name.
 func newHTTPLimits(o *Options) (*httpLimits, error) {
 	hostname, _ := os.Hostname() // without one, no name is the host's own
-	b := &httpLimits{connections: serve.NewConnections(serve.Limit())}
+	b := &httpLimits{connections: serve.NewConnections(serve.Limit(openfiles.Limit(openfiles.Connections)))}
 	b.responses = serve.NewResponses(b.connections)
 	var err error
 	b.hosts, err = serve.NewHosts(serve.HostOptions{

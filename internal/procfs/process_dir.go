@@ -10,8 +10,8 @@ import (
 )
 
 // ProcessDir is the directory /proc/PID of one process: what is read through it is of that
-// process, whoever gets its pid later. It is held open until Release, and its methods
-// allocate nothing then. They must not be called after Close.
+// process, whoever gets its pid later. It is held open until Close, and its methods allocate
+// nothing then. Afterwards each read opens it, and checks the start of the process.
 type ProcessDir struct {
 	fd    int // -1: not held open
 	path  string
@@ -22,58 +22,54 @@ type ProcessDir struct {
 // since the boot); the caller closes it. [Gone] reports whether the error means that the
 // process has ended, or that its pid is another process's.
 func OpenProcess(r *FS, pid int, start uint64) (*ProcessDir, error) {
-	d, st, err := OpenRunning(r, pid)
-	if err == nil && st.Start != start {
-		d.Close()
-		return nil, fmt.Errorf("process %d: %w", pid, unix.ESRCH)
+	d, err := openStarted(r.Root+"/"+strconv.Itoa(pid), start)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return d, err
+	return d, nil
 }
 
 // OpenRunning returns the directory of the process that has a pid now, and its stat; the
 // caller closes it. [Gone] reports whether the error means that there is none.
 func OpenRunning(r *FS, pid int) (*ProcessDir, Stat, error) {
-	d := &ProcessDir{path: r.Root + "/" + strconv.Itoa(pid)}
-	var st Stat
-	var err error
-	if d.fd, st, err = openDir(d.path); err != nil {
+	d, st, err := openDir(r.Root + "/" + strconv.Itoa(pid))
+	if err != nil {
 		return nil, Stat{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	d.start = st.Start
 	return d, st, nil
 }
 
-// openDir returns a descriptor of the directory of a process, and its stat.
-func openDir(path string) (fd int, st Stat, err error) {
-	if fd, err = OpenRetry(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC); err != nil {
-		return -1, Stat{}, err
+// openStarted returns the directory of a process that started at that time. ESRCH: it is
+// another process's.
+func openStarted(path string, start uint64) (*ProcessDir, error) {
+	d, st, err := openDir(path)
+	if err == nil && st.Start != start {
+		d.Close()
+		return nil, unix.ESRCH
 	}
-	held := ProcessDir{fd: fd}
+	return d, err
+}
+
+// openDir returns the directory of a process, and its stat.
+func openDir(path string) (*ProcessDir, Stat, error) {
+	fd, err := OpenRetry(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, Stat{}, err
+	}
+	d := &ProcessDir{fd: fd, path: path}
 	var buf [1024]byte
-	n, err := held.Read(FileName("stat"), buf[:])
+	n, err := d.Read(FileName("stat"), buf[:])
+	var st Stat
 	if err == nil {
 		st, err = ParseStat(buf[:n])
 	}
 	if err != nil {
-		_ = unix.Close(fd)
-		return -1, Stat{}, err
+		d.Close()
+		return nil, Stat{}, err
 	}
-	return fd, st, nil
+	d.start = st.Start
+	return d, st, nil
 }
-
-// open returns a descriptor of the directory. ESRCH: it is another process's.
-func (d *ProcessDir) open() (int, error) {
-	fd, st, err := openDir(d.path)
-	if err == nil && st.Start != d.start {
-		_ = unix.Close(fd)
-		return -1, unix.ESRCH
-	}
-	return fd, err
-}
-
-// Release closes the descriptor of the directory. Each read opens it and checks the start
-// of the process from now on.
-func (d *ProcessDir) Release() { d.Close() }
 
 // Held reports whether the directory is held open.
 func (d *ProcessDir) Held() bool { return d.fd >= 0 }
@@ -93,16 +89,16 @@ func FileName(name string) []byte { return append([]byte(name), 0) }
 // Open returns a descriptor of a file of the process, whose name [FileName] has made. The
 // caller closes the descriptor.
 func (d *ProcessDir) Open(name []byte) (int, error) {
-	dir := d.fd
-	if dir < 0 {
-		var err error
-		if dir, err = d.open(); err != nil {
+	if !d.Held() {
+		held, err := openStarted(d.path, d.start)
+		if err != nil {
 			return -1, err
 		}
-		defer func() { _ = unix.Close(dir) }()
+		defer held.Close()
+		return held.Open(name)
 	}
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0) //nolint:gosec // unix.Openat allocates
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(d.fd), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0) //nolint:gosec // unix.Openat allocates
 		switch errno {
 		case 0:
 			return int(fd), nil
@@ -128,15 +124,15 @@ func (d *ProcessDir) Read(name, into []byte) (int, error) {
 // Readlink reads the target of a symbolic link of the process into into and returns how
 // many bytes it has read. What into has no room for is left out.
 func (d *ProcessDir) Readlink(name, into []byte) (int, error) {
-	dir := d.fd
-	if dir < 0 {
-		var err error
-		if dir, err = d.open(); err != nil {
+	if !d.Held() {
+		held, err := openStarted(d.path, d.start)
+		if err != nil {
 			return 0, err
 		}
-		defer func() { _ = unix.Close(dir) }()
+		defer held.Close()
+		return held.Readlink(name, into)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)), 0, 0) //nolint:gosec // unix.Readlinkat allocates
+	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(d.fd), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)), 0, 0) //nolint:gosec // unix.Readlinkat allocates
 	if errno != 0 {
 		return 0, errno
 	}
@@ -198,10 +194,10 @@ func (k *KeptFiles) Close(f *KeptFile) {
 	}
 }
 
-// KeepDir holds the directory of a process open, or releases it if too many are held open.
+// KeepDir holds the directory of a process open, or closes it if too many are held open.
 func (k *KeptFiles) KeepDir(d *ProcessDir) {
 	if k.open >= k.Max {
-		d.Release()
+		d.Close()
 		return
 	}
 	k.open++

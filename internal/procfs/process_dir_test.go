@@ -80,7 +80,7 @@ func TestProcessDirOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	var buf [512]byte
-	d.Release()
+	d.Close()
 	if n, err := d.Read(procfs.FileName("stat"), buf[:]); err != nil || n == 0 {
 		t.Errorf("%d bytes, %v", n, err)
 	}

@@ -116,7 +116,7 @@ func Open(r *procfs.FS, pid int, c *Cache) (*Process, error) {
 	p := newProcess(memory.NewWatched(pid, c.watch))
 	p.pid, p.proc, p.cache, p.dir = pid, r, c, dir
 	if c.kept.Load() >= c.limit {
-		dir.Release()
+		dir.Close()
 	} else {
 		c.kept.Add(1)
 	}

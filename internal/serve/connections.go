@@ -11,8 +11,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/resp-exporter/resp-exporter/internal/openfiles"
 )
 
 const (
@@ -30,9 +28,9 @@ const (
 	ClosedRefused = "refused" // it was new, and no other one could be closed
 )
 
-// Limit returns the most connections of the server, by the files that this process may
-// have open, but 8 at least.
-func Limit() int { return max(openfiles.Limit(openfiles.Connections), minConnections) }
+// Limit returns the most connections of a server whose process may have that many of them
+// open: 8 at least.
+func Limit(open int) int { return max(open, minConnections) }
 
 // Connections tracks the connections of one HTTP server and keeps them within a
 // limit: in all, and three quarters of it for one remote address. Beyond it a

@@ -45,6 +45,14 @@ func (c *crowd) enter(remote string) *fake {
 	return f
 }
 
+func TestLimit(t *testing.T) {
+	for open, want := range map[int]int{0: 8, 7: 8, 9: 9, 512: 512} {
+		if got := Limit(open); got != want {
+			t.Errorf("where %d may be open %d connections, want %d", open, got, want)
+		}
+	}
+}
+
 func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	c := newCrowd(8)
 	busy := c.enter("10.0.0.1:1")
